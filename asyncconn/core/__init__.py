@@ -1,0 +1,1 @@
+"""Ideas with no platform and no network in them; each usable alone."""

@@ -1,0 +1,133 @@
+"""Time as a parameter: the system's clock, and a virtual one on which a day passes in a second."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["Clock", "SystemClock", "VirtualClock"]
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """What time-dependent code asks for. Seconds are floats; ``now`` is monotonic and has no meaning of its own."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    def utcnow(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """Call back at ``when`` on the scale of :meth:`now`; the handle can be cancelled."""
+        ...
+
+
+class SystemClock:
+    """The running event loop's own time, and the machine's wall clock."""
+
+    def now(self) -> float:
+        """Monotonic seconds of the running loop."""
+        return asyncio.get_running_loop().time()
+
+    def utcnow(self) -> datetime:
+        """The machine's wall clock, aware, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """``asyncio.sleep``."""
+        await asyncio.sleep(seconds)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """``loop.call_at``."""
+        return asyncio.get_running_loop().call_at(when, callback, *args)
+
+
+class VirtualClock(SystemClock):
+    """A clock for tests and simulations that never really waits.
+
+    It brings an event loop of its own: when nothing is ready to run, the loop jumps to the next timer. Everything that takes
+    its time from the loop is virtual there, ``asyncio.sleep`` and ``asyncio.timeout`` included; sockets and threads work
+    and make it wait for real.
+
+        >>> clock = VirtualClock()
+        >>> async def main() -> float:
+        ...     await asyncio.sleep(86_400)
+        ...     return clock.now()
+        >>> clock.run(main())
+        86400.0
+    """
+
+    def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
+        self._start = start
+        self._seconds = 0.0
+
+    def now(self) -> float:
+        """Virtual seconds since this clock was made."""
+        return self._seconds
+
+    def utcnow(self) -> datetime:
+        """The wall clock that belongs to :meth:`now`."""
+        return self._start + timedelta(seconds=self._seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Move on at once, without waiting; timers that are now due fire on the loop's next turn."""
+        if seconds < 0:
+            raise ValueError("a monotonic clock does not go back")
+        self._seconds += seconds
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run ``main`` to its end on a new virtual loop, as ``asyncio.run`` does on a real one."""
+        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self)) as runner:
+            return runner.run(main)
+
+
+class _VirtualSelector(selectors.DefaultSelector):
+    """Polls real file descriptors without waiting, and lets the clock jump when none is ready."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.threads = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None or self.threads:  # only a thread or a socket can go on from here: really wait for it
+            return super().select(0.05)
+        # Never less than a nanosecond: a step that rounds to nothing would spin for ever.
+        self._clock.advance(max(timeout, 1e-9))
+        return super().select(0)
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: VirtualClock) -> None:
+        self._virtual_selector = _VirtualSelector(clock)
+        self._virtual_clock = clock
+        super().__init__(self._virtual_selector)
+        self._clock_resolution = 1e-9
+
+    def time(self) -> float:
+        return self._virtual_clock.now()
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        self._virtual_selector.threads += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: asyncio.Future[Any]) -> None:
+        self._virtual_selector.threads -= 1

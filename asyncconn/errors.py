@@ -1,0 +1,447 @@
+"""Everything that can go wrong, in one tree.
+
+    AsyncConnError
+    ├── ConfigError (ValueError)              what you passed in cannot work; nothing was sent
+    ├── LifecycleError (RuntimeError)
+    │   ├── HubNotOpen                        open it first
+    │   ├── HubClosed                         make a new one
+    │   └── WrongLoop                         use it on the loop that opened it
+    ├── TransportError
+    │   ├── NotSent                           the server never saw the request: safe to repeat
+    │   │   ├── ConnectFailed
+    │   │   ├── ConnectTimeout
+    │   │   └── PoolTimeout
+    │   └── MaybeSent                         the outcome is unknown: check before repeating
+    │       ├── ReadTimeout
+    │       └── ConnectionLost
+    ├── ApiError                              the platform answered, and said no
+    │   ├── BadRequest (400)                  ├── PayloadTooLarge (413)
+    │   ├── Unauthorized (401)                ├── Unprocessable (422)
+    │   ├── Forbidden (403)                   ├── RateLimited (429, or our own limiter)
+    │   ├── NotFound (404)                    └── ServerError (5xx)
+    │   └── Conflict (409)
+    ├── QuotaExhausted                        the day's calls are used up; says when they return
+    ├── ProtocolError                         the answer was not what the contract says
+    ├── BatchError
+    │   ├── InvalidRecord (ValueError)        this record cannot be sent; says where in it
+    │   ├── RecordTooLarge (InvalidRecord)
+    │   ├── BufferFull
+    │   ├── BufferClosed
+    │   └── DeliveryFailed                    carries the records
+    ├── PollError
+    │   ├── PollTimeout                       carries a token to go on later
+    │   └── OperationFailed
+    └── StreamError
+        ├── StreamLost
+        └── SubscriptionRefused
+
+Errors of libraries underneath never cross the API: they are the ``__cause__``. Every error knows its ``advice``: what the
+caller may do next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+__all__ = [
+    "ApiError",
+    "AsyncConnError",
+    "BadRequest",
+    "BatchError",
+    "BufferClosed",
+    "BufferFull",
+    "ConfigError",
+    "Conflict",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "DeliveryFailed",
+    "Forbidden",
+    "HubClosed",
+    "HubNotOpen",
+    "InvalidRecord",
+    "LifecycleError",
+    "MaybeSent",
+    "NotFound",
+    "NotSent",
+    "OperationFailed",
+    "PayloadTooLarge",
+    "PollError",
+    "PollTimeout",
+    "PoolTimeout",
+    "ProtocolError",
+    "QuotaExhausted",
+    "RateLimited",
+    "ReadTimeout",
+    "RecordTooLarge",
+    "ServerError",
+    "StreamError",
+    "StreamLost",
+    "SubscriptionRefused",
+    "TransportError",
+    "Unauthorized",
+    "Unprocessable",
+    "WrongLoop",
+    "api_error_class",
+]
+
+
+class AsyncConnError(Exception):
+    """The root: ``except AsyncConnError`` catches all that this library raises on purpose."""
+
+    advice: ClassVar[str] = ""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.advice})" if self.advice else self.message
+
+
+class ConfigError(AsyncConnError, ValueError):
+    """An argument, a setting or a credential that cannot work. Raised before anything is sent."""
+
+    advice = "correct the value; nothing was sent"
+
+
+# -- lifecycle ---------------------------------------------------------------------------------------------------------
+
+
+class LifecycleError(AsyncConnError, RuntimeError):
+    """Used at the wrong time or in the wrong place."""
+
+
+class HubNotOpen(LifecycleError):
+    """The hub (or the connector's private hub) has not been opened."""
+
+    advice = "use 'async with' around it, or await its open()"
+
+
+class HubClosed(LifecycleError):
+    """The hub is draining or closed: it takes no new work."""
+
+    advice = "make a new one; a closed one cannot be opened again"
+
+
+class WrongLoop(LifecycleError):
+    """Used from another event loop than the one that opened it."""
+
+    advice = "make one for each loop, or hand the call over with asyncio.run_coroutine_threadsafe"
+
+
+# -- transport ---------------------------------------------------------------------------------------------------------
+
+
+class TransportError(AsyncConnError):
+    """No usable answer came back over the network."""
+
+
+class NotSent(TransportError):
+    """The request surely never reached the server, so repeating it is always safe."""
+
+    advice = "nothing reached the server; it is safe to repeat the call"
+
+
+class ConnectFailed(NotSent):
+    """No connection: refused, unknown host, TLS failure."""
+
+
+class ConnectTimeout(NotSent):
+    """No connection within the connect timeout."""
+
+
+class PoolTimeout(NotSent):
+    """No free place among this connector's concurrent requests in time."""
+
+    advice = "nothing was sent; lower the concurrency or raise max_concurrency"
+
+
+class MaybeSent(TransportError):
+    """The request may have been carried out: its outcome is unknown."""
+
+    advice = "the server may have carried it out; check before repeating a write"
+
+
+class ReadTimeout(MaybeSent):
+    """Sent, and no complete answer within the timeout."""
+
+
+class ConnectionLost(MaybeSent):
+    """The connection broke while sending or before the answer was complete."""
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class ApiError(AsyncConnError):
+    """The platform answered with an error.
+
+    Attributes: ``platform``, ``status`` (HTTP, or the effective one where a platform hides it in the body), ``code`` (the
+    platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if the platform named a time) and ``body`` (an
+    excerpt of at most 2,000 characters with credentials removed).
+    """
+
+    advice = "the platform refused the call; see the message"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        platform: str,
+        status: int,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.platform = platform
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.body = body
+
+    def __str__(self) -> str:
+        words = [f"{self.platform} answered {self.status}"]
+        if self.code:
+            words.append(f"[{self.code}]")
+        words.append(f"{self.message}" if self.message else "without a message")
+        if self.request_id:
+            words.append(f"(request {self.request_id})")
+        return f"{words[0]} {' '.join(words[1:])} ({self.advice})"
+
+
+class BadRequest(ApiError):
+    """400: the platform could not read or accept the request."""
+
+    advice = "correct the request; repeating it as it is will not help"
+
+
+class Unauthorized(ApiError):
+    """401: the credential is missing, wrong or expired."""
+
+    advice = "check the credential"
+
+
+class Forbidden(ApiError):
+    """403: the credential is known but may not do this."""
+
+    advice = "ask for the permission, or use another credential"
+
+
+class NotFound(ApiError):
+    """404: no such thing, or not visible to this credential."""
+
+    advice = "check the id and the base URL"
+
+
+class Conflict(ApiError):
+    """409: it exists already, or its state does not allow this."""
+
+    advice = "read the current state, then decide"
+
+
+class PayloadTooLarge(ApiError):
+    """413: the body is larger than the platform takes."""
+
+    advice = "send less at a time"
+
+
+class Unprocessable(ApiError):
+    """422: well formed, and still not acceptable."""
+
+    advice = "correct the values named in the message"
+
+
+class RateLimited(ApiError):
+    """429, or a wait for our own limiter that would have been longer than ``max_wait``.
+
+    ``retry_after`` (seconds) says when it may work. ``local`` is True when nothing was sent because our limiter refused.
+    """
+
+    advice = "wait for retry_after seconds"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        platform: str,
+        status: int = 429,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        body: str = "",
+        local: bool = False,
+    ) -> None:
+        super().__init__(
+            message,
+            platform=platform,
+            status=status,
+            code=code,
+            request_id=request_id,
+            retry_after=retry_after,
+            body=body,
+        )
+        self.local = local
+
+    def __str__(self) -> str:
+        when = "" if self.retry_after is None else f" for {self.retry_after:.3g} s"
+        if self.local:
+            return f"{self.platform}: {self.message} (nothing was sent; wait{when}, or allow a longer max_wait)"
+        return f"{self.platform} answered {self.status} {self.message} (wait{when})"
+
+
+class ServerError(ApiError):
+    """5xx: the platform failed."""
+
+    advice = "try again later"
+
+
+class QuotaExhausted(AsyncConnError):
+    """The fixed allowance (a day's calls) is used up until ``resets_at`` (aware UTC). Nothing was sent."""
+
+    advice = "wait until then, ask to wait, or use another credential"
+
+    def __init__(self, message: str, *, resets_at: datetime) -> None:
+        super().__init__(message)
+        self.resets_at = resets_at
+
+
+class ProtocolError(AsyncConnError):
+    """An answer that the contract does not allow: not the promised format, a redirect, a wrong digest, too large."""
+
+    advice = "check the base URL and the platform's version; a write may have been carried out"
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: PayloadTooLarge,
+    422: Unprocessable,
+    429: RateLimited,
+}
+
+
+def api_error_class(status: int) -> type[ApiError]:
+    """The class for a status: its own, ``ServerError`` for 5xx, else ``BadRequest`` for 4xx and ``ApiError``."""
+    if (known := _BY_STATUS.get(status)) is not None:
+        return known
+    if status >= 500:
+        return ServerError
+    return BadRequest if 400 <= status < 500 else ApiError
+
+
+# -- batching ----------------------------------------------------------------------------------------------------------
+
+
+class BatchError(AsyncConnError):
+    """Around records on their way into a batch."""
+
+
+class InvalidRecord(BatchError, ValueError):
+    """A record that cannot be sent as it is. Records accepted before it are not affected.
+
+    ``path`` names the place inside the record (``$.address.lines[2]``); ``index`` is its position in a ``write_many``.
+    """
+
+    advice = "correct the record; those accepted before it are on their way"
+
+    def __init__(self, message: str, *, path: str = "$", index: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.index = index
+
+    def __str__(self) -> str:
+        where = "" if self.index is None else f"record {self.index}: "
+        return f"{where}{super().__str__()}"
+
+
+class RecordTooLarge(InvalidRecord):
+    """A record whose encoded size can never fit into one batch. ``size`` and ``limit`` are in bytes."""
+
+    advice = "split it; those accepted before it are on their way"
+
+    def __init__(self, message: str, *, size: int, limit: int, index: int | None = None) -> None:
+        super().__init__(message, index=index)
+        self.size = size
+        self.limit = limit
+
+
+class BufferFull(BatchError):
+    """No room, and the caller asked not to wait."""
+
+    advice = "wait and write again; the record was not taken"
+
+
+class BufferClosed(BatchError):
+    """The buffer is closing or closed: the record was not taken."""
+
+    advice = "write before closing"
+
+
+class DeliveryFailed(BatchError):
+    """A batch that could not be delivered. ``records`` are the undelivered ones, as they would have been sent.
+
+    ``maybe_delivered`` is True when the last attempt may have reached the platform. The reason is the ``__cause__``.
+    """
+
+    advice = "the records are attached; write them again if you want them delivered"
+
+    def __init__(self, message: str, *, records: Sequence[Any], maybe_delivered: bool) -> None:
+        super().__init__(message)
+        self.records = records
+        self.maybe_delivered = maybe_delivered
+
+
+# -- polling and streams -----------------------------------------------------------------------------------------------
+
+
+class PollError(AsyncConnError):
+    """While waiting for something that takes time at the platform."""
+
+
+class PollTimeout(PollError):
+    """Not done by the deadline. ``token`` resumes the wait elsewhere; ``last`` is the last state seen; ``polls`` counts."""
+
+    advice = "it may still finish: resume with the token"
+
+    def __init__(self, message: str, *, token: str | None = None, last: Any = None, polls: int = 0) -> None:
+        super().__init__(message)
+        self.token = token
+        self.last = last
+        self.polls = polls
+
+
+class OperationFailed(PollError):
+    """It ended, and not well. ``state`` is what the platform said."""
+
+    advice = "see the state; start it again if that makes sense"
+
+    def __init__(self, message: str, *, state: Any = None) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class StreamError(AsyncConnError):
+    """Around long-lived subscriptions."""
+
+
+class StreamLost(StreamError):
+    """The stream broke and could not be taken up again in time."""
+
+    advice = "subscribe again; messages in between may be missing"
+
+
+class SubscriptionRefused(StreamError):
+    """The platform will not serve this subscription."""
+
+    advice = "check the name and the permission"
