@@ -35,8 +35,8 @@
         ├── StreamLost
         └── SubscriptionRefused
 
-Errors of libraries underneath never cross the API: they are the ``__cause__``. Every error knows its ``advice``: what the
-caller may do next.
+Errors of libraries underneath never cross the API: they are the ``__cause__``. Every error knows its ``advice``:
+what the caller may do next.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ __all__ = [
     "Unprocessable",
     "WrongLoop",
     "api_error_class",
+    "outcome_unknown",
 ]
 
 
@@ -94,6 +95,8 @@ class AsyncConnError(Exception):
     """The root: ``except AsyncConnError`` catches all that this library raises on purpose."""
 
     advice: ClassVar[str] = ""
+    #: Whether the platform may have carried out the call, in this or an earlier attempt.
+    maybe_sent = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -165,6 +168,7 @@ class MaybeSent(TransportError):
     """The request may have been carried out: its outcome is unknown."""
 
     advice = "the server may have carried it out; check before repeating a write"
+    maybe_sent = True
 
 
 class ReadTimeout(MaybeSent):
@@ -181,9 +185,9 @@ class ConnectionLost(MaybeSent):
 class ApiError(AsyncConnError):
     """The platform answered with an error.
 
-    Attributes: ``platform``, ``status`` (HTTP, or the effective one where a platform hides it in the body), ``code`` (the
-    platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if the platform named a time) and ``body`` (an
-    excerpt of at most 2,000 characters with credentials removed).
+    Attributes: ``platform``, ``status`` (HTTP, or the effective one where a platform hides it in the body),
+    ``code`` (the platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if the platform named a
+    time) and ``body`` (an excerpt of at most 2,000 characters with credentials removed).
     """
 
     advice = "the platform refused the call; see the message"
@@ -262,7 +266,8 @@ class Unprocessable(ApiError):
 class RateLimited(ApiError):
     """429, or a wait for our own limiter that would have been longer than ``max_wait``.
 
-    ``retry_after`` (seconds) says when it may work. ``local`` is True when nothing was sent because our limiter refused.
+    ``retry_after`` (seconds) says when it may work. ``local`` is True when nothing was sent because our limiter
+    refused.
     """
 
     advice = "wait for retry_after seconds"
@@ -298,9 +303,10 @@ class RateLimited(ApiError):
 
 
 class ServerError(ApiError):
-    """5xx: the platform failed."""
+    """5xx: the platform failed, before or after it carried out the call."""
 
     advice = "try again later"
+    maybe_sent = True
 
 
 class QuotaExhausted(AsyncConnError):
@@ -317,6 +323,7 @@ class ProtocolError(AsyncConnError):
     """An answer that the contract does not allow: not the promised format, a redirect, a wrong digest, too large."""
 
     advice = "check the base URL and the platform's version; a write may have been carried out"
+    maybe_sent = True
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
@@ -338,6 +345,11 @@ def api_error_class(status: int) -> type[ApiError]:
     if status >= 500:
         return ServerError
     return BadRequest if 400 <= status < 500 else ApiError
+
+
+def outcome_unknown(error: BaseException) -> bool:
+    """Whether the platform may have carried out the call that ended in ``error``: True for a stranger's error."""
+    return error.maybe_sent if isinstance(error, AsyncConnError) else True
 
 
 # -- batching ----------------------------------------------------------------------------------------------------------
@@ -410,7 +422,10 @@ class PollError(AsyncConnError):
 
 
 class PollTimeout(PollError):
-    """Not done by the deadline. ``token`` resumes the wait elsewhere; ``last`` is the last state seen; ``polls`` counts."""
+    """Not done by the deadline.
+
+    ``token`` resumes the wait elsewhere; ``last`` is the last state seen; ``polls`` counts.
+    """
 
     advice = "it may still finish: resume with the token"
 

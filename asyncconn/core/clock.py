@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import selectors
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
 
 __all__ = ["Clock", "SystemClock", "VirtualClock"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Clock(Protocol):
@@ -58,9 +60,9 @@ class SystemClock:
 class VirtualClock(SystemClock):
     """A clock for tests and simulations that never really waits.
 
-    It brings an event loop of its own: when nothing is ready to run, the loop jumps to the next timer. Everything that takes
-    its time from the loop is virtual there, ``asyncio.sleep`` and ``asyncio.timeout`` included; sockets and threads work
-    and make it wait for real.
+    It brings an event loop of its own: when nothing is ready to run, the loop jumps to the next timer. Everything
+    that takes its time from the loop is virtual there, ``asyncio.sleep`` and ``asyncio.timeout`` included; sockets
+    and threads work and make it wait for real.
 
         >>> clock = VirtualClock()
         >>> async def main() -> float:
@@ -123,7 +125,9 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual_clock.now()
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         self._virtual_selector.threads += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_done)

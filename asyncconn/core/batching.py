@@ -1,0 +1,436 @@
+"""The batching buffer: takes records one by one, sends them in batches by size or age, and accounts for every one."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.events import Events
+from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
+from asyncconn.core.tasks import TaskScope, drain_guard
+from asyncconn.errors import (
+    BufferClosed,
+    BufferFull,
+    ConfigError,
+    DeliveryFailed,
+    RecordTooLarge,
+    WrongLoop,
+    outcome_unknown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+
+__all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "FlushReport", "Receipt"]
+
+T = TypeVar("T")
+
+_GRACE = 5.0  # seconds a close may take beyond its deadline to cancel what still runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPolicy:
+    """When a batch leaves, and how much may wait.
+
+    A batch is cut before it would exceed ``max_items`` or ``max_bytes``, and leaves at the latest ``max_age``
+    seconds after its oldest record was accepted. At most ``max_in_flight`` batches are on the way at once. What
+    waits or travels is bounded by ``max_pending_items`` and ``max_pending_bytes``; beyond that a put waits
+    (``overflow="wait"``) or raises ``BufferFull``. ``drain_timeout`` bounds, in seconds, a flush or close that
+    names no time.
+    """
+
+    max_items: int = 10_000
+    max_bytes: int = 262_144
+    max_age: float = 2.0
+    max_pending_items: int = 200_000
+    max_pending_bytes: int = 8 * 1024 * 1024
+    max_in_flight: int = 4
+    overflow: Literal["wait", "raise"] = "wait"
+    drain_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_items", "max_bytes", "max_age", "max_in_flight", "drain_timeout"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"BatchPolicy.{name} must be more than 0, not {getattr(self, name)!r}")
+        if self.max_pending_items < 1 or self.max_pending_bytes < self.max_bytes:
+            raise ConfigError("BatchPolicy: what may be pending must hold at least one record and one batch")
+        if self.overflow not in ("wait", "raise"):
+            raise ConfigError(f"BatchPolicy.overflow must be 'wait' or 'raise', not {self.overflow!r}")
+
+
+class Batch(Generic[T]):
+    """Records that travel together.
+
+    ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent.
+    """
+
+    __slots__ = ("age", "born", "due", "items", "receipt", "size")
+
+    def __init__(self, born: float) -> None:
+        self.items: list[T] = []
+        self.size = 0
+        self.born = born
+        self.age = 0.0
+        self.due = False
+        self.receipt = Receipt()
+
+
+class BatchBuffer(Generic[T]):
+    """Collects items and sends them in batches.
+
+    ``send`` delivers one batch and does its own retries: when it raises, the batch has failed. ``size`` gives an item's
+    bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure reports.
+
+    Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
+    ``DeliveryFailed`` with the records).
+
+        >>> async def send(batch: Batch[bytes]) -> None: ...
+        >>> buffer = BatchBuffer(send, size=len, policy=BatchPolicy(max_age=0.5))
+        >>> receipt = await buffer.put(b"one")
+        >>> report = await buffer.aclose()
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Batch[T]], Awaitable[Any]],
+        *,
+        size: Callable[[T], int],
+        overhead: int = 0,
+        policy: BatchPolicy | None = None,
+        reveal: Callable[[T], Any] | None = None,
+        events: Events | None = None,
+        clock: Clock | None = None,
+        name: str = "batches",
+    ) -> None:
+        self.policy = policy or BatchPolicy()
+        self.name = name
+        self._scope = TaskScope(name)
+        self.events = events or Events("send", "flush", "error", scope=self._scope)
+        self._send = send
+        self._size = size
+        self._overhead = overhead
+        self._reveal = reveal
+        self._clock = clock or SystemClock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Left a little early, so that a late timer does not break the promise of max_age.
+        self._linger = self.policy.max_age - min(0.05, self.policy.max_age * 0.05)
+
+        self._open: Batch[T] | None = None
+        self._ready: deque[Batch[T]] = deque()
+        self._in_flight: dict[asyncio.Task[Any], Batch[T]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._closing = False
+        self._closer: asyncio.Task[FlushReport] | None = None
+        self._yield_due = False
+        self._slow = True  # more to do than append: not bound yet, closing, someone waits, or a turn is due
+
+        self._accepted = self._delivered = self._failed = 0
+        self._pending = self._pending_bytes = 0
+        self._batches_delivered = self._batches_failed = self._bytes_delivered = 0
+        self._max_age_at_send = 0.0
+
+    # -- taking records in ---------------------------------------------------------------------------------------------
+
+    def offer(self, item: T) -> Receipt | None:
+        """Take ``item`` if that needs no waiting; None if it does, and then :meth:`put` is the way. For hot paths."""
+        if self._slow or asyncio.get_running_loop() is not self._loop:
+            return None
+        size = self._size(item) + self._overhead
+        if size > self.policy.max_bytes or not self._has_room(size):
+            return None
+        return self._add(item, size)
+
+    def put_nowait(self, item: T) -> Receipt:
+        """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
+        size = self._checked_size(item)
+        if self._waiters or not self._has_room(size):
+            raise self._full()
+        return self._add(item, size)
+
+    async def put(self, item: T) -> Receipt:
+        """Take ``item``, waiting for room if need be. Cancelled means: not taken.
+
+        Raises ``RecordTooLarge``, ``BufferClosed``, ``WrongLoop``, and ``BufferFull`` if the policy says so.
+        """
+        size = self._checked_size(item)
+        if self._yield_due:
+            # A tight loop of puts would never let the senders start: one turn of the loop for each batch that was cut.
+            self._yield_due = False
+            self._review()
+            await asyncio.sleep(0)
+            self._check_open()
+        if self._waiters or not self._has_room(size):
+            if self.policy.overflow == "raise":
+                raise self._full()
+            await self._wait_for_room(size)
+            receipt = self._add(item, size)
+            self._wake_waiter()
+            return receipt
+        return self._add(item, size)
+
+    async def put_many(self, items: Iterable[T] | AsyncIterable[T]) -> list[Receipt]:
+        """Take many, in order, without a coroutine for each; the receipts of the batches they went into.
+
+        An error of the iterable or of one item ends it; what was taken before stays accepted.
+        """
+        receipts: list[Receipt] = []
+        if not hasattr(items, "__aiter__"):
+            for item in items:
+                receipt = self.offer(item) or await self.put(item)
+                if not receipts or receipts[-1] is not receipt:
+                    receipts.append(receipt)
+            return receipts
+        async for item in items:
+            receipt = self.offer(item) or await self.put(item)
+            if not receipts or receipts[-1] is not receipt:
+                receipts.append(receipt)
+        return receipts
+
+    def _checked_size(self, item: T) -> int:
+        self._check_open()
+        size = self._size(item) + self._overhead
+        if size > self.policy.max_bytes:
+            limit = self.policy.max_bytes
+            raise RecordTooLarge(f"{size} bytes never fit into a batch of {limit}", size=size, limit=limit)
+        return size
+
+    def _check_open(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            self._review()
+        elif loop is not self._loop:
+            raise WrongLoop(f"{self.name} belongs to another event loop")
+        if self._closing:
+            raise BufferClosed(f"{self.name} is closed")
+
+    def _review(self) -> None:
+        self._slow = self._loop is None or self._closing or self._yield_due or bool(self._waiters)
+
+    def _has_room(self, size: int) -> bool:
+        policy = self.policy
+        return self._pending < policy.max_pending_items and self._pending_bytes + size <= policy.max_pending_bytes
+
+    def _full(self) -> BufferFull:
+        return BufferFull(
+            f"{self.name} holds {self._pending} records, {self._pending_bytes} bytes: no room for another"
+        )
+
+    def _add(self, item: T, size: int) -> Receipt:
+        batch = self._open
+        if batch is None or batch.size + size > self.policy.max_bytes:
+            self._cut()
+            now = self._clock.now()
+            batch = self._open = Batch(now)
+            self._timer = self._clock.call_at(now + self._linger, self._on_age)
+        batch.items.append(item)
+        batch.size += size
+        self._accepted += 1
+        self._pending += 1
+        self._pending_bytes += size
+        if len(batch.items) >= self.policy.max_items:
+            self._cut()
+        return batch.receipt
+
+    async def _wait_for_room(self, size: int) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (future, size)
+        self._waiters.append(entry)
+        self._slow = True
+        if not self._in_flight and not self._ready:
+            self._cut()  # nothing else could make room
+        try:
+            await future
+        except BaseException:
+            if future.done() and not future.cancelled():
+                future.exception()  # it may hold a BufferClosed that nobody will look at now
+            self._leave(entry)
+            self._wake_waiter()  # the room that this one was given goes to the next
+            raise
+        self._leave(entry)
+
+    def _leave(self, entry: tuple[asyncio.Future[None], int]) -> None:
+        with suppress(ValueError):
+            self._waiters.remove(entry)
+        self._review()
+
+    def _wake_waiter(self) -> None:
+        """Let the first in line go on. He leaves the line himself, so that nobody overtakes him meanwhile."""
+        if self._waiters:
+            future, size = self._waiters[0]
+            if not future.done() and self._has_room(size):
+                future.set_result(None)
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        """The open batch takes no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._open is not None:
+            self._ready.append(self._open)
+            self._open = None
+            self._yield_due = self._slow = True
+            self._pump()
+
+    def _on_age(self) -> None:
+        """The oldest record is due. With all senders busy the batch stays open: it may as well leave fuller."""
+        self._timer = None
+        if self._open is not None:
+            self._open.due = True
+            self._pump()
+
+    def _pump(self) -> None:
+        while len(self._in_flight) < self.policy.max_in_flight:
+            if self._ready:
+                batch = self._ready.popleft()
+            elif self._open is not None and self._open.due:
+                batch, self._open = self._open, None
+            else:
+                return
+            task = self._scope.spawn(self._deliver(batch), name="send")
+            self._in_flight[task] = batch
+            # A task that is cancelled before its first step runs no code of its own: settle the outcome from outside.
+            task.add_done_callback(partial(self._ended, self._clock.now()))
+
+    async def _deliver(self, batch: Batch[T]) -> Any:
+        batch.age = self._clock.now() - batch.born
+        self._max_age_at_send = max(self._max_age_at_send, batch.age)
+        self.events.emit("send", batch)
+        try:
+            return await self._send(batch)
+        except Exception as error:  # noqa: BLE001 - whatever the sender raises, the records must be accounted for
+            return self._failure(batch, error)
+
+    def _ended(self, started: float, task: asyncio.Task[Any]) -> None:
+        batch = self._in_flight.pop(task)
+        if task.cancelled():
+            self._settle_failed(batch, self._failure(batch, None))
+        elif isinstance(task.result(), DeliveryFailed):
+            self._settle_failed(batch, task.result())
+        else:
+            seconds = self._clock.now() - started
+            self._settle_delivered(batch, Delivery(len(batch.items), batch.size, seconds, task.result()))
+        self._pump()
+        self._wake_waiter()
+
+    def _failure(self, batch: Batch[T], cause: Exception | None, *, sent: bool = True) -> DeliveryFailed:
+        records = [self._reveal(item) for item in batch.items] if self._reveal else list(batch.items)
+        why = f"{type(cause).__name__}: {cause}" if cause else "the time to close was over"
+        unknown = sent if cause is None else outcome_unknown(cause)
+        error = DeliveryFailed(
+            f"{self.name}: {len(records)} records were not delivered: {why}", records=records, maybe_delivered=unknown
+        )
+        error.__cause__ = cause
+        return error
+
+    def _settle_delivered(self, batch: Batch[T], delivery: Delivery) -> None:
+        self._release(batch)
+        self._delivered += delivery.records
+        self._batches_delivered += 1
+        self._bytes_delivered += delivery.bytes
+        batch.receipt.settle(delivery)
+        self.events.emit("flush", delivery)
+
+    def _settle_failed(self, batch: Batch[T], error: DeliveryFailed) -> None:
+        self._release(batch)
+        self._failed += len(batch.items)
+        self._batches_failed += 1
+        batch.receipt.settle(error)
+        self.events.emit("error", error)
+
+    def _release(self, batch: Batch[T]) -> None:
+        self._pending -= len(batch.items)
+        self._pending_bytes -= batch.size
+
+    # -- flushing and closing ------------------------------------------------------------------------------------------
+
+    async def flush(self, timeout: float | None = None) -> FlushReport:
+        """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most.
+
+        Never raises for failed batches: the report says what became of the records.
+        """
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop(f"{self.name} belongs to another event loop")
+        started = self._clock.now()
+        self._cut()
+        batches = [*self._in_flight.values(), *self._ready]
+        waiting = [batch.receipt.settled() for batch in batches]
+        if waiting:
+            limit = self.policy.drain_timeout if timeout is None else timeout
+            await asyncio.wait(waiting, timeout=max(0.0, limit))
+        return _report(batches, self._clock.now() - started)
+
+    async def aclose(self, timeout: float | None = None) -> FlushReport:
+        """Take no more, deliver what was accepted within ``timeout`` seconds, and report what did not arrive.
+
+        Goes through although the caller is cancelled meanwhile. Idempotent: a second call gets the same report.
+        """
+        if self._closer is None:
+            loop = asyncio.get_running_loop()
+            if self._loop is not None and loop is not self._loop:
+                raise WrongLoop(f"{self.name} belongs to another event loop")
+            limit = self.policy.drain_timeout if timeout is None else timeout
+            self._closing = True
+            self._slow = True
+            for future, _ in self._waiters:
+                if not future.done():
+                    future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
+            self._closer = loop.create_task(self._drain(limit), name=f"{self.name}:close")
+        if self._closer.done():
+            return self._closer.result()
+        limit = self.policy.drain_timeout if timeout is None else timeout
+        return await drain_guard(
+            asyncio.wait_for(self._closer, None), timeout=limit + _GRACE, name=f"{self.name}:close"
+        )
+
+    async def _drain(self, timeout: float) -> FlushReport:
+        started = self._clock.now()
+        self._cut()
+        batches = [*self._in_flight.values(), *self._ready]
+        await self.flush(timeout)
+        while self._ready:  # never sent: no attempt was made for these
+            batch = self._ready.popleft()
+            self._settle_failed(batch, self._failure(batch, None, sent=False))
+        await self._scope.aclose()
+        while self._in_flight:  # their tasks have ended; their callbacks run in the loop's next turn
+            await asyncio.sleep(0)
+        return _report(batches, self._clock.now() - started)
+
+    @property
+    def stats(self) -> BatchStats:
+        """The totals at this moment."""
+        waiting = self._ready[0] if self._ready else self._open
+        return BatchStats(
+            accepted=self._accepted,
+            delivered=self._delivered,
+            failed=self._failed,
+            pending=self._pending,
+            pending_bytes=self._pending_bytes,
+            in_flight=len(self._in_flight),
+            batches_delivered=self._batches_delivered,
+            batches_failed=self._batches_failed,
+            bytes_delivered=self._bytes_delivered,
+            oldest_age=0.0 if waiting is None else self._clock.now() - waiting.born,
+            max_age_at_send=self._max_age_at_send,
+        )
+
+    def __del__(self) -> None:
+        if getattr(self, "_pending", 0):
+            warnings.warn(f"{self.name} was dropped with {self._pending} records pending", ResourceWarning, source=self)
+
+
+def _report(batches: list[Batch[Any]], seconds: float) -> FlushReport:
+    delivered = sum(len(batch.items) for batch in batches if batch.receipt.delivery)
+    failures = tuple(batch.receipt.error for batch in batches if batch.receipt.error)
+    failed = sum(len(failure.records) for failure in failures)
+    pending = sum(len(batch.items) for batch in batches if not batch.receipt.done)
+    return FlushReport(delivered, failed, pending, seconds, failures)

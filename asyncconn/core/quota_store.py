@@ -1,0 +1,98 @@
+"""Where a day's count lives on after the process: one small JSON file, locked and replaced atomically."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FileQuotaStore", "QuotaStore"]
+
+
+class QuotaStore(Protocol):
+    """A shared counter.
+
+    ``key`` identifies limit and credential (hashed), ``window`` the day or whatever the quota spans.
+    """
+
+    async def add(self, key: str, window: str, amount: int) -> int:
+        """Add ``amount`` (negative gives back) to the count of this window, atomically; return the new total.
+
+        A window that is not the stored one starts at zero and replaces it.
+        """
+        ...
+
+
+class FileQuotaStore:
+    """A JSON file that several processes of one machine may share.
+
+        >>> quota = Quota(20_000, store=FileQuotaStore("quota.json"))
+
+    Raises ``ConfigError`` naming the file when it cannot be read or written, or does not hold what it should;
+    delete it to start from zero.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+
+    async def add(self, key: str, window: str, amount: int) -> int:
+        """See :class:`QuotaStore`. Runs in a thread; waits for other processes that hold the lock."""
+        return await asyncio.to_thread(self._add, key, window, amount)
+
+    def _add(self, key: str, window: str, amount: int) -> int:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                counts = self._read()
+                entry = counts.get(key)
+                used = entry["used"] if entry is not None and entry["window"] == window else 0
+                total = max(0, used + amount)
+                counts[key] = {"window": window, "used": total}
+                self._write(counts)
+        except OSError as error:
+            raise ConfigError(f"the quota file {self._path} cannot be used: {error.strerror}") from error
+        return total
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        import fcntl  # not on every platform; only this store needs it
+
+        with self._path.with_name(self._path.name + ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        try:
+            counts = json.loads(text)
+            if not all(isinstance(e["window"], str) and isinstance(e["used"], int) for e in counts.values()):
+                raise ValueError("an entry without window and used")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(
+                f"the quota file {self._path} is damaged ({error}); delete it to start from zero"
+            ) from error
+        return dict(counts)
+
+    def _write(self, counts: dict[str, Any]) -> None:
+        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(counts, file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(self._path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise

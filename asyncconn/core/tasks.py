@@ -1,0 +1,108 @@
+"""Background tasks that are named, held and reaped, and endings that no cancellation can cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+__all__ = ["TaskScope", "drain_guard", "reap"]
+
+logger = logging.getLogger("asyncconn.tasks")
+
+T = TypeVar("T")
+
+
+async def reap(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have really ended. Raises nothing of theirs, only our own cancellation."""
+    waiting = {task for task in tasks if not task.done()}
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        # asyncio.wait never raises a task's error, so a CancelledError here can only be the caller's own.
+        await asyncio.wait(waiting)
+
+
+async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str) -> T:
+    """Run ``work`` to its end although the caller is cancelled meanwhile, once or often; then pass the cancellation on.
+
+    ``work`` runs in a task of its own behind a shield, which holds against native cancellation, ``asyncio.timeout`` and
+    anyio scopes alike. After ``timeout`` seconds it is cancelled itself.
+
+    Raises ``TimeoutError`` when ``work`` had to be cancelled, else whatever ``work`` raises, else the caller's own
+    ``CancelledError`` if one arrived.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work, name=name)
+    deadline = loop.time() + timeout
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done() and (left := deadline - loop.time()) > 0:
+            try:
+                await asyncio.wait({task}, timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        timed_out = not task.done()
+        while not task.done():
+            task.cancel()
+            try:
+                await asyncio.wait({task}, timeout=1.0)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        if not task.cancelled() and (lost := task.exception()) is not None:
+            logger.error("%s failed while its caller was being cancelled: %s", name, lost)
+        raise cancelled
+    if timed_out and task.cancelled():
+        raise TimeoutError(f"{name} did not end within {timeout:g} s")
+    return task.result()
+
+
+class TaskScope:
+    """Holds background tasks strongly, under readable names, until they end or the scope is closed.
+
+    A task that fails is logged once and handed to ``on_error``; it never takes others down.
+
+        >>> async def main() -> None:
+        ...     scope = TaskScope("reader")
+        ...     scope.spawn(asyncio.sleep(3600), name="idle")
+        ...     await scope.aclose()
+        >>> asyncio.run(main())
+    """
+
+    def __init__(self, name: str, *, on_error: Callable[[BaseException], object] | None = None) -> None:
+        self._name = name
+        self._on_error = on_error
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Start ``work`` as the task ``<scope>:<name>``. ``RuntimeError`` once the scope is closed."""
+        if self._closed:
+            work.close()
+            raise RuntimeError(f"task scope {self._name!r} is closed")
+        task = asyncio.get_running_loop().create_task(work, name=f"{self._name}:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        logger.error("task %s failed: %s: %s", task.get_name(), type(error).__name__, error)
+        if self._on_error is not None:
+            self._on_error(error)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and wait for its end. Idempotent."""
+        self._closed = True
+        await reap(self._tasks)
