@@ -401,8 +401,8 @@ class BatchBuffer(Generic[T]):
             batch = self._ready.popleft()
             self._settle_failed(batch, self._failure(batch, None, sent=False))
         await self._scope.aclose()
-        while self._in_flight:  # their tasks have ended; their callbacks run in the loop's next turn
-            await asyncio.sleep(0)
+        # The tasks have ended; each receipt is settled by a callback in the loop's next turn.
+        await asyncio.gather(*[batch.receipt.settled() for batch in batches])
         return _report(batches, self._clock.now() - started)
 
     @property
@@ -425,7 +425,7 @@ class BatchBuffer(Generic[T]):
 
     def __del__(self) -> None:
         if getattr(self, "_pending", 0):
-            warnings.warn(f"{self.name} was dropped with {self._pending} records pending", ResourceWarning, source=self)
+            warnings.warn(f"{self.name} was dropped with {self._pending} records pending", ResourceWarning, 2, self)
 
 
 def _report(batches: list[Batch[Any]], seconds: float) -> FlushReport:
