@@ -312,7 +312,7 @@ class Quota(_Base):
         self._skew = skew
         self._key = name
         self._clock: Clock | None = None
-        self._wake: Callable[[], None] = _nothing
+        self._wakes: list[Callable[[], None]] = []
         self._resets_at: datetime | None = None
         self._rolls_at = float("-inf")  # the same moment plus skew, on the monotonic scale
         self._running = 0  # cost of granted calls that have not ended
@@ -322,9 +322,11 @@ class Quota(_Base):
         self._error: AsyncConnError | None = None
 
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
-        self._clock = clock
-        self._wake = wake
-        self._key = f"{key}/{self.name}"
+        # One quota may stand in several limiters: a day's calls shared by two kinds of call.
+        self._wakes.append(wake)
+        if self._clock is None:
+            self._clock = clock
+            self._key = f"{key}/{self.name}"
 
     def _roll(self, now: float) -> None:
         """Start a new count once the old one's reset has passed."""
@@ -426,7 +428,8 @@ class Quota(_Base):
                 self._exhausted = over > 0
         finally:
             self._reserve = None
-            self._wake()
+            for wake in self._wakes:
+                wake()
 
     async def aclose(self) -> None:
         """Give back to the store what was reserved and not used."""
@@ -439,7 +442,3 @@ class Quota(_Base):
 
 def _next_utc_midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-
-
-def _nothing() -> None:
-    pass

@@ -1,0 +1,128 @@
+"""The base class of every platform client, ours and yours: credential, limits, one transport, one orderly end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from asyncconn.core.retrying import RetryPolicy
+from asyncconn.errors import ConfigError
+from asyncconn.http.auth import Auth, NoAuth
+from asyncconn.http.transport import PlainRules, Rules, Timeouts, Transport
+from asyncconn.hub import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from asyncconn.core.limits import Part
+    from asyncconn.core.ratelimit import RateSnapshot
+    from asyncconn.core.receipts import FlushReport
+    from asyncconn.http.redact import Redactor
+
+__all__ = ["Connector"]
+
+
+class Connector:
+    """A client of one platform. Subclass it, name the platform, and use ``self.http``.
+
+        >>> class Weather(Connector):
+        ...     platform = "weather"
+        ...     base_url = "https://api.weather.example"
+        ...     @classmethod
+        ...     def limits(cls):
+        ...         return {"default": [Window(60, 60.0)]}
+        ...     async def today(self, city: str) -> dict:
+        ...         return (await self.http.request("GET", f"/today/{city}")).json()
+
+    With ``hub=`` it shares that hub's session, and the limiters of its credential with every connector that has the
+    same; without one it makes a private hub, opened by ``async with`` and closed with it.
+    """
+
+    platform: ClassVar[str] = ""
+    base_url: ClassVar[str] = ""
+    retry: ClassVar[RetryPolicy] = RetryPolicy()
+    timeouts: ClassVar[Timeouts] = Timeouts()
+    rules: ClassVar[Rules] = PlainRules()
+    max_concurrency: ClassVar[int] = 10
+
+    def __init__(
+        self,
+        *,
+        hub: Hub | None = None,
+        base_url: str | None = None,
+        auth: Auth | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        max_concurrency: int | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
+        if not self.platform:
+            raise ConfigError(f"{type(self).__name__} must name its platform")
+        auth = auth or NoAuth()
+        self._owns_hub = hub is None
+        self.hub = hub or Hub()
+        self._drained = False
+        self.http = Transport(
+            lambda: self.hub.session,
+            platform=self.platform,
+            base_url=base_url or self.base_url,
+            auth=auth,
+            limiters=self.hub.limiters(self.platform, self._credential(auth), self.limits),
+            retry=retry or self.retry,
+            timeouts=timeouts or self.timeouts,
+            rules=self.rules,
+            redactor=redactor,
+            max_concurrency=max_concurrency or self.max_concurrency,
+            clock=self.hub.clock,
+        )
+        self.hub.adopt(self)
+
+    @classmethod
+    def limits(cls) -> Mapping[str, Sequence[Part]]:
+        """The platform's limits, by the name that a request gives as ``limit``; ``"default"`` holds for all others."""
+        return {}
+
+    @staticmethod
+    def _credential(auth: Auth) -> str:
+        return "\n".join(value.get_secret_value() for value in auth.secrets())
+
+    @property
+    def name(self) -> str:
+        """What reports and logs call it."""
+        return self.platform
+
+    @property
+    def rate(self) -> RateSnapshot:
+        """The default limiter's books. ``ConfigError`` if this connector has none."""
+        limiter = self.http.limiters.get("default")
+        if limiter is None:
+            raise ConfigError(f"{self.platform} has no default rate limit")
+        return limiter.snapshot()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.http.base_url}>"
+
+    async def __aenter__(self) -> Self:
+        if self._owns_hub:
+            await self.hub.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def drain(self, timeout: float) -> FlushReport | None:
+        """Deliver what was accepted, and take no more. For connectors that hold records; called once by the hub."""
+        return None
+
+    async def aclose(self, timeout: float | None = None) -> FlushReport | None:
+        """Drain within ``timeout`` seconds and leave the hub; a private hub is closed. Idempotent."""
+        if self._owns_hub:
+            report = await self.hub.aclose(timeout)
+            for error in report.errors.values():
+                raise error
+            return report.reports.get(self.name)
+        flushed = await self.drain(self.hub.settings.shutdown_timeout if timeout is None else timeout)
+        self.hub.release(self)
+        return flushed

@@ -1,0 +1,69 @@
+"""Lists that come in pages: await the first page, or iterate over every item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asyncconn.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+
+__all__ = ["Page", "Pager"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page: its ``items``, and the cursor of the ``next`` one (hashable; None on the last)."""
+
+    items: list[T] = field(default_factory=list)
+    next: Any = None
+
+
+class Pager(Generic[T]):
+    """A list at a platform. Nothing is fetched before it is awaited or iterated, and each use starts anew.
+
+        >>> page = await pager                     # the first page
+        >>> async for item in pager: ...           # every item, page after page
+        >>> everything = await pager.collect()     # a list of all
+
+    ``fetch`` gets a cursor (None for the first page) and returns a :class:`Page`. A cursor that comes twice would go on
+    for ever: ``ProtocolError``.
+    """
+
+    def __init__(self, fetch: Callable[[Any], Awaitable[Page[T]]]) -> None:
+        self._fetch = fetch
+
+    def __await__(self) -> Generator[Any, None, Page[T]]:
+        return self._fetch(None).__await__()
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        """Every page."""
+        cursor: Any = None
+        seen: set[Any] = set()
+        while True:
+            page = await self._fetch(cursor)
+            yield page
+            if page.next is None:
+                return
+            if page.next in seen:
+                raise ProtocolError(f"the page after {page.next!r} leads back to {page.next!r}")
+            seen.add(page.next)
+            cursor = page.next
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for page in self.pages():
+            for item in page.items:
+                yield item
+
+    async def collect(self, limit: int | None = None) -> list[T]:
+        """All items, or the first ``limit``."""
+        items: list[T] = []
+        async for page in self.pages():
+            items.extend(page.items)
+            if limit is not None and len(items) >= limit:
+                return items[:limit]
+        return items

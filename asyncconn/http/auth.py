@@ -1,0 +1,136 @@
+"""How a request shows who sends it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import SecretStr
+
+from asyncconn.errors import ConfigError
+from asyncconn.http.redact import secret
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "TokenAuth"]
+
+
+class Auth(Protocol):
+    """What the transport asks of a way to authenticate."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """The headers for the next request."""
+        ...
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """After a 401 to these headers: whether there is something newer to try once."""
+        ...
+
+    def secrets(self) -> list[SecretStr]:
+        """What must never be printed."""
+        ...
+
+
+class NoAuth:
+    """Nothing: for platforms that put the credential elsewhere, or ask for none."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """No header."""
+        return {}
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """Never."""
+        return False
+
+    def secrets(self) -> list[SecretStr]:
+        """None."""
+        return []
+
+
+class HeaderKey(NoAuth):
+    """A fixed key in a header, such as ``x-api-key: ...`` or a bare ``Authorization: ...``."""
+
+    def __init__(self, header: str, key: str | SecretStr) -> None:
+        self._header = header
+        self._key = secret(key)
+        value = self._key.get_secret_value()
+        if not value or not value.isprintable() or value != value.strip() or not value.isascii():
+            raise ConfigError(f"the key for the header {header} must be printable ASCII without spaces around it")
+
+    async def headers(self) -> Mapping[str, str]:
+        """The key in its header."""
+        return {self._header: self._key.get_secret_value()}
+
+    def secrets(self) -> list[SecretStr]:
+        """The key."""
+        return [self._key]
+
+
+class BasicAuth(NoAuth):
+    """User and password, encoded as UTF-8."""
+
+    def __init__(self, user: str, password: str | SecretStr) -> None:
+        if ":" in user:
+            raise ConfigError("a user name for Basic authentication cannot contain a colon")
+        self._password = secret(password)
+        pair = f"{user}:{self._password.get_secret_value()}".encode()
+        self._encoded = SecretStr(base64.b64encode(pair).decode())
+
+    async def headers(self) -> Mapping[str, str]:
+        """``Authorization: Basic ...``."""
+        return {"Authorization": f"Basic {self._encoded.get_secret_value()}"}
+
+    def secrets(self) -> list[SecretStr]:
+        """The password, and the pair as it is sent."""
+        return [self._password, self._encoded]
+
+
+class TokenAuth(NoAuth):
+    """A token after a scheme word (``Bearer``, ``Jwt``), fixed or from an async provider.
+
+    A provider is asked before the first request and again after a 401, once for all requests that fail together.
+    """
+
+    def __init__(self, token: str | SecretStr | Callable[[], Awaitable[str]], *, scheme: str = "Bearer") -> None:
+        self._scheme = scheme
+        self._provider = token if inspect.isroutine(token) or not isinstance(token, str | SecretStr) else None
+        self._token = secret(token) if isinstance(token, str | SecretStr) else None
+        self._old: list[SecretStr] = []
+        self._lock = asyncio.Lock()
+
+    async def headers(self) -> Mapping[str, str]:
+        """``Authorization: <scheme> <token>``, asking the provider if there is no token yet."""
+        if self._token is None:
+            async with self._lock:
+                if self._token is None:
+                    await self._ask()
+        return self._headers()
+
+    def _headers(self) -> Mapping[str, str]:
+        token = self._token.get_secret_value() if self._token else ""
+        return {"Authorization": f"{self._scheme} {token}".strip()}
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """Ask the provider for a newer token, unless somebody else just did."""
+        if self._provider is None:
+            return False
+        async with self._lock:
+            if self._headers()["Authorization"] == refused.get("Authorization"):
+                await self._ask()
+        return True
+
+    async def _ask(self) -> None:
+        if self._provider is not None:
+            token = await self._provider()
+            if not isinstance(token, str) or not token:
+                raise ConfigError(f"the token provider must return a text, not {type(token).__name__}")
+            if self._token is not None:
+                self._old = [self._token]  # an answer to an older request may still quote it
+            self._token = SecretStr(token)
+
+    def secrets(self) -> list[SecretStr]:
+        """The token in use, and the one before it."""
+        return [*self._old, *([self._token] if self._token else [])]

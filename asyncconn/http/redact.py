@@ -1,0 +1,57 @@
+"""What never reaches a log, an exception or an event: credentials, wherever they turn up."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["EXCERPT", "Redactor", "secret"]
+
+MASK = "***"
+EXCERPT = 2_000  # characters of an answer that an error may carry
+
+_SHORTEST = 4  # shorter "secrets" would blank out ordinary words
+
+
+def secret(value: str | SecretStr) -> SecretStr:
+    """The value as a type that does not print."""
+    return value if isinstance(value, SecretStr) else SecretStr(value)
+
+
+class Redactor:
+    """Replaces known secrets in texts, also where they stand percent-encoded or in Base64.
+
+    >>> Redactor([SecretStr("s3cret/x")]).scrub("key=s3cret%2Fx")
+    'key=***'
+    """
+
+    def __init__(self, secrets: Iterable[SecretStr] = ()) -> None:
+        forms: set[str] = set()
+        for value in secrets:
+            plain = value.get_secret_value()
+            if len(plain) >= _SHORTEST:
+                forms |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain)}
+                forms.add(base64.b64encode(plain.encode()).decode().rstrip("="))
+        # The longest first, or a secret inside another would leave the rest of the other standing.
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def scrub(self, text: str) -> str:
+        """``text`` without the secrets."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+    def excerpt(self, body: bytes) -> str:
+        """The start of an answer as text, without the secrets."""
+        # Scrub before cutting: half a secret is still half a secret.
+        return self.scrub(body[: EXCERPT * 4].decode("utf-8", "replace"))[:EXCERPT]
+
+    def __repr__(self) -> str:
+        return f"<Redactor of {len(self._forms)} forms>"

@@ -1,0 +1,356 @@
+"""The one road to the network: permit, place, attempt, answer, retry, for every HTTP call of every connector."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from asyncconn._version import __version__
+from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.events import Events
+from asyncconn.core.retrying import RetryPolicy
+from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, RateLimited, Unauthorized
+from asyncconn.http.auth import Auth, NoAuth
+from asyncconn.http.exchange import Call, Exchange, Road
+from asyncconn.http.redact import Redactor
+from asyncconn.http.response import Response, status_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from pydantic import SecretStr
+
+    from asyncconn.core.ratelimit import RateLimiter
+
+__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport"]
+
+logger = logging.getLogger("asyncconn.http")
+
+T = TypeVar("T")
+
+USER_AGENT = f"asyncconn/{__version__}"
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds for one attempt.
+
+    ``connect`` to be connected, ``total`` to have the whole answer, ``place`` to wait for one
+    of the connector's concurrent places. Waiting for a rate limit is in none of them.
+    """
+
+    connect: float = 10.0
+    total: float = 30.0
+    place: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateHint:
+    """What an answer's headers say of one part of a limiter: ``remaining`` calls, ``reset_after`` seconds."""
+
+    part: str
+    remaining: int | None = None
+    reset_after: float | None = None
+
+
+class Rules(Protocol):
+    """What a platform adds to the transport; pure functions of its wire layer."""
+
+    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
+        """The error an answer means, or None."""
+        ...
+
+    def hints(self, response: Response) -> Iterable[RateHint]:
+        """What its headers say of the rate limits."""
+        ...
+
+
+class PlainRules:
+    """Statuses mean what HTTP says; no hints."""
+
+    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
+        """See :func:`asyncconn.http.response.status_error`."""
+        return status_error(response, redactor)
+
+    def hints(self, response: Response) -> Iterable[RateHint]:
+        """None."""
+        return ()
+
+
+class Transport:
+    """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
+
+    Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
+    caused it).
+
+    All errors are of :mod:`asyncconn.errors`: ``ConfigError`` for a bad URL or body, ``NotSent`` and ``MaybeSent``
+    for the network, what ``rules`` make of the answer, ``ProtocolError`` for a redirect or an answer beyond
+    ``max_answer_bytes``.
+    """
+
+    def __init__(
+        self,
+        session: Callable[[], aiohttp.ClientSession],
+        *,
+        platform: str,
+        base_url: str,
+        auth: Auth | None = None,
+        limiters: Mapping[str, RateLimiter] | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        rules: Rules | None = None,
+        redactor: Redactor | None = None,
+        max_concurrency: int = 10,
+        max_answer_bytes: int = 64 * 1024 * 1024,
+        clock: Clock | None = None,
+    ) -> None:
+        url = URL(base_url)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ConfigError(f"{platform}: the base URL must be http(s)://host[:port][/path], not {base_url!r}")
+        if url.user or url.password or url.query_string or url.fragment:
+            raise ConfigError(f"{platform}: a base URL takes no user, password, query or fragment")
+        if max_concurrency < 1:
+            raise ConfigError(f"{platform}: max_concurrency must be at least 1, not {max_concurrency}")
+        self.platform = platform
+        self.base_url = base_url.rstrip("/")
+        self.retry = retry or RetryPolicy()
+        self.timeouts = timeouts or Timeouts()
+        self.limiters = dict(limiters or {})
+        self.events = Events("attempt", "retry")
+        self._auth = auth or NoAuth()
+        self._rules = rules or PlainRules()
+        self._given_redactor = redactor
+        self._own_redactor = Redactor()
+        self._known_secrets: list[SecretStr] = []
+        self._max_answer_bytes = max_answer_bytes
+        self._clock = clock or SystemClock()
+        self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock)
+
+    @property
+    def redactor(self) -> Redactor:
+        """Knows every secret that this transport has used lately."""
+        if self._given_redactor is not None:
+            return self._given_redactor
+        secrets = self._auth.secrets()
+        if secrets != self._known_secrets:  # tokens change now and then
+            self._own_redactor, self._known_secrets = Redactor(secrets), secrets
+        return self._own_redactor
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        data: bytes | aiohttp.FormData | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: str = "default",
+        cost: int = 1,
+        max_wait: float | None = None,
+        idempotent: bool | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Response:
+        """One call, answered completely; the :class:`Response` of its last attempt.
+
+        ``path`` is appended to the base URL, already percent-encoded. ``json`` is encoded as the body, or ``data``
+        is the body. ``limit`` names the limiter, ``cost`` what the call counts there, ``max_wait`` the seconds to
+        wait for it at most. ``idempotent`` says whether a repetition is harmless (by default what the method
+        implies), ``timeout`` replaces the total seconds of each attempt.
+        """
+        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, timeout)
+        policy = retry or self.retry
+        harmless = method in IDEMPOTENT if idempotent is None else idempotent
+        try:
+            return await self._run(call, policy, harmless)
+        except Unauthorized:
+            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
+            if not await self._auth.renew(call.auth):
+                raise
+        call.auth = await self._auth.headers()
+        return await self._run(call, policy, harmless)
+
+    async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
+        """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
+        return await self.retry.run(
+            attempt,
+            idempotent=idempotent,
+            clock=self._clock,
+            on_retry=lambda error, wait: self._retrying("repeated", error, wait),
+        )
+
+    async def _run(self, call: Call, policy: RetryPolicy, idempotent: bool) -> Response:
+        return await policy.run(
+            lambda: self._attempt(call),
+            idempotent=idempotent,
+            clock=self._clock,
+            not_counted=lambda: call.waited,
+            on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
+        )
+
+    async def _attempt(self, call: Call) -> Response:
+        started = self._clock.now()
+        waited = call.waited
+        async with Exchange(self._road, call) as answer:
+            body = await self._read(answer)
+        seconds = self._clock.now() - started - (call.waited - waited)
+        response = Response(
+            self.platform, call.method, call.path, answer.status, answer.headers, body, round(seconds, 6)
+        )
+        self._observe(call, response)
+        return response
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: str = "default",
+        cost: int = 1,
+        max_wait: float | None = None,
+        idle_timeout: float = 60.0,
+        retry: RetryPolicy | None = None,
+    ) -> Stream:
+        """A download that is not held in memory: ``async with transport.stream(...) as s: async for chunk in s: ...``.
+
+        Opening is retried like a request; once open it may last as long as chunks come within ``idle_timeout`` seconds.
+        """
+
+        async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
+            call = await self._call(method, path, params, None, None, headers, limit, cost, max_wait, None)
+            call.timeout = self._timeout(None, idle_timeout)
+            return await (retry or self.retry).run(
+                lambda: self._open(call),
+                idempotent=method in IDEMPOTENT,
+                clock=self._clock,
+                not_counted=lambda: call.waited,
+            )
+
+        return Stream(opened)
+
+    async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
+        exchange = Exchange(self._road, call)
+        async with exchange as answer:
+            if 200 <= answer.status < 300:
+                exchange.keep()
+                return exchange, answer
+            body = await self._read(answer)
+        response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
+        self._observe(call, response)
+        raise ProtocolError(f"{self.platform}: {call.method} {call.path} answered {answer.status}, not a stream")
+
+    # -- one attempt -------------------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        json: Any,
+        data: bytes | aiohttp.FormData | None,
+        headers: Mapping[str, str] | None,
+        limit: str,
+        cost: int,
+        max_wait: float | None,
+        timeout: float | None,
+    ) -> Call:
+        url = URL(self.base_url + path, encoded=True)
+        if params:
+            url = url.update_query({name: str(value) for name, value in params.items() if value is not None})
+        sent = {"User-Agent": USER_AGENT, **(headers or {})}
+        if json is not None:
+            try:
+                data = orjson.dumps(json)
+            except TypeError as error:
+                raise ConfigError(f"{self.platform}: the body of {method} {path} is not JSON: {error}") from error
+            sent.setdefault("Content-Type", "application/json")
+        limiter = self.limiters.get(limit)
+        if limiter is None and limit != "default":
+            raise ConfigError(
+                f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
+            )
+        seconds = self.timeouts.total if timeout is None else timeout
+        auth = await self._auth.headers()
+        shown = self.redactor.scrub(url.path)
+        return Call(
+            self.platform, method, url, shown, data, sent, auth, limiter, cost, max_wait, self._timeout(seconds)
+        )
+
+    def _timeout(self, total: float | None, idle: float | None = None) -> aiohttp.ClientTimeout:
+        connect = self.timeouts.connect
+        return aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect, sock_read=idle)
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        limit = self._max_answer_bytes
+        length = answer.content_length
+        if length is not None and length <= limit and "Content-Encoding" not in answer.headers:
+            return await answer.read()
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in answer.content.iter_any():
+            size += len(piece)
+            if size > limit:
+                raise ProtocolError(f"{self.platform}: the answer is larger than max_answer_bytes ({limit})")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _observe(self, call: Call, response: Response) -> None:
+        """Let everybody learn from the answer: listeners, the limiter, and the caller if it is an error."""
+        logger.debug(
+            "%s %s %s -> %d in %.3f s", self.platform, call.method, response.path, response.status, response.seconds
+        )
+        if self.events.wanted("attempt"):
+            self.events.emit("attempt", response)
+        limiter = call.limiter
+        if limiter is not None:
+            for hint in self._rules.hints(response):
+                limiter.observe(part=hint.part, remaining=hint.remaining, reset_after=hint.reset_after)
+        error = self._rules.error(response, self.redactor)
+        if error is None:
+            return
+        if limiter is not None and isinstance(error, RateLimited):
+            limiter.pause(_PAUSE if error.retry_after is None else error.retry_after)
+        raise error
+
+    def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
+        logger.info("%s %s: %s; again in %.2f s", self.platform, what, error.message, wait)
+        self.events.emit("retry", error)
+
+
+class Stream:
+    """An open download: ``status``, ``headers``, and its chunks of bytes by ``async for``."""
+
+    def __init__(self, opened: Callable[[], Awaitable[tuple[Exchange, aiohttp.ClientResponse]]]) -> None:
+        self._opened = opened
+        self._exchange: Exchange | None = None
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        self._exchange, answer = await self._opened()
+        self.status, self.headers = answer.status, answer.headers
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._exchange is not None:
+            # Not read to its end, the rest of the answer is still on the connection: do not use that again.
+            self._exchange.close(broken=True)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._exchange is not None:
+            async for chunk in self._exchange.chunks():
+                yield chunk

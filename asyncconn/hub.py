@@ -1,0 +1,288 @@
+"""The hub: one aiohttp session for every connector, one limiter for every credential, one orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+import aiohttp
+
+from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.ratelimit import RateLimiter
+from asyncconn.core.tasks import drain_guard
+from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
+from asyncconn.http.exchange import send_marks
+from asyncconn.settings import HubSettings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from types import TracebackType
+
+    from asyncconn.core.limits import Part
+    from asyncconn.core.receipts import FlushReport
+
+__all__ = ["DrainReport", "Hub", "HubState", "run"]
+
+logger = logging.getLogger("asyncconn.hub")
+
+T = TypeVar("T")
+
+_GRACE = 5.0  # seconds beyond the shutdown deadline for cancelling what still runs
+
+
+class HubState(Enum):
+    """NEW, then OPEN, then DRAINING while connectors deliver what they hold, then CLOSED for good."""
+
+    NEW = "new"
+    OPEN = "open"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class Member(Protocol):
+    """What the hub asks of a connector."""
+
+    @property
+    def name(self) -> str:
+        """For the report."""
+        ...
+
+    async def drain(self, timeout: float) -> FlushReport | None:
+        """Deliver what was accepted within ``timeout`` seconds, and take no more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What became of everything the connectors still held when the hub closed.
+
+    ``reports`` by connector name (only those that hold records), ``errors`` of connectors that failed to close, and
+    ``seconds`` it took.
+    """
+
+    reports: Mapping[str, FlushReport] = field(default_factory=dict)
+    errors: Mapping[str, BaseException] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every record arrived and every connector closed cleanly."""
+        return not self.errors and all(report.complete for report in self.reports.values())
+
+    @property
+    def undelivered(self) -> list[Any]:
+        """Every record known not to have arrived."""
+        return [record for report in self.reports.values() for record in report.undelivered]
+
+
+class Hub:
+    """Owns the one session that all connectors of a program share, and ends them in order.
+
+        >>> async with Hub() as hub:
+        ...     panoply = Panoply(key, secret, hub=hub)
+        ...     await panoply.write("events", {"id": 1})
+
+    ``Hub(session=s)`` borrows a session: it is never closed here. Leaving the block drains every connector within
+    ``settings.shutdown_timeout`` seconds, also when it is left by cancellation; :attr:`report` then says what became of
+    the records. A hub belongs to the event loop that opened it.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        settings: HubSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings or load(HubSettings)
+        self.clock = clock or SystemClock()
+        self.state = HubState.NEW
+        self.report: DrainReport | None = None
+        self._session = session
+        self._owns_session = session is None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._members: list[Member] = []
+        self._limiters: dict[str, dict[str, RateLimiter]] = {}
+        self._closer: asyncio.Task[DrainReport] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Hub {self.state.value}, {len(self._members)} connectors>"
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> Self:
+        """Make the session. Raises ``HubClosed`` for a hub that has been closed; opening twice changes nothing."""
+        if self.state in (HubState.DRAINING, HubState.CLOSED):
+            raise HubClosed("this hub has been closed")
+        if self.state is HubState.NEW:
+            self._loop = asyncio.get_running_loop()
+            if self._session is None:
+                self._session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(
+                        limit=self.settings.max_connections,
+                        limit_per_host=self.settings.max_connections_per_host,
+                        ttl_dns_cache=self.settings.dns_cache_seconds,
+                    ),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    trace_configs=[send_marks()],
+                )
+            elif self._session.closed:
+                raise ConfigError("the session given to the hub is closed")
+            self.state = HubState.OPEN
+        return self
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # -- what connectors use -----------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session, for use on this hub's loop. Raises ``HubNotOpen``, ``HubClosed`` or ``WrongLoop``."""
+        self.check()
+        if self._session is None or self._session.closed:
+            raise HubClosed("the hub's session has been closed")
+        return self._session
+
+    def check(self) -> None:
+        """Raise ``HubNotOpen``, ``HubClosed`` or ``WrongLoop`` if the hub cannot be used here and now."""
+        if self.state is HubState.NEW:
+            raise HubNotOpen("this hub is not open yet")
+        if self.state is HubState.CLOSED:
+            raise HubClosed("this hub is closed")
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop("this hub belongs to another event loop")
+
+    def limiters(
+        self, platform: str, credential: str, build: Callable[[], Mapping[str, Sequence[Part]]]
+    ) -> Mapping[str, RateLimiter]:
+        """The limiters of a credential, by name: the same for every connector of this hub that uses it."""
+        digest = hashlib.sha256(credential.encode()).hexdigest()[:16]
+        key = f"{platform}:{digest}"
+        if key not in self._limiters:
+            self._limiters[key] = {
+                name: RateLimiter(*parts, name=f"{platform}.{name}", key=key, clock=self.clock)
+                for name, parts in build().items()
+            }
+        return self._limiters[key]
+
+    def adopt(self, member: Member) -> None:
+        """Take a connector in: it is drained when the hub closes. Raises ``HubClosed`` if that has begun."""
+        if self.state in (HubState.DRAINING, HubState.CLOSED):
+            raise HubClosed("this hub takes no new connectors")
+        self._members.append(member)
+
+    def release(self, member: Member) -> None:
+        """A connector that has closed by itself."""
+        with suppress(ValueError):
+            self._members.remove(member)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    async def aclose(self, timeout: float | None = None) -> DrainReport:
+        """Drain every connector within ``timeout`` seconds in all, then close the session if it is ours.
+
+        Goes through although the caller is cancelled meanwhile. Idempotent: a second call gets the same report.
+        """
+        if self.report is not None:
+            return self.report
+        if self.state is HubState.NEW:
+            self.state = HubState.CLOSED
+            self.report = DrainReport()
+            return self.report
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop("this hub belongs to another event loop")
+        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        if self._closer is None:
+            self.state = HubState.DRAINING
+            self._closer = asyncio.get_running_loop().create_task(self._close(limit), name="asyncconn:hub:close")
+        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit + 2 * _GRACE, name="asyncconn:hub")
+
+    async def _close(self, timeout: float) -> DrainReport:
+        started = self.clock.now()
+        members = list(self._members)
+        try:
+            outcomes = await asyncio.wait_for(
+                asyncio.gather(*[member.drain(timeout) for member in members], return_exceptions=True), timeout + _GRACE
+            )
+            reports: dict[str, FlushReport] = {}
+            errors: dict[str, BaseException] = {}
+            for number, (member, outcome) in enumerate(zip(members, outcomes, strict=True)):
+                name = member.name if member.name not in {**reports, **errors} else f"{member.name}-{number}"
+                if isinstance(outcome, BaseException):
+                    errors[name] = outcome
+                    logger.error("closing %s failed: %s: %s", name, type(outcome).__name__, outcome)
+                elif outcome is not None:
+                    reports[name] = outcome
+                    if not outcome.complete:
+                        logger.error("%s closed with %d records undelivered", name, outcome.failed + outcome.pending)
+            await self._close_limiters(errors)
+        finally:
+            self._members.clear()
+            if self._owns_session and self._session is not None:
+                await self._session.close()
+            self.state = HubState.CLOSED
+        self.report = DrainReport(reports, errors, self.clock.now() - started)
+        return self.report
+
+    async def _close_limiters(self, errors: dict[str, BaseException]) -> None:
+        for limiters in self._limiters.values():
+            for limiter in limiters.values():
+                try:
+                    await limiter.aclose()
+                except Exception as error:  # noqa: BLE001 - a quota store that fails must not keep the session open
+                    errors[limiter.name] = error
+                    logger.error("closing the limiter %s failed: %s", limiter.name, error)
+
+
+def run(main: Callable[[Hub], Coroutine[Any, Any, T]], *, settings: HubSettings | None = None) -> T:
+    """``asyncio.run`` with a hub around it, for scripts and services: SIGTERM and Ctrl-C deliver before they end.
+
+        >>> async def main(hub: Hub) -> None:
+        ...     panoply = Panoply.from_env(hub=hub)
+        ...     await panoply.write("events", {"id": 1})
+        >>> asyncconn.run(main)
+
+    On SIGTERM ``main`` is cancelled, the hub drains, and ``SystemExit(143)`` is raised; a second SIGTERM ends at once.
+    """
+    results = asyncio.run(_serve(main, settings))
+    if not results:
+        raise SystemExit(128 + signal.SIGTERM)
+    return results[0]
+
+
+async def _serve(main: Callable[[Hub], Coroutine[Any, Any, T]], settings: HubSettings | None) -> list[T]:
+    """What ``main`` returned, in a list; an empty one if SIGTERM ended it."""
+    loop = asyncio.get_running_loop()
+    terminated = False
+
+    def on_sigterm() -> None:
+        nonlocal terminated
+        terminated = True
+        loop.remove_signal_handler(signal.SIGTERM)
+        work.cancel()
+
+    async with Hub(settings=settings) as hub:
+        work = loop.create_task(main(hub), name="asyncconn:main")
+        with suppress(NotImplementedError):  # not every platform's loop can watch signals
+            loop.add_signal_handler(signal.SIGTERM, on_sigterm)
+        try:
+            return [await work]
+        except asyncio.CancelledError:
+            if not terminated:
+                raise
+            return []
+        finally:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(signal.SIGTERM)

@@ -1,0 +1,202 @@
+"""Records as JSON, one ASCII document each, with their table in them.
+
+orjson does the work. What it refuses and the original accepted (integers beyond 64 bits, lone surrogates, keys that are
+not text) goes through an encoder in Python, which also finds the name of the place when a value cannot be sent at all.
+Contract: panoply section 3.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from asyncconn.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["decode_record", "encode_record", "record_encoder"]
+
+TABLE = "__table"
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_dumps = orjson.dumps
+_quoted = json.encoder.encode_basestring_ascii
+
+
+def encode_record(table: str, record: Mapping[Any, Any]) -> bytes:
+    """``record`` as one ASCII JSON document that names its ``table``.
+
+    Sent beyond what JSON knows: datetime, date and time (ISO 8601), Decimal (an exact number), UUID, Enum (its value),
+    dataclass, numpy scalars and arrays, set and tuple (a list), bytes (Base64); NaN, infinities, NaT and NA as null.
+    The caller's mapping is not changed; its own ``__table`` is overridden.
+
+    Raises ``InvalidRecord`` with the path of the value that cannot be sent.
+    """
+    return _encoder(table)(record)
+
+
+def record_encoder(table: str) -> Callable[[Mapping[Any, Any]], bytes]:
+    """:func:`encode_record` for one table, for loops. Raises ``InvalidRecord`` when ``table`` is not a name."""
+    if not isinstance(table, str):
+        raise InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table")
+    if not table.strip():
+        raise InvalidRecord("the table name is empty", path="table")
+    return _encoder(table)
+
+
+def decode_record(item: bytes) -> Any:
+    """An encoded record as the consumer will see it, with its ``__table``."""
+    return json.loads(item)  # orjson would refuse the large integers that were sent
+
+
+@lru_cache(maxsize=1024)
+def _encoder(table: str) -> Callable[[Mapping[Any, Any]], bytes]:
+    if not isinstance(table, str) or not table.strip():
+        return record_encoder(table)  # raises, with the reason
+    member = f"{_quoted(TABLE)}:{_quoted(table)}}}".encode("ascii")
+    comma_member = b"," + member
+    alone = b"{" + member
+
+    def encode(record: Mapping[Any, Any]) -> bytes:
+        # The member is appended to the encoded text: cheaper than a copy of the record with one key more.
+        if type(record) is not dict or TABLE in record:
+            return _with_table(record, table)
+        try:
+            encoded = _dumps(record, _default, _OPTIONS)
+        except TypeError:
+            return _slowly({**record, TABLE: table})
+        if not encoded.isascii():
+            encoded = _escaped(encoded)
+        return encoded[:-1] + comma_member if record else alone
+
+    return encode
+
+
+def _with_table(record: Any, table: str) -> bytes:
+    if not isinstance(record, Mapping):
+        raise InvalidRecord(f"a record must be a mapping, not {type(record).__name__}")
+    whole = {**record, TABLE: table}
+    try:
+        encoded = _dumps(whole, _default, _OPTIONS)
+    except TypeError:
+        return _slowly(whole)
+    return encoded if encoded.isascii() else _escaped(encoded)
+
+
+def _json_escapes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2)), error.end
+
+
+codecs.register_error("asyncconn.json", _json_escapes)
+
+
+def _escaped(encoded: bytes) -> bytes:
+    """JSON in UTF-8 as JSON in ASCII: the original's, and free of characters that SQS refuses."""
+    return encoded.decode("utf-8").encode("ascii", "asyncconn.json")
+
+
+# -- values that JSON does not know ----------------------------------------------------------------------------------
+
+
+def _default(value: Any) -> Any:
+    """For orjson: what to encode instead. ``TypeError`` leads to the slow encoder, which names the place."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value)) if value.is_finite() else None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date | time):
+        return None if value != value else value.isoformat()  # NaT is a datetime unequal to itself
+    if isinstance(value, set | frozenset):
+        try:
+            return sorted(value)
+        except TypeError:
+            return list(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    module = type(value).__module__.partition(".")[0]
+    if module == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    if module == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    raise TypeError(type(value).__name__)
+
+
+# -- the slow way ----------------------------------------------------------------------------------------------------
+
+
+def _slowly(record: dict[Any, Any]) -> bytes:
+    try:
+        return _written(record, "$", set()).encode("ascii")
+    except RecursionError:
+        raise InvalidRecord("it is nested too deeply to be sent") from None
+
+
+def _written(value: Any, path: str, above: set[int]) -> str:
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return _quoted(value)
+    if isinstance(value, int) and not isinstance(value, Enum):
+        return int.__repr__(value)
+    if isinstance(value, float) and not isinstance(value, Enum):
+        return float.__repr__(value) if math.isfinite(value) else "null"
+    if isinstance(value, Decimal):
+        return str(value) if value.is_finite() else "null"
+    if id(value) in above:
+        raise InvalidRecord(f"{path} contains itself", path=path)
+    above.add(id(value))
+    try:
+        if isinstance(value, dict):
+            members = [f"{_key(k, path)}:{_written(v, _inside(path, k), above)}" for k, v in value.items()]
+            return "{" + ",".join(members) + "}"
+        if isinstance(value, list | tuple):
+            return "[" + ",".join([_written(v, f"{path}[{i}]", above) for i, v in enumerate(value)]) + "]"
+        try:
+            plain = _plain(value)
+        except TypeError:
+            raise InvalidRecord(f"{path}: a value of type {type(value).__name__} cannot be sent", path=path) from None
+        return _written(plain, path, above)
+    finally:
+        above.discard(id(value))
+
+
+def _key(key: Any, path: str) -> str:
+    if isinstance(key, str):
+        return _quoted(key)
+    if key is None or isinstance(key, bool | int | float):
+        if isinstance(key, float) and not math.isfinite(key):
+            raise InvalidRecord(f"{path}: the key {key!r} is not a finite number", path=path)
+        return _quoted(_written(key, path, set()))
+    raise InvalidRecord(f"{path}: a key of type {type(key).__name__} cannot be sent", path=path)
+
+
+def _inside(path: str, key: Any) -> str:
+    return f"{path}.{key}" if isinstance(key, str) and key.isidentifier() else f"{path}[{key!r}]"

@@ -1,0 +1,239 @@
+"""The streaming writer: records in one by one, out in batches within two seconds, every one accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
+
+from asyncconn.connector import Connector
+from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.retrying import RetryPolicy
+from asyncconn.errors import ConfigError, InvalidRecord
+from asyncconn.http.transport import Rules, Timeouts
+from asyncconn.panoply import wire
+from asyncconn.panoply.encoding import decode_record, encode_record, record_encoder
+from asyncconn.panoply.frames import frame_records
+from asyncconn.panoply.senders import FormSender, Sender, SqsSender
+from asyncconn.settings import PanoplySettings, load
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from asyncconn.hub import Hub
+
+__all__ = ["Panoply", "WriteReport"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """What a ``write_many`` accepted: how many ``records``, and the ``receipts`` of the batches they went into."""
+
+    records: int
+    receipts: tuple[Receipt, ...]
+
+
+class Panoply(Connector):
+    """Streams records into Panoply.
+
+        >>> async with Panoply(api_key, api_secret) as panoply:
+        ...     await panoply.write("events", {"id": 1, "name": "start"})
+
+    ``write`` returns as soon as the record is accepted; it leaves within ``policy.max_age`` (2 seconds), and
+    leaving the block delivers the rest. A batch is one SQS message of at most ``max_message_bytes``. One that fails
+    is repeated by ``retry``; when that ends, its records come with the ``error`` event, its receipt fails, and
+    ``stats`` count them.
+
+    Delivery is at least once: an answer that got lost makes a batch go out again. Give records an ``id``, by which the
+    platform recognises them.
+
+    ``endpoint_url`` replaces the address that the secret leads to (sandbox, proxy, another SQS); ``sender`` is
+    ``"form"``, the original's own request on the shared session, or ``"sqs"``, AWS's client on the shared
+    connector, unsigned or with ``aws_credentials`` (access key and secret key, or ``"default"`` for AWS's own
+    chain).
+
+    Raises ``ConfigError`` for a key or secret that does not decode. Contract: panoply sections 1 to 5, 13.
+    """
+
+    platform: ClassVar[str] = "panoply"
+    # A lost batch is worse than one that arrives twice.
+    retry: ClassVar[RetryPolicy] = RetryPolicy(attempts=6, maybe_sent="always", deadline=60.0)
+    timeouts: ClassVar[Timeouts] = Timeouts(connect=10.0, total=20.0)
+    rules: ClassVar[Rules] = wire.SqsRules()
+
+    def __init__(
+        self,
+        api_key: str | SecretStr,
+        api_secret: str | SecretStr,
+        *,
+        hub: Hub | None = None,
+        endpoint_url: str | None = None,
+        sender: Literal["form", "sqs"] = "form",
+        policy: BatchPolicy | None = None,
+        max_message_bytes: int = wire.DEFAULT_MAX_MESSAGE_BYTES,
+        client_name: str = wire.DEFAULT_CLIENT_NAME,
+        aws_credentials: tuple[str, str] | Literal["default"] | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        credentials = wire.parse_credentials(api_key, api_secret)
+        attributes = wire.message_attributes(credentials, client_name)
+        policy = policy or BatchPolicy()
+        room = max_message_bytes - wire.attributes_size(attributes)
+        if room < 1:
+            raise ConfigError(f"max_message_bytes of {max_message_bytes} leaves no room beside the attributes")
+        if sender not in ("form", "sqs"):
+            raise ConfigError(f"sender must be 'form' or 'sqs', not {sender!r}")
+        super().__init__(
+            hub=hub,
+            base_url=endpoint_url or credentials.endpoint_url,
+            retry=retry,
+            timeouts=timeouts,
+            max_concurrency=policy.max_in_flight,
+            redactor=credentials.redactor,
+        )
+        self._sender: Sender
+        if sender == "form":
+            self._sender = FormSender(self.http, credentials.queue_path, attributes)
+        else:
+            self._sender = SqsSender(
+                self.hub,
+                self.http,
+                credentials.queue_path,
+                attributes,
+                region=credentials.region,
+                credentials=aws_credentials,
+            )
+        self._buffer: BatchBuffer[bytes] = BatchBuffer(
+            self._send,
+            size=len,
+            overhead=wire.RECORD_OVERHEAD,
+            policy=replace(policy, max_bytes=min(policy.max_bytes, room)),
+            reveal=decode_record,
+            clock=self.hub.clock,
+            name=self.platform,
+        )
+
+    @classmethod
+    def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
+        """From ``ASYNCCONN_PANOPLY_API_KEY``, ``..._API_SECRET``, ``..._ENDPOINT_URL``, ``..._SENDER`` or ``.env``.
+
+        ``options`` are the constructor's. Raises ``ConfigError`` naming what is missing.
+        """
+        settings = load(PanoplySettings)
+        given = {"endpoint_url": settings.endpoint_url, "sender": settings.sender, **options}
+        return cls(settings.api_key, settings.api_secret, hub=hub, **given)
+
+    def __repr__(self) -> str:
+        return f"<Panoply at {self.http.base_url}, {self._buffer.stats.pending} records pending>"
+
+    async def _send(self, batch: Batch[bytes]) -> wire.SentMessage:
+        return await self._sender.send(batch.items)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    async def write(self, table: str, record: Mapping[Any, Any]) -> Receipt:
+        """Accept one record for ``table``; it leaves within two seconds. Waits only when the buffer is full.
+
+        The record is encoded here, so it may be changed afterwards. Await the receipt to know that it has arrived.
+
+        Raises ``InvalidRecord`` (with the path of the value), ``RecordTooLarge``, ``BufferClosed``, ``BufferFull``
+        if the policy says so, ``HubNotOpen``, ``HubClosed``, ``WrongLoop``. In each case nothing of this record is
+        sent.
+        """
+        item = encode_record(table, record)
+        return self._buffer.offer(item) or await self._put(item)
+
+    def write_nowait(self, table: str, record: Mapping[Any, Any]) -> Receipt:
+        """:meth:`write` from code that cannot await: raises ``BufferFull`` instead of waiting.
+
+        On the loop's own thread.
+        """
+        item = encode_record(table, record)
+        receipt = self._buffer.offer(item)
+        if receipt is None:
+            self.hub.check()
+            receipt = self._buffer.put_nowait(item)
+        return receipt
+
+    async def write_many(
+        self, table: str, records: Iterable[Mapping[Any, Any]] | AsyncIterable[Mapping[Any, Any]]
+    ) -> WriteReport:
+        """Accept many records, in order, at less cost for each; waits whenever the buffer is full.
+
+        An error carries the ``index`` of the record that caused it; those before it are accepted and will arrive.
+        """
+        encode = record_encoder(table)
+        offer = self._buffer.offer
+        receipts: list[Receipt] = []
+        last: Receipt | None = None
+        count = 0
+        try:
+            if isinstance(records, AsyncIterable):
+                async for record in records:
+                    item = encode(record)
+                    receipt = offer(item) or await self._put(item)
+                    count += 1
+                    if receipt is not last:
+                        receipts.append(last := receipt)
+            else:
+                for record in records:
+                    item = encode(record)
+                    receipt = offer(item) or await self._put(item)
+                    count += 1
+                    if receipt is not last:
+                        receipts.append(last := receipt)
+        except InvalidRecord as error:
+            error.index = count
+            raise
+        return WriteReport(count, tuple(receipts))
+
+    async def write_frame(self, table: str, frame: Any, *, index: bool = False) -> WriteReport:
+        """Accept every row of a pandas ``DataFrame``, columns by name; with ``index=True`` its index too.
+
+        NaN becomes null.
+        """
+        return await self.write_many(table, frame_records(frame, index=index))
+
+    async def _put(self, item: bytes) -> Receipt:
+        self.hub.check()
+        return await self._buffer.put(item)
+
+    # -- watching and ending -------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, name: str) -> Callable[[Handler], Handler]: ...
+    @overload
+    def on(self, name: str, handler: Handler) -> Handler: ...
+    def on(self, name: str, handler: Handler | None = None) -> Any:
+        """Watch ``send`` (a batch leaves), ``flush`` (it arrived), ``error`` (it did not; with its records) or ``*``.
+
+        A handler may be a function or a coroutine function; one that raises is counted and logged, and stops nothing.
+
+            >>> @panoply.on("error")
+            ... def keep(failure: DeliveryFailed) -> None:
+            ...     backlog.extend(failure.records)
+        """
+        return self._buffer.events.on(name) if handler is None else self._buffer.events.on(name, handler)
+
+    def off(self, name: str, handler: Callable[..., Any]) -> None:
+        """Stop watching."""
+        self._buffer.events.off(name, handler)
+
+    @property
+    def stats(self) -> BatchStats:
+        """Totals: ``accepted == delivered + failed + pending`` at every moment."""
+        return self._buffer.stats
+
+    async def flush(self, timeout: float | None = None) -> FlushReport:
+        """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most."""
+        return await self._buffer.flush(timeout)
+
+    async def drain(self, timeout: float) -> FlushReport:
+        """Take no more, and deliver what was accepted. The hub calls this when it closes."""
+        try:
+            return await self._buffer.aclose(timeout)
+        finally:
+            await self._sender.aclose()

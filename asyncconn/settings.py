@@ -1,0 +1,75 @@
+"""Settings from the environment (``ASYNCCONN_...``) and from ``.env``: a class for the hub, and one a connector."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from asyncconn.errors import ConfigError
+
+__all__ = ["HubSettings", "PanoplySettings", "load"]
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _config(prefix: str) -> SettingsConfigDict:
+    # A value that does not fit may be a credential: validation errors must not quote it.
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        hide_input_in_errors=True,
+        frozen=True,
+    )
+
+
+class HubSettings(BaseSettings):
+    """The shared session and its end.
+
+    ``max_connections`` in all and ``max_connections_per_host`` (0: no limit), ``dns_cache_seconds``, and the seconds of
+    ``shutdown_timeout``, in which everything has to be delivered when the hub closes.
+    """
+
+    model_config = _config("ASYNCCONN_")
+
+    max_connections: Annotated[int, Field(ge=0)] = 100
+    max_connections_per_host: Annotated[int, Field(ge=0)] = 0
+    dns_cache_seconds: Annotated[int, Field(ge=0)] = 300
+    shutdown_timeout: Seconds = 30.0
+
+
+class PanoplySettings(BaseSettings):
+    """``ASYNCCONN_PANOPLY_API_KEY`` and ``..._API_SECRET`` are required.
+
+    ``..._ENDPOINT_URL`` replaces the address derived from them: a sandbox, a proxy, another SQS.
+    """
+
+    model_config = _config("ASYNCCONN_PANOPLY_")
+
+    api_key: SecretStr
+    api_secret: SecretStr
+    endpoint_url: str | None = None
+    sender: Literal["form", "sqs"] = "form"
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S], **given: Any) -> S:
+    """Settings of ``kind`` from the environment, ``given`` values first.
+
+    Raises ``ConfigError`` that names the variables which are missing or do not fit, and none of their values.
+    """
+    try:
+        return kind(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        wrong = [
+            f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
+            for e in error.errors(include_input=False)
+        ]
+        # "from None": the original quotes its input in its own repr.
+        raise ConfigError(f"settings do not fit: {'; '.join(wrong)}") from None
