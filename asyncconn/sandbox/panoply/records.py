@@ -138,13 +138,15 @@ def _table_name(document: dict[str, Any]) -> str:
 
 def _layout(keys: tuple[str, ...]) -> Layout:
     taken: dict[str, str] = {}
+    spelt: dict[str, str] = {}
     for key in keys:
         if "\0" in key:
             return Layout((), (), has_id=False, problem="a key holds a NUL")
         column = fold(_clean(key))
         if key != _TABLE and column != SENT_TIME:
             taken[column] = key  # of keys that share a column, the last one wins
-    return Layout(tuple(taken.values()), tuple(_clean(key) for key in taken.values()), has_id="id" in taken)
+            spelt.setdefault(column, _clean(key))
+    return Layout(tuple(taken.values()), tuple(spelt.values()), has_id="id" in taken)
 
 
 def _plain(value: object, cleaning: bool) -> _Value:
