@@ -69,7 +69,13 @@ class Server:
         if runner is None:
             return
         self._closing.set()
-        await runner.cleanup()
+        cleanup = asyncio.create_task(runner.cleanup(), name="asyncconn-sandbox-stop")
+        try:
+            await asyncio.wait({cleanup})
+        except asyncio.CancelledError:
+            await asyncio.wait({cleanup})  # it is bounded, and sockets must not outlive the sandbox
+            raise
+        cleanup.result()
         await asyncio.sleep(0)  # closed transports let go of their sockets one turn later
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -78,9 +84,12 @@ class Server:
         name = _NOBODY if platform is None else platform.name
         self.requests[name] += 1
         self.arrivals.append(Arrival(at, name, request.method, request.path))
-        call = Call(
-            name, request.method, request.path, request.query_string, request.headers, await request.read()
-        )
+        try:
+            body = await request.read()
+        except (ConnectionError, web.RequestPayloadError):
+            _log.info("the body of %s %s did not come to its end", request.method, request.path)
+            return _hang_up(request)
+        call = Call(name, request.method, request.path, request.query_string, request.headers, body)
         fault = self._faults.take(call, frozenset() if platform is None else platform.fault_kinds)
         if fault is not None:
             _log.info("fault %s strikes %s %s", fault.kind, call.method, call.path)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from blockbuster import blockbuster_ctx
 
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import Fault, Sandbox
 
-from .conftest import RawClient, form
+from .conftest import FORM, RawClient, form
 
 
 def open_sockets() -> int:
@@ -101,6 +102,63 @@ async def test_a_cancelled_user_leaves_nothing_behind() -> None:
     await asyncio.wait({task}, timeout=5)
     assert task.cancelled()
     assert set(threading.enumerate()) == threads
+
+
+async def test_a_cancellation_while_closing_still_closes_everything() -> None:
+    gc.collect()
+    sockets, threads = open_sockets(), set(threading.enumerate())
+    sandbox = Sandbox()
+    await sandbox.__aenter__()
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    while not sandbox.arrivals:
+        await asyncio.sleep(0.01)
+    closing = asyncio.create_task(sandbox.__aexit__(None, None, None))
+    await asyncio.sleep(0.05)  # it is waiting for the request that will never be complete
+    closing.cancel()
+    await asyncio.wait({closing}, timeout=5)
+    assert closing.cancelled()
+    assert await asyncio.wait_for(reader.read(), 1) == b""
+    writer.close()
+    await writer.wait_closed()
+    assert set(threading.enumerate()) == threads
+    assert open_sockets() == sockets
+
+
+async def test_a_client_that_vanishes_in_the_middle_of_its_request_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        host, port = sandbox.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        while not sandbox.arrivals:
+            await asyncio.sleep(0.01)
+        writer.close()
+        await writer.wait_closed()
+        assert (await RawClient(sandbox, session).send("x")).status == 200
+        assert sandbox.panoply.counters.requests == 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_body_that_is_not_what_its_encoding_says_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        client = RawClient(sandbox, session)
+        headers = {**FORM, "Content-Encoding": "gzip"}
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await client.post(b"this is not gzip", headers=headers)
+        assert (await client.send("x")).status == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_loading_does_not_block_the_event_loop() -> None:
+    async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+        with blockbuster_ctx():
+            reply = await RawClient(sandbox, session).send('{"id": 1, "__table": "t"}\n' * 1000)
+        assert (reply.status, sandbox.panoply.tables()) == (200, {"t": 1})
 
 
 async def test_a_taken_port_is_a_config_error_and_leaves_nothing_behind() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from xml.etree import ElementTree as ET
 
@@ -161,6 +162,12 @@ async def test_other_content_types_are_refused(raw: RawClient) -> None:
     assert (
         await raw.post(SEND + b"x", headers={"Content-Type": FORM["Content-Type"] + "; charset=utf-8"})
     ).status == 200
+
+
+async def test_compressed_forms_are_refused(raw: RawClient) -> None:
+    headers = {**FORM, "Content-Encoding": "gzip"}
+    reply = await raw.post(gzip.compress(SEND + b"x"), headers=headers)
+    assert (reply.status, code(reply)) == (415, "UnsupportedMediaType")
 
 
 async def test_a_path_of_no_platform_is_404(raw: RawClient) -> None:

@@ -89,7 +89,7 @@ def make_attribute(name: str, data_type: str, text: str | None, binary: str | No
             f"The message attribute '{name}' must contain non-empty message attribute value "
             f"for message attribute type '{known[1]}'."
         )
-    if text is not None and binary is not None:
+    if text and binary:
         raise _invalid(f"Message attribute '{name}' has multiple values.")
     if known[1] == "Binary":
         try:
