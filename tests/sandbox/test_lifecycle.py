@@ -119,6 +119,7 @@ async def test_a_cancellation_while_closing_still_closes_everything() -> None:
     closing.cancel()
     await asyncio.wait({closing}, timeout=5)
     assert closing.cancelled()
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("asyncconn")] == []
     assert await asyncio.wait_for(reader.read(), 1) == b""
     writer.close()
     await writer.wait_closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from xml.etree import ElementTree as ET
 
@@ -43,6 +44,12 @@ def test_digests_follow_the_published_vector() -> None:
     vector = {"attribName1": Attribute("String", "attribValue 1")}
     assert attributes_digest(vector) == "19e27d4e946b072f3f58da80d94fd778"
     assert body_digest("") == "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def test_a_binary_attribute_is_digested_as_bytes_with_its_own_mark() -> None:
+    digested = b"\0\0\0\x01b\0\0\0\x06Binary\x02\0\0\0\x02\x00\xff"
+    expected = hashlib.md5(digested, usedforsecurity=False).hexdigest()
+    assert attributes_digest({"b": Attribute("Binary", b"\x00\xff")}) == expected
 
 
 def test_size_counts_the_utf8_body_and_names_types_and_values() -> None:
