@@ -170,9 +170,6 @@ class Faults:
         """How many faults can still strike."""
         return sum(not entry.used_up for entry in self._entries)
 
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
     def __repr__(self) -> str:
         return f"<Faults {len(self)} to come, hits={dict(self.hits)}>"
 
