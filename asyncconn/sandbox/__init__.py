@@ -1,0 +1,154 @@
+"""The platforms, embedded: real sockets on this machine, made-up credentials, the platforms' own rules.
+
+async with Sandbox() as sandbox:
+    os.environ.update(sandbox.env)  # clients that read the environment now talk to the sandbox
+    sandbox.faults.add(Fault("drop_after", times=2))
+    ...
+    sandbox.panoply.sql("select count(*) as n from events")
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Self
+
+from asyncconn.core.clock import SystemClock
+from asyncconn.errors import ConfigError, LifecycleError
+from asyncconn.sandbox.credentials import Inventor
+from asyncconn.sandbox.exchange import Arrival, Call
+from asyncconn.sandbox.faults import Fault, Faults
+from asyncconn.sandbox.panoply import PanoplySandbox
+from asyncconn.sandbox.server import Server
+
+if TYPE_CHECKING:
+    from collections import Counter, deque
+    from collections.abc import Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    from asyncconn.core.clock import Clock
+    from asyncconn.sandbox.exchange import Platform
+
+__all__ = ["Arrival", "Call", "Fault", "Faults", "Sandbox"]
+
+logging.getLogger("asyncconn.sandbox").addHandler(logging.NullHandler())
+
+
+class Sandbox:
+    """All platforms behind one address, for as long as its ``async with`` lasts; to be entered once.
+
+    ``port`` 0 takes a free one. ``faults`` is a script to begin with: a :class:`Faults`, several
+    :class:`Fault`, or a text for :meth:`Faults.parse`. ``seed`` makes credentials and chances repeatable.
+    ``keep_arrivals`` bounds ``arrivals``.
+
+    For Panoply: ``max_message_bytes`` is the queue's limit (decoded body and attributes), ``warehouse`` a
+    file for the SQLite database instead of memory, ``keep_messages`` how many messages (and invalid
+    documents) are kept to look at.
+
+    Entering raises :class:`~asyncconn.errors.ConfigError` when the address is taken or the warehouse cannot
+    be opened. Leaving ends stalled requests at once, and takes about a second at most.
+
+        >>> import asyncio
+        >>> async def main() -> str:
+        ...     async with Sandbox(seed=1) as sandbox:
+        ...         return sandbox.url
+        >>> asyncio.run(main()).rpartition(":")[0]
+        'http://127.0.0.1'
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: Faults | Iterable[Fault] | str | None = None,
+        seed: int | str | None = None,
+        *,
+        max_message_bytes: int = 262_144,
+        warehouse: str | Path | None = None,
+        keep_messages: int = 200,
+        keep_arrivals: int = 100_000,
+        clock: Clock | None = None,
+    ) -> None:
+        if max_message_bytes < 1 or keep_messages < 0 or keep_arrivals < 0:
+            raise ConfigError(
+                "max_message_bytes must be 1 or more, keep_messages and keep_arrivals 0 or more"
+            )
+        clock = SystemClock() if clock is None else clock
+        self.faults = _script(faults, seed)
+        self.panoply = PanoplySandbox(
+            Inventor(seed),
+            clock,
+            max_message_bytes=max_message_bytes,
+            warehouse=warehouse,
+            keep_messages=keep_messages,
+        )
+        self._platforms: tuple[Platform, ...] = (self.panoply,)
+        self._server = Server(self._platforms, self.faults, clock, keep_arrivals=keep_arrivals)
+        self._host = host
+        self._port = port
+        self._url: str | None = None
+        self._entered = False
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self._url or 'not open'}>"
+
+    @property
+    def url(self) -> str:
+        """``http://HOST:PORT``. Raises :class:`~asyncconn.errors.LifecycleError` when it is not open."""
+        if self._url is None:
+            raise LifecycleError("the sandbox is not open: its address is known inside 'async with'")
+        return self._url
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment variables that lead clients here; they hold the made-up secrets."""
+        if self._url is None:
+            raise LifecycleError("the sandbox is not open: its address is known inside 'async with'")
+        return {name: value for platform in self._platforms for name, value in platform.env().items()}
+
+    @property
+    def requests(self) -> Counter[str]:
+        """Requests that arrived, by platform (``-`` for those no platform serves)."""
+        return self._server.requests
+
+    @property
+    def arrivals(self) -> deque[Arrival]:
+        """When which request arrived, the last ``keep_arrivals`` of them."""
+        return self._server.arrivals
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise LifecycleError("a sandbox is entered once; make a new one")
+        self._entered = True
+        try:
+            port = await self._server.start(self._host, self._port)
+            host = f"[{self._host}]" if ":" in self._host else self._host
+            url = f"http://{host}:{port}"
+            for platform in self._platforms:
+                await platform.open(url)
+        except BaseException:
+            await self._close()
+            raise
+        self._url = url
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        self._url = None
+        try:
+            await self._server.stop()
+        finally:
+            for platform in self._platforms:
+                platform.close()
+
+
+def _script(faults: Faults | Iterable[Fault] | str | None, seed: int | str | None) -> Faults:
+    if isinstance(faults, Faults):
+        return faults
+    if isinstance(faults, str):
+        return Faults.parse(faults, seed=seed)
+    return Faults(*(faults or ()), seed=seed)

@@ -1,0 +1,238 @@
+"""The warehouse: SQLite, written by one thread of its own, read by SQL.
+
+Contract: panoply section 6, "Vendor pages on keys" (rows with the same id are updated; table names are
+lower-cased).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.errors import ConfigError, LifecycleError
+from asyncconn.sandbox.panoply.records import SENT_TIME, InvalidDocument, Layout, fold, read_documents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncconn.sandbox.panoply.records import Rows
+
+__all__ = ["Loaded", "Warehouse"]
+
+_MAX_COLUMNS = 2000  # SQLite's own limit
+_READING = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+_READING_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "index_info"})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of one message: records that are rows now, and documents that are none."""
+
+    records: int
+    invalid: list[InvalidDocument]
+
+
+class Warehouse:
+    """Tables that grow columns as records bring them.
+
+    ``path`` None keeps all in memory, until :meth:`close`. Loading happens on a thread that belongs to the
+    warehouse; :meth:`sql` and :meth:`tables` run where they are called and wait while a message is being
+    loaded.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self._path = path
+        # Writer and reader are two connections; one lock keeps a reader from meeting a half-loaded message.
+        self._lock = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._columns: dict[str, set[str]] = {}
+        self._indexed: set[str] = set()
+
+    async def open(self) -> None:
+        """Raises :class:`~asyncconn.errors.ConfigError` when the file cannot be opened as a database."""
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="asyncconn-sandbox-warehouse")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._connect)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise ConfigError(f"the warehouse {str(self._path)!r} cannot be opened: {error}") from error
+            raise
+
+    async def load(self, body: str, sent_time: str) -> Loaded:
+        """Load a message's documents; on return they can be queried. ``sent_time`` fills ``__senttime``."""
+        if self._executor is None:
+            raise LifecycleError("the warehouse is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._load, body, sent_time)
+
+    def sql(self, statement: str, *params: object) -> list[dict[str, Any]]:
+        """Rows of one reading statement; :class:`~asyncconn.errors.ConfigError` with SQLite's words."""
+        try:
+            with self._lock:
+                cursor = self._open_reader().execute(statement, params)
+                names = [column[0] for column in cursor.description or ()]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            hint = " (only reading is possible here)" if "not authorized" in str(error) else ""
+            raise ConfigError(f"sql: {error}{hint}") from error
+
+    def tables(self) -> dict[str, int]:
+        """Rows by table."""
+        with self._lock:
+            reader = self._open_reader()
+            names = [row[0] for row in reader.execute(_TABLES)]
+            counting = [(name, f"select count(*) from {_quoted(name)}") for name in names]  # noqa: S608 - quoted
+            return {name: reader.execute(statement).fetchone()[0] for name, statement in counting}
+
+    def close(self) -> None:
+        """End the thread, after the message it is loading, and let the data in memory go."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+            self._columns.clear()
+            self._indexed.clear()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        if self._reader is None:
+            raise LifecycleError("the warehouse is not open: query it inside the sandbox's 'async with'")
+        return self._reader
+
+    # -- on the warehouse's thread ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        in_memory = self._path is None
+        name = f"file:{uuid.uuid4().hex}?mode=memory&cache=shared" if in_memory else str(self._path)
+        # The threads differ, the lock makes sure that they take turns.
+        self._writer = sqlite3.connect(
+            name, uri=in_memory, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        self._reader = sqlite3.connect(name, uri=in_memory, isolation_level=None, check_same_thread=False)
+        if not in_memory:
+            self._writer.execute("pragma journal_mode = wal")  # others may read the file meanwhile
+            self._writer.execute("pragma synchronous = normal")
+        self._reader.set_authorizer(_reading_only)
+
+    def _load(self, body: str, sent_time: str) -> Loaded:
+        tables, invalid = read_documents(body)
+        writer = self._writer
+        if writer is None:
+            raise LifecycleError("the warehouse is not open")
+        loaded = 0
+        with self._lock:
+            writer.execute("begin immediate")
+            try:
+                for table, rows in tables.items():
+                    loaded += self._store(writer, table, rows, sent_time, invalid)
+                writer.execute("commit")
+            except BaseException:
+                writer.execute("rollback")
+                self._columns.clear()  # they may name tables and columns that were rolled back
+                self._indexed.clear()
+                raise
+        return Loaded(loaded, invalid)
+
+    def _store(
+        self,
+        writer: sqlite3.Connection,
+        table: str,
+        rows: Rows,
+        sent_time: str,
+        invalid: list[InvalidDocument],
+    ) -> int:
+        fitting = self._make_room(writer, table, rows)
+        loaded = 0
+        # Only neighbours are put together, so rows stay in the order of writing and the last id wins.
+        for layout, run in groupby(rows.items, key=lambda item: item[0]):
+            if layout not in fitting:
+                reason = f"the table would have more than {_MAX_COLUMNS} columns"
+                invalid.extend(InvalidDocument(text, reason) for _, _, text in run)
+                continue
+            values = [(*row, sent_time) for _, row, _ in run]
+            writer.executemany(_insert(table, layout), values)
+            loaded += len(values)
+        return loaded
+
+    def _make_room(self, writer: sqlite3.Connection, table: str, rows: Rows) -> set[Layout]:
+        """Give the table the columns it lacks; returns the layouts that fit."""
+        known = self._known_columns(writer, table)
+        is_new = not known
+        added = [] if SENT_TIME in known else [SENT_TIME]
+        known.add(SENT_TIME)
+        fitting: set[Layout] = set()
+        for layout in dict.fromkeys(layout for layout, _, _ in rows.items):
+            lacking = [column for column in layout.columns if fold(column) not in known]
+            if len(known) + len(lacking) > _MAX_COLUMNS:
+                continue
+            known.update(fold(column) for column in lacking)
+            added += lacking
+            fitting.add(layout)
+        if is_new and not fitting:
+            del self._columns[table]
+            return fitting
+        if is_new:
+            columns = ", ".join(_quoted(column) for column in (*added[1:], SENT_TIME))
+            writer.execute(f"create table {_quoted(table)} ({columns})")
+        else:
+            for column in added:
+                writer.execute(f"alter table {_quoted(table)} add column {_quoted(column)}")
+        if "id" in known and table not in self._indexed:
+            # The name is random because tables and indexes share their names, and a table may have any.
+            index = _quoted(f"id {uuid.uuid4().hex}")
+            writer.execute(f"create unique index {index} on {_quoted(table)} (id)")
+            self._indexed.add(table)
+        return fitting
+
+    def _known_columns(self, writer: sqlite3.Connection, table: str) -> set[str]:
+        if (known := self._columns.get(table)) is None:
+            known = {fold(row[1]) for row in writer.execute(f"pragma table_info({_quoted(table)})")}
+            self._columns[table] = known
+            if self._has_unique_id(writer, table):
+                self._indexed.add(table)
+        return known
+
+    def _has_unique_id(self, writer: sqlite3.Connection, table: str) -> bool:
+        for _, index, unique, _, partial in writer.execute(f"pragma index_list({_quoted(table)})").fetchall():
+            columns = [row[2] for row in writer.execute(f"pragma index_info({_quoted(index)})")]
+            if unique and not partial and [fold(column or "") for column in columns] == ["id"]:
+                return True
+        return False
+
+
+_TABLES = r"""
+    select name from sqlite_master where type = 'table' and name not like 'sqlite\_%' escape '\' order by name
+"""
+
+
+def _insert(table: str, layout: Layout) -> str:
+    columns = [_quoted(column) for column in (*layout.columns, SENT_TIME)]
+    places = ", ".join("?" * len(columns))
+    statement = f"insert into {_quoted(table)} ({', '.join(columns)}) values ({places})"  # noqa: S608 - names are quoted, values bound
+    if layout.has_id:
+        changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        statement += f" on conflict (id) do update set {changes}"
+    return statement
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _reading_only(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action in _READING or (action == sqlite3.SQLITE_PRAGMA and first in _READING_PRAGMAS):
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
