@@ -78,7 +78,7 @@ class SqsClient:
             if ours is None:
                 raise
             # Their errors can quote the request with its attributes, so they do not travel along.
-            raise ours from (None if isinstance(ours, AsyncConnError) and _quotes_request(error) else error)
+            raise ours from (None if _quotes_request(error) else error)
         message_id = answer.get("MessageId")
         if not isinstance(message_id, str):
             raise ProtocolError(f"{self._platform}: an answer without a MessageId")

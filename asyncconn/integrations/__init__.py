@@ -1,0 +1,1 @@
+"""Where asyncconn meets other frameworks."""

@@ -45,16 +45,15 @@ def encode_record(table: str, record: Mapping[Any, Any]) -> bytes:
 
     Raises ``InvalidRecord`` with the path of the value that cannot be sent.
     """
-    return _encoder(table)(record)
+    return record_encoder(table)(record)
 
 
 def record_encoder(table: str) -> Callable[[Mapping[Any, Any]], bytes]:
     """:func:`encode_record` for one table, for loops. Raises ``InvalidRecord`` when ``table`` is not a name."""
-    if not isinstance(table, str):
-        raise InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table")
-    if not table.strip():
-        raise InvalidRecord("the table name is empty", path="table")
-    return _encoder(table)
+    try:
+        return _encoder(table)
+    except TypeError:  # not hashable, so not a text either
+        raise InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table") from None
 
 
 def decode_record(item: bytes) -> Any:
@@ -63,9 +62,11 @@ def decode_record(item: bytes) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _encoder(table: str) -> Callable[[Mapping[Any, Any]], bytes]:
-    if not isinstance(table, str) or not table.strip():
-        return record_encoder(table)  # raises, with the reason
+def _encoder(table: Any) -> Callable[[Mapping[Any, Any]], bytes]:
+    if not isinstance(table, str):
+        raise InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table")
+    if not table.strip():
+        raise InvalidRecord("the table name is empty", path="table")
     member = f"{_quoted(TABLE)}:{_quoted(table)}}}".encode("ascii")
     comma_member = b"," + member
     alone = b"{" + member

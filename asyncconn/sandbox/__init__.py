@@ -70,9 +70,7 @@ class Sandbox:
         clock: Clock | None = None,
     ) -> None:
         if max_message_bytes < 1 or keep_messages < 0 or keep_arrivals < 0:
-            raise ConfigError(
-                "max_message_bytes must be 1 or more, keep_messages and keep_arrivals 0 or more"
-            )
+            raise ConfigError("max_message_bytes must be 1 or more, keep_messages and keep_arrivals 0 or more")
         clock = SystemClock() if clock is None else clock
         self.faults = _script(faults, seed)
         self.panoply = PanoplySandbox(

@@ -36,9 +36,7 @@ _WITHOUT_BODY = frozenset({204, 304})
 class Server:
     """One listening socket in front of several platforms."""
 
-    def __init__(
-        self, platforms: Sequence[Platform], faults: Faults, clock: Clock, *, keep_arrivals: int
-    ) -> None:
+    def __init__(self, platforms: Sequence[Platform], faults: Faults, clock: Clock, *, keep_arrivals: int) -> None:
         self.requests: Counter[str] = Counter()
         self.arrivals: deque[Arrival] = deque(maxlen=keep_arrivals)
         self._platforms = tuple(platforms)
@@ -171,9 +169,7 @@ def _hang_up(request: web.Request) -> web.Response:
 
 
 async def _send_half(answer: Answer, request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(
-        status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers}
-    )
+    response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers})
     response.content_length = len(answer.body)
     await response.prepare(request)
     await response.write(answer.body[: len(answer.body) // 2])

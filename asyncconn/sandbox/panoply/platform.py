@@ -220,9 +220,7 @@ class PanoplySandbox:
     def refusal(self, call: Call, status: int) -> Answer:
         """An SQS error of this status."""
         word = _WORDS.get(status, "ServiceUnavailable" if status >= 500 else "AccessDenied")
-        return self._error(
-            call, SqsError(word, "The fault script of the sandbox asked for this.", status=status)
-        )
+        return self._error(call, SqsError(word, "The fault script of the sandbox asked for this.", status=status))
 
     def spoil(self, kind: str, answer: Answer) -> Answer:
         """``wrong_digest``: every MD5 with its digits turned round."""
@@ -267,9 +265,7 @@ class PanoplySandbox:
                 send = aws_json.read_send(entry)
                 sqs.check(send, self.max_message_bytes)
             except SqsError as error:
-                failed.append(
-                    {"Id": entry_id, "SenderFault": True, "Code": error.code, "Message": error.message}
-                )
+                failed.append({"Id": entry_id, "SenderFault": True, "Code": error.code, "Message": error.message})
             else:
                 good[entry_id] = send
         if (total := sum(map(sqs.size_bytes, good.values()))) > self.max_message_bytes:

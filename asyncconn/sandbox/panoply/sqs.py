@@ -126,9 +126,7 @@ def check(send: Send, max_bytes: int) -> None:
             "#xE000 to #xFFFD | #x10000 to #x10FFFF.",
         )
     if len(send.attributes) > MAX_ATTRIBUTES:
-        raise _invalid(
-            f"Number of message attributes [{len(send.attributes)}] exceeds the allowed maximum [10]."
-        )
+        raise _invalid(f"Number of message attributes [{len(send.attributes)}] exceeds the allowed maximum [10].")
     if (size := size_bytes(send)) > max_bytes:
         raise _invalid(
             f"One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes. "
