@@ -42,10 +42,11 @@ class PartSnapshot:
 class Slot:
     """What one granted permit holds in one part."""
 
-    __slots__ = ("cost", "sent_at", "settled")
+    __slots__ = ("cost", "lost", "sent_at", "settled")
 
     def __init__(self, cost: int) -> None:
         self.cost = cost
+        self.lost = False  # sent, and given up before an answer came: it may still be on its way to the server
         self.sent_at: float | None = None
         self.settled = False
 
@@ -77,7 +78,7 @@ class Part(Protocol):
         ...
 
     def done(self, now: float, slot: Slot) -> None:
-        """The answer is here."""
+        """The answer is here, or with ``slot.lost`` nobody waits for it any more."""
         ...
 
     def give_back(self, now: float, slot: Slot) -> None:
@@ -253,7 +254,8 @@ class Window(_Base):
     def done(self, now: float, slot: Slot) -> None:
         if not slot.settled:
             self._advance(now)  # keeps the log in order; it may settle this very slot
-            if not slot.settled:
+            # Without an answer only the skew bound tells when the server has surely counted the call.
+            if not slot.settled and not (slot.lost and slot.sent_at is not None):
                 self._settle(slot, now)
 
     def give_back(self, now: float, slot: Slot) -> None:
