@@ -102,7 +102,7 @@ class _Base:
     """What the three parts share: names, binding, and the calls that mean nothing to some of them."""
 
     def __init__(self, limit: int, name: str) -> None:
-        if limit < 1 or limit != int(limit):
+        if not limit >= 1 or limit % 1 != 0:  # so that nan and inf fail too
             raise ConfigError(f"{name}: limit must be a whole number of at least 1, not {limit!r}")
         self.limit = limit
         self.name = name
@@ -307,6 +307,8 @@ class Quota(_Base):
         super().__init__(limit, name)
         if chunk is not None and chunk < 1:
             raise ConfigError(f"{name}: chunk must be at least 1, not {chunk!r}")
+        if not skew >= 0:
+            raise ConfigError(f"{name}: skew must be at least 0 seconds, not {skew!r}")
         self._next_reset = _next_utc_midnight if resets == "utc-day" else resets
         self._store = store
         self._chunk = chunk or max(1, limit // 200)
