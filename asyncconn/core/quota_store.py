@@ -72,11 +72,11 @@ class FileQuotaStore:
 
     def _read(self) -> dict[str, Any]:
         try:
-            text = self._path.read_text(encoding="utf-8")
+            data = self._path.read_bytes()
         except FileNotFoundError:
             return {}
         try:
-            counts = json.loads(text)
+            counts = json.loads(data)
             if not all(isinstance(e["window"], str) and isinstance(e["used"], int) for e in counts.values()):
                 raise ValueError("an entry without window and used")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
