@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted
@@ -413,7 +413,7 @@ class Quota(_Base):
             )
 
     async def _reserve_from(self, store: QuotaStore, resets_at: datetime, amount: int) -> None:
-        window = resets_at.isoformat()
+        window = _window(resets_at)
         try:
             total = await store.add(self._key, window, amount)
             over = min(amount, max(0, total - self.limit))
@@ -436,13 +436,19 @@ class Quota(_Base):
         """Give back to the store what was reserved and not used."""
         if self._reserve is not None:
             await asyncio.wait({self._reserve})
+        if self._clock is not None:
+            self._roll(self._clock.now())  # a day that is over has nothing to give back
         if self._store is not None and self._left > 0 and self._resets_at is not None:
             left, self._left = self._left, 0
-            await self._store.add(self._key, self._resets_at.isoformat(), -left)
+            await self._store.add(self._key, _window(self._resets_at), -left)
 
 
 def _next_utc_midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _window(resets_at: datetime) -> str:
+    return resets_at.astimezone(UTC).isoformat()  # always UTC, so that the order of the texts is the order in time
 
 
 def _nothing() -> None:
