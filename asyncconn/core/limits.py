@@ -425,7 +425,7 @@ class Quota(_Base):
             self._error = ConfigError(f"{self.name}: the quota store failed: {type(error).__name__}: {error}")
             self._error.__cause__ = error
         else:
-            if self._resets_at == resets_at:
+            if self._resets_at == resets_at and not self._exhausted:  # the server may have said so meanwhile
                 self._left += amount - over
                 self._exhausted = over > 0
         finally:
