@@ -320,6 +320,7 @@ class Quota(_Base):
         self._resets_at: datetime | None = None
         self._rolls_at = float("-inf")  # the same moment plus skew, on the monotonic scale
         self._running = 0  # cost of granted calls that have not ended
+        self._late = 0  # cost of calls that ended so near the reset that the server may count them on the new day
         self._left = 0  # calls we may still make before asking the store again
         self._reserve: asyncio.Task[None] | None = None
         self._exhausted = False
@@ -342,8 +343,9 @@ class Quota(_Base):
         self._rolls_at = now + max(0.001, (self._resets_at - wall).total_seconds() + self._skew)
         self._exhausted = False
         self._error = None
-        # Calls still running may be counted on the new day's account: pay for them there too.
-        self._left = (0 if self._store else self.limit) - self._running
+        # Calls that ran over the reset may be counted on the new day's account: pay for them there too.
+        self._left = (0 if self._store else self.limit) - self._running - self._late
+        self._late = 0
 
     def ready_at(self, now: float, cost: int) -> float | None:
         self._roll(now)
@@ -380,11 +382,16 @@ class Quota(_Base):
     def done(self, now: float, slot: Slot) -> None:
         if not slot.settled:
             slot.settled = True
+            self._roll(now)
             self._running -= slot.cost
+            if now > self._rolls_at - 2 * self._skew:
+                self._late += slot.cost
 
     def give_back(self, now: float, slot: Slot) -> None:
         if not slot.settled:
-            self.done(now, slot)
+            slot.settled = True
+            self._roll(now)
+            self._running -= slot.cost
             self._left += slot.cost
 
     def tighten(self, now: float, remaining: int | None, reset_after: float | None) -> None:
