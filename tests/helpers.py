@@ -37,7 +37,7 @@ def virtual(test: Callable[Concatenate[VirtualClock, P], Coroutine[Any, Any, Non
         clock.run(_without_leaks(test(clock, *args, **kwargs)))
 
     signature = inspect.signature(test)
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     run.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=list(signature.parameters.values())[1:]
     )
@@ -131,7 +131,7 @@ class _CancelledAt:
                 thrown = error
 
     def _throw(self, error: BaseException) -> Any:
-        throw: Callable[[BaseException], Any] = self._steps.throw  # type: ignore[attr-defined]
+        throw: Callable[[BaseException], Any] = self._steps.throw
         return throw(error)
 
 

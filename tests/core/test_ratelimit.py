@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn.core.ratelimit import Permit, Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError, QuotaExhausted, RateLimited
-from helpers import cancel_at_every_await, turns, virtual
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -141,7 +142,8 @@ async def test_a_call_that_is_neither_sent_nor_answered_keeps_its_slot(clock: Vi
     permit.done()
     await waiter
 
-    assert (waited, clock.now()) == (True, pytest.approx(3601.0))
+    assert waited
+    assert clock.now() == pytest.approx(3601.0)
 
 
 @virtual
@@ -285,14 +287,8 @@ async def test_a_deadline_in_the_turn_of_the_grant_gives_the_call_back(clock: Vi
     limiter = RateLimiter(Window(1, 60.0), clock=clock)
     holder = await limiter.acquire()
     asyncio.get_running_loop().call_at(5.0, holder.cancel)
-    with pytest.raises(RateLimited):
-        async with asyncio.timeout_at(6.0):
-            try:
-                permit = await limiter.acquire(max_wait=5.0)
-            except RateLimited:
-                raise
-            permit.cancel()  # the grant came first: just as good
-            raise RateLimited("granted", platform="test")
+    with contextlib.suppress(RateLimited):
+        (await limiter.acquire(max_wait=5.0)).cancel()  # the grant may come first: just as good
 
     assert (limiter.snapshot().in_flight, remaining(limiter)) == (0, 1)
 
@@ -316,7 +312,8 @@ async def test_a_permit_cancelled_after_sending_stays_counted_until_it_has_surel
     in_flight = limiter.snapshot().in_flight
     await limiter.acquire()
 
-    assert (in_flight, clock.now()) == (0, pytest.approx(62.0))
+    assert in_flight == 0
+    assert clock.now() == pytest.approx(62.0)
 
 
 @virtual
@@ -421,7 +418,8 @@ async def test_nothing_remaining_holds_everybody_until_the_reset(clock: VirtualC
     held = limiter.snapshot()
     await limiter.acquire()
 
-    assert (held.remaining, held.parts[0].resets_in) == (0, pytest.approx(17.0))
+    assert held.remaining == 0
+    assert held.parts[0].resets_in == pytest.approx(17.0)
     assert clock.now() == pytest.approx(17.0)
 
 
@@ -469,7 +467,7 @@ async def test_a_quota_that_the_server_calls_empty_is_exhausted(clock: VirtualCl
 @virtual
 async def test_a_part_that_does_not_exist_cannot_be_observed(clock: VirtualClock) -> None:
     limiter = RateLimiter(Window(10, 60.0, name="minute"), clock=clock)
-    with pytest.raises(ConfigError, match="hour.*minute"):
+    with pytest.raises(ConfigError, match=r"hour.*minute"):
         limiter.observe(part="hour", remaining=0)
 
 
@@ -486,7 +484,8 @@ async def test_a_pause_holds_newcomers_and_waiters(clock: VirtualClock) -> None:
     paused = limiter.snapshot()
     (await waiter).done()
 
-    assert (paused.paused_for, paused.remaining, clock.now()) == (30.0, 0, pytest.approx(30.0))
+    assert (paused.paused_for, paused.remaining) == (30.0, 0)
+    assert clock.now() == pytest.approx(30.0)
 
 
 @virtual

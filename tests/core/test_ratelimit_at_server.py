@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers import turns, virtual
 
 from asyncconn.core.ratelimit import Quota, RateLimiter, TokenBucket, Window
-from helpers import turns, virtual
 
 if TYPE_CHECKING:
     from collections.abc import Callable
