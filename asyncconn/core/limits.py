@@ -255,7 +255,8 @@ class Window(_Base):
         if not slot.settled:
             self._advance(now)  # keeps the log in order; it may settle this very slot
             # Without an answer only the skew bound tells when the server has surely counted the call.
-            if not slot.settled and not (slot.lost and slot.sent_at is not None):
+            counted = not slot.lost or slot.sent_at is None
+            if counted and not slot.settled:
                 self._settle(slot, now)
 
     def give_back(self, now: float, slot: Slot) -> None:
