@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted
@@ -42,10 +42,11 @@ class PartSnapshot:
 class Slot:
     """What one granted permit holds in one part."""
 
-    __slots__ = ("cost", "sent_at", "settled")
+    __slots__ = ("cost", "lost", "sent_at", "settled")
 
     def __init__(self, cost: int) -> None:
         self.cost = cost
+        self.lost = False  # sent, and given up before an answer came: it may still be on its way to the server
         self.sent_at: float | None = None
         self.settled = False
 
@@ -77,7 +78,7 @@ class Part(Protocol):
         ...
 
     def done(self, now: float, slot: Slot) -> None:
-        """The answer is here."""
+        """The answer is here, or with ``slot.lost`` nobody waits for it any more."""
         ...
 
     def give_back(self, now: float, slot: Slot) -> None:
@@ -101,7 +102,7 @@ class _Base:
     """What the three parts share: names, binding, and the calls that mean nothing to some of them."""
 
     def __init__(self, limit: int, name: str) -> None:
-        if limit < 1 or limit != int(limit):
+        if not limit >= 1 or limit % 1 != 0:  # so that nan and inf fail too
             raise ConfigError(f"{name}: limit must be a whole number of at least 1, not {limit!r}")
         self.limit = limit
         self.name = name
@@ -253,7 +254,9 @@ class Window(_Base):
     def done(self, now: float, slot: Slot) -> None:
         if not slot.settled:
             self._advance(now)  # keeps the log in order; it may settle this very slot
-            if not slot.settled:
+            # Without an answer only the skew bound tells when the server has surely counted the call.
+            counted = not slot.lost or slot.sent_at is None
+            if counted and not slot.settled:
                 self._settle(slot, now)
 
     def give_back(self, now: float, slot: Slot) -> None:
@@ -305,6 +308,8 @@ class Quota(_Base):
         super().__init__(limit, name)
         if chunk is not None and chunk < 1:
             raise ConfigError(f"{name}: chunk must be at least 1, not {chunk!r}")
+        if not skew >= 0:
+            raise ConfigError(f"{name}: skew must be at least 0 seconds, not {skew!r}")
         self._next_reset = _next_utc_midnight if resets == "utc-day" else resets
         self._store = store
         self._chunk = chunk or max(1, limit // 200)
@@ -316,6 +321,7 @@ class Quota(_Base):
         self._resets_at: datetime | None = None
         self._rolls_at = float("-inf")  # the same moment plus skew, on the monotonic scale
         self._running = 0  # cost of granted calls that have not ended
+        self._late = 0  # cost of calls that ended so near the reset that the server may count them on the new day
         self._left = 0  # calls we may still make before asking the store again
         self._reserve: asyncio.Task[None] | None = None
         self._exhausted = False
@@ -340,8 +346,9 @@ class Quota(_Base):
         self._rolls_at = now + max(0.001, (self._resets_at - wall).total_seconds() + self._skew)
         self._exhausted = False
         self._error = None
-        # Calls still running may be counted on the new day's account: pay for them there too.
-        self._left = (0 if self._store else self.limit) - self._running
+        # Calls that ran over the reset may be counted on the new day's account: pay for them there too.
+        self._left = (0 if self._store else self.limit) - self._running - self._late
+        self._late = 0
 
     def ready_at(self, now: float, cost: int) -> float | None:
         self._roll(now)
@@ -378,11 +385,16 @@ class Quota(_Base):
     def done(self, now: float, slot: Slot) -> None:
         if not slot.settled:
             slot.settled = True
+            self._roll(now)
             self._running -= slot.cost
+            if now > self._rolls_at - 2 * self._skew:
+                self._late += slot.cost
 
     def give_back(self, now: float, slot: Slot) -> None:
         if not slot.settled:
-            self.done(now, slot)
+            slot.settled = True
+            self._roll(now)
+            self._running -= slot.cost
             self._left += slot.cost
 
     def tighten(self, now: float, remaining: int | None, reset_after: float | None) -> None:
@@ -411,7 +423,7 @@ class Quota(_Base):
             )
 
     async def _reserve_from(self, store: QuotaStore, resets_at: datetime, amount: int) -> None:
-        window = resets_at.isoformat()
+        window = _window(resets_at)
         try:
             total = await store.add(self._key, window, amount)
             over = min(amount, max(0, total - self.limit))
@@ -423,7 +435,7 @@ class Quota(_Base):
             self._error = ConfigError(f"{self.name}: the quota store failed: {type(error).__name__}: {error}")
             self._error.__cause__ = error
         else:
-            if self._resets_at == resets_at:
+            if self._resets_at == resets_at and not self._exhausted:  # the server may have said so meanwhile
                 self._left += amount - over
                 self._exhausted = over > 0
         finally:
@@ -435,10 +447,16 @@ class Quota(_Base):
         """Give back to the store what was reserved and not used."""
         if self._reserve is not None:
             await asyncio.wait({self._reserve})
+        if self._clock is not None:
+            self._roll(self._clock.now())  # a day that is over has nothing to give back
         if self._store is not None and self._left > 0 and self._resets_at is not None:
             left, self._left = self._left, 0
-            await self._store.add(self._key, self._resets_at.isoformat(), -left)
+            await self._store.add(self._key, _window(self._resets_at), -left)
 
 
 def _next_utc_midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _window(resets_at: datetime) -> str:
+    return resets_at.astimezone(UTC).isoformat()  # always UTC, so that the order of the texts is the order in time

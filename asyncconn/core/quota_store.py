@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ class QuotaStore(Protocol):
     async def add(self, key: str, window: str, amount: int) -> int:
         """Add ``amount`` (negative gives back) to the count of this window, atomically; return the new total.
 
-        A window that is not the stored one starts at zero and replaces it.
+        A later window than the stored one (they sort as text) starts at zero and replaces it. An earlier one is over:
+        a process whose clock is behind must neither reset the new count nor get any more, so the answer is a total
+        above any limit.
         """
         ...
 
@@ -54,6 +57,8 @@ class FileQuotaStore:
             with self._locked():
                 counts = self._read()
                 entry = counts.get(key)
+                if entry is not None and entry["window"] > window:
+                    return sys.maxsize
                 used = entry["used"] if entry is not None and entry["window"] == window else 0
                 total = max(0, used + amount)
                 counts[key] = {"window": window, "used": total}
@@ -72,11 +77,11 @@ class FileQuotaStore:
 
     def _read(self) -> dict[str, Any]:
         try:
-            text = self._path.read_text(encoding="utf-8")
+            data = self._path.read_bytes()
         except FileNotFoundError:
             return {}
         try:
-            counts = json.loads(text)
+            counts = json.loads(data)
             if not all(isinstance(e["window"], str) and isinstance(e["used"], int) for e in counts.values()):
                 raise ValueError("an entry without window and used")
         except (ValueError, TypeError, KeyError, AttributeError) as error:

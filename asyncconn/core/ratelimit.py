@@ -46,7 +46,7 @@ class RateSnapshot:
 
 
 class Permit:
-    """The right to make one call. Report :meth:`sent` and :meth:`done`, or :meth:`cancel` if it never went out."""
+    """The right to make one call. Report :meth:`sent` and :meth:`done`, or :meth:`cancel` if no answer will come."""
 
     __slots__ = ("_ended", "_limiter", "_sent", "_slots")
 
@@ -63,14 +63,21 @@ class Permit:
             self._limiter._on_sent(self._slots)
 
     def done(self) -> None:
-        """The answer is here, or will never be. Idempotent."""
+        """The answer is here. Where none will come, as after a cancellation, call :meth:`cancel`. Idempotent."""
         if not self._ended:
             self._ended = True
             self._limiter._on_done(self._slots)
 
     def cancel(self) -> None:
-        """Nothing was sent: the call is given back. Does nothing after :meth:`sent` but end the permit."""
+        """Nobody waits for an answer. If nothing was sent, the call is given back. Idempotent.
+
+        After :meth:`sent` the request may still be on its way to the server, so it stays counted as long as that
+        may take (a window's ``skew``).
+        """
         if self._sent:
+            if not self._ended:
+                for slot in self._slots:
+                    slot.lost = True
             self.done()
         elif not self._ended:
             self._ended = True
@@ -276,7 +283,12 @@ class RateLimiter:
     ) -> None:
         task = asyncio.current_task()
         permits = self._held[task]
-        permits.pop().done()
+        permit = permits.pop()
+        if kind is None:
+            permit.done()
+        else:  # the request may have left, and its answer may not have come
+            permit.sent()
+            permit.cancel()
         if not permits:
             del self._held[task]
 

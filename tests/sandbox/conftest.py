@@ -34,9 +34,7 @@ class RawClient:
         self, data: bytes, url: str | None = None, headers: Mapping[str, str] = FORM, method: str = "POST"
     ) -> Reply:
         url = self.sandbox.panoply.queue_url if url is None else url
-        async with self.session.request(
-            method, url, data=data, headers=headers, allow_redirects=False
-        ) as response:
+        async with self.session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
             return Reply(response.status, await response.text(), response.headers)
 
     async def send(self, body: str) -> Reply:

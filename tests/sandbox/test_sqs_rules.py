@@ -35,9 +35,7 @@ def parse(reply: Reply) -> ET.Element:
 
 def attribute(name: str = "n", data_type: str = "String", value: str = "v", number: int = 1) -> bytes:
     prefix = f"&MessageAttribute.{number}"
-    return (
-        f"{prefix}.Name={name}{prefix}.Value.DataType={data_type}{prefix}.Value.StringValue={value}".encode()
-    )
+    return f"{prefix}.Name={name}{prefix}.Value.DataType={data_type}{prefix}.Value.StringValue={value}".encode()
 
 
 def test_digests_follow_the_published_vector() -> None:
@@ -53,10 +51,7 @@ def test_a_binary_attribute_is_digested_as_bytes_with_its_own_mark() -> None:
 
 
 def test_size_counts_the_utf8_body_and_names_types_and_values() -> None:
-    assert (
-        size_bytes(Send("é", {"key": Attribute("String", "ß"), "b": Attribute("Binary", b"123")}))
-        == 2 + 11 + 10
-    )
+    assert size_bytes(Send("é", {"key": Attribute("String", "ß"), "b": Attribute("Binary", b"123")})) == 2 + 11 + 10
 
 
 async def test_an_accepted_message_is_answered_in_xml(raw: RawClient) -> None:
@@ -85,9 +80,7 @@ async def test_a_message_without_attributes_has_no_digest_of_them(raw: RawClient
         pytest.param(b"Action=SendMessage", "MissingParameter", id="no body"),
         pytest.param(b"MessageBody=x", "MissingAction", id="no action"),
         pytest.param(b"Action=DeleteQueue&MessageBody=x", "InvalidAction", id="unknown action"),
-        pytest.param(
-            b"Action=SendMessage&MessageBody=a&MessageBody=b", "InvalidQueryParameter", id="duplicate"
-        ),
+        pytest.param(b"Action=SendMessage&MessageBody=a&MessageBody=b", "InvalidQueryParameter", id="duplicate"),
         pytest.param(SEND + b"a&b", "MalformedQueryString", id="bare ampersand"),
         pytest.param(SEND + b"%zz", "MalformedQueryString", id="broken escape"),
         pytest.param(SEND + b"%4", "MalformedQueryString", id="cut escape"),
@@ -111,12 +104,8 @@ async def test_a_message_without_attributes_has_no_digest_of_them(raw: RawClient
         pytest.param(SEND + b"x" + attribute(data_type="Text"), "InvalidParameterValue", id="unknown type"),
         pytest.param(SEND + b"x" + attribute(value=""), "InvalidParameterValue", id="empty value"),
         pytest.param(SEND + b"x" + attribute(value="%01"), "InvalidParameterValue", id="value with U+0001"),
-        pytest.param(
-            SEND + b"x" + attribute(data_type="Number", value="x"), "InvalidParameterValue", id="no number"
-        ),
-        pytest.param(
-            SEND + b"x" + attribute() + attribute(number=2), "InvalidParameterValue", id="same name twice"
-        ),
+        pytest.param(SEND + b"x" + attribute(data_type="Number", value="x"), "InvalidParameterValue", id="no number"),
+        pytest.param(SEND + b"x" + attribute() + attribute(number=2), "InvalidParameterValue", id="same name twice"),
     ],
 )
 async def test_the_queue_refuses(raw: RawClient, body: bytes, expected: str) -> None:

@@ -124,9 +124,7 @@ async def test_more_columns_than_a_table_can_have_are_invalid(warehouse: Warehou
 
 
 async def test_rows_with_the_same_id_are_updated_also_across_messages(warehouse: Warehouse) -> None:
-    await warehouse.load(
-        lines({"id": 1, "a": 1, "b": 1, "__table": "t"}, {"id": 2, "a": 5, "__table": "t"}), NOW
-    )
+    await warehouse.load(lines({"id": 1, "a": 1, "b": 1, "__table": "t"}, {"id": 2, "a": 5, "__table": "t"}), NOW)
     await warehouse.load(lines({"a": 2, "id": 1, "__table": "T"}), "later")
     assert warehouse.sql("select id, a, b, __senttime as at from t order by id") == [
         {"id": 1, "a": 2, "b": 1, "at": "later"},
@@ -265,9 +263,7 @@ async def test_a_failing_warehouse_is_an_internal_failure_and_nothing_is_counted
     assert raw.sandbox.panoply.counters.not_loaded == 1
 
 
-async def test_a_load_that_fails_half_way_leaves_nothing(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_load_that_fails_half_way_leaves_nothing(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Warehouse._store
 
     def store(self: Warehouse, writer: sqlite3.Connection, table: str, *rest: Any) -> int:

@@ -1,0 +1,154 @@
+"""The file that a day's count lives on in."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import virtual
+
+from asyncconn.core.ratelimit import FileQuotaStore, Quota, RateLimiter
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncconn.core.clock import VirtualClock
+
+TODAY = "2030-01-02T00:00:00+00:00"
+TOMORROW = "2030-01-03T00:00:00+00:00"
+
+
+async def test_a_count_is_read_back_by_another_object(tmp_path: Path) -> None:
+    path = tmp_path / "quota.json"
+    await FileQuotaStore(path).add("user", TODAY, 5)
+
+    assert await FileQuotaStore(str(path)).add("user", TODAY, 2) == 7
+
+
+async def test_a_negative_amount_gives_back_but_never_below_nothing(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await store.add("user", TODAY, 5)
+
+    assert [await store.add("user", TODAY, -2), await store.add("user", TODAY, -9)] == [3, 0]
+
+
+async def test_a_new_window_starts_from_nothing(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await store.add("user", TODAY, 5)
+
+    assert await store.add("user", TOMORROW, 1) == 1
+
+
+async def test_a_straggler_of_the_last_window_does_not_reset_the_new_one(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await store.add("user", TODAY, 5)
+    await store.add("user", TOMORROW, 50)
+    await store.add("user", TODAY, -3)
+
+    assert await store.add("user", TOMORROW, 1) == 51
+
+
+async def test_a_straggler_gets_nothing_from_a_window_that_is_over(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await store.add("user", TOMORROW, 50)
+
+    assert await store.add("user", TODAY, 1) > 1_000_000_000
+
+
+async def test_keys_are_counted_apart(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await store.add("a", TODAY, 5)
+
+    assert await store.add("b", TODAY, 1) == 1
+
+
+async def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    assert await FileQuotaStore(tmp_path / "new" / "quota.json").add("user", TODAY, 1) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[1]", '{"user": 3}', '{"user": {"window": 1, "used": 2}}', '{"user": {"used": 2}}']
+)
+async def test_a_damaged_file_is_named_and_left_as_it_is(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "quota.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"quota.json is damaged.*delete it"):
+        await FileQuotaStore(path).add("user", TODAY, 1)
+
+    assert path.read_text() == text
+
+
+async def test_a_file_that_is_no_text_is_damaged_too(tmp_path: Path) -> None:
+    path = tmp_path / "quota.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="damaged"):
+        await FileQuotaStore(path).add("user", TODAY, 1)
+
+
+async def test_a_read_only_folder_is_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:  # root may write into a read-only folder, so the refusal is made up
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(ConfigError, match=r"quota.json cannot be used: Permission denied"):
+        await FileQuotaStore(tmp_path / "quota.json").add("user", TODAY, 1)
+
+
+@pytest.mark.parametrize("place", ["/proc/quota.json", "/dev/null/quota.json"])
+async def test_a_place_that_takes_no_files_is_a_config_error(place: str) -> None:
+    with pytest.raises(ConfigError, match=r"quota.json cannot be used"):
+        await FileQuotaStore(place).add("user", TODAY, 1)
+
+
+async def test_a_folder_in_the_files_place_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "quota.json").mkdir()
+    with pytest.raises(ConfigError, match=r"quota.json cannot be used"):
+        await FileQuotaStore(tmp_path / "quota.json").add("user", TODAY, 1)
+
+
+async def test_nothing_but_the_count_and_its_lock_is_left_in_the_folder(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await asyncio.gather(*[store.add("user", TODAY, 1) for _ in range(20)])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["quota.json", "quota.json.lock"]
+    assert json.loads((tmp_path / "quota.json").read_text()) == {"user": {"window": TODAY, "used": 20}}
+
+
+def test_two_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "quota.json"
+    code = (
+        "import asyncio, sys\n"
+        "from asyncconn.core.quota_store import FileQuotaStore\n"
+        "async def main():\n"
+        "    for _ in range(50): await FileQuotaStore(sys.argv[1]).add('user', sys.argv[2], 1)\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", code, str(path), TODAY]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    try:
+        codes = [process.wait(timeout=15) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+    assert codes == [0, 0]
+    assert json.loads(path.read_text())["user"]["used"] == 100
+
+
+@virtual
+async def test_a_quota_survives_in_a_file(clock: VirtualClock, tmp_path: Path) -> None:
+    path = tmp_path / "quota.json"
+    for used in (10, 20, 30):
+        limiter = RateLimiter(Quota(100, store=FileQuotaStore(path), chunk=8), name="user", clock=clock)
+        for _ in range(10):
+            async with limiter:
+                pass
+        await limiter.aclose()
+        assert json.loads(path.read_text())["user/quota"]["used"] == used
