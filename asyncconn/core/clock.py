@@ -70,10 +70,14 @@ class VirtualClock(SystemClock):
         ...     return clock.now()
         >>> clock.run(main())
         86400.0
+
+    ``turn`` is what each turn of the loop takes, in seconds. Code that waits for "now" over and over until a rounding
+    error has passed needs it to be more than nothing, as it is in reality.
     """
 
-    def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
+    def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC), *, turn: float = 0.0) -> None:
         self._start = start
+        self.turn = turn
         self._seconds = 0.0
 
     def now(self) -> float:
@@ -106,6 +110,7 @@ class _VirtualSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self._clock.advance(self._clock.turn)
         if ready or timeout == 0:
             return ready
         if timeout is None or self.threads:  # only a thread or a socket can go on from here: really wait for it

@@ -1,0 +1,1 @@
+"""Ratios of asyncconn to its peers, measured interleaved in one run."""
