@@ -265,8 +265,12 @@ class BatchBuffer(Generic[T]):
         """Let the first in line go on. He leaves the line himself, so that nobody overtakes him meanwhile."""
         if self._waiters:
             future, size = self._waiters[0]
-            if not future.done() and self._has_room(size):
+            if future.done():
+                return
+            if self._has_room(size):
                 future.set_result(None)
+            elif not self._in_flight and not self._ready:
+                self._cut()  # nothing else could make room
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
