@@ -327,7 +327,7 @@ class BatchBuffer(Generic[T]):
         self._wake_waiter()
 
     def _failure(self, batch: Batch[T], cause: Exception | None, *, sent: bool = True) -> DeliveryFailed:
-        records = [self._reveal(item) for item in batch.items] if self._reveal else list(batch.items)
+        records = [self._revealed(item) for item in batch.items]
         why = f"{type(cause).__name__}: {cause}" if cause else "the time to close was over"
         unknown = sent if cause is None else outcome_unknown(cause)
         error = DeliveryFailed(
@@ -335,6 +335,12 @@ class BatchBuffer(Generic[T]):
         )
         error.__cause__ = cause
         return error
+
+    def _revealed(self, item: T) -> Any:
+        try:
+            return self._reveal(item) if self._reveal else item
+        except Exception:  # noqa: BLE001 - what cannot be shown nicely must still be accounted for
+            return item
 
     def _settle_delivered(self, batch: Batch[T], delivery: Delivery) -> None:
         self._release(batch)
