@@ -128,6 +128,7 @@ class BatchBuffer(Generic[T]):
         self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
         self._closing = False
         self._closer: asyncio.Task[FlushReport] | None = None
+        self._close_limit = 0.0
         self._yield_due = False
         self._slow = True  # more to do than append: not bound yet, closing, someone waits, or a turn is due
 
@@ -382,25 +383,23 @@ class BatchBuffer(Generic[T]):
     async def aclose(self, timeout: float | None = None) -> FlushReport:
         """Take no more, deliver what was accepted within ``timeout`` seconds, and report what did not arrive.
 
-        Goes through although the caller is cancelled meanwhile. Idempotent: a second call gets the same report.
+        Goes through although the caller is cancelled meanwhile. Idempotent: a second call waits for the first and gets the same report, whatever its own ``timeout``.
         """
         if self._closer is None:
             loop = asyncio.get_running_loop()
             if self._loop is not None and loop is not self._loop:
                 raise WrongLoop(f"{self.name} belongs to another event loop")
-            limit = self.policy.drain_timeout if timeout is None else timeout
+            self._close_limit = self.policy.drain_timeout if timeout is None else timeout
             self._closing = True
             self._slow = True
             for future, _ in self._waiters:
                 if not future.done():
                     future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
-            self._closer = loop.create_task(self._drain(limit), name=f"{self.name}:close")
+            self._closer = loop.create_task(self._drain(self._close_limit), name=f"{self.name}:close")
         if self._closer.done():
             return self._closer.result()
-        limit = self.policy.drain_timeout if timeout is None else timeout
-        return await drain_guard(
-            asyncio.wait_for(self._closer, None), timeout=limit + _GRACE, name=f"{self.name}:close"
-        )
+        limit = self._close_limit + _GRACE  # the first close's: a second, hastier one must not cut it short
+        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self.name}:close")
 
     async def _drain(self, timeout: float) -> FlushReport:
         started = self._clock.now()
