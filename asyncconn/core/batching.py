@@ -31,7 +31,9 @@ __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "Flu
 
 T = TypeVar("T")
 
-_GRACE = 5.0  # seconds a close may take beyond its deadline to cancel what still runs
+_SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
+_HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
+_GRACE = 5.0  # seconds a close may take beyond its deadline in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +318,9 @@ class BatchBuffer(Generic[T]):
             return self._failure(batch, error)
 
     def _ended(self, started: float, task: asyncio.Task[Any]) -> None:
-        batch = self._in_flight.pop(task)
+        batch = self._in_flight.pop(task, None)
+        if batch is None:
+            return  # given up by a close, and reported
         if task.cancelled():
             self._settle_failed(batch, self._failure(batch, None))
         elif isinstance(task.result(), DeliveryFailed):
@@ -409,9 +413,20 @@ class BatchBuffer(Generic[T]):
         while self._ready:  # never sent: no attempt was made for these
             batch = self._ready.popleft()
             self._settle_failed(batch, self._failure(batch, None, sent=False))
-        await self._scope.aclose()
-        # The tasks have ended; each receipt is settled by a callback in the loop's next turn.
+        senders = list(self._in_flight)
+        for task in senders:
+            task.cancel()
+        if senders:
+            await asyncio.wait(senders, timeout=_SENDER_GRACE)
+        for task in senders:
+            if not task.done():  # it holds on to life; its records are accounted for now
+                batch = self._in_flight.pop(task)
+                self._settle_failed(batch, self._failure(batch, None))
+        # The other tasks have ended; each receipt is settled by a callback in the loop's next turn.
         await asyncio.gather(*[batch.receipt.settled() for batch in batches])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * _HANDLER_GRACE):
+                await self._scope.aclose(grace=_HANDLER_GRACE)  # asynchronous handlers hear of the last batch too
         return _report(batches, self._clock.now() - started)
 
     @property
