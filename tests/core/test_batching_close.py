@@ -38,7 +38,8 @@ async def test_a_closed_buffer_takes_nothing(clock: VirtualClock, what: str) -> 
     buffer, _ = make_buffer(Platform(), clock)
     await buffer.put(b"one")
     await buffer.aclose()
-    with pytest.raises(BufferClosed):
+
+    async def write() -> None:
         if what == "put":
             await buffer.put(b"two")
         elif what == "put_nowait":
@@ -46,6 +47,8 @@ async def test_a_closed_buffer_takes_nothing(clock: VirtualClock, what: str) -> 
         else:
             await buffer.put_many([b"two"])
 
+    with pytest.raises(BufferClosed):
+        await write()
     assert balanced(buffer).accepted == 1
 
 
@@ -240,10 +243,13 @@ async def in_a_failing_task_group(close: Callable[[], Awaitable[object]]) -> Non
         await asyncio.sleep(0.1)
         raise LookupError
 
-    with pytest.raises(ExceptionGroup):
+    async def close_in_a_group() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(fail())
             await close()
+
+    with pytest.raises(ExceptionGroup):
+        await close_in_a_group()
 
 
 WAYS: dict[str, Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]] = {
