@@ -387,7 +387,8 @@ class BatchBuffer(Generic[T]):
     async def aclose(self, timeout: float | None = None) -> FlushReport:
         """Take no more, deliver what was accepted within ``timeout`` seconds, and report what did not arrive.
 
-        Goes through although the caller is cancelled meanwhile. Idempotent: a second call waits for the first and gets the same report, whatever its own ``timeout``.
+        Goes through although the caller is cancelled meanwhile. Idempotent: a second call waits for the first and gets
+        the same report, whatever its own ``timeout``.
         """
         if self._closer is None:
             loop = asyncio.get_running_loop()
