@@ -31,7 +31,9 @@ __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "Flu
 
 T = TypeVar("T")
 
-_GRACE = 5.0  # seconds a close may take beyond its deadline to cancel what still runs
+_SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
+_HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
+_GRACE = 5.0  # seconds a close may take beyond its deadline in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,7 @@ class BatchBuffer(Generic[T]):
         self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
         self._closing = False
         self._closer: asyncio.Task[FlushReport] | None = None
+        self._close_limit = 0.0
         self._yield_due = False
         self._slow = True  # more to do than append: not bound yet, closing, someone waits, or a turn is due
 
@@ -265,8 +268,12 @@ class BatchBuffer(Generic[T]):
         """Let the first in line go on. He leaves the line himself, so that nobody overtakes him meanwhile."""
         if self._waiters:
             future, size = self._waiters[0]
-            if not future.done() and self._has_room(size):
+            if future.done():
+                return
+            if self._has_room(size):
                 future.set_result(None)
+            elif not self._in_flight and not self._ready:
+                self._cut()  # nothing else could make room
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -311,7 +318,9 @@ class BatchBuffer(Generic[T]):
             return self._failure(batch, error)
 
     def _ended(self, started: float, task: asyncio.Task[Any]) -> None:
-        batch = self._in_flight.pop(task)
+        batch = self._in_flight.pop(task, None)
+        if batch is None:
+            return  # given up by a close, and reported
         if task.cancelled():
             self._settle_failed(batch, self._failure(batch, None))
         elif isinstance(task.result(), DeliveryFailed):
@@ -323,7 +332,7 @@ class BatchBuffer(Generic[T]):
         self._wake_waiter()
 
     def _failure(self, batch: Batch[T], cause: Exception | None, *, sent: bool = True) -> DeliveryFailed:
-        records = [self._reveal(item) for item in batch.items] if self._reveal else list(batch.items)
+        records = [self._revealed(item) for item in batch.items]
         why = f"{type(cause).__name__}: {cause}" if cause else "the time to close was over"
         unknown = sent if cause is None else outcome_unknown(cause)
         error = DeliveryFailed(
@@ -331,6 +340,12 @@ class BatchBuffer(Generic[T]):
         )
         error.__cause__ = cause
         return error
+
+    def _revealed(self, item: T) -> Any:
+        try:
+            return self._reveal(item) if self._reveal else item
+        except Exception:  # noqa: BLE001 - what cannot be shown nicely must still be accounted for
+            return item
 
     def _settle_delivered(self, batch: Batch[T], delivery: Delivery) -> None:
         self._release(batch)
@@ -372,25 +387,24 @@ class BatchBuffer(Generic[T]):
     async def aclose(self, timeout: float | None = None) -> FlushReport:
         """Take no more, deliver what was accepted within ``timeout`` seconds, and report what did not arrive.
 
-        Goes through although the caller is cancelled meanwhile. Idempotent: a second call gets the same report.
+        Goes through although the caller is cancelled meanwhile. Idempotent: a second call waits for the first and gets
+        the same report, whatever its own ``timeout``.
         """
         if self._closer is None:
             loop = asyncio.get_running_loop()
             if self._loop is not None and loop is not self._loop:
                 raise WrongLoop(f"{self.name} belongs to another event loop")
-            limit = self.policy.drain_timeout if timeout is None else timeout
+            self._close_limit = self.policy.drain_timeout if timeout is None else timeout
             self._closing = True
             self._slow = True
             for future, _ in self._waiters:
                 if not future.done():
                     future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
-            self._closer = loop.create_task(self._drain(limit), name=f"{self.name}:close")
+            self._closer = loop.create_task(self._drain(self._close_limit), name=f"{self.name}:close")
         if self._closer.done():
             return self._closer.result()
-        limit = self.policy.drain_timeout if timeout is None else timeout
-        return await drain_guard(
-            asyncio.wait_for(self._closer, None), timeout=limit + _GRACE, name=f"{self.name}:close"
-        )
+        limit = self._close_limit + _GRACE  # the first close's: a second, hastier one must not cut it short
+        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self.name}:close")
 
     async def _drain(self, timeout: float) -> FlushReport:
         started = self._clock.now()
@@ -400,9 +414,20 @@ class BatchBuffer(Generic[T]):
         while self._ready:  # never sent: no attempt was made for these
             batch = self._ready.popleft()
             self._settle_failed(batch, self._failure(batch, None, sent=False))
-        await self._scope.aclose()
-        # The tasks have ended; each receipt is settled by a callback in the loop's next turn.
+        senders = list(self._in_flight)
+        for task in senders:
+            task.cancel()
+        if senders:
+            await asyncio.wait(senders, timeout=_SENDER_GRACE)
+        for task in senders:
+            if not task.done():  # it holds on to life; its records are accounted for now
+                batch = self._in_flight.pop(task)
+                self._settle_failed(batch, self._failure(batch, None))
+        # The other tasks have ended; each receipt is settled by a callback in the loop's next turn.
         await asyncio.gather(*[batch.receipt.settled() for batch in batches])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * _HANDLER_GRACE):
+                await self._scope.aclose(grace=_HANDLER_GRACE)  # asynchronous handlers hear of the last batch too
         return _report(batches, self._clock.now() - started)
 
     @property

@@ -102,7 +102,9 @@ class TaskScope:
         if self._on_error is not None:
             self._on_error(error)
 
-    async def aclose(self) -> None:
-        """Cancel what still runs and wait for its end. Idempotent."""
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Give what still runs ``grace`` seconds to end by itself, then cancel it and wait for its end. Idempotent."""
         self._closed = True
+        if grace > 0 and self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=grace)
         await reap(self._tasks)

@@ -78,6 +78,21 @@ async def test_a_newcomer_does_not_slip_in_between_a_grant_and_its_waking(clock:
     assert order == ["waiter", "newcomer"]
 
 
+@virtual
+async def test_a_small_cost_that_would_fit_does_not_overtake_a_large_one_that_waits(clock: VirtualClock) -> None:
+    limiter = RateLimiter(Window(10, 60.0), clock=clock)
+    await use_up(limiter, 5)
+    large = asyncio.create_task(limiter.acquire(10))
+    await turns()
+    small = asyncio.create_task(limiter.acquire(1))
+    await turns()
+    overtaken = small.done()
+    (await large).cancel()
+    (await small).cancel()
+
+    assert not overtaken
+
+
 @pytest.mark.parametrize("part", PARTS)
 @virtual
 async def test_a_large_cost_is_not_starved_by_a_stream_of_small_ones(clock: VirtualClock, part: str) -> None:

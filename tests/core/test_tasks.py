@@ -1,0 +1,232 @@
+"""Background tasks that are held and reaped, and endings that no cancellation can cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from helpers import turns, virtual
+
+from asyncconn.core.tasks import TaskScope, drain_guard, reap
+
+if TYPE_CHECKING:
+    from asyncconn.core.clock import VirtualClock
+
+
+class Work:
+    """A second of work that tells whether it came to its end."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.ended = False
+
+    async def run(self) -> str:
+        await asyncio.sleep(1.0)
+        self.ended = True
+        if self.error is not None:
+            raise self.error
+        return "done"
+
+
+@virtual
+async def test_a_guard_returns_what_its_work_returns(clock: VirtualClock) -> None:
+    assert await drain_guard(Work().run(), timeout=5.0, name="work") == "done"
+
+
+@virtual
+async def test_a_guard_raises_what_its_work_raises(clock: VirtualClock) -> None:
+    with pytest.raises(LookupError):
+        await drain_guard(Work(LookupError()).run(), timeout=5.0, name="work")
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@virtual
+async def test_guarded_work_survives_native_cancellations_and_passes_them_on(clock: VirtualClock, times: int) -> None:
+    work = Work()
+    task = asyncio.create_task(drain_guard(work.run(), timeout=5.0, name="work"))
+    await turns()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.1)
+    await asyncio.wait({task})
+
+    assert work.ended
+    assert task.cancelled()
+
+
+@virtual
+async def test_guarded_work_survives_a_timeout_and_passes_it_on(clock: VirtualClock) -> None:
+    work = Work()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await drain_guard(work.run(), timeout=5.0, name="work")
+
+    assert work.ended
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1])
+@virtual
+async def test_guarded_work_survives_an_anyio_scope_which_then_still_ends(clock: VirtualClock, delay: float) -> None:
+    work, after = Work(), False
+    with anyio.move_on_after(delay) as scope:
+        await drain_guard(work.run(), timeout=5.0, name="work")
+        await anyio.sleep(0)
+        after = True
+
+    assert work.ended
+    assert scope.cancelled_caught
+    assert not after
+
+
+@virtual
+async def test_work_that_takes_too_long_is_cancelled_and_says_so(clock: VirtualClock) -> None:
+    work = Work()
+    with pytest.raises(TimeoutError, match=r"work did not end within 0\.5 s"):
+        await drain_guard(work.run(), timeout=0.5, name="work")
+
+    assert not work.ended
+    assert clock.now() == pytest.approx(0.5)
+
+
+@virtual
+async def test_work_that_fails_while_its_caller_is_cancelled_is_logged(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = asyncio.create_task(drain_guard(Work(LookupError("lost")).run(), timeout=5.0, name="work"))
+    await turns()
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert [record.getMessage() for record in caplog.records] == [
+        "work failed while its caller was being cancelled: lost"
+    ]
+
+
+@virtual
+async def test_reaped_tasks_have_really_ended(clock: VirtualClock) -> None:
+    ended: list[int] = []
+
+    async def work(number: int) -> None:
+        try:
+            await asyncio.sleep(100.0)
+        finally:
+            await asyncio.sleep(number / 10)
+            ended.append(number)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(3)]
+    await turns()
+    await reap(tasks)
+
+    assert ended == [0, 1, 2]
+
+
+@virtual
+async def test_reaping_raises_nothing_of_what_it_reaps(clock: VirtualClock) -> None:
+    async def work() -> None:
+        try:
+            await asyncio.sleep(100.0)
+        finally:
+            raise LookupError
+
+    task = asyncio.create_task(work())
+    await turns()
+    await reap([task])
+
+    assert isinstance(task.exception(), LookupError)
+
+
+@virtual
+async def test_reaping_lets_the_callers_own_cancellation_through(clock: VirtualClock) -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(100.0)
+        await asyncio.sleep(1.0)
+
+    task = asyncio.create_task(stubborn())
+    await turns()
+    reaper = asyncio.create_task(reap([task]))
+    await turns()
+    reaper.cancel()
+    await asyncio.wait({reaper})
+    await asyncio.wait({task})
+
+    assert reaper.cancelled()
+
+
+@virtual
+async def test_a_scope_holds_its_tasks_strongly_and_by_name(clock: VirtualClock) -> None:
+    scope = TaskScope("reader")
+    ended: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(1.0)
+        task = asyncio.current_task()
+        assert task is not None
+        ended.append(task.get_name())
+
+    scope.spawn(work(), name="loop")
+    gc.collect()
+    held = len(scope)
+    await asyncio.sleep(2.0)
+
+    assert (held, ended, len(scope)) == (1, ["reader:loop"], 0)
+
+
+@virtual
+async def test_a_task_that_fails_is_logged_once_and_told_and_takes_no_other_down(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[BaseException] = []
+    scope = TaskScope("reader", on_error=told.append)
+    error = LookupError("gone")
+    scope.spawn(Work(error).run(), name="bad")
+    good = scope.spawn(Work().run(), name="good")
+    await asyncio.wait({good})
+    await turns()
+
+    assert (told, good.result()) == ([error], "done")
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.ERROR, "task reader:bad failed: LookupError: gone")
+    ]
+
+
+@virtual
+async def test_a_cancelled_task_is_no_failure(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
+    scope = TaskScope("reader")
+    task = scope.spawn(Work().run(), name="work")
+    await turns()
+    task.cancel()
+    await scope.aclose()
+
+    assert caplog.records == []
+
+
+@virtual
+async def test_a_closed_scope_reaps_its_tasks_and_takes_no_more(clock: VirtualClock) -> None:
+    scope, work = TaskScope("reader"), Work()
+    task = scope.spawn(work.run(), name="work")
+    await scope.aclose()
+    await scope.aclose()
+    with pytest.raises(RuntimeError, match="'reader' is closed"):
+        scope.spawn(Work().run(), name="late")
+
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize(("grace", "ended"), [(0.5, False), (2.0, True)])
+@virtual
+async def test_a_scope_closed_with_grace_lets_tasks_end_in_that_time(
+    clock: VirtualClock, grace: float, ended: bool
+) -> None:
+    scope, work = TaskScope("reader"), Work()
+    scope.spawn(work.run(), name="work")
+    await scope.aclose(grace=grace)
+
+    assert work.ended is ended
+    assert clock.now() == pytest.approx(min(grace, 1.0))
