@@ -78,7 +78,11 @@ def cap(peer: str, seed: int) -> dict[str, float]:
         async def worker() -> None:
             nonlocal granted
             while True:
-                permit = await ours.acquire() if peer == "asyncconn" else await theirs.acquire()
+                permit = None
+                if peer == "asyncconn":
+                    permit = await ours.acquire()
+                else:
+                    await theirs.acquire()
                 granted += 1
                 if permit is not None:
                     permit.sent()

@@ -1,4 +1,4 @@
-"""The server that all peers talk to: answers every request at once with little work, so that the client is what is measured.
+"""The server that all peers talk to: it does so little that the client is what is measured.
 
 A POST gets an answer of SQS's shape, a GET a JSON document of some 200 bytes. ``/stall`` never answers. It runs in a
 process of its own: ``python -m benchmarks.sink`` prints its port.

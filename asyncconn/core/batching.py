@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from asyncconn.core.clock import Clock, SystemClock
@@ -25,7 +26,7 @@ from asyncconn.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
 
 __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "FlushReport", "Receipt"]
 
@@ -72,7 +73,7 @@ class Batch(Generic[T]):
     ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent.
     """
 
-    __slots__ = ("age", "born", "due", "items", "receipt", "size")
+    __slots__ = ("age", "born", "due", "items", "most_bytes", "most_items", "receipt", "size")
 
     def __init__(self, born: float) -> None:
         self.items: list[T] = []
@@ -80,6 +81,7 @@ class Batch(Generic[T]):
         self.born = born
         self.age = 0.0
         self.due = False
+        self.most_bytes = self.most_items = 0
         self.receipt = Receipt()
 
 
@@ -120,6 +122,7 @@ class BatchBuffer(Generic[T]):
         self._reveal = reveal
         self._clock = clock or SystemClock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         # Left a little early, so that a late timer does not break the promise of max_age.
         self._linger = self.policy.max_age - min(0.05, self.policy.max_age * 0.05)
 
@@ -132,8 +135,10 @@ class BatchBuffer(Generic[T]):
         self._closer: asyncio.Task[FlushReport] | None = None
         self._close_limit = 0.0
         self._yield_due = False
-        self._slow = True  # more to do than append: not bound yet, closing, someone waits, or a turn is due
+        # The open batch, while there is nothing to do but append to it: not while someone waits, or a turn is due.
+        self._lane: Batch[T] | None = None
 
+        # Of batches that are no longer open; what the open one holds is added when somebody asks.
         self._accepted = self._delivered = self._failed = 0
         self._pending = self._pending_bytes = 0
         self._batches_delivered = self._batches_failed = self._bytes_delivered = 0
@@ -143,12 +148,32 @@ class BatchBuffer(Generic[T]):
 
     def offer(self, item: T) -> Receipt | None:
         """Take ``item`` if that needs no waiting; None if it does, and then :meth:`put` is the way. For hot paths."""
-        if self._slow or asyncio.get_running_loop() is not self._loop:
+        batch = self._lane
+        if batch is None or not self._on_loop():
             return None
-        size = self._size(item) + self._overhead
-        if size > self.policy.max_bytes or not self._has_room(size):
+        items = batch.items
+        size = batch.size + self._size(item) + self._overhead
+        if size > batch.most_bytes or len(items) >= batch.most_items:
             return None
-        return self._add(item, size)
+        items.append(item)
+        batch.size = size
+        return batch.receipt
+
+    def offer_many(self, items: Sequence[T]) -> Receipt | None:
+        """:meth:`offer` for several: takes all of them into one batch, or none."""
+        batch = self._lane
+        if batch is None or not self._on_loop():
+            return None
+        size = batch.size + sum(map(self._size, items)) + self._overhead * len(items)
+        if size > batch.most_bytes or len(batch.items) + len(items) > batch.most_items:
+            return None
+        batch.items.extend(items)
+        batch.size = size
+        return batch.receipt
+
+    def _on_loop(self) -> bool:
+        """Whether the buffer's loop runs in this thread: as asking for the running loop, at half the price."""
+        return get_ident() == self._thread and self._loop is not None and self._loop.is_running()
 
     def put_nowait(self, item: T) -> Receipt:
         """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
@@ -166,7 +191,6 @@ class BatchBuffer(Generic[T]):
         if self._yield_due:
             # A tight loop of puts would never let the senders start: one turn of the loop for each batch that was cut.
             self._yield_due = False
-            self._review()
             await asyncio.sleep(0)
             self._check_open()
         if self._waiters or not self._has_room(size):
@@ -178,20 +202,20 @@ class BatchBuffer(Generic[T]):
             return receipt
         return self._add(item, size)
 
-    async def put_many(self, items: Iterable[T] | AsyncIterable[T]) -> list[Receipt]:
-        """Take many, in order, without a coroutine for each; the receipts of the batches they went into.
+    async def put_many(self, items: Sequence[T]) -> list[Receipt]:
+        """Take several, in order, as cheaply as can be; the receipts of the batches they went into.
 
-        An error of the iterable or of one item ends it; what was taken before stays accepted.
+        An item that cannot be taken raises as in :meth:`put`; those before it stay accepted.
         """
+        if (receipt := self.offer_many(items)) is not None:
+            return [receipt]
         receipts: list[Receipt] = []
-        if not hasattr(items, "__aiter__"):
-            for item in items:
+        for index, item in enumerate(items):
+            try:
                 receipt = self.offer(item) or await self.put(item)
-                if not receipts or receipts[-1] is not receipt:
-                    receipts.append(receipt)
-            return receipts
-        async for item in items:
-            receipt = self.offer(item) or await self.put(item)
+            except RecordTooLarge as error:
+                error.index = index
+                raise
             if not receipts or receipts[-1] is not receipt:
                 receipts.append(receipt)
         return receipts
@@ -208,6 +232,7 @@ class BatchBuffer(Generic[T]):
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
+            self._thread = get_ident()
             self._review()
         elif loop is not self._loop:
             raise WrongLoop(f"{self.name} belongs to another event loop")
@@ -215,16 +240,30 @@ class BatchBuffer(Generic[T]):
             raise BufferClosed(f"{self.name} is closed")
 
     def _review(self) -> None:
-        self._slow = self._loop is None or self._closing or self._yield_due or bool(self._waiters)
+        """Open the fast lane, with as much room in it as is left, or close it."""
+        batch, policy = self._open, self.policy
+        if batch is None or self._closing or self._yield_due or self._waiters:
+            self._lane = None
+            return
+        # The last place of a batch is left to the slow way, which then cuts it.
+        batch.most_items = min(policy.max_items - 1, policy.max_pending_items - self._pending)
+        batch.most_bytes = min(policy.max_bytes, policy.max_pending_bytes - self._pending_bytes)
+        self._lane = batch
+
+    def _held(self) -> tuple[int, int]:
+        """Records and bytes that wait or travel."""
+        batch = self._open
+        if batch is None:
+            return self._pending, self._pending_bytes
+        return self._pending + len(batch.items), self._pending_bytes + batch.size
 
     def _has_room(self, size: int) -> bool:
-        policy = self.policy
-        return self._pending < policy.max_pending_items and self._pending_bytes + size <= policy.max_pending_bytes
+        records, held = self._held()
+        return records < self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
 
     def _full(self) -> BufferFull:
-        return BufferFull(
-            f"{self.name} holds {self._pending} records, {self._pending_bytes} bytes: no room for another"
-        )
+        records, held = self._held()
+        return BufferFull(f"{self.name} holds {records} records, {held} bytes: no room for another")
 
     def _add(self, item: T, size: int) -> Receipt:
         batch = self._open
@@ -235,18 +274,16 @@ class BatchBuffer(Generic[T]):
             self._timer = self._clock.call_at(now + self._linger, self._on_age)
         batch.items.append(item)
         batch.size += size
-        self._accepted += 1
-        self._pending += 1
-        self._pending_bytes += size
         if len(batch.items) >= self.policy.max_items:
             self._cut()
+        self._review()
         return batch.receipt
 
     async def _wait_for_room(self, size: int) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (future, size)
         self._waiters.append(entry)
-        self._slow = True
+        self._lane = None
         if not self._in_flight and not self._ready:
             self._cut()  # nothing else could make room
         try:
@@ -279,14 +316,21 @@ class BatchBuffer(Generic[T]):
 
     def _cut(self) -> None:
         """The open batch takes no more."""
+        if self._open is not None:
+            self._ready.append(self._taken(self._open))
+            self._yield_due = True
+            self._pump()
+
+    def _taken(self, batch: Batch[T]) -> Batch[T]:
+        """The open batch, now closed: from here on it is in the totals."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._open is not None:
-            self._ready.append(self._open)
-            self._open = None
-            self._yield_due = self._slow = True
-            self._pump()
+        self._open = self._lane = None
+        self._accepted += len(batch.items)
+        self._pending += len(batch.items)
+        self._pending_bytes += batch.size
+        return batch
 
     def _on_age(self) -> None:
         """The oldest record is due. With all senders busy the batch stays open: it may as well leave fuller."""
@@ -300,7 +344,7 @@ class BatchBuffer(Generic[T]):
             if self._ready:
                 batch = self._ready.popleft()
             elif self._open is not None and self._open.due:
-                batch, self._open = self._open, None
+                batch = self._taken(self._open)
             else:
                 return
             task = self._scope.spawn(self._deliver(batch), name="send")
@@ -396,7 +440,7 @@ class BatchBuffer(Generic[T]):
                 raise WrongLoop(f"{self.name} belongs to another event loop")
             self._close_limit = self.policy.drain_timeout if timeout is None else timeout
             self._closing = True
-            self._slow = True
+            self._lane = None
             for future, _ in self._waiters:
                 if not future.done():
                     future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
@@ -434,12 +478,13 @@ class BatchBuffer(Generic[T]):
     def stats(self) -> BatchStats:
         """The totals at this moment."""
         waiting = self._ready[0] if self._ready else self._open
+        records, held = self._held()
         return BatchStats(
-            accepted=self._accepted,
+            accepted=self._accepted + records - self._pending,
             delivered=self._delivered,
             failed=self._failed,
-            pending=self._pending,
-            pending_bytes=self._pending_bytes,
+            pending=records,
+            pending_bytes=held,
             in_flight=len(self._in_flight),
             batches_delivered=self._batches_delivered,
             batches_failed=self._batches_failed,
@@ -449,8 +494,8 @@ class BatchBuffer(Generic[T]):
         )
 
     def __del__(self) -> None:
-        if getattr(self, "_pending", 0):
-            warnings.warn(f"{self.name} was dropped with {self._pending} records pending", ResourceWarning, 2, self)
+        if hasattr(self, "_pending") and (records := self._held()[0]):
+            warnings.warn(f"{self.name} was dropped with {records} records pending", ResourceWarning, 2, self)
 
 
 def _report(batches: list[Batch[Any]], seconds: float) -> FlushReport:

@@ -40,15 +40,19 @@ class PartSnapshot:
 
 
 class Slot:
-    """What one granted permit holds in one part."""
+    """What one granted permit holds in one part. Its fields are the class's until they change: most never do."""
 
-    __slots__ = ("cost", "lost", "sent_at", "settled")
+    cost = 1
+    sent_at: float | None = None
+    settled = False
+    lost = False  # given up after sending: no answer will tell when the server counted it
 
-    def __init__(self, cost: int) -> None:
-        self.cost = cost
-        self.lost = False  # sent, and given up before an answer came: it may still be on its way to the server
-        self.sent_at: float | None = None
-        self.settled = False
+
+def _slot(cost: int) -> Slot:
+    slot = Slot()
+    if cost != 1:
+        slot.cost = cost
+    return slot
 
 
 class Part(Protocol):
@@ -62,7 +66,7 @@ class Part(Protocol):
         ...
 
     def ready_at(self, now: float, cost: int) -> float | None:
-        """When ``cost`` may go: ``now`` or earlier for at once, None when only the end of a running call can tell."""
+        """When ``cost`` may go: ``now`` or any earlier time for at once, None when only the end of a call can tell."""
         ...
 
     def estimate(self, now: float, cost: int) -> float:
@@ -154,7 +158,7 @@ class TokenBucket(_Base):
 
     def take(self, now: float, cost: int) -> Slot:
         self._tokens -= cost
-        return Slot(cost)
+        return _slot(cost)
 
     def give_back(self, now: float, slot: Slot) -> None:
         self._tokens = min(float(self.limit), self._refill(now) + slot.cost)
@@ -228,7 +232,7 @@ class Window(_Base):
             self._advance(now)
         need = self._used + self._excess + cost - self.limit
         if need <= 0:
-            return max(now, self._hold_until)
+            return self._hold_until
         freed = self._freed_at(need)
         if self._excess:
             without = now if need <= self._excess else self._freed_at(need - self._excess)
@@ -244,7 +248,7 @@ class Window(_Base):
 
     def take(self, now: float, cost: int) -> Slot:
         self._used += cost
-        return Slot(cost)
+        return Slot() if cost == 1 else _slot(cost)
 
     def sent(self, now: float, slot: Slot) -> None:
         if slot.sent_at is None and not slot.settled:
@@ -380,7 +384,7 @@ class Quota(_Base):
     def take(self, now: float, cost: int) -> Slot:
         self._left -= cost
         self._running += cost
-        return Slot(cost)
+        return _slot(cost)
 
     def done(self, now: float, slot: Slot) -> None:
         if not slot.settled:

@@ -25,9 +25,9 @@ import orjson
 from asyncconn.errors import InvalidRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["decode_record", "encode_record", "record_encoder"]
+__all__ = ["decode_record", "encode_record", "encode_records"]
 
 TABLE = "__table"
 
@@ -45,15 +45,28 @@ def encode_record(table: str, record: Mapping[Any, Any]) -> bytes:
 
     Raises ``InvalidRecord`` with the path of the value that cannot be sent.
     """
-    return record_encoder(table)(record)
-
-
-def record_encoder(table: str) -> Callable[[Mapping[Any, Any]], bytes]:
-    """:func:`encode_record` for one table, for loops. Raises ``InvalidRecord`` when ``table`` is not a name."""
     try:
-        return _encoder(table)
+        encode = _encoder(table)
     except TypeError:  # not hashable, so not a text either
-        raise InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table") from None
+        raise _not_a_name(table) from None
+    return encode(record)
+
+
+def encode_records(table: str, records: Sequence[Mapping[Any, Any]]) -> tuple[list[bytes], InvalidRecord | None]:
+    """:func:`encode_record` for several, at less cost for each: those before the first that fails, and its error."""
+    if not isinstance(table, str):
+        return [], _not_a_name(table)
+    items: list[bytes] = []
+    try:
+        encode = _encoder(table)
+        items.extend(map(encode, records))
+    except InvalidRecord as error:
+        return items, error
+    return items, None
+
+
+def _not_a_name(table: Any) -> InvalidRecord:
+    return InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table")
 
 
 def decode_record(item: bytes) -> Any:
@@ -64,7 +77,7 @@ def decode_record(item: bytes) -> Any:
 @lru_cache(maxsize=1024)
 def _encoder(table: Any) -> Callable[[Mapping[Any, Any]], bytes]:
     if not isinstance(table, str):
-        raise InvalidRecord(f"the table name must be text, not {type(table).__name__}", path="table")
+        raise _not_a_name(table)
     if not table.strip():
         raise InvalidRecord("the table name is empty", path="table")
     member = f"{_quoted(TABLE)}:{_quoted(table)}}}".encode("ascii")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
 
 from asyncconn.connector import Connector
@@ -12,7 +13,7 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.panoply import wire
-from asyncconn.panoply.encoding import decode_record, encode_record, record_encoder
+from asyncconn.panoply.encoding import decode_record, encode_record, encode_records
 from asyncconn.panoply.frames import frame_records
 from asyncconn.panoply.senders import FormSender, Sender, SqsSender
 from asyncconn.settings import PanoplySettings, load
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from asyncconn.hub import Hub
 
 __all__ = ["Panoply", "WriteReport"]
+
+_CHUNK = 64  # records encoded at a time by write_many
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -165,30 +168,31 @@ class Panoply(Connector):
 
         An error carries the ``index`` of the record that caused it; those before it are accepted and will arrive.
         """
-        encode = record_encoder(table)
-        offer = self._buffer.offer
-        receipts: list[Receipt] = []
-        last: Receipt | None = None
+        receipts: dict[Receipt, None] = {}
         count = 0
         try:
             if isinstance(records, AsyncIterable):
                 async for record in records:
-                    item = encode(record)
-                    receipt = offer(item) or await self._put(item)
+                    receipts[await self.write(table, record)] = None
                     count += 1
-                    if receipt is not last:
-                        receipts.append(last := receipt)
             else:
-                for record in records:
-                    item = encode(record)
-                    receipt = offer(item) or await self._put(item)
-                    count += 1
-                    if receipt is not last:
-                        receipts.append(last := receipt)
+                for some in _chunks(records):
+                    items, failure = encode_records(table, some)
+                    for receipt in await self._put_many(items):
+                        receipts[receipt] = None
+                    count += len(items)
+                    if failure is not None:
+                        raise failure
         except InvalidRecord as error:
-            error.index = count
+            error.index = count + (error.index or 0)
             raise
         return WriteReport(count, tuple(receipts))
+
+    async def _put_many(self, items: list[bytes]) -> list[Receipt]:
+        if (receipt := self._buffer.offer_many(items)) is not None:
+            return [receipt]
+        self.hub.check()
+        return await self._buffer.put_many(items)
 
     async def write_frame(self, table: str, frame: Any, *, index: bool = False) -> WriteReport:
         """Accept every row of a pandas ``DataFrame``, columns by name; with ``index=True`` its index too.
@@ -237,3 +241,19 @@ class Panoply(Connector):
             return await self._buffer.aclose(timeout)
         finally:
             await self._sender.aclose()
+
+
+def _chunks(records: Iterable[Mapping[Any, Any]]) -> Iterator[list[Mapping[Any, Any]]]:
+    """The records some at a time. What came before an error of the iterable comes before the error."""
+    iterator = iter(records)
+    while True:
+        some: list[Mapping[Any, Any]] = []
+        try:
+            for record in islice(iterator, _CHUNK):
+                some.append(record)  # noqa: PERF402 - list() would lose what came before an error
+        except Exception:
+            yield some
+            raise
+        if not some:
+            return
+        yield some

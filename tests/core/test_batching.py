@@ -17,7 +17,7 @@ from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, RecordTooLarge, WrongLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
 # -- size and count ----------------------------------------------------------------------------------------------------
 
@@ -364,26 +364,25 @@ async def test_put_many_takes_all_in_order_and_returns_one_receipt_a_batch(clock
 
 
 @virtual
-async def test_put_many_takes_an_asynchronous_iterable(clock: VirtualClock) -> None:
-    async def source() -> AsyncIterator[bytes]:
-        for record in records(25):
-            await asyncio.sleep(0.001)
-            yield record
-
+async def test_put_many_into_an_open_batch_counts_every_byte(clock: VirtualClock) -> None:
     platform = Platform()
-    buffer, _ = make_buffer(platform, clock, max_items=10)
-    await buffer.put_many(source())
+    buffer, _ = make_buffer(platform, clock, max_bytes=10)
+    await buffer.put(b"one")
+    await buffer.put_many([b"two", b"345"])
+    await buffer.put_many([b"6", b"7"])
+    assert buffer.stats.pending_bytes == sum(map(len, (b"one", b"two", b"345", b"6", b"7")))
     await buffer.aclose()
 
-    assert platform.records == records(25)
+    assert [len(b"".join(batch)) for batch in platform.batches] == [10, 1]
 
 
 @virtual
 async def test_what_put_many_took_before_a_bad_record_stays_accepted(clock: VirtualClock) -> None:
     platform = Platform()
     buffer, failures = make_buffer(platform, clock, max_bytes=10)
-    with pytest.raises(RecordTooLarge):
+    with pytest.raises(RecordTooLarge) as caught:
         await buffer.put_many([b"one", b"two", b"x" * 11, b"three"])
+    assert caught.value.index == 2
     await buffer.aclose()
 
     everything_is_in_one_place([b"one", b"two"], platform, failures, buffer)
