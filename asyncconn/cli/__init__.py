@@ -1,1 +1,19 @@
-"""The command line."""
+"""The command line: ``asyncconn`` and ``python -m asyncconn``. Needs the extra ``cli`` (typer and rich)."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """The entry point. Without typer and rich: one line that says what to install, and exit status 1."""
+    try:
+        from asyncconn.cli.app import app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
+            raise
+        print(f"error: the command line needs {error.name}: pip install 'asyncconn[cli]'", file=sys.stderr)
+        raise SystemExit(1) from None
+    app(prog_name="asyncconn")
