@@ -180,6 +180,7 @@ async def _stream(panoply: Panoply, records: dict[str, list[Record]], rate: floa
         await asyncio.gather(*[panoply.write_many(name, _paced(rows, limiter)) for name, rows in records.items()])
         await panoply.flush()
         report.seconds = time.perf_counter() - started
+        bar.update(task, note="")
     _book(panoply.stats, report)
 
 

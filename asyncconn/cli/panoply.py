@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 from rich.text import Text
@@ -124,8 +124,9 @@ def write(
 ) -> None:
     """Stream a CSV, JSON lines or JSON file into a table.
 
-    The whole input is checked first: when any line of it is bad, nothing is sent. Key and secret come from
-    ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET, in the environment or in .env.
+    The whole input is checked first: when any line of it is bad, nothing is sent.
+
+    ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET hold the credentials, in the environment or in .env.
 
     Status: 0 all delivered, 1 not all delivered, 2 bad input.
     """
@@ -187,7 +188,7 @@ def _open(file: str, form: FormatName, types: bool, id_column: str | None, stack
         error(f"{name}: {problem.strerror or problem}")
         raise typer.Exit(BAD_INPUT) from None
     stream.seek(0)
-    found = detect_format(name, stream.read(4096)) if form is FormatName.AUTO else form.value
+    found = detect_format(name, stream.read(4096)) if form is FormatName.AUTO else cast("Format", form.value)
     return Source(name, stream, found, types, id_column)
 
 

@@ -54,8 +54,8 @@ class _Wrong(Exception):
 
 def detect_format(name: str, beginning: bytes) -> Format:
     """By the ending of the file's name, else by its first character: ``[`` JSON, ``{`` JSON lines, all else CSV."""
-    suffix = name.rpartition(".")[2].lower()
-    if suffix in _SUFFIXES:
+    _, dot, suffix = name.lower().rpartition(".")
+    if dot and suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     first = beginning.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     return "json" if first == b"[" else "jsonl" if first == b"{" else "csv"

@@ -62,7 +62,7 @@ async def _serve(made: Sandbox, env_file: Path | None) -> None:
             loop.add_signal_handler(number, stop.set)
     async with made:
         with _settings(env_file, made.env):
-            out.print(Text.assemble("Sandbox at ", (made.url, "bold"), ". Ctrl-C ends it."))
+            out.print(Text.assemble("# sandbox at ", (made.url, "bold"), ", until Ctrl-C"))
             for name, value in made.env.items():
                 print(f"export {name}={shlex.quote(value)}")
             print(flush=True)
