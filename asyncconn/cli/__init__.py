@@ -12,8 +12,9 @@ def main() -> None:
     try:
         from asyncconn.cli.app import app
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("typer", "rich"):
             raise
-        print(f"error: the command line needs {error.name}: pip install 'asyncconn[cli]'", file=sys.stderr)
+        print(f"error: the command line needs {missing}: pip install 'asyncconn[cli]'", file=sys.stderr)
         raise SystemExit(1) from None
     app(prog_name="asyncconn")

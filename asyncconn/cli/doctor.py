@@ -173,7 +173,7 @@ async def _alive(connect: bool) -> list[Check]:
 async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
     name = f"{sender} sender"
     record = {"id": sender, "text": "naïve €", "number": 1.5}
-    advice = "run with --debug for the traceback; is a proxy or firewall in the way of 127.0.0.1?"
+    advice = "is something in the way of connections to 127.0.0.1, such as a firewall?"
     try:
         async with Sandbox() as sandbox, Hub(settings=HubSettings.model_construct()) as hub:
             there = sandbox.panoply
@@ -184,8 +184,8 @@ async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
     except (AsyncConnError, OSError) as error:
         return Check(name, "fail", f"{type(error).__name__}: {error}", advice)
     if landed != [record]:
-        why = report.failures[0].message if report.failures else f"landed as {json.dumps(landed)}"
-        return Check(name, "fail", why, advice)
+        why = str(report.failures[0].__cause__) if report.failures else f"it landed as {json.dumps(landed)}"
+        return Check(name, "fail", f"the record did not arrive: {why}", advice)
     return Check(name, "ok", f"a record landed in the sandbox as it was sent, {report.seconds * 1000:.0f} ms")
 
 

@@ -11,10 +11,10 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.commands import DATA, Ended, command, environment, run
 
 from asyncconn.cli.demo import worst_window
 from asyncconn.cli.seattle import compare
+from cli.commands import DATA, Ended, command, environment, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,11 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.commands import Ended, arun, ended, run, started
+from typer.testing import CliRunner
 
+from asyncconn.cli.app import app
 from asyncconn.sandbox import Fault, Sandbox
+from cli.commands import Ended, arun, ended, run, started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,18 +83,31 @@ async def test_standard_input_is_read(tmp_path: Path) -> None:
         ("-", b'{"a": 1}\n{"a": }\n', (), "<stdin>:2: not JSON: Expecting value at column 7"),
     ],
 )
-async def test_one_bad_line_is_named_and_nothing_at_all_is_sent(
-    tmp_path: Path, name: str, text: bytes, options: tuple[str, ...], said: str
+def test_every_fault_of_the_input_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: bytes, options: tuple[str, ...], said: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if name != "-":
         (tmp_path / name).write_bytes(text)
+    args = ["panoply", "write", name, "--table", "t", "--dry-run", *options]
+    end = CliRunner().invoke(app, args, input=text if name == "-" else None)
+    assert end.exit_code == 2
+    assert end.stderr.startswith(said)
+    assert end.stderr.count("\n") == 2
+    assert end.stderr.endswith("nothing was sent\n")
+    assert end.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "-"])
+async def test_one_bad_line_and_nothing_at_all_is_sent(tmp_path: Path, name: str) -> None:
+    given = b'{"a": 1}\n' * 20_000 + b'{"a" 1}\n'
+    (tmp_path / "a.jsonl").write_bytes(given)
     async with Sandbox() as sandbox:
-        args = ("panoply", "write", name, "--table", "t", *options)
-        end = await arun(tmp_path, *args, env=sandbox.env, given=text if name == "-" else b"")
+        end = await arun(tmp_path, "panoply", "write", name, "--table", "t", env=sandbox.env, given=given)
         assert not sandbox.requests
         assert silent(sandbox, end)
     assert end.status == 2
-    assert said in end.err
+    assert ":20001: not JSON: Expecting ':' delimiter at column 6" in end.err
     assert end.err.endswith("nothing was sent\n")
     assert end.out == ""
 
@@ -108,7 +123,7 @@ def test_many_problems_are_counted_and_the_first_are_shown(tmp_path: Path) -> No
 def test_a_dry_run_needs_no_credentials(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n')
     end = run(tmp_path, "panoply", "write", "a.jsonl", "-t", "t", "--dry-run")
-    assert end == Ended(0, "1 record (25 bytes) would go to 't'; none was sent\n", "")
+    assert end == Ended(0, "1 record (23 bytes) would go to 't'; none was sent\n", "")
 
 
 @pytest.mark.parametrize(
@@ -201,13 +216,15 @@ async def test_a_signal_delivers_what_was_accepted_and_says_where_it_stopped(
 async def test_a_file_that_changes_meanwhile_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(lines([{"id": n, "text": LARGE} for n in range(600)]))
-    async with Sandbox(faults="delay:0.1*all") as sandbox:
-        async with started(tmp_path, "panoply", "write", "a.jsonl", "-t", "t", env=sandbox.env) as process:
-            async with asyncio.timeout(10):
-                while sandbox.panoply.counters.accepted < 2:
-                    await asyncio.sleep(0.02)
-            with path.open("a") as stream:
-                stream.write('{"id": "late"}\n')
-            end = await ended(process)
+    async with (
+        Sandbox(faults="delay:0.1*all") as sandbox,
+        started(tmp_path, "panoply", "write", "a.jsonl", "-t", "t", env=sandbox.env) as process,
+    ):
+        async with asyncio.timeout(10):
+            while sandbox.panoply.counters.accepted < 2:
+                await asyncio.sleep(0.02)
+        with path.open("a") as stream:
+            stream.write('{"id": "late"}\n')
+        end = await ended(process)
     assert end.status == 1
     assert "a.jsonl was changed while it was being sent" in end.err
