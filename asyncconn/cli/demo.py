@@ -71,7 +71,6 @@ class Report:
     messages: int = 0
     bytes: int = 0
     max_age_at_send: float = 0.0
-    sessions: int = 1
     sender: str = "form"
     tables: list[dict[str, Any]] = field(default_factory=list)
     weather_by_year: list[dict[str, Any]] = field(default_factory=list)
