@@ -61,7 +61,9 @@ def _read(path: Path, convert: Callable[[Record], Record]) -> list[Record]:
                 except ValueError as error:
                     raise ConfigError(f"{path}:{row.line}: {error}") from None
     except OSError as error:
-        raise ConfigError(f"the demonstration's data cannot be read: {path}: {error.strerror}; --data names another folder") from None
+        raise ConfigError(
+            f"the demonstration's data cannot be read: {path}: {error.strerror}; --data names another folder"
+        ) from None
     if not records:
         raise ConfigError(f"{path} holds no records")
     return records
