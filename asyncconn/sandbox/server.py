@@ -30,6 +30,7 @@ _LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
 _SHUTDOWN_SECONDS = 1.0
 _GARBAGE = b"\x00<<<{ this is neither XML nor JSON"
 _NOBODY = "-"
+_HEALTH = "/sandbox/health"  # answers 200 and does nothing: for probes, and for counting calls
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -140,6 +141,8 @@ class Server:
 
 async def _answer(platform: Platform | None, call: Call) -> Answer:
     if platform is None:
+        if call.path == _HEALTH:
+            return Answer(200, b"ok\n")
         return Answer(404, b"no platform of this sandbox serves this path\n")
     return await platform.answer(call)
 

@@ -1,0 +1,79 @@
+"""How the commands speak: results on standard output, everything else on standard error, movement on terminals only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["console", "count", "error", "progress", "size", "stderr", "table"]
+
+
+def console() -> Console:
+    """For results. Without a terminal it writes plain text."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def stderr() -> Console:
+    """For progress and errors."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """``error: ...``, on one line whatever is in it."""
+    stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:
+    """A table of texts; the columns named in ``numbers`` are set to the right."""
+    made = Table(
+        title=f"\n{title}" if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_header=any(columns),
+        show_edge=False,
+        pad_edge=False,
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*[cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row])
+    return made
+
+
+def progress(to: Console) -> Progress:
+    """A bar with counts and time; shows nothing at all without a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=to,
+        disable=not to.is_terminal,
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """``1 record``, ``2,000 records``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: int) -> str:
+    """Bytes as people read them.
+
+    >>> size(1_234_567)
+    '1.2 MB'
+    """
+    if number < 1_000:
+        return count(number, "byte")
+    power, unit = next(((p, u) for p, u in ((3, "kB"), (6, "MB")) if number < 10 ** (p + 3)), (9, "GB"))
+    return f"{number / 10**power:.1f} {unit}"

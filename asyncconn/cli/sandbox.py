@@ -1,0 +1,134 @@
+"""``asyncconn sandbox``: the platforms on this machine until Ctrl-C, for programs in other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from asyncconn.cli.output import console, count, size, stderr, table
+from asyncconn.errors import ConfigError
+from asyncconn.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["sandbox"]
+
+_MARK = "# Made up by 'asyncconn sandbox', which removes this file when it ends.\n"
+_REFRESH = 0.5  # seconds
+
+
+def sandbox(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = 0,
+    faults: Annotated[
+        str,
+        typer.Option(
+            "--faults", metavar="SCRIPT", help="What goes wrong, such as 'delay:0.5*3, status:503, drop_after'."
+        ),
+    ] = "",
+    seed: Annotated[str | None, typer.Option("--seed", help="Makes credentials and chances repeatable.")] = None,
+    warehouse: Annotated[
+        Path | None, typer.Option("--warehouse", metavar="FILE", help="Keep what lands in this SQLite database.")
+    ] = None,
+    env_file: Annotated[
+        Path | None,
+        typer.Option("--env-file", metavar="FILE", help="Write the settings for clients there, as in .env."),
+    ] = None,
+) -> None:
+    """Run the embedded platforms until Ctrl-C, and show what lands.
+
+    Prints the settings that lead clients here. The credentials are made up and good for nothing else.
+    """
+    made = Sandbox(host, port, faults or None, seed, warehouse=warehouse)
+    asyncio.run(_serve(made, env_file))
+
+
+async def _serve(made: Sandbox, env_file: Path | None) -> None:
+    out = console()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # there, Ctrl-C ends it as any other program
+            loop.add_signal_handler(number, stop.set)
+    async with made:
+        with _settings(env_file, made.env):
+            out.print(Text.assemble("# sandbox at ", (made.url, "bold"), ", until Ctrl-C"))
+            for name, value in made.env.items():
+                print(f"export {name}={shlex.quote(value)}")
+            print(flush=True)
+            await _watch(made, stop)
+        _show(made)
+
+
+async def _watch(made: Sandbox, stop: asyncio.Event) -> None:
+    screen = stderr()
+    if not screen.is_terminal:
+        await stop.wait()
+        return
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+        while not stop.is_set():
+            live.update(_line(made), refresh=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _REFRESH)
+
+
+def _line(made: Sandbox) -> Text:
+    tables = ", ".join(f"{name} {rows:,}" for name, rows in made.panoply.tables().items())
+    counters = made.panoply.counters
+    words = f"{count(counters.requests, 'request')}, {count(counters.accepted, 'message')}, {size(counters.bytes)}"
+    return Text.assemble((words, "dim"), "   ", tables or "nothing has landed yet")
+
+
+def _show(made: Sandbox) -> None:
+    out = console()
+    tables = made.panoply.tables()
+    if tables:
+        rows = [(name, f"{number:,}") for name, number in tables.items()]
+        out.print(table("What landed", ("table", "rows"), rows, numbers=("rows",)))
+    else:
+        out.print("Nothing landed.")
+    counters = made.panoply.counters
+    for number, what in (
+        (sum(made.faults.hits.values()), "requests struck by the fault script"),
+        (counters.rejected_by_consumer, "records dropped for a wrong key or secret"),
+        (counters.invalid_documents, "documents that could not be loaded"),
+    ):
+        if number:
+            out.print(Text(f"{number:,} {what}"))
+
+
+@contextmanager
+def _settings(path: Path | None, values: Mapping[str, str]) -> Iterator[None]:
+    """A file of settings, there as long as the sandbox is. Never one that somebody else has written."""
+    if path is None:
+        yield
+        return
+    text = _MARK + "".join(f"{name}={value}\n" for name, value in values.items())
+    _write(path, text)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if path.read_text() == text:
+                path.unlink()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        if path.exists() and not path.read_text().startswith(_MARK):
+            raise ConfigError(f"{path} was not made by the sandbox; it is left as it is")
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,215 @@
+"""The commands around the main ones, and what all of them have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncconn import __version__
+from asyncconn.cli.output import count, size
+from asyncconn.sandbox import Sandbox
+from cli.commands import Ended, arun, ended, run, started
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY, SECRET = "ASYNCCONN_PANOPLY_API_KEY", "ASYNCCONN_PANOPLY_API_SECRET"
+
+
+@pytest.fixture
+def credentials() -> dict[str, str]:
+    """Right in shape."""
+    there = Sandbox(seed=7).panoply
+    return {KEY: there.api_key, SECRET: there.api_secret}
+
+
+def said(process_output: bytes) -> dict[str, str]:
+    lines = [
+        line.removeprefix("export ") for line in process_output.decode().splitlines() if line.startswith("export ")
+    ]
+    return dict(line.split("=", 1) for line in lines)
+
+
+# -- all of them -------------------------------------------------------------------------------------------------------
+
+
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    assert run(tmp_path, "--version") == Ended(0, f"asyncconn {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--help",), ("demo", "sandbox", "doctor", "panoply")),
+        (("demo", "--help"), ("--faults", "--rate", "--json")),
+        (("panoply", "write", "-h"), ("--table", "--dry-run", "--save-failed")),
+    ],
+)
+def test_help_names_what_there_is_in_plain_text(tmp_path: Path, args: tuple[str, ...], words: tuple[str, ...]) -> None:
+    help_text = run(tmp_path, *args)
+    assert help_text.status == 0
+    assert all(word in help_text.out for word in words)
+    assert "\x1b" not in help_text.text
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, missing: str) -> None:
+    without = run(tmp_path, "--version", patch=f"import sys; sys.modules[{missing!r}] = None")
+    assert without == Ended(1, "", f"error: the command line needs {missing}: pip install 'asyncconn[cli]'\n")
+
+
+def test_another_missing_module_is_not_taken_for_the_extra(tmp_path: Path) -> None:
+    without = run(tmp_path, "--version", patch="import sys; sys.modules['orjson'] = None")
+    assert without.status == 1
+    assert "ModuleNotFoundError" in without.err
+
+
+def test_only_the_command_line_imports_typer_and_rich(tmp_path: Path) -> None:
+    code = "import asyncconn, asyncconn.cli, asyncconn.hub, asyncconn.panoply, asyncconn.sandbox, sys\n"
+    seen = run(tmp_path, patch=code + "print([m for m in ('typer', 'rich') if m in sys.modules]); sys.exit()")
+    assert seen.out == "[]\n"
+
+
+def test_debug_shows_the_traceback_of_an_error(tmp_path: Path) -> None:
+    assert "Traceback" not in run(tmp_path, "demo", "--rate", "0").err
+    assert "Traceback" in run(tmp_path, "--debug", "demo", "--rate", "0").err
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 bytes"), (1, "1 byte"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (10**9, "1.0 GB")]
+)  # fmt: skip
+def test_sizes_are_readable(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+def test_counts_agree_with_their_nouns() -> None:
+    assert [count(n, "record") for n in (0, 1, 2000)] == ["0 records", "1 record", "2,000 records"]
+
+
+# -- doctor ------------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_a_working_machine_and_missing_credentials(tmp_path: Path) -> None:
+    found = run(tmp_path, "doctor")
+    assert found.status == 0, found.text
+    assert found.out.count("a record landed in the sandbox as it was sent") == 2
+    assert "warn  Panoply credentials: set ASYNCCONN_PANOPLY_API_KEY" in found.out
+    assert "Everything needed is here and works." in found.out
+    assert "\x1b" not in found.text
+
+
+def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:
+    (tmp_path / ".env").write_text("ASYNCCONN_PANOPLY_APIKEY=misspelt-value\n")
+    found = run(tmp_path, "doctor", env=credentials)
+    assert found.status == 0, found.text
+    assert "right in shape, for region us-east-1" in found.out
+    assert "ASYNCCONN_PANOPLY_APIKEY: " not in found.out
+    assert "unknown settings: nothing reads these" in found.out
+    assert not [value for value in (*credentials.values(), "misspelt-value") if value in found.text]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({SECRET: "not-base64-at-all"}, "fail  Panoply credentials: the Panoply secret does not decode"),
+        (
+            {"ASYNCCONN_SHUTDOWN_TIMEOUT": "soonish"},
+            "fail  hub settings: settings do not fit: ASYNCCONN_SHUTDOWN_TIMEOUT",
+        ),
+    ],
+)
+def test_doctor_fails_for_what_cannot_work(
+    tmp_path: Path, credentials: dict[str, str], wrong: dict[str, str], said: str
+) -> None:
+    found = run(tmp_path, "doctor", env={**credentials, **wrong})
+    assert found.status == 1
+    assert said in found.out
+    assert not [value for value in wrong.values() if value in found.text]
+
+
+def test_doctor_fails_when_a_record_does_not_get_through(tmp_path: Path) -> None:
+    patch = """
+from asyncconn.panoply.senders import FormSender
+async def send(self, items):
+    raise OSError("no road")
+FormSender.send = send
+"""
+    found = run(tmp_path, "doctor", patch=patch)
+    assert found.status == 1
+    assert "no road" in found.out
+    assert "1 of 17 checks failed." in found.out
+
+
+async def test_doctor_connects_only_when_asked(tmp_path: Path, credentials: dict[str, str]) -> None:
+    connections: list[int] = []
+
+    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(len(await reader.read()))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(met, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    env = {**credentials, "ASYNCCONN_PANOPLY_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    async with server:
+        await arun(tmp_path, "doctor", env=env)
+        assert connections == []
+        reached = await arun(tmp_path, "doctor", "--connect", env=env)
+        assert connections == [0]  # one connection, and not a byte
+    assert f"127.0.0.1:{port} takes connections" in reached.out
+    assert reached.status == 0
+    refused = await arun(tmp_path, "doctor", "--connect", env=env)
+    assert refused.status == 1
+    assert "check the network" in refused.out
+
+
+# -- sandbox -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "in.csv").write_text("id,name\n1,one\n2,two\n")
+    args = ("--env-file", ".env", "--warehouse", "landed.db", "--seed", "3")
+    async with started(tmp_path, "sandbox", *args) as sandbox:
+        assert sandbox.stdout is not None
+        shown = await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10)
+        settings = said(shown)
+        assert set(settings) == {KEY, SECRET, "ASYNCCONN_PANOPLY_ENDPOINT_URL"}
+        assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+        written = await arun(tmp_path, "panoply", "write", "in.csv", "--table", "names")
+        assert written.status == 0, written.text
+        sandbox.send_signal(number)
+        end = await ended(sandbox)
+    assert end.status == 0, end.text
+    assert end.err == ""
+    assert "What landed" in end.out
+    assert end.out.split()[-2:] == ["names", "2"]
+    assert not (tmp_path / ".env").exists()
+    connection = sqlite3.connect(tmp_path / "landed.db")
+    assert connection.execute("select id, name from names order by id").fetchall() == [("1", "one"), ("2", "two")]
+    connection.close()
+    assert not [
+        value for name, value in settings.items() if name != "ASYNCCONN_PANOPLY_ENDPOINT_URL" and value in written.text
+    ]
+
+
+def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MINE=1\n")
+    refused = run(tmp_path, "sandbox", "--env-file", ".env")
+    assert refused.status == 1
+    assert refused.err.startswith("error: .env was not made by the sandbox")
+    assert (tmp_path / ".env").read_text() == "MINE=1\n"
+
+
+async def test_an_address_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    async with Sandbox() as other:
+        refused = await arun(tmp_path, "sandbox", "--port", other.url.rpartition(":")[2])
+    assert refused.status == 1
+    assert refused.err.startswith("error: the sandbox cannot listen on 127.0.0.1")
+    assert refused.err.count("\n") == 1
