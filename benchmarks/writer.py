@@ -1,7 +1,7 @@
 """The Panoply writer beside a stand-in of the original and the bare floor: records per second, CPU, latency, memory.
 
-``python -m benchmarks.writer PEER URL RECORDS``. Figures: ``per_s`` (written and answered), ``cpu_us`` a record (of this
-process, all threads), ``p50_us``/``p99_us`` of one ``write`` for the timed peers, ``grown_mb`` of resident memory.
+``python -m benchmarks.writer PEER URL RECORDS``. Figures: ``per_s`` (written and answered), ``cpu_us`` a record (of
+this process, all threads), ``p50_us``/``p99_us`` of one ``write`` for the timed peers, ``grown_mb`` of resident memory.
 """
 
 from __future__ import annotations

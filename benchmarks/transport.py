@@ -1,0 +1,71 @@
+"""What the whole stack (connector, limiter, retry, decoding) adds to bare aiohttp: CPU of one GET with a JSON answer.
+
+``python -m benchmarks.transport bare|asyncconn URL REQUESTS``: eight at once on one session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import aiohttp
+import orjson
+
+from asyncconn import Connector, Hub
+from asyncconn.core.ratelimit import Part, Window
+from benchmarks.measure import Figures, cpu_seconds, report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+AT_ONCE = 8
+
+
+class Bench(Connector):
+    platform: ClassVar[str] = "bench"
+
+    @classmethod
+    def limits(cls) -> Mapping[str, Sequence[Part]]:
+        return {"default": [Window(10**9, 60.0, name="minute"), Window(10**9, 3600.0, name="hour")]}
+
+    async def get(self) -> Any:
+        return (await self.http.request("GET", "/json")).json()
+
+
+async def measured(get: Callable[[], Awaitable[Any]], requests: int) -> Figures:
+    for _ in range(50):
+        await get()
+    before = cpu_seconds()
+
+    async def worker() -> None:
+        for _ in range(requests // AT_ONCE):
+            if len((await get())["rows"]) != 6:
+                raise RuntimeError("not the answer that was sent")
+
+    await asyncio.gather(*[worker() for _ in range(AT_ONCE)])
+    return {"cpu_us": (cpu_seconds() - before) / requests * 1e6}
+
+
+async def bare(url: str, requests: int) -> Figures:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+
+        async def get() -> Any:
+            async with session.get(f"{url}/json") as response:
+                return orjson.loads(await response.read())
+
+        return await measured(get, requests)
+
+
+async def ours(url: str, requests: int) -> Figures:
+    async with Hub() as hub:
+        return await measured(Bench(hub=hub, base_url=url).get, requests)
+
+
+def main() -> None:
+    peer, url, requests = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    report(asyncio.run((bare if peer == "bare" else ours)(url, requests)))
+
+
+if __name__ == "__main__":
+    main()
