@@ -62,17 +62,18 @@ class Connector:
         self._owns_hub = hub is None
         self.hub = hub or Hub()
         self._drained = False
+        self._flushed: FlushReport | None = None
         self.http = Transport(
             lambda: self.hub.session,
             platform=self.platform,
             base_url=base_url or self.base_url,
             auth=auth,
-            limiters=self.hub.limiters(self.platform, self._credential(auth), self.limits),
+            limiters=self.hub.limiters(self.platform, auth.identity(), self.limits),
             retry=retry or self.retry,
             timeouts=timeouts or self.timeouts,
             rules=self.rules,
             redactor=redactor,
-            max_concurrency=max_concurrency or self.max_concurrency,
+            max_concurrency=self.max_concurrency if max_concurrency is None else max_concurrency,
             clock=self.hub.clock,
         )
         self.hub.adopt(self)
@@ -81,10 +82,6 @@ class Connector:
     def limits(cls) -> Mapping[str, Sequence[Part]]:
         """The platform's limits, by the name that a request gives as ``limit``; ``"default"`` holds for all others."""
         return {}
-
-    @staticmethod
-    def _credential(auth: Auth) -> str:
-        return "\n".join(value.get_secret_value() for value in auth.secrets())
 
     @property
     def name(self) -> str:
@@ -123,6 +120,8 @@ class Connector:
             for error in report.errors.values():
                 raise error
             return report.reports.get(self.name)
-        flushed = await self.drain(self.hub.settings.shutdown_timeout if timeout is None else timeout)
-        self.hub.release(self)
-        return flushed
+        if not self._drained:
+            self._flushed = await self.drain(self.hub.settings.shutdown_timeout if timeout is None else timeout)
+            self._drained = True
+            self.hub.release(self)
+        return self._flushed

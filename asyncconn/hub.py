@@ -161,7 +161,11 @@ class Hub:
             raise HubNotOpen("this hub is not open yet")
         if self.state is HubState.CLOSED:
             raise HubClosed("this hub is closed")
-        if asyncio.get_running_loop() is not self._loop:
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # a thread without a loop
+            here = False
+        if not here:
             raise WrongLoop("this hub belongs to another event loop")
 
     def limiters(
@@ -213,8 +217,9 @@ class Hub:
         started = self.clock.now()
         members = list(self._members)
         try:
-            outcomes = await asyncio.wait_for(
-                asyncio.gather(*[member.drain(timeout) for member in members], return_exceptions=True), timeout + _GRACE
+            outcomes = await asyncio.gather(
+                *[asyncio.wait_for(member.drain(timeout), timeout + _GRACE) for member in members],
+                return_exceptions=True,
             )
             reports: dict[str, FlushReport] = {}
             errors: dict[str, BaseException] = {}
@@ -265,24 +270,28 @@ def run(main: Callable[[Hub], Coroutine[Any, Any, T]], *, settings: HubSettings 
 async def _serve(main: Callable[[Hub], Coroutine[Any, Any, T]], settings: HubSettings | None) -> list[T]:
     """What ``main`` returned, in a list; an empty one if SIGTERM ended it."""
     loop = asyncio.get_running_loop()
+    work: asyncio.Task[T] | None = None
     terminated = False
 
     def on_sigterm() -> None:
         nonlocal terminated
         terminated = True
         loop.remove_signal_handler(signal.SIGTERM)
-        work.cancel()
+        if work is not None:
+            work.cancel()
 
-    async with Hub(settings=settings) as hub:
-        work = loop.create_task(main(hub), name="asyncconn:main")
-        with suppress(NotImplementedError):  # not every platform's loop can watch signals
-            loop.add_signal_handler(signal.SIGTERM, on_sigterm)
-        try:
-            return [await work]
-        except asyncio.CancelledError:
-            if not terminated:
-                raise
-            return []
-        finally:
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(signal.SIGTERM)
+    with suppress(NotImplementedError):  # not every platform's loop can watch signals
+        loop.add_signal_handler(signal.SIGTERM, on_sigterm)
+    try:
+        # The handler stays until the hub has drained: what main left to deliver is as dear as main itself.
+        async with Hub(settings=settings) as hub:
+            work = loop.create_task(main(hub), name="asyncconn:main")
+            results = [await work]
+    except asyncio.CancelledError:
+        if not terminated or work is None or not work.cancelled():
+            raise
+        return []
+    finally:
+        with suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
+    return [] if terminated else results

@@ -56,8 +56,12 @@ class RetryPolicy:
             # Of a wrong address it will be the same again: only who must deliver at any price repeats it.
             return error.maybe_sent and self.maybe_sent == "always"
         if isinstance(error, AsyncConnError) and error.maybe_sent:
-            return self.maybe_sent == "always" or (self.maybe_sent == "idempotent" and idempotent)
+            return self.repeats_unknown(idempotent=idempotent)
         return False
+
+    def repeats_unknown(self, *, idempotent: bool) -> bool:
+        """Whether a call may go out again while the outcome of the first time is unknown."""
+        return self.maybe_sent == "always" or (self.maybe_sent == "idempotent" and idempotent)
 
     async def run(
         self,

@@ -33,6 +33,10 @@ class Auth(Protocol):
         """What must never be printed."""
         ...
 
+    def identity(self) -> str:
+        """The same text for the same credential: connectors with one identity share one rate limit."""
+        ...
+
 
 class NoAuth:
     """Nothing: for platforms that put the credential elsewhere, or ask for none."""
@@ -49,6 +53,10 @@ class NoAuth:
         """None."""
         return []
 
+    def identity(self) -> str:
+        """The secrets themselves; the hub keeps a digest of them only."""
+        return "\n".join(value.get_secret_value() for value in self.secrets())
+
 
 class HeaderKey(NoAuth):
     """A fixed key in a header, such as ``x-api-key: ...`` or a bare ``Authorization: ...``."""
@@ -56,8 +64,7 @@ class HeaderKey(NoAuth):
     def __init__(self, header: str, key: str | SecretStr) -> None:
         self._header = header
         self._key = secret(key)
-        value = self._key.get_secret_value()
-        if not value or not value.isprintable() or value != value.strip() or not value.isascii():
+        if not _fits_header(self._key):
             raise ConfigError(f"the key for the header {header} must be printable ASCII without spaces around it")
 
     async def headers(self) -> Mapping[str, str]:
@@ -98,6 +105,9 @@ class TokenAuth(NoAuth):
         self._scheme = scheme
         self._provider = token if inspect.isroutine(token) or not isinstance(token, str | SecretStr) else None
         self._token = secret(token) if isinstance(token, str | SecretStr) else None
+        if self._token is not None and not _fits_header(self._token):
+            raise ConfigError("the token must be printable ASCII without spaces around it")
+        self._asked = 0
         self._old: list[SecretStr] = []
         self._lock = asyncio.Lock()
 
@@ -114,23 +124,40 @@ class TokenAuth(NoAuth):
         return {"Authorization": f"{self._scheme} {token}".strip()}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
-        """Ask the provider for a newer token, unless somebody else just did."""
+        """Ask the provider for a newer token, unless somebody else just did; False if it has none."""
         if self._provider is None:
             return False
+        asked = self._asked
         async with self._lock:
-            if self._headers()["Authorization"] == refused.get("Authorization"):
+            if self._is(refused) and self._asked == asked:
                 await self._ask()
-        return True
+        return not self._is(refused)
+
+    def _is(self, refused: Mapping[str, str]) -> bool:
+        return self._headers()["Authorization"] == refused.get("Authorization")
 
     async def _ask(self) -> None:
         if self._provider is not None:
             token = await self._provider()
-            if not isinstance(token, str) or not token:
-                raise ConfigError(f"the token provider must return a text, not {type(token).__name__}")
-            if self._token is not None:
+            if not isinstance(token, str) or not _fits_header(SecretStr(token)):
+                raise ConfigError(
+                    f"the token provider must return a text of printable ASCII without spaces around it, "
+                    f"not this {type(token).__name__}"
+                )
+            self._asked += 1
+            if self._token is not None and self._token.get_secret_value() != token:
                 self._old = [self._token]  # an answer to an older request may still quote it
             self._token = SecretStr(token)
 
     def secrets(self) -> list[SecretStr]:
         """The token in use, and the one before it."""
         return [*self._old, *([self._token] if self._token else [])]
+
+    def identity(self) -> str:
+        """Who asks: the fixed token, or the provider itself, whose tokens change."""
+        return super().identity() if self._provider is None else f"provider {hash(self._provider)}"
+
+
+def _fits_header(value: SecretStr) -> bool:
+    text = value.get_secret_value()
+    return bool(text) and text.isprintable() and text == text.strip() and text.isascii()

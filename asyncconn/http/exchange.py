@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,21 +11,27 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import Clock
-from asyncconn.errors import PoolTimeout
+from asyncconn.errors import ConnectionLost, PoolTimeout
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Mapping
     from types import TracebackType
 
     from yarl import URL
 
     from asyncconn.core.ratelimit import Permit, RateLimiter
 
-__all__ = ["Call", "Exchange", "Road", "send_marks"]
+__all__ = ["Body", "Call", "Exchange", "Road", "send_marks"]
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+_QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
 
-@dataclass(slots=True)
+Body = bytes | aiohttp.FormData | Callable[[], aiohttp.FormData | AsyncIterable[bytes]] | None
+
+
+@dataclass(slots=True, repr=False)  # it holds credentials
 class Call:
     """One logical call: what to send, and the seconds its attempts have waited for the rate limit so far."""
 
@@ -32,14 +39,21 @@ class Call:
     method: str
     url: URL
     path: str  # as it may be shown
-    body: bytes | aiohttp.FormData | None
+    body: Body
     headers: dict[str, str]
     auth: Mapping[str, str]
     limiter: RateLimiter | None
     cost: int
     max_wait: float | None
-    timeout: aiohttp.ClientTimeout
+    timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
+    total: float | None = None  # seconds for one attempt, its waiting for the rate limit not counted
+    repeatable: bool = True  # whether it may go out again although its outcome is unknown
     waited: float = 0.0
+
+    def fresh_body(self) -> Any:
+        """The body for one more attempt: a form or a stream is used up by the one before."""
+        body = self.body
+        return body() if callable(body) and not isinstance(body, aiohttp.FormData) else body
 
 
 @dataclass(slots=True)
@@ -55,35 +69,55 @@ class Road:
 class _Attempt:
     """The client middleware that pays for each time a request goes over the wire.
 
-    aiohttp sends an idempotent request again when a kept-alive connection turns out dead: the middleware runs each
-    time, so each time takes a permit.
+    aiohttp sends an idempotent request again when its connection breaks: the middleware runs each time, so each time
+    takes a permit, and a call that may not go out twice does not.
     """
 
-    def __init__(self, call: Call, permit: Permit | None) -> None:
+    def __init__(self, call: Call, permit: Permit | None, again: Callable[[], Awaitable[Permit | None]]) -> None:
         self._call = call
         self._first = permit
+        self._again = again
         self._permit: Permit | None = None
-        self._body_left = len(call.body) if isinstance(call.body, bytes) else 0 if call.body is None else -1
+        self._body_left = 0
+        self._times = 0
+        self._watched = False  # the session tells us what it writes
+        self._began = False  # it has written something
+        self._broke = False
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self._first is not None:
-            permit, self._first = self._first, None
-        elif self._call.limiter is not None:
-            permit = await self._call.limiter.acquire(self._call.cost)
-        else:
-            return await handler(request)
+        if self._broke and not self._call.repeatable:
+            raise ConnectionLost(f"{self._call.platform}: {self._call.method} {self._call.path}: the connection broke")
+        permit = await self._again() if self._times else self._first
+        self._times += 1
         self._permit = permit
+        body = self._call.body
+        self._body_left = len(body) if isinstance(body, bytes) else 0 if body is None else -1
+        self._began = False
         try:
-            return await handler(request)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            permit.cancel()
+            answer = await handler(request)
+        except BaseException as error:
+            self._broke = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+            if permit is not None:
+                if not self._unsent(error):
+                    permit.sent()  # perhaps: and then the server may count it a little later than now
+                permit.cancel()
             raise
-        finally:
+        if permit is not None:
             permit.done()
+        return answer
+
+    def _unsent(self, error: BaseException) -> bool:
+        return (self._watched and not self._began) or isinstance(
+            error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+        )
+
+    def watched(self) -> None:
+        self._watched = True
 
     def wrote_headers(self) -> None:
+        self._began = True
         if self._body_left == 0 and self._permit is not None:
             self._permit.sent()
 
@@ -94,7 +128,7 @@ class _Attempt:
 
     def end(self) -> None:
         """A permit that no request ever used is given back."""
-        if self._first is not None:
+        if not self._times and self._first is not None:
             self._first.cancel()
 
 
@@ -103,6 +137,10 @@ def send_marks() -> aiohttp.TraceConfig:
 
     A borrowed session is left as it is; its permits count from the answer alone, which is as safe and a little slower.
     """
+
+    async def started(session: aiohttp.ClientSession, context: Any, start: object) -> None:
+        if isinstance(attempt := context.trace_request_ctx, _Attempt):
+            attempt.watched()
 
     async def headers_sent(session: aiohttp.ClientSession, context: Any, sent: object) -> None:
         if isinstance(attempt := context.trace_request_ctx, _Attempt):
@@ -115,6 +153,7 @@ def send_marks() -> aiohttp.TraceConfig:
             attempt.wrote_chunk(len(sent.chunk))
 
     trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(started)
     trace.on_request_headers_sent.append(headers_sent)
     trace.on_request_chunk_sent.append(chunk_sent)
     return trace
@@ -131,6 +170,7 @@ class Exchange:
         self._call = call
         self._attempt: _Attempt | None = None
         self._answer: aiohttp.ClientResponse | None = None
+        self._time: asyncio.Timeout | None = None
         self._placed = False
         self._kept = False
 
@@ -138,13 +178,15 @@ class Exchange:
         call = self._call
         try:
             self._road.session()  # a closed hub should say so before anybody waits
-            self._attempt = _Attempt(call, await self._permit())
+            self._attempt = _Attempt(call, await self._permit(), self._permit_again)
             await self._place()
             session = self._road.session()
+            self._time = asyncio.timeout(call.total)
+            await self._time.__aenter__()
             self._answer = await session.request(
                 call.method,
                 call.url,
-                data=call.body,
+                data=call.fresh_body(),
                 headers={**call.headers, **call.auth},
                 allow_redirects=False,
                 timeout=call.timeout,
@@ -153,8 +195,7 @@ class Exchange:
                 trace_request_ctx=self._attempt,
             )
         except BaseException as error:
-            self.close(broken=True)
-            self._raise_ours(error)
+            await self._fail(error)
             raise
         return self._answer
 
@@ -162,10 +203,23 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            self.close(broken=True)
-            self._raise_ours(error)
-        elif not self._kept:
+            await self._fail(error)
+            return
+        if self._time is not None:
+            await self._time.__aexit__(None, None, None)
+        if not self._kept:
             self.close()
+
+    async def _fail(self, error: BaseException) -> None:
+        """Return everything, and raise our error for ``error`` if it was not ours already."""
+        self.close(broken=True)
+        timer, self._time = self._time, None
+        if timer is not None:
+            try:
+                await timer.__aexit__(type(error), error, error.__traceback__)
+            except TimeoutError as late:
+                error = late
+        self._raise_ours(error)
 
     def keep(self) -> None:
         """Stay open beyond the ``async with``; somebody else will :meth:`close`."""
@@ -198,7 +252,8 @@ class Exchange:
     def _raise_ours(self, error: BaseException) -> None:
         ours = translated(error, f"{self._call.platform}: {self._call.method} {self._call.path}")
         if ours is not None:
-            raise ours from error
+            # Some of their errors quote the URL and the headers of the request: those do not travel along.
+            raise ours from (None if isinstance(error, _QUOTING) else error)
 
     async def _permit(self) -> Permit | None:
         call = self._call
@@ -209,6 +264,19 @@ class Exchange:
             return await call.limiter.acquire(call.cost, max_wait=call.max_wait)
         finally:
             call.waited += self._road.clock.now() - started
+
+    async def _permit_again(self) -> Permit | None:
+        """A permit for one more time on the wire; the attempt's own time stands still meanwhile."""
+        timer, loop = self._time, asyncio.get_running_loop()
+        when = None if timer is None else timer.when()
+        if timer is None or when is None:
+            return await self._permit()
+        left = when - loop.time()
+        timer.reschedule(None)
+        try:
+            return await self._permit()
+        finally:
+            timer.reschedule(loop.time() + left)
 
     async def _place(self) -> None:
         places = self._road.places

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -25,7 +27,7 @@ def secret(value: str | SecretStr) -> SecretStr:
 
 
 class Redactor:
-    """Replaces known secrets in texts, also where they stand percent-encoded or in Base64.
+    """Replaces known secrets in texts, also where they stand percent-encoded, in Base64, or escaped in JSON or HTML.
 
     >>> Redactor([SecretStr("s3cret/x")]).scrub("key=s3cret%2Fx")
     'key=***'
@@ -36,7 +38,9 @@ class Redactor:
         for value in secrets:
             plain = value.get_secret_value()
             if len(plain) >= _SHORTEST:
-                forms |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain)}
+                forms |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain), escape(plain)}
+                quoted = json.dumps(plain)[1:-1]
+                forms |= {quoted, quoted.replace("/", "\\/"), json.dumps(plain, ensure_ascii=False)[1:-1]}
                 forms.add(base64.b64encode(plain.encode()).decode().rstrip("="))
         # The longest first, or a secret inside another would leave the rest of the other standing.
         self._forms = sorted(forms, key=len, reverse=True)
@@ -51,7 +55,11 @@ class Redactor:
     def excerpt(self, body: bytes) -> str:
         """The start of an answer as text, without the secrets."""
         # Scrub before cutting: half a secret is still half a secret.
-        return self.scrub(body[: EXCERPT * 4].decode("utf-8", "replace"))[:EXCERPT]
+        part = body[: EXCERPT * 4]
+        text = self.scrub(part.decode("utf-8", "replace"))
+        if len(part) < len(body) and self._forms:
+            text = text[: -len(self._forms[0])]  # here the first cut may have left a half
+        return text[:EXCERPT]
 
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._forms)} forms>"

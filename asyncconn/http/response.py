@@ -91,7 +91,7 @@ def status_error(response: Response, redactor: Redactor) -> AsyncConnError | Non
         return error
     excerpt = redactor.excerpt(response.body)
     return api_error_class(status)(
-        _first_line(excerpt),
+        redactor.scrub(_first_line(excerpt)),  # what was escaped in JSON is not any more
         platform=response.platform,
         status=status,
         request_id=response.headers.get("x-amzn-RequestId") or response.headers.get("X-Request-Id"),

@@ -15,9 +15,9 @@ from asyncconn._version import __version__
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.events import Events
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, RateLimited, Unauthorized
+from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, ProtocolError, RateLimited, Unauthorized
 from asyncconn.http.auth import Auth, NoAuth
-from asyncconn.http.exchange import Call, Exchange, Road
+from asyncconn.http.exchange import Body, Call, Exchange, Road
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, status_error
 
@@ -131,6 +131,7 @@ class Transport:
         self._given_redactor = redactor
         self._own_redactor = Redactor()
         self._known_secrets: list[SecretStr] = []
+        self._by_part: dict[str, list[RateLimiter]] = {}
         self._max_answer_bytes = max_answer_bytes
         self._clock = clock or SystemClock()
         self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock)
@@ -152,7 +153,7 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
-        data: bytes | aiohttp.FormData | None = None,
+        data: Body = None,
         headers: Mapping[str, str] | None = None,
         limit: str = "default",
         cost: int = 1,
@@ -163,22 +164,16 @@ class Transport:
     ) -> Response:
         """One call, answered completely; the :class:`Response` of its last attempt.
 
-        ``path`` is appended to the base URL, already percent-encoded. ``json`` is encoded as the body, or ``data``
-        is the body. ``limit`` names the limiter, ``cost`` what the call counts there, ``max_wait`` the seconds to
-        wait for it at most. ``idempotent`` says whether a repetition is harmless (by default what the method
-        implies), ``timeout`` replaces the total seconds of each attempt.
+        ``path`` is appended to the base URL, already percent-encoded. Of ``params``, None is left out, a bool becomes
+        ``true`` or ``false``, and a list repeats its name. ``json`` is encoded as the body, or ``data`` is the body:
+        bytes, a form, or a function that makes a form or a stream anew for each attempt (an upload that may have to be
+        repeated must be such a function). ``limit`` names the limiter, ``cost`` what the call counts there,
+        ``max_wait`` the seconds to wait for it at most. ``idempotent`` says whether a repetition is harmless (by
+        default what the method implies), ``timeout`` replaces the total seconds of each attempt.
         """
-        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, timeout)
-        policy = retry or self.retry
-        harmless = method in IDEMPOTENT if idempotent is None else idempotent
-        try:
-            return await self._run(call, policy, harmless)
-        except Unauthorized:
-            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
-            if not await self._auth.renew(call.auth):
-                raise
-        call.auth = await self._auth.headers()
-        return await self._run(call, policy, harmless)
+        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
+        self._time(call, self.timeouts.total if timeout is None else timeout)
+        return await self._renewing(call, lambda: self._attempt(call), retry, idempotent)
 
     async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
@@ -189,14 +184,36 @@ class Transport:
             on_retry=lambda error, wait: self._retrying("repeated", error, wait),
         )
 
-    async def _run(self, call: Call, policy: RetryPolicy, idempotent: bool) -> Response:
-        return await policy.run(
-            lambda: self._attempt(call),
-            idempotent=idempotent,
-            clock=self._clock,
-            not_counted=lambda: call.waited,
-            on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
-        )
+    async def _renewing(
+        self, call: Call, attempt: Callable[[], Awaitable[T]], retry: RetryPolicy | None, idempotent: bool | None
+    ) -> T:
+        """Run the attempts of a call; after a 401 once more, if there is a newer token to show."""
+        policy = retry or self.retry
+        harmless = call.method in IDEMPOTENT if idempotent is None else idempotent
+        call.repeatable = policy.repeats_unknown(idempotent=harmless)
+
+        async def run() -> T:
+            return await policy.run(
+                attempt,
+                idempotent=harmless,
+                clock=self._clock,
+                not_counted=lambda: call.waited,
+                on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
+            )
+
+        try:
+            return await run()
+        except Unauthorized as refused:
+            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
+            if not await self._auth.renew(call.auth):
+                raise
+            unknown = refused.maybe_sent
+        call.auth = await self._auth.headers()
+        try:
+            return await run()
+        except AsyncConnError as error:
+            error.maybe_sent = error.maybe_sent or unknown
+            raise
 
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now()
@@ -216,10 +233,13 @@ class Transport:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        data: Body = None,
         headers: Mapping[str, str] | None = None,
         limit: str = "default",
         cost: int = 1,
         max_wait: float | None = None,
+        idempotent: bool | None = None,
         idle_timeout: float = 60.0,
         retry: RetryPolicy | None = None,
     ) -> Stream:
@@ -229,25 +249,22 @@ class Transport:
         """
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = await self._call(method, path, params, None, None, headers, limit, cost, max_wait, None)
-            call.timeout = self._timeout(None, idle_timeout)
-            return await (retry or self.retry).run(
-                lambda: self._open(call),
-                idempotent=method in IDEMPOTENT,
-                clock=self._clock,
-                not_counted=lambda: call.waited,
-            )
+            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
+            self._time(call, None, idle_timeout)
+            return await self._renewing(call, lambda: self._open(call), retry, idempotent)
 
         return Stream(opened)
 
     async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
-            if 200 <= answer.status < 300:
+            opened = 200 <= answer.status < 300
+            body = b"" if opened else await self._read(answer)
+            response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
+            if opened:
+                self._learn(call, response)
                 exchange.keep()
                 return exchange, answer
-            body = await self._read(answer)
-        response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
         self._observe(call, response)
         raise ProtocolError(f"{self.platform}: {call.method} {call.path} answered {answer.status}, not a stream")
 
@@ -259,18 +276,19 @@ class Transport:
         path: str,
         params: Mapping[str, Any] | None,
         json: Any,
-        data: bytes | aiohttp.FormData | None,
+        data: Body,
         headers: Mapping[str, str] | None,
         limit: str,
         cost: int,
         max_wait: float | None,
-        timeout: float | None,
     ) -> Call:
-        url = URL(self.base_url + path, encoded=True)
-        if params:
-            url = url.update_query({name: str(value) for name, value in params.items() if value is not None})
+        url = self._url(path, params)
         sent = {"User-Agent": USER_AGENT, **(headers or {})}
+        if any(ord(c) < 32 and c != "\t" for value in sent.values() for c in value):
+            raise ConfigError(f"{self.platform}: a header of {method} {path} holds a line break or control character")
         if json is not None:
+            if data is not None:
+                raise ConfigError(f"{self.platform}: {method} {path} takes a body as json or as data, not both")
             try:
                 data = orjson.dumps(json)
             except TypeError as error:
@@ -281,16 +299,25 @@ class Transport:
             raise ConfigError(
                 f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
             )
-        seconds = self.timeouts.total if timeout is None else timeout
         auth = await self._auth.headers()
         shown = self.redactor.scrub(url.path)
-        return Call(
-            self.platform, method, url, shown, data, sent, auth, limiter, cost, max_wait, self._timeout(seconds)
-        )
+        return Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, max_wait)
 
-    def _timeout(self, total: float | None, idle: float | None = None) -> aiohttp.ClientTimeout:
+    def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
+        # Anything but a slash would go on with the host's name, and the credentials with it to another host.
+        if (path and not path.startswith(("/", "?"))) or any(ord(c) <= 32 or ord(c) == 127 for c in path):
+            raise ConfigError(f"{self.platform}: a path begins with a slash and is percent-encoded, unlike {path!r}")
+        url = URL(self.base_url + path, encoded=True)
+        if not params:
+            return url
+        return url.update_query({name: _query(value) for name, value in params.items() if value is not None})
+
+    def _time(self, call: Call, total: float | None, idle: float | None = None) -> None:
         connect = self.timeouts.connect
-        return aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect, sock_read=idle)
+        if total is not None:
+            connect = min(connect, 0.9 * total)  # so that who could not connect hears that nothing was sent
+        call.total = total
+        call.timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=idle)
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -307,22 +334,36 @@ class Transport:
         return b"".join(pieces)
 
     def _observe(self, call: Call, response: Response) -> None:
-        """Let everybody learn from the answer: listeners, the limiter, and the caller if it is an error."""
+        """Learn from a complete answer, and raise the error it means if it means one."""
+        self._learn(call, response)
+        error = self._rules.error(response, self.redactor)
+        if error is None:
+            return
+        if call.limiter is not None and isinstance(error, RateLimited):
+            call.limiter.pause(_PAUSE if error.retry_after is None else error.retry_after)
+        raise error
+
+    def _learn(self, call: Call, response: Response) -> None:
+        """Let listeners and limiters know."""
         logger.debug(
             "%s %s %s -> %d in %.3f s", self.platform, call.method, response.path, response.status, response.seconds
         )
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
-        limiter = call.limiter
-        if limiter is not None:
+        if self.limiters:
+            # A platform may tell of all its limits with every answer, whichever of them the call counted against.
             for hint in self._rules.hints(response):
-                limiter.observe(part=hint.part, remaining=hint.remaining, reset_after=hint.reset_after)
-        error = self._rules.error(response, self.redactor)
-        if error is None:
-            return
-        if limiter is not None and isinstance(error, RateLimited):
-            limiter.pause(_PAUSE if error.retry_after is None else error.retry_after)
-        raise error
+                for limiter in self._limiters_with(hint.part):
+                    limiter.observe(part=hint.part, remaining=hint.remaining, reset_after=hint.reset_after)
+
+    def _limiters_with(self, part: str) -> list[RateLimiter]:
+        if part not in self._by_part:
+            self._by_part[part] = [
+                limiter
+                for limiter in self.limiters.values()
+                if any(known.name == part for known in limiter.snapshot().parts)
+            ]
+        return self._by_part[part]
 
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.platform, what, error.message, wait)
@@ -348,9 +389,17 @@ class Stream:
     ) -> None:
         if self._exchange is not None:
             # Not read to its end, the rest of the answer is still on the connection: do not use that again.
-            self._exchange.close(broken=True)
+            exchange, self._exchange = self._exchange, None
+            exchange.close(broken=True)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._exchange is not None:
-            async for chunk in self._exchange.chunks():
-                yield chunk
+        if self._exchange is None:
+            raise LifecycleError("a stream is open only inside its 'async with'")
+        async for chunk in self._exchange.chunks():
+            yield chunk
+
+
+def _query(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return [_query(item) for item in value] if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,103 @@
+"""Lists that come in pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.errors import ProtocolError
+
+
+class Book:
+    """Pages of three numbers each."""
+
+    def __init__(self, count: int, *, next_of: dict[Any, Any] | None = None) -> None:
+        self.numbers = list(range(count))
+        self.asked: list[Any] = []
+        self.next_of = next_of
+
+    async def fetch(self, cursor: Any) -> Page[int]:
+        self.asked.append(cursor)
+        if self.next_of is not None:
+            return Page([len(self.asked)], self.next_of.get(cursor))
+        start = cursor or 0
+        items = self.numbers[start : start + 3]
+        return Page(items, start + 3 if len(items) == 3 else None)
+
+
+async def test_nothing_is_fetched_before_it_is_asked_for() -> None:
+    book = Book(7)
+    Pager(book.fetch)
+
+    assert book.asked == []
+
+
+async def test_awaiting_gives_the_first_page() -> None:
+    book = Book(7)
+    page = await Pager(book.fetch)
+
+    assert (page.items, page.next, book.asked) == ([0, 1, 2], 3, [None])
+
+
+async def test_iterating_gives_every_item_and_each_iteration_starts_anew() -> None:
+    book = Book(7)
+    pager = Pager(book.fetch)
+
+    assert [item async for item in pager] == list(range(7))
+    assert [item async for item in pager] == list(range(7))
+    assert book.asked == [None, 3, 6] * 2
+
+
+async def test_leaving_early_fetches_no_further_page() -> None:
+    book = Book(7)
+    async for item in Pager(book.fetch):
+        if item == 1:
+            break
+
+    assert book.asked == [None]
+
+
+async def test_pages_can_be_seen_one_by_one() -> None:
+    assert [page.items async for page in Pager(Book(4).fetch).pages()] == [[0, 1, 2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "items", "pages"), [(None, 7, 3), (1, 1, 1), (3, 3, 1), (4, 4, 2), (7, 7, 3), (99, 7, 3)]
+)
+async def test_collecting_fetches_no_more_pages_than_it_needs(limit: int | None, items: int, pages: int) -> None:
+    book = Book(7)
+
+    assert await Pager(book.fetch).collect(limit) == list(range(items))
+    assert len(book.asked) == pages
+
+
+async def test_an_empty_list_is_empty() -> None:
+    assert await Pager(Book(0).fetch).collect() == []
+
+
+@pytest.mark.parametrize("next_of", [{None: "a", "a": "a"}, {None: "a", "a": "b", "b": "a"}])
+async def test_pages_that_lead_in_a_circle_are_an_error(next_of: dict[Any, Any]) -> None:
+    book = Book(0, next_of=next_of)
+    with pytest.raises(ProtocolError, match="leads back"):
+        await Pager(book.fetch).collect()
+
+    assert len(book.asked) == len(next_of)
+
+
+async def test_an_error_of_a_page_ends_the_iteration_after_what_came_before() -> None:
+    async def fetch(cursor: Any) -> Page[int]:
+        if cursor:
+            raise ProtocolError("broken")
+        return Page([1], 2)
+
+    seen: list[int] = []
+
+    async def read() -> None:
+        async for item in Pager(fetch):
+            seen.append(item)  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(ProtocolError, match="broken"):
+        await read()
+    assert seen == [1]

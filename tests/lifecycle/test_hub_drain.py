@@ -1,0 +1,247 @@
+"""The orderly end: every connector drains, within one deadline, however the hub is left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+from helpers import cancel_at_every_await, virtual
+
+from asyncconn.connector import Connector
+from asyncconn.core.clock import VirtualClock
+from asyncconn.core.receipts import FlushReport
+from asyncconn.errors import BatchError, DeliveryFailed, HubClosed
+from asyncconn.hub import Hub, HubState
+from asyncconn.settings import HubSettings
+
+
+class Holding(Connector):
+    """Holds records whose delivery takes some seconds, or goes wrong."""
+
+    platform = "holding"
+    base_url = "http://127.0.0.1:1"
+
+    def __init__(
+        self, hub: Hub | None, takes: float = 0.0, *, error: BaseException | None = None, name: str = "holding"
+    ) -> None:
+        super().__init__(hub=hub)
+        self.takes = takes
+        self.error = error
+        self.given = name
+        self.drains = 0
+        self.drained = False
+        self.timeout = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.given
+
+    async def drain(self, timeout: float) -> FlushReport | None:
+        self.drains += 1
+        self.timeout = timeout
+        await asyncio.sleep(self.takes)
+        if self.error is not None:
+            raise self.error
+        assert not self.hub.session.closed
+        self.drained = True
+        return FlushReport(delivered=3)
+
+
+@virtual
+async def test_connectors_drain_side_by_side(clock: VirtualClock) -> None:
+    async with Hub(clock=clock) as hub:
+        members = [Holding(hub, 10.0) for _ in range(5)]
+
+    assert all(member.drained for member in members)
+    assert clock.now() == pytest.approx(10.0, abs=0.1)
+    assert hub.report is not None
+    assert hub.report.seconds == pytest.approx(10.0, abs=0.1)
+    assert sorted(hub.report.reports) == ["holding", "holding-1", "holding-2", "holding-3", "holding-4"]
+    assert hub.report.complete
+
+
+@virtual
+async def test_all_get_the_one_deadline(clock: VirtualClock) -> None:
+    hub = await Hub(clock=clock, settings=HubSettings(shutdown_timeout=7.0)).open()
+    members = [Holding(hub) for _ in range(2)]
+    await hub.aclose()
+    other = await Hub(clock=clock).open()
+    members.append(Holding(other))
+    await other.aclose(timeout=3.0)
+
+    assert [member.timeout for member in members] == [7.0, 7.0, 3.0]
+
+
+@virtual
+async def test_one_that_fails_does_not_keep_the_others_from_draining(clock: VirtualClock) -> None:
+    async with Hub(clock=clock) as hub:
+        broken = Holding(hub, 1.0, error=OSError("disk"), name="broken")
+        fine = Holding(hub, 2.0, name="fine")
+        session = hub.session
+
+    assert fine.drained
+    assert hub.report is not None
+    assert hub.report.errors == {"broken": broken.error}
+    assert list(hub.report.reports) == ["fine"]
+    assert not hub.report.complete
+    assert session.closed
+
+
+@virtual
+async def test_one_that_hangs_does_not_cost_the_others_their_report(clock: VirtualClock) -> None:
+    async with Hub(clock=clock, settings=HubSettings(shutdown_timeout=5.0)) as hub:
+        Holding(hub, 86_400.0, name="hanging")
+        fine = Holding(hub, 2.0, name="fine")
+        session = hub.session
+
+    assert fine.drained
+    assert hub.report is not None
+    assert list(hub.report.reports) == ["fine"]
+    assert {name: type(error) for name, error in hub.report.errors.items()} == {"hanging": TimeoutError}
+    assert clock.now() <= 15.1
+    assert session.closed
+    assert hub.state is HubState.CLOSED
+
+
+@virtual
+async def test_the_report_says_what_was_not_delivered(clock: VirtualClock) -> None:
+    failure = DeliveryFailed("no", records=[{"id": 1}, {"id": 2}], maybe_delivered=True)
+
+    class Failing(Holding):
+        async def drain(self, timeout: float) -> FlushReport:
+            return FlushReport(delivered=1, failed=2, failures=(failure,))
+
+    async with Hub(clock=clock) as hub:
+        Failing(hub, name="failing")
+
+    assert hub.report is not None
+    assert hub.report.undelivered == [{"id": 1}, {"id": 2}]
+    assert not hub.report.complete
+
+
+@virtual
+async def test_leaving_by_an_exception_drains_and_passes_it_on(clock: VirtualClock) -> None:
+    members: list[Holding] = []
+
+    async def main() -> None:
+        async with Hub(clock=clock) as hub:
+            members.append(Holding(hub, 5.0))
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await main()
+    assert members[0].drained
+
+
+@virtual
+async def test_leaving_by_cancellation_drains_and_stays_cancelled(clock: VirtualClock) -> None:
+    hub = Hub(clock=clock)
+    members: list[Holding] = []
+
+    async def main() -> None:
+        async with hub:
+            members.append(Holding(hub, 5.0))
+            await asyncio.sleep(86_400)
+
+    task = asyncio.create_task(main())
+    await asyncio.sleep(1.0)
+    task.cancel()
+    await asyncio.sleep(1.0)
+    task.cancel()  # impatient
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert members[0].drained
+    assert hub.state is HubState.CLOSED
+
+
+@virtual
+async def test_leaving_by_a_timeout_drains_and_stays_a_timeout(clock: VirtualClock) -> None:
+    members: list[Holding] = []
+
+    async def main() -> None:
+        async with asyncio.timeout(1.0), Hub(clock=clock) as hub:
+            members.append(Holding(hub, 5.0))
+            await asyncio.sleep(86_400)
+
+    with pytest.raises(TimeoutError):
+        await main()
+    assert members[0].drained
+
+
+@virtual
+async def test_leaving_by_an_anyio_scope_drains(clock: VirtualClock) -> None:
+    hub = Hub(clock=clock)
+    with anyio.move_on_after(1.0) as scope:
+        async with hub:
+            member = Holding(hub, 5.0)
+            await anyio.sleep(86_400)
+
+    assert scope.cancelled_caught
+    assert member.drained
+
+
+async def test_cancelled_at_any_await_of_the_end_everything_is_still_drained() -> None:
+    scene: dict[str, Any] = {}
+
+    async def make() -> Any:
+        hub = await Hub().open()
+        scene.update(hub=hub, members=[Holding(hub, 0.001), Holding(hub, 0.002)], session=hub.session)
+        return hub.aclose
+
+    async def check(error: BaseException | None) -> None:
+        assert all(member.drained for member in scene["members"])
+        assert scene["session"].closed
+        assert scene["hub"].report.complete
+
+    assert await cancel_at_every_await(make, check) >= 1
+
+
+@virtual
+async def test_while_it_drains_a_hub_serves_its_connectors_and_takes_no_new_ones(clock: VirtualClock) -> None:
+    hub = await Hub(clock=clock).open()
+    Holding(hub, 5.0)
+    closing = asyncio.create_task(hub.aclose())
+    await asyncio.sleep(1.0)
+
+    assert hub.state is HubState.DRAINING
+    assert not hub.session.closed
+    with pytest.raises(HubClosed):
+        Holding(hub)
+    with pytest.raises(HubClosed):
+        await hub.open()
+    await closing
+
+
+@virtual
+async def test_a_connector_that_closed_by_itself_is_not_drained_again(clock: VirtualClock) -> None:
+    async with Hub(clock=clock) as hub:
+        member = Holding(hub)
+        assert await member.aclose() is await member.aclose()
+
+    assert member.drains == 1
+    assert hub.report is not None
+    assert not hub.report.reports
+
+
+async def test_a_private_hub_hands_over_its_connectors_report_or_error() -> None:
+    async with Holding(None) as fine:
+        pass
+    assert await fine.aclose() == FlushReport(delivered=3)
+
+    broken = Holding(None, error=BatchError("no"))
+    with pytest.raises(BatchError, match="no"):
+        async with broken:
+            session = broken.hub.session
+    assert session.closed
+
+
+@virtual
+async def test_failures_are_logged_once_each(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
+    async with Hub(clock=clock) as hub:
+        Holding(hub, error=OSError("disk"), name="broken")
+        Holding(hub, name="fine")
+
+    assert [record.getMessage() for record in caplog.records] == ["closing broken failed: OSError: disk"]
