@@ -152,14 +152,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date | time):
         return None if value != value else value.isoformat()  # NaT is a datetime unequal to itself
     if isinstance(value, set | frozenset):
-        try:
-            return sorted(value)
-        except (TypeError, ArithmeticError):  # a Decimal NaN has no place in any order
-            return list(value)
-    if isinstance(value, memoryview):
-        value = value.tobytes()  # Base64 wants its bytes in one piece
-    if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode("ascii")
+        return _members(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(bytes(value)).decode("ascii")  # bytes: a memoryview may have gaps
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, UUID):
@@ -176,6 +171,13 @@ def _plain(value: Any) -> Any:
     if module == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
         return None
     raise TypeError(type(value).__name__)
+
+
+def _members(values: set[Any] | frozenset[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except (TypeError, ArithmeticError):  # a Decimal NaN has no place in any order
+        return list(values)
 
 
 def _from_numpy(value: Any) -> Any:

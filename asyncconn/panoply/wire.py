@@ -61,7 +61,10 @@ _THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException",
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A key and secret, and the queue they lead to. ``queue_path`` begins with a slash and holds a part of the secret."""
+    """A key and secret, and the queue they lead to.
+
+    ``queue_path`` begins with a slash and holds a part of the secret.
+    """
 
     api_key: SecretStr
     api_secret: SecretStr
