@@ -15,6 +15,7 @@ from asyncconn.sandbox import Sandbox
 if TYPE_CHECKING:
     from blockbuster import BlockBuster
 
+
 def let_settings_be_read(blocking: BlockBuster) -> None:
     """``Hub()`` looks for ``.env`` once, where it is made: in a program that is inside its loop already."""
     for name in ("os.stat", "io.BufferedReader.read", "io.TextIOWrapper.read", "builtins.open", "io.open"):
@@ -56,5 +57,3 @@ class SandboxTarget:
         if table not in self.sandbox.panoply.tables():
             return set()
         return {row["id"] for row in self.sandbox.panoply.sql(f'select id from "{table}"')}
-
-

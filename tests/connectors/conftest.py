@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def _settings(blocking: BlockBuster) -> None:
     let_settings_be_read(blocking)
 
+
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox(seed=1, keep_messages=5000) as running:
