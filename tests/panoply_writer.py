@@ -1,4 +1,4 @@
-"""How Panoply's writer behaves in front of any SQS: one set of tests for the sandbox and for a server of somebody else's."""
+"""How Panoply's writer behaves in front of any SQS: one set of tests for the sandbox and for a stranger's server."""
 
 from __future__ import annotations
 
