@@ -188,7 +188,10 @@ async def test_an_answer_that_is_not_http_gives_nothing_away_in_its_message(targ
 
 
 def test_settings_do_not_print_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    key, secret = "acme/k1r4nd0mr4nd0m01", base64.b64encode(b"r4nd2r4nd2r4nd22/3f2b8c1e/123456789012/us-east-1").decode()
+    key, secret = (
+        "acme/k1r4nd0mr4nd0m01",
+        base64.b64encode(b"r4nd2r4nd2r4nd22/3f2b8c1e/123456789012/us-east-1").decode(),
+    )
     monkeypatch.setenv("ASYNCCONN_PANOPLY_API_KEY", key)
     monkeypatch.setenv("ASYNCCONN_PANOPLY_API_SECRET", secret)
     settings = load(PanoplySettings)
