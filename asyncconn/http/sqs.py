@@ -93,8 +93,16 @@ class SqsClient:
         async with self._opening:
             if self._client is None:
                 # Importing and loading models takes more than a second: in a thread, the loop goes on meanwhile.
-                make = await asyncio.to_thread(self._prepared)
-                self._client = await self._stack.enter_async_context(make())
+                try:
+                    make = await asyncio.to_thread(self._prepared)
+                    self._client = await self._stack.enter_async_context(make())
+                except Exception as error:
+                    from botocore.exceptions import BotoCoreError
+
+                    if isinstance(error, BotoCoreError):
+                        raise ConfigError(f"{self._platform}: AWS's client cannot be made: {error}") from error
+                    raise
+                self._client.meta.events.register("before-call.sqs", _keep_body_out_of_logs)
             return self._client
 
     def _prepared(self) -> Callable[[], Any]:
@@ -103,6 +111,7 @@ class SqsClient:
         from aiobotocore.session import get_session
 
         session = get_session()
+        session.get_scoped_config()  # reads and keeps ~/.aws, which would otherwise happen on the loop
         keys: dict[str, str] = {}
         unsigned = self._credentials is None
         if isinstance(self._credentials, tuple):
@@ -158,6 +167,21 @@ class SqsClient:
             request_id=meta.get("RequestId"),
             retry_after=retry_after({k.title(): v for k, v in meta.get("HTTPHeaders", {}).items()}),
         )
+
+
+class _Unprinted(bytes):
+    """A request's body: it holds the message and its attributes, which may be credentials."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
+
+
+def _keep_body_out_of_logs(params: dict[str, Any], **_: Any) -> None:
+    """AWS's client logs the whole request at DEBUG, by its repr; loggers are not ours to configure."""
+    body = params["body"]
+    params["body"] = _Unprinted(body if isinstance(body, bytes) else body.encode())
 
 
 def _quotes_request(error: Exception) -> bool:

@@ -31,7 +31,9 @@ __all__ = ["decode_record", "encode_record", "encode_records"]
 
 TABLE = "__table"
 
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+# orjson itself leaves out a dataclass's fields that begin with an underscore, and takes NaT in an array for a date.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+_COARSE = ("[Y]", "[M]", "[W]", "[D]", "[h]", "[m]")  # units of numpy's dates that say no second
 _dumps = orjson.dumps
 _quoted = json.encoder.encode_basestring_ascii
 
@@ -70,8 +72,23 @@ def _not_a_name(table: Any) -> InvalidRecord:
 
 
 def decode_record(item: bytes) -> Any:
-    """An encoded record as the consumer will see it, with its ``__table``."""
-    return json.loads(item)  # orjson would refuse the large integers that were sent
+    """An encoded record as the consumer will see it, with its ``__table``: writing it again sends the same.
+
+    Numbers are int and float where these hold them exactly, else Decimal.
+    """
+    return json.loads(item, parse_int=_exact_int, parse_float=_exact_float)
+
+
+def _exact_int(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:  # Python refuses to read more than 4,300 digits; a Decimal can have them
+        return Decimal(digits)
+
+
+def _exact_float(text: str) -> float | Decimal:
+    number, exact = float(text), Decimal(text)
+    return number if Decimal(repr(number)) == exact else exact
 
 
 @lru_cache(maxsize=1024)
@@ -132,19 +149,25 @@ def _default(value: Any) -> Any:
     """For orjson: what to encode instead. ``TypeError`` leads to the slow encoder, which names the place."""
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value)) if value.is_finite() else None
+    if _module(value) == "numpy" and value.dtype.kind in "biuf":
+        try:
+            return orjson.Fragment(_dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+        except TypeError:  # a byte order, layout or width that it does not take
+            return _from_numpy(value)
     return _plain(value)
+
+
+def _module(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date | time):
         return None if value != value else value.isoformat()  # NaT is a datetime unequal to itself
     if isinstance(value, set | frozenset):
-        try:
-            return sorted(value)
-        except TypeError:
-            return list(value)
+        return _members(value)
     if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode("ascii")
+        return base64.b64encode(bytes(value)).decode("ascii")  # bytes: a memoryview may have gaps
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, UUID):
@@ -155,12 +178,36 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    module = type(value).__module__.partition(".")[0]
+    module = _module(value)
     if module == "numpy" and hasattr(value, "tolist"):
-        return value.tolist()
+        return _from_numpy(value)
     if module == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
         return None
     raise TypeError(type(value).__name__)
+
+
+def _members(values: set[Any] | frozenset[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except (TypeError, ArithmeticError):  # a Decimal NaN has no place in any order
+        return list(values)
+
+
+def _from_numpy(value: Any) -> Any:
+    """A numpy scalar or array as plain values; dates as ISO 8601 in their own precision, NaT as null."""
+    dtype = value.dtype
+    if dtype.kind == "m":  # as a number it would have lost its unit
+        raise TypeError(type(value).__name__)
+    if dtype.kind == "M":
+        whole = value.astype("datetime64[s]") if dtype.str.endswith(_COARSE) else value
+        return _dates(whole.astype(str).tolist())
+    return (value.astype(float) if dtype.char == "g" else value).tolist()
+
+
+def _dates(texts: Any) -> Any:
+    if isinstance(texts, list):
+        return [_dates(text) for text in texts]
+    return None if texts == "NaT" else texts
 
 
 # -- the slow way ----------------------------------------------------------------------------------------------------
@@ -179,7 +226,10 @@ def _written(value: Any, path: str, above: set[int]) -> str:
     if isinstance(value, str) and not isinstance(value, Enum):
         return _quoted(value)
     if isinstance(value, int) and not isinstance(value, Enum):
-        return int.__repr__(value)
+        try:
+            return int.__repr__(value)
+        except ValueError:  # Python writes no more than 4,300 digits
+            raise InvalidRecord(f"{path}: an integer with too many digits cannot be sent", path=path) from None
     if isinstance(value, float) and not isinstance(value, Enum):
         return float.__repr__(value) if math.isfinite(value) else "null"
     if isinstance(value, Decimal):

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from asyncconn.core.retrying import ONCE
+from asyncconn.errors import ProtocolError
 from asyncconn.http.sqs import SqsClient
 from asyncconn.panoply import wire
 
@@ -45,7 +46,11 @@ class FormSender:
 
         async def once() -> SentMessage:
             headers = {"Content-Type": wire.CONTENT_TYPE}
-            answer = await self._transport.request("POST", self._path, data=body, headers=headers, retry=ONCE)
+            try:
+                answer = await self._transport.request("POST", self._path, data=body, headers=headers, retry=ONCE)
+            except ProtocolError as error:
+                # aiohttp's error of an answer that is not HTTP quotes the URL, and its path holds a part of the secret.
+                raise error from None
             return wire.sent_message(answer.body, digest)
 
         # The digest is part of the attempt: an answer that is not the queue's leaves the outcome open.

@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -61,14 +61,17 @@ _THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException",
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A key and secret, and the queue they lead to. ``queue_path`` begins with a slash."""
+    """A key and secret, and the queue they lead to.
+
+    ``queue_path`` begins with a slash and holds a part of the secret.
+    """
 
     api_key: SecretStr
     api_secret: SecretStr
     account: str
     region: str
     endpoint_url: str
-    queue_path: str
+    queue_path: str = field(repr=False)
     redactor: Redactor
 
 
@@ -123,7 +126,12 @@ def _text(value: str | SecretStr, name: str) -> str:
 
 
 def message_attributes(credentials: Credentials, client_name: str) -> dict[str, str]:
-    """The three attributes of every message, in order. Contract: panoply section 2."""
+    """The three attributes of every message, in order. Contract: panoply section 2.
+
+    Raises ``ConfigError`` for a ``client_name`` that SQS would refuse, and with it every message.
+    """
+    if not client_name or not client_name.isprintable():
+        raise ConfigError("the client_name must be printable text of at least one character")
     return {
         "key": credentials.api_key.get_secret_value(),
         "secret": credentials.api_secret.get_secret_value(),

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.register_assert_rewrite("panoply_writer")
+
+from panoply_sandbox import SandboxTarget, let_settings_be_read  # noqa: E402
+
+from asyncconn import Hub  # noqa: E402
+from asyncconn.sandbox import Sandbox  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from blockbuster import BlockBuster
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings(blocking: BlockBuster) -> None:
+    let_settings_be_read(blocking)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(seed=1, keep_messages=5000) as running:
+        yield running
+        assert running.panoply.counters.invalid_documents == 0
+
+
+@pytest.fixture(params=["form", "sqs"])
+def sender(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def target(sandbox: Sandbox, sender: str) -> AsyncIterator[SandboxTarget]:
+    async with Hub() as hub:
+        yield SandboxTarget(sandbox, hub, sender)
