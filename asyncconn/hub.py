@@ -17,7 +17,6 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.ratelimit import RateLimiter
 from asyncconn.core.tasks import drain_guard
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
-from asyncconn.http.exchange import send_marks
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
@@ -130,7 +129,6 @@ class Hub:
                         ttl_dns_cache=self.settings.dns_cache_seconds,
                     ),
                     cookie_jar=aiohttp.DummyCookieJar(),
-                    trace_configs=[send_marks()],
                 )
             elif self._session.closed:
                 raise ConfigError("the session given to the hub is closed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
@@ -38,11 +39,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The running event loop's own time, and the machine's wall clock."""
+    """The machine's own clocks: monotonic for durations, wall for dates."""
 
     def now(self) -> float:
-        """Monotonic seconds of the running loop."""
-        return asyncio.get_running_loop().time()
+        """``time.monotonic``: what asyncio's own loops count by, without asking which of them is running."""
+        return time.monotonic()
 
     def utcnow(self) -> datetime:
         """The machine's wall clock, aware, in UTC."""
@@ -53,8 +54,9 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
-        """``loop.call_at``."""
-        return asyncio.get_running_loop().call_at(when, callback, *args)
+        """``loop.call_at``, on whatever scale the running loop counts."""
+        loop = asyncio.get_running_loop()
+        return loop.call_at(loop.time() + when - self.now(), callback, *args)
 
 
 class VirtualClock(SystemClock):
@@ -93,6 +95,10 @@ class VirtualClock(SystemClock):
         if seconds < 0:
             raise ValueError("a monotonic clock does not go back")
         self._seconds += seconds
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """``loop.call_at`` of the virtual loop, which counts by this very clock."""
+        return asyncio.get_running_loop().call_at(when, callback, *args)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run ``main`` to its end on a new virtual loop, as ``asyncio.run`` does on a real one."""

@@ -112,7 +112,7 @@ class Poller(Generic[S, T]):
         failure: AsyncConnError | None = None
         while True:
             try:
-                async with asyncio.timeout_at(deadline) as limit:
+                async with asyncio.timeout(max(0.0, deadline - self._clock.now())) as limit:
                     state = await self.status()
             except TimeoutError:
                 if limit.expired():

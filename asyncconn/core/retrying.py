@@ -71,21 +71,27 @@ class RetryPolicy:
         clock: Clock | None = None,
         not_counted: Callable[[], float] = lambda: 0.0,
         on_retry: Callable[[AsyncConnError, float], object] | None = None,
+        failed: tuple[AsyncConnError, float] | None = None,
     ) -> T:
         """Call ``attempt`` until it succeeds or may not be repeated; then raise its last error.
+
+        ``failed`` is for callers who made the first attempt themselves: its error, and when it began.
 
         ``not_counted`` gives the seconds so far that do not count towards the deadline; ``on_retry`` is told the
         error and the seconds until the next attempt. The error raised has ``maybe_sent`` set if any attempt's
         outcome is unknown.
         """
         clock = clock or SystemClock()
-        started = clock.now()
-        try:
-            return await attempt()
-        except AsyncConnError as error:
-            if self.attempts == 1 or not self.allows(error, idempotent=idempotent):
-                raise
-            first = error
+        if failed is None:
+            started = clock.now()
+            try:
+                return await attempt()
+            except AsyncConnError as error:
+                first = error
+        else:
+            first, started = failed
+        if self.attempts == 1 or not self.allows(first, idempotent=idempotent):
+            raise first
         # Only a failure pays for tenacity: about 40 us that a plain first attempt saves.
         return await self._again(first, attempt, idempotent, clock, started, not_counted, on_retry)
 

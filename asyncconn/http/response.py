@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Response", "retry_after", "status_error"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Response:
     """``status``, ``headers`` (case-insensitive) and ``body`` of the answer to ``method path``; ``seconds`` it took."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import aiohttp
@@ -37,6 +39,8 @@ T = TypeVar("T")
 
 USER_AGENT = f"asyncconn/{__version__}"
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f]")
+_NOT_IN_PATH = re.compile(r"[\x00-\x20\x7f]")
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -173,7 +177,7 @@ class Transport:
         """
         call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
         self._time(call, self.timeouts.total if timeout is None else timeout)
-        return await self._renewing(call, lambda: self._attempt(call), retry, idempotent)
+        return await self._renewing(call, self._attempt, retry, idempotent)
 
     async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
@@ -185,24 +189,30 @@ class Transport:
         )
 
     async def _renewing(
-        self, call: Call, attempt: Callable[[], Awaitable[T]], retry: RetryPolicy | None, idempotent: bool | None
+        self, call: Call, attempt: Callable[[Call], Awaitable[T]], retry: RetryPolicy | None, idempotent: bool | None
     ) -> T:
         """Run the attempts of a call; after a 401 once more, if there is a newer token to show."""
         policy = retry or self.retry
         harmless = call.method in IDEMPOTENT if idempotent is None else idempotent
         call.repeatable = policy.repeats_unknown(idempotent=harmless)
+        started = self._clock.now()
+        try:
+            return await attempt(call)
+        except AsyncConnError as error:
+            first = error
 
-        async def run() -> T:
+        async def run(failed: tuple[AsyncConnError, float] | None) -> T:
             return await policy.run(
-                attempt,
+                lambda: attempt(call),
                 idempotent=harmless,
                 clock=self._clock,
                 not_counted=lambda: call.waited,
                 on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
+                failed=failed,
             )
 
         try:
-            return await run()
+            return await run((first, started))
         except Unauthorized as refused:
             # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
             if not await self._auth.renew(call.auth):
@@ -210,20 +220,17 @@ class Transport:
             unknown = refused.maybe_sent
         call.auth = await self._auth.headers()
         try:
-            return await run()
+            return await run(None)
         except AsyncConnError as error:
             error.maybe_sent = error.maybe_sent or unknown
             raise
 
     async def _attempt(self, call: Call) -> Response:
-        started = self._clock.now()
-        waited = call.waited
+        started = self._clock.now() - call.waited
         async with Exchange(self._road, call) as answer:
             body = await self._read(answer)
-        seconds = self._clock.now() - started - (call.waited - waited)
-        response = Response(
-            self.platform, call.method, call.path, answer.status, answer.headers, body, round(seconds, 6)
-        )
+        seconds = self._clock.now() - call.waited - started
+        response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body, seconds)
         self._observe(call, response)
         return response
 
@@ -251,7 +258,7 @@ class Transport:
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
             call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
             self._time(call, None, idle_timeout)
-            return await self._renewing(call, lambda: self._open(call), retry, idempotent)
+            return await self._renewing(call, self._open, retry, idempotent)
 
         return Stream(opened)
 
@@ -283,8 +290,10 @@ class Transport:
         max_wait: float | None,
     ) -> Call:
         url = self._url(path, params)
-        sent = {"User-Agent": USER_AGENT, **(headers or {})}
-        if any(ord(c) < 32 and c != "\t" for value in sent.values() for c in value):
+        sent = {"User-Agent": USER_AGENT}
+        if headers:
+            sent.update(headers)
+        if headers and any(map(_CONTROLS.search, headers.values())):
             raise ConfigError(f"{self.platform}: a header of {method} {path} holds a line break or control character")
         if json is not None:
             if data is not None:
@@ -305,7 +314,7 @@ class Transport:
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
         # Anything but a slash would go on with the host's name, and the credentials with it to another host.
-        if (path and not path.startswith(("/", "?"))) or any(ord(c) <= 32 or ord(c) == 127 for c in path):
+        if (path and path[0] not in "/?") or _NOT_IN_PATH.search(path):
             raise ConfigError(f"{self.platform}: a path begins with a slash and is percent-encoded, unlike {path!r}")
         url = URL(self.base_url + path, encoded=True)
         if not params:
@@ -317,7 +326,7 @@ class Transport:
         if total is not None:
             connect = min(connect, 0.9 * total)  # so that who could not connect hears that nothing was sent
         call.total = total
-        call.timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=idle)
+        call.timeout = _client_timeout(connect, idle)
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -345,9 +354,9 @@ class Transport:
 
     def _learn(self, call: Call, response: Response) -> None:
         """Let listeners and limiters know."""
-        logger.debug(
-            "%s %s %s -> %d in %.3f s", self.platform, call.method, response.path, response.status, response.seconds
-        )
+        if logger.isEnabledFor(logging.DEBUG):
+            shown = (self.platform, call.method, response.path, response.status, response.seconds)
+            logger.debug("%s %s %s -> %d in %.3f s", *shown)
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
         if self.limiters:
@@ -397,6 +406,11 @@ class Stream:
             raise LifecycleError("a stream is open only inside its 'async with'")
         async for chunk in self._exchange.chunks():
             yield chunk
+
+
+@lru_cache(maxsize=64)
+def _client_timeout(connect: float, idle: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=idle)
 
 
 def _query(value: Any) -> Any:
