@@ -36,7 +36,7 @@ class SandboxTarget:
     def credentials(self) -> tuple[str, str]:
         return self.sandbox.panoply.api_key, self.sandbox.panoply.api_secret
 
-    def panoply(self, **options: Any) -> Panoply:
+    def panoply(self, *, credentials: tuple[str, str] | None = None, **options: Any) -> Panoply:
         given: dict[str, Any] = {
             "hub": self.hub,
             "endpoint_url": self.sandbox.url,
@@ -44,7 +44,7 @@ class SandboxTarget:
             "retry": QUICK,
             "timeouts": Timeouts(connect=1.0, total=5.0),
         }
-        return Panoply(*self.credentials, **{**given, **options})
+        return Panoply(*(credentials or self.credentials), **{**given, **options})
 
     async def messages(self) -> list[Received]:
         return [

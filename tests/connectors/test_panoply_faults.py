@@ -7,10 +7,9 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from panoply_sandbox import QUICK
 from panoply_writer import SLOW, settled
 
-from asyncconn import Panoply, errors
+from asyncconn import errors
 from asyncconn.core.batching import BatchPolicy
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.http.transport import Timeouts
@@ -19,7 +18,7 @@ from asyncconn.sandbox import Fault
 if TYPE_CHECKING:
     from panoply_sandbox import SandboxTarget
 
-SHORT = Timeouts(connect=0.3, total=0.3)
+SHORT = Timeouts(connect=0.2, total=0.2)
 
 # kind, what the script says, messages the queue then holds for one batch
 PASSING: list[tuple[str, Fault, int]] = [
@@ -172,9 +171,7 @@ async def test_an_unknown_queue_is_not_tried_again(target: SandboxTarget) -> Non
     key, secret = target.credentials
     rand2, *rest = base64.b64decode(secret).decode().split("/")
     wrong = base64.b64encode("/".join([rand2[::-1], *rest]).encode()).decode()
-    panoply = Panoply(
-        key, wrong, hub=target.hub, endpoint_url=target.sandbox.url, sender=target.sender, retry=QUICK, policy=SLOW
-    )
+    panoply = target.panoply(credentials=(key, wrong), policy=SLOW)
     await panoply.write("t", {"id": 1})
     [failure] = (await panoply.flush()).failures
     assert isinstance(failure.__cause__, errors.BadRequest)
@@ -187,7 +184,7 @@ async def test_a_wrong_secret_of_the_right_queue_is_accepted_and_nobody_can_tell
     parts = base64.b64decode(secret).decode().split("/")
     parts[1] = "00000000-0000-4000-8000-000000000000"
     wrong = base64.b64encode("/".join(parts).encode()).decode()
-    panoply = Panoply(key, wrong, hub=target.hub, endpoint_url=target.sandbox.url, sender=target.sender, policy=SLOW)
+    panoply = target.panoply(credentials=(key, wrong), policy=SLOW)
     await panoply.write("t", {"id": 1})
     assert (await panoply.flush()).delivered == 1
     assert target.sandbox.panoply.counters.rejections == {"wrong secret": 1}

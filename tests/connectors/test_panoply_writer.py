@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from panoply_sandbox import SandboxTarget
 from panoply_writer import SLOW, Received, WriterTests
 
 from asyncconn import Hub
+from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncconn.sandbox import Sandbox
@@ -32,3 +35,27 @@ async def test_both_senders_leave_the_same_message(sandbox: Sandbox) -> None:
             sandbox.panoply.messages.clear()
     assert seen["form"] == seen["sqs"]
     assert [message.size for message in seen["form"]] == [message.size for message in seen["sqs"]]
+
+
+async def test_a_profile_of_aws_that_is_not_there_is_said_and_nothing_was_sent(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    async with Hub() as hub:
+        panoply = SandboxTarget(sandbox, hub, "sqs").panoply(policy=SLOW, aws_credentials="default")
+        await panoply.write("t", {"id": 1})
+        [failure] = (await panoply.flush()).failures
+    assert isinstance(failure.__cause__, ConfigError)
+    assert "nobody" in str(failure.__cause__)
+    assert not failure.maybe_delivered
+    assert not sandbox.arrivals
+
+
+@pytest.mark.parametrize("sender", ["form"])
+async def test_what_was_written_at_the_same_moment_from_many_tasks_shares_a_message(target: SandboxTarget) -> None:
+    panoply = target.panoply(policy=SLOW)
+    await asyncio.gather(*[panoply.write("t", {"id": i}) for i in range(100)])
+    await panoply.flush()
+    sandboxed = target.sandbox.panoply.messages
+    assert len(sandboxed) == 1
+    assert sandboxed[0].records == 100

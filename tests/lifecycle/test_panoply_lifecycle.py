@@ -155,10 +155,13 @@ async def by_error(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(0.05)
         raise RuntimeError("a neighbour's bug")
 
-    with pytest.raises(ExceptionGroup):
+    async def both() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(failing())
             group.create_task(work())  # type: ignore[arg-type]
+
+    with pytest.raises(ExceptionGroup):
+        await both()
 
 
 @pytest.mark.parametrize("owns_hub", [True, False], ids=["private hub", "shared hub"])
