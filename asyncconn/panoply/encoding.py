@@ -27,7 +27,7 @@ from asyncconn.errors import InvalidRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["decode_record", "encode_record", "encode_records"]
+__all__ = ["TABLE", "decode_record", "encode_record", "encode_records", "record_encoder"]
 
 TABLE = "__table"
 
@@ -47,24 +47,25 @@ def encode_record(table: str, record: Mapping[Any, Any]) -> bytes:
 
     Raises ``InvalidRecord`` with the path of the value that cannot be sent.
     """
-    try:
-        encode = _encoder(table)
-    except TypeError:  # not hashable, so not a text either
-        raise _not_a_name(table) from None
-    return encode(record)
+    return record_encoder(table)(record)
 
 
 def encode_records(table: str, records: Sequence[Mapping[Any, Any]]) -> tuple[list[bytes], InvalidRecord | None]:
     """:func:`encode_record` for several, at less cost for each: those before the first that fails, and its error."""
-    if not isinstance(table, str):
-        return [], _not_a_name(table)
     items: list[bytes] = []
     try:
-        encode = _encoder(table)
-        items.extend(map(encode, records))
+        items.extend(map(record_encoder(table), records))
     except InvalidRecord as error:
         return items, error
     return items, None
+
+
+def record_encoder(table: str) -> Callable[[Mapping[Any, Any]], bytes]:
+    """:func:`encode_record` for one table. Raises ``InvalidRecord`` when ``table`` is not a name."""
+    try:
+        return _encoder(table)
+    except TypeError:  # not hashable, so not a text either
+        raise _not_a_name(table) from None
 
 
 def _not_a_name(table: Any) -> InvalidRecord:
