@@ -73,14 +73,16 @@ class _Attempt:
     takes a permit, and a call that may not go out twice does not.
     """
 
-    def __init__(self, call: Call, permit: Permit | None, again: Callable[[], Awaitable[Permit | None]]) -> None:
+    def __init__(
+        self, call: Call, permit: Permit | None, again: Callable[[], Awaitable[Permit | None]], watched: bool
+    ) -> None:
         self._call = call
         self._first = permit
         self._again = again
         self._permit: Permit | None = None
         self._body_left = 0
         self._times = 0
-        self._watched = False  # the session tells us what it writes
+        self._watched = watched  # the session tells us what it writes
         self._began = False  # it has written something
         self._broke = False
 
@@ -113,9 +115,6 @@ class _Attempt:
             error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
         )
 
-    def watched(self) -> None:
-        self._watched = True
-
     def wrote_headers(self) -> None:
         self._began = True
         if self._body_left == 0 and self._permit is not None:
@@ -132,15 +131,15 @@ class _Attempt:
             self._first.cancel()
 
 
+class _Marks(aiohttp.TraceConfig):
+    """Ours, to be told from a stranger's."""
+
+
 def send_marks() -> aiohttp.TraceConfig:
     """For a session of our own: tells a permit when its request is completely on the wire.
 
     A borrowed session is left as it is; its permits count from the answer alone, which is as safe and a little slower.
     """
-
-    async def started(session: aiohttp.ClientSession, context: Any, start: object) -> None:
-        if isinstance(attempt := context.trace_request_ctx, _Attempt):
-            attempt.watched()
 
     async def headers_sent(session: aiohttp.ClientSession, context: Any, sent: object) -> None:
         if isinstance(attempt := context.trace_request_ctx, _Attempt):
@@ -152,8 +151,7 @@ def send_marks() -> aiohttp.TraceConfig:
         if isinstance(attempt := context.trace_request_ctx, _Attempt):
             attempt.wrote_chunk(len(sent.chunk))
 
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(started)
+    trace = _Marks()
     trace.on_request_headers_sent.append(headers_sent)
     trace.on_request_chunk_sent.append(chunk_sent)
     return trace
@@ -177,8 +175,9 @@ class Exchange:
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
         try:
-            self._road.session()  # a closed hub should say so before anybody waits
-            self._attempt = _Attempt(call, await self._permit(), self._permit_again)
+            session = self._road.session()  # a closed hub should say so before anybody waits
+            watched = any(isinstance(trace, _Marks) for trace in session.trace_configs)
+            self._attempt = _Attempt(call, await self._permit(), self._permit_again, watched)
             await self._place()
             session = self._road.session()
             self._time = asyncio.timeout(call.total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 USER_AGENT = f"asyncconn/{__version__}"
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_NOT_ENCODED = re.compile(r"[\x00-\x20\x7f]").search
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -284,7 +287,7 @@ class Transport:
     ) -> Call:
         url = self._url(path, params)
         sent = {"User-Agent": USER_AGENT, **(headers or {})}
-        if any(ord(c) < 32 and c != "\t" for value in sent.values() for c in value):
+        if any(_CONTROL(value) for value in sent.values()):
             raise ConfigError(f"{self.platform}: a header of {method} {path} holds a line break or control character")
         if json is not None:
             if data is not None:
@@ -305,7 +308,7 @@ class Transport:
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
         # Anything but a slash would go on with the host's name, and the credentials with it to another host.
-        if (path and not path.startswith(("/", "?"))) or any(ord(c) <= 32 or ord(c) == 127 for c in path):
+        if (path and path[0] not in "/?") or _NOT_ENCODED(path):
             raise ConfigError(f"{self.platform}: a path begins with a slash and is percent-encoded, unlike {path!r}")
         url = URL(self.base_url + path, encoded=True)
         if not params:
