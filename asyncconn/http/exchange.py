@@ -147,11 +147,10 @@ class Exchange:
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
         try:
-            session = self._road.session()  # a closed hub should say so before anybody waits
+            self._road.session()  # a closed hub should say so before anybody waits
             self._attempt = _Attempt(call, await self._permit(), self._permit_again)
             await self._place()
-            if session.closed:
-                session = self._road.session()  # says why
+            session = self._road.session()  # the waits may have been long enough for the hub to close
             self._time = asyncio.timeout(call.total)
             await self._time.__aenter__()
             self._answer = await session.request(

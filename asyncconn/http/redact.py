@@ -41,6 +41,7 @@ class Redactor:
                 forms |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain), escape(plain)}
                 quoted = json.dumps(plain)[1:-1]
                 forms |= {quoted, quoted.replace("/", "\\/"), json.dumps(plain, ensure_ascii=False)[1:-1]}
+                forms.add(quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
                 forms.add(base64.b64encode(plain.encode()).decode().rstrip("="))
         # The longest first, or a secret inside another would leave the rest of the other standing.
         self._forms = sorted(forms, key=len, reverse=True)

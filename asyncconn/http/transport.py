@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 USER_AGENT = f"asyncconn/{__version__}"
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f]")
-_NOT_IN_PATH = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_NOT_ENCODED = re.compile(r"[\x00-\x20\x7f]").search
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -293,7 +293,7 @@ class Transport:
         sent = {"User-Agent": USER_AGENT}
         if headers:
             sent.update(headers)
-        if headers and any(map(_CONTROLS.search, headers.values())):
+        if headers and any(map(_CONTROL, headers.values())):
             raise ConfigError(f"{self.platform}: a header of {method} {path} holds a line break or control character")
         if json is not None:
             if data is not None:
@@ -314,7 +314,7 @@ class Transport:
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
         # Anything but a slash would go on with the host's name, and the credentials with it to another host.
-        if (path and path[0] not in "/?") or _NOT_IN_PATH.search(path):
+        if (path and path[0] not in "/?") or _NOT_ENCODED(path):
             raise ConfigError(f"{self.platform}: a path begins with a slash and is percent-encoded, unlike {path!r}")
         url = URL(self.base_url + path, encoded=True)
         if not params:

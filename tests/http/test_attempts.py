@@ -293,33 +293,29 @@ async def test_a_call_given_up_after_it_was_sent_keeps_its_slot_for_as_long_as_i
         assert (_used(limiter), limiter.snapshot().in_flight) == (1, 0)
 
 
-async def test_on_our_own_session_a_slot_frees_although_the_answer_takes_long() -> None:
-    limiter = RateLimiter(Window(1, 0.1, skew=0.1))
-    release = asyncio.Event()
-    async with Loopback(Reply(wait=release.wait)) as server, road(server, limiters={"default": limiter}) as http:
-        slow = asyncio.create_task(http.request("POST", "/", data=b"x" * 100_000))
-        await server.arrived()
-        await http.request("GET", "/")
-        assert not slow.done()
-        release.set()
-        await slow
-
-
-async def test_on_a_borrowed_session_a_slot_frees_after_the_answer() -> None:
+@pytest.mark.parametrize("owned", [True, False], ids=["own session", "borrowed session"])
+@pytest.mark.parametrize(("size", "frees"), [(0, True), (60_000, True), (100_000, False)])
+async def test_a_slot_frees_although_the_answer_takes_long_once_the_request_is_surely_sent(
+    owned: bool, size: int, frees: bool
+) -> None:
     limiter = RateLimiter(Window(1, 0.1, skew=0.1))
     release = asyncio.Event()
     async with (
         Loopback(Reply(wait=release.wait)) as server,
         aiohttp.ClientSession() as session,
-        Hub(session=session) as hub,
+        Hub(session=None if owned else session) as hub,
     ):
         http = Transport(
             lambda: hub.session, platform="t", base_url=server.url, limiters={"default": limiter}, retry=ONCE
         )
-        slow = asyncio.create_task(http.request("GET", "/"))
+        slow = asyncio.create_task(http.request("POST", "/", data=b"x" * size or None))
         await server.arrived()
-        with pytest.raises(RateLimited):
-            await http.request("GET", "/", max_wait=0.5)
+        if frees:
+            await http.request("GET", "/", max_wait=5.0)
+            assert not slow.done()
+        else:
+            with pytest.raises(RateLimited):
+                await http.request("GET", "/", max_wait=0.5)
         release.set()
         await slow
         await http.request("GET", "/", max_wait=5.0)

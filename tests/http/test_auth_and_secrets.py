@@ -175,7 +175,8 @@ _ECHOES: dict[str, Callable[[str], str]] = {
     "percent-encoded": lambda key: "key=" + "".join(f"%{ord(c):02X}" if not c.isalnum() else c for c in key),
     "in Base64": lambda key: base64.b64encode(key.encode()).decode(),
     "at the end of the excerpt": lambda key: "x" * (2000 - len(key) // 2) + key,
-    "at the end of what is looked at": lambda key: key * 200 + "x" * (5 + 8000 - 206 * len(key)) + key * 20,
+    "cut in half after many whole ones": lambda key: key * 400 + "x" * (7_990 - 400 * len(key)) + key * 20,
+    "in JSON as Go writes it": lambda key: '{"body": "' + key.replace("&", "\\u0026") + '"}',
 }
 
 
@@ -241,6 +242,15 @@ async def test_a_renewed_token_is_redacted_as_well_as_the_one_before() -> None:
             await http.request("GET", "/")
 
     assert caught.value.message == "no ***, nor ***, nor ***"
+
+
+async def test_a_key_that_shows_only_after_decoding_does_not_get_into_the_message() -> None:
+    said = Reply(400, b'{"message": "bad \\u0073ecret-key"}')
+    async with Loopback(said) as server, road(server, auth=HeaderKey("x", "secret-key")) as http:
+        with pytest.raises(ApiError) as caught:
+            await http.request("GET", "/")
+
+    assert caught.value.message == "bad ***"
 
 
 def test_a_redactor_leaves_short_words_alone() -> None:

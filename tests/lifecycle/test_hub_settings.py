@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
 from asyncconn.errors import ConfigError
 from asyncconn.hub import Hub
@@ -70,6 +71,13 @@ def test_a_sender_that_does_not_exist_is_named_without_its_value(monkeypatch: py
         load(PanoplySettings)
 
     assert "pigeon" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_settings_made_by_hand_do_not_quote_what_does_not_fit() -> None:
+    with pytest.raises(ValidationError) as caught:
+        PanoplySettings.model_validate({"api_key": ["s3cret"], "api_secret": "s3cret", "sender": "form"})
+
     assert "s3cret" not in str(caught.value)
 
 

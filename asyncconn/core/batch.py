@@ -1,0 +1,61 @@
+"""A batch, and the policy by which it is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from asyncconn.core.receipts import Receipt
+from asyncconn.errors import ConfigError
+
+__all__ = ["Batch", "BatchPolicy"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPolicy:
+    """When a batch leaves, and how much may wait.
+
+    A batch is cut before it would exceed ``max_items`` or ``max_bytes``, and leaves at the latest ``max_age``
+    seconds after its oldest record was accepted. At most ``max_in_flight`` batches are on the way at once. What
+    waits or travels is bounded by ``max_pending_items`` and ``max_pending_bytes``; beyond that a put waits
+    (``overflow="wait"``) or raises ``BufferFull``. ``drain_timeout`` bounds, in seconds, a flush or close that
+    names no time.
+    """
+
+    max_items: int = 10_000
+    max_bytes: int = 262_144
+    max_age: float = 2.0
+    max_pending_items: int = 200_000
+    max_pending_bytes: int = 8 * 1024 * 1024
+    max_in_flight: int = 4
+    overflow: Literal["wait", "raise"] = "wait"
+    drain_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_items", "max_bytes", "max_age", "max_in_flight", "drain_timeout"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"BatchPolicy.{name} must be more than 0, not {getattr(self, name)!r}")
+        if self.max_pending_items < 1 or self.max_pending_bytes < self.max_bytes:
+            raise ConfigError("BatchPolicy: what may be pending must hold at least one record and one batch")
+        if self.overflow not in ("wait", "raise"):
+            raise ConfigError(f"BatchPolicy.overflow must be 'wait' or 'raise', not {self.overflow!r}")
+
+
+class Batch(Generic[T]):
+    """Records that travel together.
+
+    ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent.
+    """
+
+    __slots__ = ("age", "born", "due", "items", "most_bytes", "most_items", "receipt", "size")
+
+    def __init__(self, born: float) -> None:
+        self.items: list[T] = []
+        self.size = 0
+        self.born = born
+        self.age = 0.0
+        self.due = False
+        self.most_bytes = self.most_items = 0
+        self.receipt = Receipt()

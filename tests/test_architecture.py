@@ -1,0 +1,110 @@
+"""House rules that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asyncconn
+
+PACKAGE = Path(asyncconn.__file__).parent
+ROOT = Path(__file__).parents[1]
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST = 500
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _name(node: ast.expr) -> str:
+    """``a.b.c`` of a chain of attributes."""
+    if isinstance(node, ast.Attribute):
+        return f"{_name(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _calls(path: Path) -> list[tuple[int, str]]:
+    return [(node.lineno, _name(node.func)) for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)]
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_nothing_below_knows_who_is_above() -> None:
+    code = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--no-cache"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_configures_nothing(path: Path) -> None:
+    banned = {"logging.basicConfig", "logging.config.dictConfig", "sys.exit", "os._exit", "input", "breakpoint"}
+    if path.relative_to(PACKAGE).parts[0] != "cli":
+        banned.add("print")
+    wrong = [
+        f"line {line}: {name}"
+        for line, name in _calls(path)
+        if name in banned or name.endswith((".setLevel", ".set_event_loop_policy", ".install_signal_handlers"))
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_one_idea_a_module(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+    assert ast.get_docstring(_tree(path))
+
+
+def test_only_one_module_knows_how_to_retry() -> None:
+    assert [path.name for path in FILES if "tenacity" in _imports(path)] == ["retrying.py"]
+
+
+def test_there_is_one_road_to_the_network() -> None:
+    http = {"http", "sandbox"}
+    roads = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for _, name in _calls(path)
+        if name.endswith((".ClientSession", "session.request", "session.get", "session.post"))
+        and path.relative_to(PACKAGE).parts[0] not in http
+    }
+
+    assert roads == {"hub.py"}
+
+
+def test_nobody_waits_for_a_cancelled_task_by_swallowing_cancellation() -> None:
+    wrong = [
+        f"{path.name}:{node.lineno}"
+        for path in FILES
+        if "sandbox" not in path.parts
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call)
+        and _name(node.func).endswith("suppress")
+        and any("CancelledError" in _name(argument) for argument in node.args)
+    ]
+
+    assert wrong == []

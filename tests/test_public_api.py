@@ -1,0 +1,116 @@
+"""What users may import, and what importing costs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.resources
+import pkgutil
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import asyncconn
+from asyncconn import errors
+
+HEAVY = (
+    "aiobotocore botocore aiomqtt websockets pandas typer rich fastapi starlette tenacity moto aiohttp pydantic anyio"
+)
+
+
+def _run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def _modules() -> list[str]:
+    found = [module.name for module in pkgutil.walk_packages(asyncconn.__path__, "asyncconn.")]
+    return [name for name in found if not name.endswith("__main__")]
+
+
+def test_the_public_names_are_sorted_and_each_can_be_imported() -> None:
+    assert sorted(asyncconn.__all__) == asyncconn.__all__
+    assert len(set(asyncconn.__all__)) == len(asyncconn.__all__)
+    for name in asyncconn.__all__:
+        assert getattr(asyncconn, name) is not None
+        assert name in dir(asyncconn)
+
+
+def test_a_star_import_gives_exactly_the_public_names() -> None:
+    code = "before = {*vars(), 'before'}\nfrom asyncconn import *\nprint(*sorted(vars().keys() - before))"
+
+    assert _run(code).split() == sorted(asyncconn.__all__)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = asyncconn.nothing
+
+
+def test_no_module_is_public_but_errors() -> None:
+    public = {name for name in asyncconn.__all__ if isinstance(getattr(asyncconn, name), ModuleType)}
+
+    assert public == {"errors"}
+
+
+def test_public_things_live_in_this_package() -> None:
+    for name in asyncconn.__all__:
+        value = getattr(asyncconn, name)
+        if not isinstance(value, ModuleType | str):
+            assert value.__module__.startswith("asyncconn"), name
+
+
+def test_every_error_is_exported_sorted_and_of_the_one_root() -> None:
+    kinds = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == errors.__name__
+    }
+
+    assert sorted(errors.__all__) == errors.__all__
+    assert kinds <= set(errors.__all__)
+    assert all(issubclass(getattr(errors, name), errors.AsyncConnError) for name in kinds)
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_every_module_exports_what_it_says(name: str) -> None:
+    module = importlib.import_module(name)
+
+    for public in getattr(module, "__all__", []):
+        assert hasattr(module, public)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, asyncconn\nprint(*[name for name in '{HEAVY}'.split() if name in sys.modules])"
+
+    assert _run(code) == ""
+
+
+def test_a_connector_loads_no_more_than_it_needs() -> None:
+    lazy = [name for name in HEAVY.split() if name not in {"aiohttp", "pydantic", "anyio"}]
+    code = f"import sys\nfrom asyncconn import *\nprint(*[name for name in {lazy} if name in sys.modules])"
+
+    assert _run(code) == ""
+
+
+def test_importing_changes_nothing_about_logging_or_the_event_loop() -> None:
+    code = """
+import asyncio, logging, sys, signal
+before = (logging.root.handlers[:], logging.root.level, sys.excepthook, asyncio.get_event_loop_policy(),
+          signal.getsignal(signal.SIGTERM))
+from asyncconn import *
+after = (logging.root.handlers[:], logging.root.level, sys.excepthook, asyncio.get_event_loop_policy(),
+         signal.getsignal(signal.SIGTERM))
+print(before == after, [type(h).__name__ for h in logging.getLogger("asyncconn").handlers])
+"""
+
+    assert _run(code) == "True ['NullHandler']"
+
+
+def test_the_package_says_that_it_is_typed_and_which_version_it_is() -> None:
+    marker = importlib.resources.files("asyncconn") / "py.typed"
+
+    assert marker.is_file()
+    assert asyncconn.__version__[0].isdigit()
