@@ -68,7 +68,7 @@ class Connector:
             platform=self.platform,
             base_url=base_url or self.base_url,
             auth=auth,
-            limiters=self.hub.limiters(self.platform, auth.identity(), self.limits),
+            limiters=self.hub.limiters(self.platform, f"{base_url or self.base_url}\n{auth.identity()}", self.limits),
             retry=retry or self.retry,
             timeouts=timeouts or self.timeouts,
             rules=self.rules,

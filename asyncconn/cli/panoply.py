@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -87,7 +88,8 @@ class Sending:
     stats: BatchStats | None = None
     failures: list[DeliveryFailed] = field(default_factory=list)
     unread: list[dict[str, Any]] = field(default_factory=list)
-    next_line: int = 0  # of the first record that was not accepted; 0 when all were
+    given: int = 0  # records that the writer has been given; it takes some at a time
+    lines: deque[int] = field(default_factory=lambda: deque(maxlen=1024))  # of the last of them
 
     def records(self, rows: Iterator[Row]) -> Iterator[dict[str, Any]]:
         """What to send, up to the first batch that fails: what is left then is kept, to be saved with its records."""
@@ -95,9 +97,13 @@ class Sending:
             if self.failures:
                 self.unread = [row.record, *(rest.record for rest in rows)]
                 break
-            self.next_line = row.line  # a writer that is cancelled has not accepted the record it was given last
+            self.given += 1
+            self.lines.append(row.line)
             yield row.record
-        self.next_line = 0
+
+    def next_line(self, accepted: int) -> int:
+        """The line of the first record that was not accepted: a writer that is cancelled leaves some it was given."""
+        return self.lines[accepted - self.given] if self.given > accepted else 0
 
 
 @app.command()
@@ -310,7 +316,10 @@ def _report(source: Source, sending: Sending, save_failed: Path, *, interrupted:
     if interrupted:
         told = f"interrupted: {stats.delivered:,} of {count(stats.accepted, 'accepted record')} were delivered"
         rest = sending.total - stats.accepted
-        error(told + (f"; {rest:,} were not sent, from {source.name}:{sending.next_line} on" if rest else ""))
+        error(
+            told
+            + (f"; {rest:,} were not sent, from {source.name}:{sending.next_line(stats.accepted)} on" if rest else "")
+        )
     records = _undelivered(sending)
     if not records:
         return

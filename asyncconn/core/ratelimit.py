@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.limits import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
-from asyncconn.errors import AsyncConnError, ConfigError, RateLimited
+from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -110,6 +111,7 @@ class RateLimiter:
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = 0.0
+        self._closed = False
         self._held: dict[asyncio.Task[Any] | None, list[Permit]] = {}
         self._most = min(part.limit for part in parts)
         for part in parts:
@@ -135,6 +137,8 @@ class RateLimiter:
         return await self._wait(cost, max_wait)
 
     async def _wait(self, cost: int, max_wait: float | None) -> Permit:
+        if self._closed:
+            raise self._is_closed()
         if max_wait is not None:
             wait = self._estimated_wait(cost)
             if wait > max_wait:
@@ -276,6 +280,9 @@ class RateLimiter:
 
     # -- as a context manager ----------------------------------------------------------------------------------------
 
+    def _is_closed(self) -> LifecycleError:
+        return LifecycleError(f"{self.name}: the rate limiter is closed; nothing was sent")
+
     async def __aenter__(self) -> Permit:
         permit = await self.acquire()
         self._held.setdefault(asyncio.current_task(), []).append(permit)
@@ -296,7 +303,17 @@ class RateLimiter:
             del self._held[task]
 
     async def aclose(self) -> None:
-        """Stop the timer and let each part settle (a quota gives back what it reserved in its store)."""
+        """Grant nothing more and let each part settle (a quota gives back what it reserved in its store).
+
+        Whoever still waits gets a ``LifecycleError``.
+        """
+        self._closed = True
+        self._paused_until = math.inf
+        while self._queue:
+            future, cost = self._queue.popleft()
+            if not future.done():
+                self._queued_cost -= cost
+                future.set_exception(self._is_closed())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

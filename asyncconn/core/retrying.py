@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -105,6 +108,9 @@ class RetryPolicy:
         not_counted: Callable[[], float],
         on_retry: Callable[[AsyncConnError, float], object] | None,
     ) -> T:
+        if "tenacity" not in sys.modules:
+            # Importing it takes some 150 ms: the loop goes on meanwhile.
+            await asyncio.to_thread(importlib.import_module, "tenacity")
         from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
         errors: list[AsyncConnError] = []

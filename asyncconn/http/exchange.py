@@ -46,7 +46,7 @@ class Call:
     auth: Mapping[str, str]
     limiter: RateLimiter | None
     cost: int
-    max_wait: float | None
+    max_wait: float
     timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
     total: float | None = None  # seconds for one attempt, its waiting for the rate limit not counted
     repeatable: bool = True  # whether it may go out again although its outcome is unknown

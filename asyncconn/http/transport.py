@@ -48,13 +48,14 @@ _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 class Timeouts:
     """Seconds for one attempt.
 
-    ``connect`` to be connected, ``total`` to have the whole answer, ``place`` to wait for one
-    of the connector's concurrent places. Waiting for a rate limit is in none of them.
+    ``connect`` to be connected, ``total`` to have the whole answer, ``place`` to wait for one of the connector's
+    concurrent places, ``rate`` to wait for the rate limit; the last two are not part of the others.
     """
 
     connect: float = 10.0
     total: float = 30.0
     place: float = 60.0
+    rate: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,9 @@ class Transport:
         ``true`` or ``false``, and a list repeats its name. ``json`` is encoded as the body, or ``data`` is the body:
         bytes, a form, or a function that makes a form or a stream anew for each attempt (an upload that may have to be
         repeated must be such a function). ``limit`` names the limiter, ``cost`` what the call counts there,
-        ``max_wait`` the seconds to wait for it at most. ``idempotent`` says whether a repetition is harmless (by
-        default what the method implies), ``timeout`` replaces the total seconds of each attempt.
+        ``max_wait`` the seconds to wait for it at most (by default ``timeouts.rate``). ``idempotent`` says whether a
+        repetition is harmless (by default what the method implies), ``timeout`` replaces the total seconds of each
+        attempt.
         """
         call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
         self._time(call, self.timeouts.total if timeout is None else timeout)
@@ -308,9 +310,10 @@ class Transport:
             raise ConfigError(
                 f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
             )
+        wait = self.timeouts.rate if max_wait is None else max_wait
         auth = await self._auth.headers()
         shown = self.redactor.scrub(url.path)
-        return Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, max_wait)
+        return Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
         # Anything but a slash would go on with the host's name, and the credentials with it to another host.

@@ -11,7 +11,7 @@ import pytest
 from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn.core.ratelimit import Permit, Quota, RateLimiter, TokenBucket, Window
-from asyncconn.errors import ConfigError, QuotaExhausted, RateLimited
+from asyncconn.errors import ConfigError, LifecycleError, QuotaExhausted, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -375,10 +375,11 @@ async def test_acquire_cancelled_at_every_await_leaves_the_books_clean(clock: Vi
     store = SlowStore()
 
     async def make() -> Callable[[], Awaitable[object]]:
-        limiter = RateLimiter(Window(1, 60.0), Quota(50, store=store, chunk=1), clock=clock, name=f"l{len(limiters)}")
+        quota = Quota(50, store=store, chunk=1)
+        limiter = RateLimiter(Window(1, 60.0), quota, clock=clock, name=f"l{len(limiters)}")
         limiters.append(limiter)
         (await limiter.acquire()).cancel()
-        await limiter.aclose()
+        await quota.aclose()
         holder = await limiter.acquire()
         asyncio.get_running_loop().call_later(1.0, holder.cancel)
 
@@ -608,3 +609,17 @@ async def test_the_limiter_works_on_the_real_clock() -> None:
             pass
 
     assert loop.time() - started >= 0.1
+
+
+@virtual
+async def test_a_closed_limiter_keeps_nobody_waiting(clock: VirtualClock) -> None:
+    limiter = RateLimiter(Window(1, 60.0), clock=clock)
+    await limiter.acquire()
+    waiting = asyncio.ensure_future(limiter.acquire())
+    await turns()
+    await limiter.aclose()
+
+    for late in (waiting, limiter.acquire()):
+        with pytest.raises(LifecycleError, match="closed"):
+            await late
+    assert limiter.snapshot().waiting == 0
