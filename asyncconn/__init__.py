@@ -16,19 +16,59 @@ from asyncconn._version import __version__
 
 if TYPE_CHECKING:
     from asyncconn.connector import Connector
+    from asyncconn.core.batch import BatchPolicy
+    from asyncconn.core.limits import Quota, TokenBucket, Window
+    from asyncconn.core.paging import Page, Pager
+    from asyncconn.core.polling import Poller, PollPolicy
+    from asyncconn.core.quota_store import FileQuotaStore
+    from asyncconn.core.ratelimit import RateLimiter
+    from asyncconn.core.retrying import RetryPolicy
+    from asyncconn.http.transport import Timeouts
     from asyncconn.hub import DrainReport, Hub, run
     from asyncconn.panoply import Panoply
 
-__all__ = ["Connector", "DrainReport", "Hub", "Panoply", "__version__", "errors", "run"]
+__all__ = [
+    "BatchPolicy",
+    "Connector",
+    "DrainReport",
+    "FileQuotaStore",
+    "Hub",
+    "Page",
+    "Pager",
+    "Panoply",
+    "PollPolicy",
+    "Poller",
+    "Quota",
+    "RateLimiter",
+    "RetryPolicy",
+    "Timeouts",
+    "TokenBucket",
+    "Window",
+    "__version__",
+    "errors",
+    "run",
+]
 
 logging.getLogger("asyncconn").addHandler(logging.NullHandler())
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
+    "BatchPolicy": "asyncconn.core.batch",
     "Connector": "asyncconn.connector",
     "DrainReport": "asyncconn.hub",
+    "FileQuotaStore": "asyncconn.core.quota_store",
     "Hub": "asyncconn.hub",
+    "Page": "asyncconn.core.paging",
+    "Pager": "asyncconn.core.paging",
     "Panoply": "asyncconn.panoply",
+    "PollPolicy": "asyncconn.core.polling",
+    "Poller": "asyncconn.core.polling",
+    "Quota": "asyncconn.core.limits",
+    "RateLimiter": "asyncconn.core.ratelimit",
+    "RetryPolicy": "asyncconn.core.retrying",
+    "Timeouts": "asyncconn.http.transport",
+    "TokenBucket": "asyncconn.core.limits",
+    "Window": "asyncconn.core.limits",
     "run": "asyncconn.hub",
 }
 

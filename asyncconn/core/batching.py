@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections import deque
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -34,6 +35,20 @@ T = TypeVar("T")
 _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
 _HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
 _GRACE = 5.0  # seconds a close may take beyond its deadline in all
+
+_forks = 0  # a forked child has its parent's buffers, threads' names and loops, and none of them is alive
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+@cache
+def _watch_forks() -> None:
+    """Once, when a first buffer is used: importing this module hooks nothing."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forked)
 
 
 class BatchBuffer(Generic[T]):
@@ -74,6 +89,7 @@ class BatchBuffer(Generic[T]):
         self._clock = clock or SystemClock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._forks = 0
         # Left a little early, so that a late timer does not break the promise of max_age.
         self._linger = self.policy.max_age - min(0.05, self.policy.max_age * 0.05)
 
@@ -123,8 +139,10 @@ class BatchBuffer(Generic[T]):
         return batch.receipt
 
     def _on_loop(self) -> bool:
-        """Whether the buffer's loop runs in this thread: as asking for the running loop, at half the price."""
-        return get_ident() == self._thread and self._loop is not None and self._loop.is_running()
+        """Whether the buffer's loop runs here: as asking for the running loop, at half the price."""
+        return (
+            get_ident() == self._thread and self._forks == _forks and self._loop is not None and self._loop.is_running()
+        )
 
     def put_nowait(self, item: T) -> Receipt:
         """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
@@ -184,6 +202,8 @@ class BatchBuffer(Generic[T]):
         if self._loop is None:
             self._loop = loop
             self._thread = get_ident()
+            _watch_forks()
+            self._forks = _forks
             self._review()
         elif loop is not self._loop:
             raise WrongLoop(f"{self.name} belongs to another event loop")

@@ -124,17 +124,20 @@ class RateLimiter:
         ``max_wait`` seconds, and at the latest after ``max_wait``; ``QuotaExhausted`` when a quota has nothing left
         and does not wait; ``ConfigError`` for a cost that no part could ever grant.
         """
+        return self.acquire_nowait(cost) or await self._wait(cost, max_wait)
+
+    def acquire_nowait(self, cost: int = 1) -> Permit | None:
+        """A permit if one can be had without waiting, else None. Raises what :meth:`acquire` raises at once."""
         if cost != 1 and not 1 <= cost <= self._most:
             raise ConfigError(f"{self.name}: a cost of {cost} can never be granted; it must be 1 to {self._most}")
-        if not self._queue and (now := self._now()) >= self._paused_until:
-            # The plain case without a call more than it needs: this line is what every request pays.
-            for part in self._parts:
-                ready = part.ready_at(now, cost)
-                if ready is None or ready > now:
-                    break
-            else:
-                return self._grant(now, cost)
-        return await self._wait(cost, max_wait)
+        if self._queue or (now := self._now()) < self._paused_until:
+            return None
+        for part in self._parts:
+            ready = part.ready_at(now, cost)
+            if ready is None or ready > now:
+                return None
+        self._in_flight += 1
+        return Permit(self, [part.take(now, cost) for part in self._parts])
 
     async def _wait(self, cost: int, max_wait: float | None) -> Permit:
         if self._closed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from asyncconn.errors import ConnectionLost, PoolTimeout
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
     from aiohttp.connector import Connection
@@ -48,7 +47,6 @@ class Call:
     cost: int
     max_wait: float
     timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
-    total: float | None = None  # seconds for one attempt, its waiting for the rate limit not counted
     repeatable: bool = True  # whether it may go out again although its outcome is unknown
     waited: float = 0.0
 
@@ -75,29 +73,24 @@ class _Attempt:
     takes a permit, and a call that may not go out twice does not.
     """
 
-    def __init__(self, call: Call, permit: Permit | None, again: Callable[[], Awaitable[Permit | None]]) -> None:
+    def __init__(self, call: Call, permit: Permit | None) -> None:
         self._call = call
         self._first = permit
-        self._again = again
         self._permit: Permit | None = None
         self._times = 0
         self._began = False  # something may have been written
-        self._broke = False
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self._broke and not self._call.repeatable:
-            raise ConnectionLost(f"{self._call.platform}: {self._call.method} {self._call.path}: the connection broke")
-        permit = await self._again() if self._times else self._first
+        permit = self._once_more() if self._times else self._first
         self._times += 1
         self._permit = permit
         if permit is not None:
             self._watch(request)
         try:
             answer = await handler(request)
-        except BaseException as error:
-            self._broke = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+        except BaseException:
             if permit is not None:
                 if self._began:
                     permit.sent()  # perhaps: and then the server may count it a little later than now
@@ -106,6 +99,19 @@ class _Attempt:
         if permit is not None:
             permit.done()
         return answer
+
+    def _once_more(self) -> Permit | None:
+        """A permit for the same request again, if it may go out twice and one can be had without waiting.
+
+        If not, our own retries take over: the wait for a permit is then no part of this attempt's time.
+        """
+        call = self._call
+        if call.repeatable:
+            if call.limiter is None:
+                return None
+            if (permit := call.limiter.acquire_nowait(call.cost)) is not None:
+                return permit
+        raise ConnectionLost(f"{call.platform}: {call.method} {call.path}: the connection broke")
 
     def _watch(self, request: aiohttp.ClientRequest) -> None:
         """Learn when ``request`` goes out, by its own method for it: aiohttp's tracing would cost a fifth of a call."""
@@ -140,19 +146,25 @@ class Exchange:
         self._call = call
         self._attempt: _Attempt | None = None
         self._answer: aiohttp.ClientResponse | None = None
-        self._time: asyncio.Timeout | None = None
         self._placed = False
+        self._waited = False
         self._kept = False
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
         try:
-            self._road.session()  # a closed hub should say so before anybody waits
-            self._attempt = _Attempt(call, await self._permit(), self._permit_again)
-            await self._place()
-            session = self._road.session()  # the waits may have been long enough for the hub to close
-            self._time = asyncio.timeout(call.total)
-            await self._time.__aenter__()
+            session = self._road.session()  # a closed hub should say so before anybody waits
+            permit = None
+            if call.limiter is not None:
+                permit = call.limiter.acquire_nowait(call.cost) or await self._permit()
+            self._attempt = _Attempt(call, permit)
+            if self._road.places.locked():
+                await self._wait_for_place()
+            else:
+                await self._road.places.acquire()
+            self._placed = True
+            if self._waited:
+                session = self._road.session()  # the hub may have closed meanwhile
             self._answer = await session.request(
                 call.method,
                 call.url,
@@ -164,7 +176,8 @@ class Exchange:
                 middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
             )
         except BaseException as error:
-            await self._fail(error)
+            self.close(broken=True)
+            self._raise_ours(error)
             raise
         return self._answer
 
@@ -172,23 +185,10 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            await self._fail(error)
-            return
-        if self._time is not None:
-            await self._time.__aexit__(None, None, None)
-        if not self._kept:
+            self.close(broken=True)
+            self._raise_ours(error)
+        elif not self._kept:
             self.close()
-
-    async def _fail(self, error: BaseException) -> None:
-        """Return everything, and raise our error for ``error`` if it was not ours already."""
-        self.close(broken=True)
-        timer, self._time = self._time, None
-        if timer is not None:
-            try:
-                await timer.__aexit__(type(error), error, error.__traceback__)
-            except TimeoutError as late:
-                error = late
-        self._raise_ours(error)
 
     def keep(self) -> None:
         """Stay open beyond the ``async with``; somebody else will :meth:`close`."""
@@ -229,34 +229,21 @@ class Exchange:
         if call.limiter is None:
             return None
         started = self._road.clock.now()
+        self._waited = True
         try:
             return await call.limiter.acquire(call.cost, max_wait=call.max_wait)
         finally:
             call.waited += self._road.clock.now() - started
 
-    async def _permit_again(self) -> Permit | None:
-        """A permit for one more time on the wire; the attempt's own time stands still meanwhile."""
-        timer, loop = self._time, asyncio.get_running_loop()
-        when = None if timer is None else timer.when()
-        if timer is None or when is None:
-            return await self._permit()
-        left = when - loop.time()
-        timer.reschedule(None)
+    async def _wait_for_place(self) -> None:
+        seconds = self._road.place_timeout
+        self._waited = True
         try:
-            return await self._permit()
-        finally:
-            timer.reschedule(loop.time() + left)
-
-    async def _place(self) -> None:
-        places = self._road.places
-        if places.locked():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._road.place_timeout):
-                    await places.acquire()
-                    self._placed = True
+            async with asyncio.timeout(seconds):
+                await self._road.places.acquire()
+                self._placed = True
+        except TimeoutError:
             if not self._placed:
-                seconds = self._road.place_timeout
-                raise PoolTimeout(f"{self._call.platform}: all concurrent places were taken for {seconds:g} s")
-        else:
-            await places.acquire()
-            self._placed = True
+                raise PoolTimeout(
+                    f"{self._call.platform}: all concurrent places were taken for {seconds:g} s"
+                ) from None

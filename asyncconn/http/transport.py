@@ -132,6 +132,7 @@ class Transport:
         self.limiters = dict(limiters or {})
         self.events = Events("attempt", "retry")
         self._auth = auth or NoAuth()
+        self._anonymous = type(self._auth) is NoAuth
         self._rules = rules or PlainRules()
         self._given_redactor = redactor
         self._own_redactor = Redactor()
@@ -146,6 +147,8 @@ class Transport:
         """Knows every secret that this transport has used lately."""
         if self._given_redactor is not None:
             return self._given_redactor
+        if self._anonymous:
+            return self._own_redactor
         secrets = self._auth.secrets()
         if secrets != self._known_secrets:  # tokens change now and then
             self._own_redactor, self._known_secrets = Redactor(secrets), secrets
@@ -311,7 +314,7 @@ class Transport:
                 f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
             )
         wait = self.timeouts.rate if max_wait is None else max_wait
-        auth = await self._auth.headers()
+        auth = {} if self._anonymous else await self._auth.headers()
         shown = self.redactor.scrub(url.path)
         return Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
 
@@ -328,8 +331,7 @@ class Transport:
         connect = self.timeouts.connect
         if total is not None:
             connect = min(connect, 0.9 * total)  # so that who could not connect hears that nothing was sent
-        call.total = total
-        call.timeout = _client_timeout(connect, idle)
+        call.timeout = _client_timeout(total, connect, idle)
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -412,8 +414,8 @@ class Stream:
 
 
 @lru_cache(maxsize=64)
-def _client_timeout(connect: float, idle: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=idle)
+def _client_timeout(total: float | None, connect: float, idle: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
 
 
 def _query(value: Any) -> Any:

@@ -83,10 +83,10 @@ class Panoply(Connector):
     ) -> None:
         credentials = wire.parse_credentials(api_key, api_secret)
         attributes = wire.message_attributes(credentials, client_name)
-        policy = policy or BatchPolicy()
         room = max_message_bytes - wire.attributes_size(attributes)
         if room < 1:
             raise ConfigError(f"max_message_bytes of {max_message_bytes} leaves no room beside the attributes")
+        policy = policy or BatchPolicy(max_bytes=room)
         if sender not in ("form", "sqs"):
             raise ConfigError(f"sender must be 'form' or 'sqs', not {sender!r}")
         super().__init__(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -343,3 +345,35 @@ async def test_a_handler_that_never_ends_cannot_hold_a_close(clock: VirtualClock
     assert report.delivered == 1
     assert clock.now() <= 1.0 + 5.0
     everything_is_in_one_place([b"one"], platform, failures, buffer)
+
+
+def test_a_forked_child_is_told_that_the_buffer_is_its_parents() -> None:
+    code = """
+import asyncio, os
+from asyncconn.core.batching import BatchBuffer
+from asyncconn.errors import WrongLoop
+
+async def send(batch): ...
+
+async def child(buffer):
+    try:
+        await buffer.put(b"two")
+    except WrongLoop:
+        return 0 if buffer.offer(b"three") is None else 2
+    return 1
+
+async def main():
+    buffer = BatchBuffer(send, size=len)
+    await buffer.put(b"one")
+    if not (pid := os.fork()):
+        asyncio._set_running_loop(None)
+        os._exit(asyncio.run(child(buffer)))
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert (await buffer.aclose()).delivered == 1
+    return status
+
+raise SystemExit(asyncio.run(main()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -237,7 +237,9 @@ async def test_the_wait_for_the_permit_of_a_re_send_is_not_part_of_the_timeout()
     limiter = RateLimiter(Window(2, 0.6, skew=0.0))
     async with (
         Loopback(OK, DROP) as server,
-        road(server, limiters={"default": limiter}, timeouts=Timeouts(total=0.4), retry=ONCE) as http,
+        road(
+            server, limiters={"default": limiter}, timeouts=Timeouts(total=0.4), retry=RetryPolicy(initial=0.01)
+        ) as http,
     ):
         await http.request("GET", "/")
         await http.request("GET", "/")
