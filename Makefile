@@ -36,10 +36,11 @@ $(VENV)/installed: $(BIN)/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable ".[all]"
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	@echo "Installing what the tests need into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --group dev
-	@touch $@
+# All in one command: what the tests need must not move what the project needs.
+$(VENV)/installed-dev: $(BIN)/python pyproject.toml
+	@echo "Installing asyncconn and what its tests need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	@touch $(VENV)/installed $@
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -145,6 +145,8 @@ def main() -> int:
     goals: list[Goal] = []
     samples: dict[str, dict[str, Samples]] = {}
     console = Console()
+    if not console.is_terminal:
+        console.width = 110
     with running() as url:
         for part in parts:
             console.print(f"measuring {part}, {rounds} rounds ...")

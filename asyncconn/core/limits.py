@@ -60,6 +60,7 @@ class Part(Protocol):
 
     name: str
     limit: int
+    period: float  # seconds until what an answer settles is free again; infinite where answers settle nothing
 
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
         """Called once by the limiter; ``wake`` makes it look again after a change of its own accord."""
@@ -104,6 +105,8 @@ class Part(Protocol):
 
 class _Base:
     """What the three parts share: names, binding, and the calls that mean nothing to some of them."""
+
+    period = float("inf")
 
     def __init__(self, limit: int, name: str) -> None:
         if not limit >= 1 or limit % 1 != 0:  # so that nan and inf fail too

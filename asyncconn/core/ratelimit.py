@@ -110,10 +110,13 @@ class RateLimiter:
         self._queued_cost = 0
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._paused_until = 0.0
         self._closed = False
         self._held: dict[asyncio.Task[Any] | None, list[Permit]] = {}
+        self._only = parts[0] if len(parts) == 1 else None
         self._most = min(part.limit for part in parts)
+        self._shortest = min(part.period for part in parts)
         for part in parts:
             part.bind(self._clock, self._wake, key or name)
 
@@ -124,7 +127,8 @@ class RateLimiter:
         ``max_wait`` seconds, and at the latest after ``max_wait``; ``QuotaExhausted`` when a quota has nothing left
         and does not wait; ``ConfigError`` for a cost that no part could ever grant.
         """
-        return self.acquire_nowait(cost) or await self._wait(cost, max_wait)
+        permit = self.acquire_nowait(cost)
+        return await self._wait(cost, max_wait) if permit is None else permit
 
     def acquire_nowait(self, cost: int = 1) -> Permit | None:
         """A permit if one can be had without waiting, else None. Raises what :meth:`acquire` raises at once."""
@@ -132,12 +136,14 @@ class RateLimiter:
             raise ConfigError(f"{self.name}: a cost of {cost} can never be granted; it must be 1 to {self._most}")
         if self._queue or (now := self._now()) < self._paused_until:
             return None
-        for part in self._parts:
-            ready = part.ready_at(now, cost)
+        if (only := self._only) is not None:  # most limiters: every request pays for what stands here
+            ready = only.ready_at(now, cost)
             if ready is None or ready > now:
                 return None
-        self._in_flight += 1
-        return Permit(self, [part.take(now, cost) for part in self._parts])
+            self._in_flight += 1
+            return Permit(self, [only.take(now, cost)])
+        ready = self._ready_at(now, cost)
+        return None if ready is None or ready > now else self._grant(now, cost)
 
     async def _wait(self, cost: int, max_wait: float | None) -> Permit:
         if self._closed:
@@ -208,12 +214,12 @@ class RateLimiter:
             self._timer.cancel()
             self._timer = None
         queue = self._queue
+        now = self._now()
         while queue:
             future, cost = queue[0]
             if future.done():
                 queue.popleft()
                 continue
-            now = self._clock.now()
             try:
                 ready = self._ready_at(now, cost)
             except AsyncConnError as error:
@@ -224,6 +230,7 @@ class RateLimiter:
             if ready is None:
                 return
             if ready > now:
+                self._timer_at = ready
                 self._timer = self._clock.call_at(ready, self._wake)
                 return
             queue.popleft()
@@ -231,7 +238,7 @@ class RateLimiter:
             future.set_result(self._grant(now, cost))
 
     def _on_sent(self, slots: list[Slot]) -> None:
-        now = self._clock.now()
+        now = self._now()
         for part, slot in zip(self._parts, slots, strict=True):
             part.sent(now, slot)
         if self._queue and self._timer is None:
@@ -239,11 +246,12 @@ class RateLimiter:
 
     def _on_done(self, slots: list[Slot]) -> None:
         self._in_flight -= 1
-        now = self._clock.now()
+        now = self._now()
         for part, slot in zip(self._parts, slots, strict=True):
             part.done(now, slot)
-        if self._queue:
-            self._wake()  # an answer may free its slot earlier than the timer assumed
+        # An answer frees its slot a period from now, which may be earlier than the timer assumed.
+        if self._queue and (self._timer is None or self._timer_at > now + self._shortest):
+            self._wake()
 
     def _on_cancel(self, slots: list[Slot]) -> None:
         self._in_flight -= 1
