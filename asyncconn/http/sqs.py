@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from asyncconn.http.redact import Redactor
     from asyncconn.http.transport import Timeouts
 
-__all__ = ["SqsClient"]
+__all__ = ["THROTTLES", "SqsClient"]
 
-_THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException", "ThrottledException", "OverLimit"})
+#: The names under which SQS says "slow down", with any status.
+THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException", "ThrottledException", "OverLimit"})
 
 
 class SqsClient:
@@ -158,7 +159,7 @@ class SqsClient:
         meta = error.response.get("ResponseMetadata", {})
         status = int(meta.get("HTTPStatusCode") or 500)
         code = str(details.get("Code", ""))
-        kind = RateLimited if code.rpartition(".")[2] in _THROTTLES else api_error_class(status)
+        kind = RateLimited if code.rpartition(".")[2] in THROTTLES else api_error_class(status)
         return kind(
             self._redactor.scrub(str(details.get("Message", "")))[:300],
             platform=self._platform,

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, RateLimited, api_error_class
 from asyncconn.http.redact import Redactor, secret
 from asyncconn.http.response import Response, retry_after, status_error
+from asyncconn.http.sqs import THROTTLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +57,6 @@ _URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 _MESSAGE_ID = re.compile(rb'(?:<MessageId>|"MessageId"\s*:\s*")([^<"]{1,200})')
 _BODY_DIGEST = re.compile(rb'(?:<MD5OfMessageBody>|"MD5OfMessageBody"\s*:\s*")([0-9a-fA-F]{32})')
 _XML_ERROR = {name: re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code", "Message", "RequestId")}
-_THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException", "ThrottledException", "OverLimit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class SqsRules:
         code, message, request_id = _xml_error(text) or _json_error(text) or ("", "", None)
         if not code:
             return status_error(response, redactor)
-        kind = RateLimited if code.rpartition(".")[2] in _THROTTLES else api_error_class(response.status)
+        kind = RateLimited if code.rpartition(".")[2] in THROTTLES else api_error_class(response.status)
         return kind(
             message,
             platform=response.platform,

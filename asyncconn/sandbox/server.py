@@ -86,12 +86,12 @@ class Server:
         try:
             body = await request.read()
         except (ConnectionError, web.RequestPayloadError):
-            _log.info("the body of %s %s did not come to its end", request.method, request.path)
+            _log.info("the body of a %s did not come to its end", request.method)  # its path may hold a credential
             return _hang_up(request)
         call = Call(name, request.method, request.path, request.query_string, request.headers, body)
         fault = self._faults.take(call, frozenset() if platform is None else platform.fault_kinds)
         if fault is not None:
-            _log.info("fault %s strikes %s %s", fault.kind, call.method, call.path)
+            _log.info("fault %s strikes a %s", fault.kind, call.method)
             return await self._play(fault, platform, call, request)
         return _response(await _answer(platform, call))
 
