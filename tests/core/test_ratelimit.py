@@ -623,3 +623,16 @@ async def test_a_closed_limiter_keeps_nobody_waiting(clock: VirtualClock) -> Non
         with pytest.raises(LifecycleError, match="closed"):
             await late
     assert limiter.snapshot().waiting == 0
+
+
+@virtual
+async def test_an_answer_brings_forward_a_waiter_who_was_to_wait_for_the_skew(clock: VirtualClock) -> None:
+    limiter = RateLimiter(Window(1, 1.0, skew=5.0), clock=clock)
+    running = await limiter.acquire()
+    running.sent()
+    waiting = asyncio.ensure_future(limiter.acquire())
+    await asyncio.sleep(0.1)
+    running.done()
+    await waiting
+
+    assert clock.now() == pytest.approx(1.1)
