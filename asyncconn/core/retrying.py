@@ -108,8 +108,8 @@ class RetryPolicy:
         not_counted: Callable[[], float],
         on_retry: Callable[[AsyncConnError, float], object] | None,
     ) -> T:
-        if "tenacity" not in sys.modules:
-            # Importing it takes some 150 ms: the loop goes on meanwhile.
+        if not _tenacity_is_here():
+            # Importing it takes some 150 ms, and waits for a thread that is at it already: the loop goes on meanwhile.
             await asyncio.to_thread(importlib.import_module, "tenacity")
         from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
@@ -151,6 +151,12 @@ class RetryPolicy:
         except AsyncConnError as last:
             last.maybe_sent = any(error.maybe_sent for error in errors)
             raise
+
+
+def _tenacity_is_here() -> bool:
+    """Whether its import has come to its end: while it runs, the module is there already, and half empty."""
+    spec = getattr(sys.modules.get("tenacity"), "__spec__", None)
+    return spec is not None and not getattr(spec, "_initializing", False)
 
 
 #: One attempt, whatever happens.

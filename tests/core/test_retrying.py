@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -231,3 +233,35 @@ async def test_a_herd_spreads_out(clock: VirtualClock) -> None:
 
     assert calls <= 10 * 1_000
     assert clock.now() <= 30.0
+
+
+def test_a_failure_while_the_retry_library_is_being_imported_does_not_block_the_loop() -> None:
+    code = """
+import asyncio, sys
+from blockbuster import blockbuster_ctx
+from asyncconn.core.retrying import RetryPolicy
+from asyncconn.errors import ConnectFailed
+
+async def call():
+    failed = []
+
+    async def attempt():
+        if not failed:
+            failed.append(1)
+            raise ConnectFailed("no")
+        return 1
+
+    return await RetryPolicy(initial=0.01, maximum=0.01).run(attempt, idempotent=True)
+
+async def main():
+    first = asyncio.ensure_future(call())
+    while "tenacity" not in sys.modules:
+        await asyncio.sleep(0)
+    return sum(await asyncio.gather(first, *[call() for _ in range(20)]))
+
+with blockbuster_ctx("asyncconn"):
+    assert asyncio.run(main()) == 21
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
