@@ -38,7 +38,7 @@ def virtual(test: Callable[Concatenate[VirtualClock, P], Coroutine[Any, Any, Non
 
     signature = inspect.signature(test)
     del run.__wrapped__
-    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined] # replaced for the test
         parameters=list(signature.parameters.values())[1:]
     )
     return run

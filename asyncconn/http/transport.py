@@ -48,8 +48,9 @@ _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 class Timeouts:
     """Seconds for one attempt.
 
-    ``connect`` to be connected, ``total`` to have the whole answer, ``place`` to wait for one of the connector's
-    concurrent places, ``rate`` to wait for the rate limit; the last two are not part of the others.
+    ``connect`` for the socket and TLS; ``total`` to have the whole answer, looking up the name and waiting for a pooled
+    connection included; ``place`` to wait for one of the connector's concurrent places; ``rate`` to wait for the rate
+    limit. The last two are not part of the others.
     """
 
     connect: float = 10.0

@@ -138,7 +138,9 @@ class Panoply(Connector):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def write(self, table: str, record: Mapping[Any, Any]) -> Receipt:
-        """Accept one record for ``table``; it leaves within two seconds. Waits only when the buffer is full.
+        """Accept one record for ``table``; it leaves within two seconds while one of the senders is free.
+
+        Waits only when the buffer is full.
 
         The record is encoded here, so it may be changed afterwards. Await the receipt to know that it has arrived.
 

@@ -174,6 +174,6 @@ def test_the_format_is_told_by_the_name_or_else_by_the_beginning(name: str, begi
 
 def test_read_records_reads_each_format() -> None:
     for form, text in (("csv", b"a\n1\n"), ("jsonl", b'{"a": "1"}\n'), ("json", b'[{"a": "1"}]')):
-        [row] = read_records(io.BytesIO(text), form)  # type: ignore[arg-type]
+        [row] = read_records(io.BytesIO(text), form)  # type: ignore[arg-type] # wrong on purpose
         assert isinstance(row, Row)
         assert row.record == {"a": "1"}

@@ -6,10 +6,10 @@ import pytest
 
 pytest.register_assert_rewrite("panoply_writer")
 
-from panoply_sandbox import SandboxTarget, let_settings_be_read  # noqa: E402
+from panoply_sandbox import SandboxTarget, let_settings_be_read  # noqa: E402 - the imports above must come first
 
-from asyncconn import Hub  # noqa: E402
-from asyncconn.sandbox import Sandbox  # noqa: E402
+from asyncconn import Hub  # noqa: E402 - the imports above must come first
+from asyncconn.sandbox import Sandbox  # noqa: E402 - the imports above must come first
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

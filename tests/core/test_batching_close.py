@@ -178,7 +178,7 @@ async def test_a_sender_that_cleans_up_for_long_cannot_hold_a_close(clock: Virtu
         ended.set()
 
     platform = Platform()
-    platform.send = send  # type: ignore[method-assign,assignment]
+    platform.send = send  # type: ignore[method-assign,assignment] # replaced for the test
     buffer, failures = make_buffer(platform, clock)
     receipt = await buffer.put(b"one")
     report = await buffer.aclose(timeout=1.0)

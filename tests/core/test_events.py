@@ -82,7 +82,7 @@ def test_a_name_that_is_never_emitted_is_a_config_error_that_lists_the_others() 
 
 def test_what_cannot_be_called_is_no_handler() -> None:
     with pytest.raises(ConfigError, match="not callable: int"):
-        Events("send").on("send", 3)  # type: ignore[call-overload]
+        Events("send").on("send", 3)  # type: ignore[call-overload] # wrong on purpose
 
 
 def test_a_handler_added_while_emitting_hears_only_the_next_event() -> None:

@@ -531,9 +531,9 @@ BAD: dict[str, Callable[[], Any]] = {
     "no parts": RateLimiter,
     "two of one name": lambda: RateLimiter(Window(1, 1.0), Window(2, 2.0)),
     "window without room": lambda: Window(0, 60.0),
-    "window of half a call": lambda: Window(1.5, 60.0),  # type: ignore[arg-type]
-    "endless window": lambda: Window(float("inf"), 60.0),  # type: ignore[arg-type]
-    "window of nan calls": lambda: Window(float("nan"), 60.0),  # type: ignore[arg-type]
+    "window of half a call": lambda: Window(1.5, 60.0),  # type: ignore[arg-type] # wrong on purpose
+    "endless window": lambda: Window(float("inf"), 60.0),  # type: ignore[arg-type] # wrong on purpose
+    "window of nan calls": lambda: Window(float("nan"), 60.0),  # type: ignore[arg-type] # wrong on purpose
     "window of no time": lambda: Window(1, 0.0),
     "window of nan time": lambda: Window(1, float("nan")),
     "negative skew": lambda: Window(1, 1.0, skew=-1.0),

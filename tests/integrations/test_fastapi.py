@@ -17,13 +17,13 @@ import pytest
 
 fastapi = pytest.importorskip("fastapi", reason="needs FastAPI: pip install 'asyncconn[fastapi]'")
 
-from fastapi import FastAPI, Request  # noqa: E402
-from fastapi.responses import Response, StreamingResponse  # noqa: E402
+from fastapi import FastAPI, Request  # noqa: E402 - the imports above must come first
+from fastapi.responses import Response, StreamingResponse  # noqa: E402 - the imports above must come first
 
-from asyncconn import Connector, Hub, Panoply  # noqa: E402
-from asyncconn.errors import ConfigError, HubClosed  # noqa: E402
-from asyncconn.integrations.fastapi import Provide, hub_lifespan  # noqa: E402
-from asyncconn.sandbox import Sandbox  # noqa: E402
+from asyncconn import Connector, Hub, Panoply  # noqa: E402 - the imports above must come first
+from asyncconn.errors import ConfigError, HubClosed  # noqa: E402 - the imports above must come first
+from asyncconn.integrations.fastapi import Provide, hub_lifespan  # noqa: E402 - the imports above must come first
+from asyncconn.sandbox import Sandbox  # noqa: E402 - the imports above must come first
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping

@@ -158,7 +158,7 @@ async def by_error(work: Callable[[], Awaitable[None]]) -> None:
     async def both() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(failing())
-            group.create_task(work())  # type: ignore[arg-type]
+            group.create_task(work())  # type: ignore[arg-type] # wrong on purpose
 
     with pytest.raises(ExceptionGroup):
         await both()

@@ -6,7 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("panoply_writer")
 
-from panoply_sandbox import let_settings_be_read  # noqa: E402
+from panoply_sandbox import let_settings_be_read  # noqa: E402 - the imports above must come first
 
 if TYPE_CHECKING:
     from blockbuster import BlockBuster
