@@ -99,10 +99,17 @@ class Connector:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self.http.base_url}>"
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> Self:
+        """Get ready, where there is something to get ready. ``async with`` and ``hub_lifespan`` call it.
+
+        Otherwise the first call does what is needed. A private hub is opened too. Twice changes nothing.
+        """
         if self._owns_hub:
             await self.hub.open()
         return self
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

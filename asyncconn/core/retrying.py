@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ONCE", "RetryPolicy"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,33 +96,70 @@ class RetryPolicy:
             first, started = failed
         if self.attempts == 1 or not self.allows(first, idempotent=idempotent):
             raise first
-        # Only a failure pays for tenacity: about 40 us that a plain first attempt saves.
-        return await self._again(first, attempt, idempotent, clock, started, not_counted, on_retry)
+        errors = [first]
+        try:
+            # Only a failure pays for tenacity: about 40 us that a plain first attempt saves.
+            return await self._again(
+                errors,
+                attempt,
+                AsyncConnError,
+                lambda error: self.allows(error, idempotent=idempotent),
+                clock,
+                started,
+                not_counted,
+                on_retry,
+            )
+        except AsyncConnError as last:
+            last.maybe_sent = any(error.maybe_sent for error in errors)
+            raise
+
+    async def repeat(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        when: Callable[[BaseException], bool],
+        clock: Clock | None = None,
+        on_retry: Callable[[Exception, float], object] | None = None,
+    ) -> T:
+        """:meth:`run` for a stranger's code: any ``Exception`` for which ``when`` is true may be repeated."""
+        clock = clock or SystemClock()
+        started = clock.now()
+        try:
+            return await attempt()
+        except Exception as error:
+            if self.attempts == 1 or not when(error):
+                raise
+            errors = [error]
+        return await self._again(errors, attempt, Exception, when, clock, started, lambda: 0.0, on_retry)
 
     async def _again(
         self,
-        first: AsyncConnError,
+        errors: list[E],
         attempt: Callable[[], Awaitable[T]],
-        idempotent: bool,
+        kind: type[E],
+        allowed: Callable[[BaseException], bool],
         clock: Clock,
         started: float,
         not_counted: Callable[[], float],
-        on_retry: Callable[[AsyncConnError, float], object] | None,
+        on_retry: Callable[[E, float], object] | None,
     ) -> T:
+        """All attempts but the first, whose error is in ``errors`` already; theirs are added to it."""
         if not _tenacity_is_here():
             # Importing it takes some 150 ms, and waits for a thread that is at it already: the loop goes on meanwhile.
             await asyncio.to_thread(importlib.import_module, "tenacity")
         from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
-        errors: list[AsyncConnError] = []
         growing = wait_random_exponential(multiplier=self.initial, max=self.maximum)
+        first: E | None = errors[0]
 
         async def next_attempt() -> T:
+            nonlocal first
+            if first is not None:
+                failed, first = first, None
+                raise failed
             try:
-                if not errors:
-                    raise first
                 return await attempt()
-            except AsyncConnError as error:
+            except kind as error:
                 errors.append(error)
                 raise
 
@@ -139,18 +177,14 @@ class RetryPolicy:
             if on_retry is not None:
                 on_retry(errors[-1], state.upcoming_sleep)
 
-        try:
-            return await AsyncRetrying(
-                retry=retry_if_exception(lambda error: self.allows(error, idempotent=idempotent)),
-                stop=enough,
-                wait=wait,
-                sleep=clock.sleep,
-                before_sleep=before_sleep,
-                reraise=True,
-            )(next_attempt)
-        except AsyncConnError as last:
-            last.maybe_sent = any(error.maybe_sent for error in errors)
-            raise
+        return await AsyncRetrying(
+            retry=retry_if_exception(allowed),
+            stop=enough,
+            wait=wait,
+            sleep=clock.sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )(next_attempt)
 
 
 def _tenacity_is_here() -> bool:

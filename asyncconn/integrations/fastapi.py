@@ -49,7 +49,10 @@ def hub_lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with Hub(settings=settings) as hub:
             made = factory(hub)
-            state = {_STATE: dict(made) if isinstance(made, Mapping) else dict(enumerate(made))}
+            connectors = dict(made) if isinstance(made, Mapping) else dict(enumerate(made))
+            for connector in connectors.values():
+                await connector.open()
+            state = {_STATE: connectors}
             if then is None:
                 yield state
             else:

@@ -1,0 +1,149 @@
+"""Code that blocks, kept off the event loop; and an event loop for code that blocks.
+
+Both threads are daemons: a call that never comes back must not keep the program from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncconn.errors import LifecycleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["LoopThread", "OwnThread"]
+
+T = TypeVar("T")
+
+_Job = tuple["Future[Any]", "Callable[[], Any]"]
+
+
+class OwnThread:
+    """One thread that runs what it is given, in order: for objects that must stay in the thread they began in.
+
+        >>> async def main() -> int:
+        ...     thread = OwnThread("reader")
+        ...     try:
+        ...         return await thread.run(sum, [1, 2])
+        ...     finally:
+        ...         thread.close()
+        >>> asyncio.run(main())
+        3
+
+    It starts with the first job and ends with :meth:`close`, after the jobs handed in before.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, job: Callable[..., T], *args: Any) -> Future[T]:
+        """Hand in a job; its future may be waited for from any thread. ``LifecycleError`` after :meth:`close`."""
+        future: Future[T] = Future()
+        context = contextvars.copy_context()
+        with self._lock:
+            if self._closed:
+                raise LifecycleError(f"the thread {self.name} is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+                self._thread.start()
+            self._jobs.put((future, lambda: context.run(job, *args)))
+        return future
+
+    async def run(self, job: Callable[..., T], *args: Any) -> T:
+        """Run a job and wait for it. A cancellation ends the waiting; a job that has begun goes on."""
+        return await asyncio.wrap_future(self.submit(job, *args))
+
+    def close(self) -> None:
+        """Take no more jobs; the thread ends after those it has. Does not wait. Idempotent."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end, ``timeout`` seconds at most; whether it came."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, call = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the job gets it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del job, future, call  # while it waits for the next one, it holds on to nothing of the last
+
+
+class LoopThread:
+    """An event loop in a thread of its own, for programs and threads that cannot await.
+
+    >>> thread = LoopThread("sdk")
+    >>> thread.run(asyncio.sleep(0, "done"))
+    'done'
+    >>> thread.close()
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop itself."""
+        return self._loop
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start ``work`` on the loop. ``LifecycleError`` after :meth:`close`."""
+        if not self._thread.is_alive() or self._loop.is_closed():
+            work.close()
+            raise LifecycleError(f"the event loop of {self.name} has ended")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run ``work`` on the loop and wait for its result, ``timeout`` seconds at most.
+
+        Raises ``TimeoutError`` and cancels ``work`` when the time is over; ``LifecycleError`` when called on the loop's
+        own thread, where it would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise LifecycleError(f"{self.name} cannot wait for itself on its own thread")
+        future = self.submit(work)
+        try:
+            return future.result(timeout)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop the loop and wait for its thread, ``timeout`` seconds at most. Idempotent."""
+        if self._thread.is_alive() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout)
