@@ -461,6 +461,18 @@ async def test_a_run_that_ended_early_goes_on_where_it_was(tmp_path: Path) -> No
     assert (report.rows, report.state) == (6, {"page": 10})
 
 
+async def test_a_state_of_the_last_read_is_saved_although_no_rows_follow() -> None:
+    def done(source: DataSource) -> Any:
+        source.state("done", {"finished": True})
+        return None
+
+    for script in ([page(1), done], [done], [lambda s: s.state("early", {"finished": True}) or []]):
+        store = MemoryStore()
+        report = await run_source(Scripted, params(*script), into=ManualWriter(), state=store)
+        assert store.states[-1]["finished"] is True
+        assert report.state == store.states[-1]
+
+
 async def test_a_refused_row_leaves_the_state_of_the_read_before() -> None:
     def bad(source: DataSource) -> Any:
         source.state("bad", {"page": 2})
@@ -560,6 +572,32 @@ async def test_changed_parameters_are_saved_at_once_and_given_to_the_next_run(ki
             await run_source(kind, params(renew, access_token="first"), into=ManualWriter(), state=store)
     assert tokens == ["first", "token-1", "token-2"]
     assert store.versions[-1] == Saved({}, {"access_token": "token-3"})
+
+
+@both
+async def test_a_changed_parameter_is_saved_while_the_read_still_goes_on(kind: type[Scripted]) -> None:
+    store = MemoryStore()
+    kept = threading.Event()
+
+    class Watched(MemoryStore):
+        async def save(self, saved: Saved) -> None:
+            await store.save(saved)
+            kept.set()
+
+    async def poll() -> Any:
+        while not kept.is_set():
+            await asyncio.sleep(0.001)
+        return []
+
+    def renew(source: DataSource) -> Any:
+        source.fire("source-change", {"access_token": "new"})
+        if kind is AsyncScripted:
+            return poll()
+        return [] if kept.wait(10) else None
+
+    await asyncio.wait_for(run_source(kind, params(renew), into=ManualWriter(), state=Watched()), 12)
+    assert store.versions[-1].changes == {"access_token": "new"}
+    assert kept.is_set()
 
 
 async def test_what_a_source_changes_must_be_a_dict() -> None:
