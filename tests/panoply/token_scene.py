@@ -40,7 +40,13 @@ class Scene:
         return [data for name, data in self.events if name == "source-change"]
 
     def source(
-        self, url: str, *, params: dict[str, Any] | None = None, options: dict[str, Any] | None = None, **given: Any
+        self,
+        url: str,
+        *,
+        params: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        blocking: bool = False,
+        **given: Any,
     ) -> Any:
         """A source with ``request`` (async) and ``fetch`` (plain), both decorated with ``given``."""
         scene = self
@@ -81,7 +87,7 @@ class Scene:
             def read(self, n: int | None = None) -> Any:  # type: ignore[override] # plain or async, as authors like
                 return self.fetch("page")
 
-        kind = Blocking if given.pop("blocking", False) else Stream
+        kind = Blocking if blocking else Stream
         made = kind(
             {"type": "demo", "access_token": OLD, "refresh_token": OLD_REFRESH} if params is None else params,
             {"refresh": dict(REFRESH), "logger": self.logs.append} if options is None else options,
