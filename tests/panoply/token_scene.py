@@ -84,7 +84,7 @@ class Scene:
                 self.told.append(token)
 
         class Blocking(Stream):
-            def read(self, n: int | None = None) -> Any:  # type: ignore[override] # plain or async, as authors like
+            def read(self, n: int | None = None) -> Any:
                 return self.fetch("page")
 
         kind = Blocking if blocking else Stream
