@@ -147,7 +147,7 @@ def _source(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, An
     """The source's parameters; positional arguments but the first are looked at for the sake of class methods."""
     for given in (*args[:1], kwargs.get("self"), kwargs.get("source"), *args[1:]):
         with suppress(Exception):  # whatever the argument is, looking at it must not hide the real error
-            found = given if isinstance(given, Mapping | type) else getattr(given, "source", None)
+            found = given if isinstance(given, Mapping) else getattr(given, "source", None)
             if isinstance(found, Mapping):
                 return {name: found.get(name) for name in ("type", "id", "database")}
     return {}

@@ -100,7 +100,6 @@ class TokenEndpoint:
             async with Hub() as private:
                 return await self.renew(form, old, private)
         url = _parsed_url(self.url)
-        form.learn([*url.query.values(), *([url.password] if url.password else [])])
         transport = Transport(
             lambda: hub.session,
             platform=f"the token endpoint at {url.host}",

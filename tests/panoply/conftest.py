@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from panoply_sandbox import let_settings_be_read
 
-from asyncconn.core.retrying import RetryPolicy
 from asyncconn.panoply import token_endpoint
 
 from .token_scene import Scene
@@ -21,6 +21,5 @@ def _settings(blocking: BlockBuster) -> None:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    quick = RetryPolicy(attempts=3, initial=0.01, maximum=0.02, deadline=30.0, maybe_sent="always")
-    monkeypatch.setattr(token_endpoint, "RETRY", quick)
+    monkeypatch.setattr(token_endpoint, "RETRY", replace(token_endpoint.RETRY, initial=0.01, maximum=0.02))
     return Scene()

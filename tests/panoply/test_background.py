@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers import virtual
 
-from asyncconn.core.clock import VirtualClock
+from asyncconn.core.clock import SystemClock, VirtualClock
 from asyncconn.panoply import DataSource, PanoplyException, background_progress
 from asyncconn.panoply.driver import Runtime
 from asyncconn.panoply.errors import IncorrectParamError
@@ -90,6 +90,21 @@ async def test_at_the_timeout_between_two_signs_the_work_is_cancelled_and_waited
 
     assert clock.now() == 50.0
     assert source.ended.is_set()
+    assert source.said == SIGN * 3
+
+
+@virtual
+async def test_a_clock_that_is_a_little_behind_brings_no_further_sign(clock: VirtualClock) -> None:
+    class Behind(SystemClock):
+        def now(self) -> float:
+            return clock.now() * 0.999
+
+    source = _driven(clock)
+    assert source._runtime is not None
+    source._runtime.clock = Behind()
+    with pytest.raises(PanoplyException):
+        await background_progress("busy", waiting_interval=20.0, timeout=50.0)(_work)(source, 1000.0)
+
     assert source.said == SIGN * 3
 
 

@@ -161,7 +161,8 @@ async def test_twenty_calls_that_failed_with_one_token_share_one_renewal(scene: 
 
 
 async def test_a_renewal_that_brings_the_same_token_is_shared_too(scene: Scene) -> None:
-    async with Loopback(otherwise=saying({"access_token": OLD})) as server:
+    reply = Reply(body=b'{"access_token": "%s"}' % OLD.encode(), wait=scene.after(20))
+    async with Loopback(otherwise=reply) as server:
         source = scene.source(server.url)
         errors = await asyncio.gather(*[source.request("x") for _ in range(20)], return_exceptions=True)
 
@@ -170,7 +171,7 @@ async def test_a_renewal_that_brings_the_same_token_is_shared_too(scene: Scene) 
 
 
 async def test_twenty_calls_share_one_failure_each_with_an_error_of_its_own(scene: Scene) -> None:
-    async with Loopback(otherwise=Reply(400)) as server:
+    async with Loopback(otherwise=Reply(400, wait=scene.after(20))) as server:
         source = scene.source(server.url)
         errors = await asyncio.gather(*[source.request("x") for _ in range(20)], return_exceptions=True)
 
@@ -195,6 +196,32 @@ async def test_a_call_whose_token_was_replaced_meanwhile_does_not_renew_again(sc
 
         assert await validate_token(server.url)(Slow.request)(source) == "somebody-elses"
     assert server.seen == []
+
+
+async def test_a_call_that_failed_with_the_new_token_waits_for_the_callback_and_then_renews_that_one(
+    scene: Scene,
+) -> None:
+    gate = asyncio.Event()
+
+    async def wait(token: str) -> None:
+        if token == "new-access-1":
+            await gate.wait()
+
+    async with Loopback(otherwise=granting()) as server:
+        source = scene.source(server.url, callback=wait)
+        first = asyncio.create_task(source.request("first"))
+        while source.source["access_token"] == OLD:
+            await asyncio.sleep(0.001)
+        scene.valid = "new-access-2"
+        second = asyncio.create_task(source.request("second"))
+        while len(scene.calls) < 2:
+            await asyncio.sleep(0.001)
+        requests = len(server.seen)
+        gate.set()
+
+        assert await second == [{"what": "second"}]
+        await asyncio.gather(first, return_exceptions=True)  # it may have called before that, or after
+    assert (requests, len(server.seen)) == (1, 2)
 
 
 async def test_two_sources_and_two_endpoints_renew_apart(scene: Scene) -> None:

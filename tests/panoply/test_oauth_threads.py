@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -172,6 +173,21 @@ def test_a_thread_that_waits_for_another_s_renewal_does_not_wait_for_ever(
         source.fetch("x")
 
     assert caught.value.retryable
+
+
+def test_a_script_s_renewal_that_hangs_is_cancelled_and_leaves_nothing_behind(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(oauth, "_DEADLINE", 0.1)
+    with elsewhere(otherwise=Reply(after=10.0)) as server:
+        source = scene.source(server.url)
+        with pytest.raises(TokenValidationException) as caught:
+            source.fetch("x")
+
+    assert caught.value.retryable
+    assert isinstance(caught.value.__cause__, TimeoutError)
+    gc.collect()
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

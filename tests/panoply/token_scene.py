@@ -14,7 +14,7 @@ from asyncconn.core.threads import LoopThread
 from asyncconn.panoply import DataSource, validate_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 OLD = "old-access-0001"
 OLD_REFRESH = "old-refresh-0001"
@@ -38,6 +38,15 @@ class Scene:
     @property
     def changes(self) -> list[Any]:
         return [data for name, data in self.events if name == "source-change"]
+
+    def after(self, calls: int) -> Callable[[], Awaitable[None]]:
+        """For a reply: to wait until so many calls have failed, and so taken part in the renewal."""
+
+        async def wait() -> None:
+            while len(self.calls) < calls:
+                await asyncio.sleep(0.001)
+
+        return wait
 
     def source(
         self,
