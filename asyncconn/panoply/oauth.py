@@ -67,9 +67,10 @@ def validate_token(
     Connections that fail, timeouts (20 s), 429 and 5xx are tried three times in all, other answers once.
 
     Raises ``TokenValidationException`` when there is no new token: ``retryable`` if the endpoint could not be reached
-    or answered 429 or 5xx, not if the user has to authenticate again (other answers) or something is wrong here
-    (``options["refresh"]``, the name of the callback). ``TokenCallbackException`` when the callback raised; the new
-    token is kept. ``ConfigError``, at decoration, for parameters that are not what they should be.
+    or answered 429 or 5xx, or the renewal was ended from outside; not if the user has to authenticate again (other
+    answers) or something is wrong here (``options["refresh"]``, the name of the callback).
+    ``TokenCallbackException`` when the callback raised; the new token is kept. ``ConfigError``, at decoration, for
+    parameters that are not what they should be.
 
     Contract: panoply section 8.
     """
@@ -136,7 +137,7 @@ def _verdict(error: Exception, renewed: bool, redactor: Redactor) -> PanoplyExce
     if renewed:
         again = bool(getattr(error, "retryable", True))
         return TokenCallbackException(error, f"the access token was renewed, but the callback failed ({text})", again)
-    again = isinstance(error, TransportError | ServerError | RateLimited | TimeoutError)
+    again = isinstance(error, TransportError | ServerError | RateLimited | TimeoutError | LifecycleError)
     return TokenValidationException(error, f"access token could not be refreshed ({text})", again)
 
 
@@ -296,10 +297,10 @@ class _Renewer:
 def _wait_for(flight: _Flight) -> None:
     if _on_a_loop():
         error = LifecycleError("another call is renewing it, and may need the event loop that this one would block")
-        raise TokenValidationException(error, f"access token could not be refreshed ({error})", True) from error
+        raise _verdict(error, False, flight.redactor) from error
     if not wait([flight.over], _DEADLINE + 5.0).done:  # the one who leads gives up before
         late = TimeoutError(f"another call has been renewing it for {_DEADLINE:g} s")
-        raise TokenValidationException(late, f"access token could not be refreshed ({late})", True) from late
+        raise _verdict(late, False, flight.redactor) from late
 
 
 @contextmanager

@@ -285,6 +285,26 @@ async def test_followers_go_on_when_the_leader_is_cancelled_and_a_cancelled_foll
     assert len(server.seen) == 1
 
 
+async def test_followers_of_a_renewal_that_is_ended_from_outside_are_not_left_waiting(scene: Scene) -> None:
+    never = asyncio.Event()
+    async with Loopback(otherwise=Reply(wait=never.wait)) as server:
+        source = scene.source(server.url)
+        leader, follower = [asyncio.create_task(source.request("x")) for _ in range(2)]
+        await server.arrived()
+        while len(scene.calls) < 2:
+            await asyncio.sleep(0.001)
+        for task in asyncio.all_tasks():
+            if task.get_name() == "asyncconn:token":
+                task.cancel()
+        await asyncio.wait({leader, follower})
+
+    error = follower.exception()
+    assert leader.cancelled()
+    assert isinstance(error, TokenValidationException)
+    assert error.retryable
+    assert source.source["access_token"] == OLD
+
+
 # -- failures ----------------------------------------------------------------------------------------------------------
 
 
