@@ -83,7 +83,9 @@ class Stream(DataSource):
             return await self._rows(table, name, (n or 1000) * BYTES_PER_ROW)
         except (NotFound, Forbidden, Unauthorized) as error:
             # Asking again would not help. Whatever else goes wrong is worth another try, which read gets by itself.
-            raise PanoplyException(f"{name} cannot be had: {error.message}", retryable=False) from error
+            raise PanoplyException(
+                f"{name} cannot be had: the server answered {error.status}", retryable=False
+            ) from error
 
     async def close(self) -> None:
         """Called at the end of a run, however it ends."""

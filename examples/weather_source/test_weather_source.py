@@ -68,9 +68,11 @@ async def warehouse() -> AsyncIterator[tuple[Sandbox, Panoply]]:
 
 async def read_all(source: Stream, n: int | None = None) -> list[dict[str, Any]]:
     found = []
-    while (rows := await source.read(n)) is not None:
-        found += rows
-    await source.close()
+    try:
+        while (rows := await source.read(n)) is not None:
+            found += rows
+    finally:
+        await source.close()
     return found
 
 
@@ -133,7 +135,7 @@ async def test_a_server_that_fails_now_and_then_costs_no_row(params: dict[str, A
 
 async def test_a_station_that_is_not_there_is_not_asked_for_again(params: dict[str, Any], server: Server) -> None:
     async with warehouse() as (_, panoply):
-        with pytest.raises(ReadFailed, match=r"atlantis-weather\.csv cannot be had") as caught:
+        with pytest.raises(ReadFailed, match=r"atlantis-weather\.csv cannot be had: the server answered 404") as caught:
             await run_source(Stream, {**params, "station": "atlantis"}, into=panoply)
 
     assert caught.value.retryable is False
