@@ -117,6 +117,10 @@ class _LateExecutor(ThreadPoolExecutor):
         """Take no more. Never waits: a lookup may hang for minutes, and its thread is a daemon."""
         self._own.close()
 
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, ``timeout`` seconds at most."""
+        self._own.join(timeout)
+
 
 class LoopThread:
     """An event loop in a thread of its own, for programs and threads that cannot await.
@@ -132,7 +136,8 @@ class LoopThread:
         self._lock = threading.Lock()
         self._closed = False
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(_LateExecutor(f"{name}-aside"))
+        self._aside = _LateExecutor(f"{name}-aside")
+        self._loop.set_default_executor(self._aside)
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -200,3 +205,4 @@ class LoopThread:
                 self._closed = True
                 self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout)
+        self._aside.join(min(timeout, 1.0))  # a lookup may hang for longer, and may do so alone

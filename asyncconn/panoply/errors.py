@@ -11,6 +11,7 @@
     │   ├── RowRefused                    a row that cannot be written; says which
     │   ├── StateRefused                  a state that cannot be kept
     │   └── RowsUndelivered               the writer gave up
+    ├── TunnelRefused                     the SSH server said no to the login or to the forwarding
     └── ConfigError
         └── IncorrectParamError           a parameter of a helper
 
@@ -39,6 +40,7 @@ __all__ = [
     "StateRefused",
     "TokenCallbackException",
     "TokenValidationException",
+    "TunnelRefused",
 ]
 
 
@@ -108,6 +110,12 @@ class IncorrectParamError(ConfigError):
 
     def __init__(self, msg: str = "Incorrect input parametr") -> None:
         super().__init__(msg)
+
+
+class TunnelRefused(AsyncConnError):
+    """The SSH server was reached, and refused: the login, or the forwarding to the target."""
+
+    advice = "check user, key and password, and what the server lets this user do"
 
 
 class SourceError(AsyncConnError):

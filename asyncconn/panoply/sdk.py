@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.core.batching import BatchBuffer, BatchStats, DeliveryFailed, FlushReport
+from asyncconn.core.batching import BatchBuffer, BatchStats, FlushReport
 from asyncconn.core.threads import LoopThread
 from asyncconn.errors import BufferClosed, BufferFull, ConfigError, LifecycleError, RecordTooLarge
 from asyncconn.panoply import wire
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pydantic import SecretStr
+
+    from asyncconn.errors import DeliveryFailed
 
 __all__ = ["SDK"]
 
@@ -69,7 +71,7 @@ class SDK:
         # Records on their way from the writers' threads to the loop, which alone takes them out.
         self._inbox: deque[bytes] = deque()
         self._awake = False  # whether the loop has been told
-        # Guards what the writers change. Reentrant: a signal may come while its thread writes, and its handler write too.
+        # Guards what the writers change. Reentrant: the handler of a signal may write while its thread is in write.
         self._room = threading.Condition()
         self._waiting = 0
         self._closed = False
