@@ -63,7 +63,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, missing
 
 
 def test_another_missing_module_is_not_taken_for_the_extra(tmp_path: Path) -> None:
-    without = run(tmp_path, "--version", patch="import sys; sys.modules['orjson'] = None")
+    without = run(tmp_path, "panoply", "--help", patch="import sys; sys.modules['orjson'] = None")
     assert without.status == 1
     assert "ModuleNotFoundError" in without.err
 
@@ -72,6 +72,11 @@ def test_only_the_command_line_imports_typer_and_rich(tmp_path: Path) -> None:
     code = "import asyncconn, asyncconn.cli, asyncconn.hub, asyncconn.panoply, asyncconn.sandbox, sys\n"
     seen = run(tmp_path, patch=code + "print([m for m in ('typer', 'rich') if m in sys.modules]); sys.exit()")
     assert seen.out == "[]\n"
+
+
+def test_a_command_loads_nothing_of_the_others(tmp_path: Path) -> None:
+    code = "import atexit, sys\natexit.register(lambda: print([m for m in ('aiohttp', 'pydantic') if m in sys.modules]))"
+    assert run(tmp_path, "--version", patch=code).out.splitlines() == [f"asyncconn {__version__}", "[]"]
 
 
 def test_debug_shows_the_traceback_of_an_error(tmp_path: Path) -> None:
