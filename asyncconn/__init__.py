@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from asyncconn.core.retrying import RetryPolicy
     from asyncconn.http.transport import Timeouts
     from asyncconn.hub import DrainReport, Hub, run
-    from asyncconn.panoply import Panoply
+    from asyncconn.panoply import DataSource, Panoply, run_source
 
 __all__ = [
     "BatchPolicy",
     "Connector",
+    "DataSource",
     "DrainReport",
     "FileQuotaStore",
     "Hub",
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "errors",
     "run",
+    "run_source",
 ]
 
 logging.getLogger("asyncconn").addHandler(logging.NullHandler())
@@ -55,6 +57,7 @@ logging.getLogger("asyncconn").addHandler(logging.NullHandler())
 _HOMES = {
     "BatchPolicy": "asyncconn.core.batch",
     "Connector": "asyncconn.connector",
+    "DataSource": "asyncconn.panoply",
     "DrainReport": "asyncconn.hub",
     "FileQuotaStore": "asyncconn.core.quota_store",
     "Hub": "asyncconn.hub",
@@ -70,6 +73,7 @@ _HOMES = {
     "TokenBucket": "asyncconn.core.limits",
     "Window": "asyncconn.core.limits",
     "run": "asyncconn.hub",
+    "run_source": "asyncconn.panoply",
 }
 
 

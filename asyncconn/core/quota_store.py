@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -91,13 +91,4 @@ class FileQuotaStore:
         return dict(counts)
 
     def _write(self, counts: dict[str, Any]) -> None:
-        handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(counts, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self._path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(self._path, json.dumps(counts).encode())

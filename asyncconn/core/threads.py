@@ -83,6 +83,10 @@ class OwnThread:
                 continue
             try:
                 result = call()
+            except StopIteration as error:  # no future can hold one
+                wrapped = RuntimeError("StopIteration was raised")
+                wrapped.__cause__ = error
+                future.set_exception(wrapped)
             except BaseException as error:  # noqa: BLE001 - whoever waits for the job gets it
                 future.set_exception(error)
             else:

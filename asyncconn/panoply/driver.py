@@ -13,6 +13,7 @@ from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from asyncconn.core.clock import Clock
     from asyncconn.hub import Hub
@@ -49,7 +50,7 @@ class SourceDriver:
         source._runtime = self.runtime
         self._takes_n = _takes_argument(source.read)
         self._thread = thread if thread is not None or is_async(type(source)) else _thread(type(source))
-        self._reading: asyncio.Future[Any] | None = None
+        self._job: Future[Any] | None = None
 
     @classmethod
     async def make(
@@ -77,7 +78,7 @@ class SourceDriver:
         close = getattr(self.source, "close", None)
         if close is None:
             return
-        if self._thread is not None and self._reading is not None and not self._reading.done():
+        if self._thread is not None and self._job is not None and not self._job.done():
             # The read hangs. Closing what it waits for, from another thread, is what may set it free.
             self._thread.close()
             self._thread = _thread(type(self.source))
@@ -93,8 +94,8 @@ class SourceDriver:
         if self._thread is None:
             result = method(*args)
         else:
-            self._reading = asyncio.wrap_future(self._thread.submit(method, *args))
-            result = await asyncio.shield(self._reading)
+            self._job = self._thread.submit(method, *args)
+            result = await asyncio.wrap_future(self._job)
         return await result if inspect.isawaitable(result) else result
 
 

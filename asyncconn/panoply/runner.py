@@ -1,0 +1,446 @@
+"""Drives a data source into a writer: reads, retries, delivers, and keeps no more state than has arrived.
+
+Contract: panoply section 6, "Semantics the platform gives these".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.tasks import drain_guard, reap
+from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, InvalidRecord
+from asyncconn.panoply.destination import Destination
+from asyncconn.panoply.driver import SourceDriver
+from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
+from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.source import DataSource
+from asyncconn.panoply.states import Saved, StateFile, StateStore, StateTracker, state_text
+
+if TYPE_CHECKING:
+    from asyncconn.core.receipts import FlushReport, Receipt
+    from asyncconn.panoply.writer import WriteReport
+
+__all__ = ["READ_RETRY", "RowWriter", "run_source"]
+
+logger = logging.getLogger("asyncconn.panoply.runner")
+
+#: Three retries of a read, as the platform makes them; however long the read itself took.
+READ_RETRY = RetryPolicy(attempts=4, initial=1.0, maximum=30.0, deadline=math.inf)
+
+_STATE = "__state"
+_DELIVERY = 300.0  # seconds for the last rows of a run to arrive; the writer's own deadlines are shorter
+_ABANDONED = 30.0  # the same for a run that was cancelled or failed
+
+
+class RowWriter(Protocol):
+    """Where rows go: a :class:`Panoply`, or anything of the same shape."""
+
+    async def write_many(self, table: str, records: Iterable[Mapping[Any, Any]]) -> WriteReport:
+        """Accept rows; the receipts tell when they have arrived."""
+        ...
+
+    async def flush(self, timeout: float | None = None) -> FlushReport:
+        """Send what was accepted so far."""
+        ...
+
+
+async def run_source(
+    source: DataSource | Callable[..., DataSource],
+    params: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    into: RowWriter,
+    state: StateStore | str | os.PathLike[str] | None = None,
+    destination: str | None = None,
+    batch_size: int = 1000,
+    retry: RetryPolicy = READ_RETRY,
+    read_timeout: float = 1800.0,
+    close_timeout: float = 30.0,
+    keep_state_ids: bool = False,
+    on_progress: Callable[[Mapping[str, Any]], object] | None = None,
+) -> RunReport:
+    """Read ``source`` to its end into ``into``, and wait until every row has arrived.
+
+        >>> report = await run_source(Stream, {"type": "typeform"}, into=panoply, state="typeform.json")
+
+    ``source`` is a :class:`DataSource`, or the class of one. A class is made with ``params`` and ``options`` where it
+    is going to live: on the loop if its ``read`` is a coroutine function, else in a thread of its own.
+
+    ``state``, a file or a store, makes the run one that can go on where the last one ended, which needs the class:
+    what was saved is in its ``params["state"]``. A state is saved when every row that it covers has arrived, never
+    before, so that rows come again after a crash rather than not at all. Parameters that the source changes
+    (``source-change``) are saved at once, and given to the next run.
+
+    Rows go to the table ``destination``, or ``source["destination"]``, or ``source["type"]``; ``{field}`` in it is
+    filled from each row. ``__state`` is taken off the rows unless ``keep_state_ids``. ``batch_size`` is the hint that
+    ``read`` gets.
+
+    A ``read`` that raises is repeated by ``retry`` (three times) unless the error's ``retryable`` is False. One that
+    shows no sign of life (progress, state, log, any event) for ``read_timeout`` seconds is given up. ``close`` is
+    always called, and given ``close_timeout`` seconds. ``on_progress`` gets ``{"loaded", "total", "msg"}`` on the loop.
+
+    Raises ``ReadFailed``, ``ReadTimedOut``, ``RowRefused``, ``StateRefused``, ``RowsUndelivered``, each a
+    ``SourceError`` with the ``report``, after what was read before has been delivered; ``ConfigError`` before anything
+    is read. What the constructor of a class raises comes through as it is.
+    """
+    if batch_size < 1 or read_timeout <= 0 or close_timeout <= 0:
+        raise ConfigError("batch_size, read_timeout and close_timeout must be more than 0")
+    store = StateFile(state) if isinstance(state, str | os.PathLike) else state
+    saved = await store.load() if store is not None else Saved()
+    hub = getattr(into, "hub", None)
+    if isinstance(source, DataSource):
+        if store is not None or params is not None or options is not None:
+            raise ConfigError("params, options and state are for a source that is still to be made: give its class")
+        driver = SourceDriver(source, hub=hub)
+    else:
+        if not callable(source):
+            raise ConfigError(f"a source is a DataSource or its class, not {type(source).__name__}")
+        given = {**(params or {}), **saved.changes, **({"state": saved.state} if saved.state else {})}
+        driver = await SourceDriver.make(source, given, options, hub=hub)
+    run = _Run(driver, into, store, saved, batch_size, retry, read_timeout, close_timeout, keep_state_ids, on_progress)
+    return await run.run(destination)
+
+
+class _Run:
+    def __init__(
+        self,
+        driver: SourceDriver,
+        into: RowWriter,
+        store: StateStore | None,
+        saved: Saved,
+        batch_size: int,
+        retry: RetryPolicy,
+        read_timeout: float,
+        close_timeout: float,
+        keep_state_ids: bool,
+        on_progress: Callable[[Mapping[str, Any]], object] | None,
+    ) -> None:
+        self._driver = driver
+        self._source = driver.source
+        self._into = into
+        self._store = store
+        self._batch_size = batch_size
+        self._retry = retry
+        self._read_timeout = read_timeout
+        self._close_timeout = close_timeout
+        self._keep_state_ids = keep_state_ids
+        self._on_progress = on_progress
+        self._loop = driver.runtime.loop
+        self._clock = driver.runtime.clock
+        self._saved = saved
+        self._tracker = StateTracker(saved.state)
+        self.report = RunReport(state=dict(saved.state))
+        # Filled where the source runs, which may be a thread; emptied on the loop. Appending is atomic.
+        self._states: deque[tuple[Any, str]] = deque()
+        self._changes: deque[dict[str, Any]] = deque()
+        self._refused: Exception | None = None
+        # Reads whose rows are on their way: (read, its rows, the receipts of their batches), in order.
+        self._sent: deque[tuple[int, int, list[Receipt]]] = deque()
+        self._wake = asyncio.Event()
+        self._arrived = 0  # everything up to this read has been delivered
+        self._no_more = False
+        self._undelivered: DeliveryFailed | None = None
+        self._unsaved: AsyncConnError | None = None
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    async def run(self, destination: str | None) -> RunReport:
+        started = self._clock.now()
+        saver = asyncio.create_task(self._save_what_arrives(), name="asyncconn:source:saver")
+        handlers = {"source-state": self._on_state, "source-change": self._on_change, "progress": self._on_advance}
+        for name, handler in handlers.items():
+            self._source.on(name, handler)
+        try:
+            try:
+                await self._read_all(self._destination(destination))
+            finally:
+                # Whatever ended it, a cancellation too: what was read is delivered, and its state saved.
+                seconds = _DELIVERY if self.report.finished else _ABANDONED
+                limit = 2 * self._close_timeout + 2 * seconds
+                await drain_guard(self._finish(saver, seconds), timeout=limit, name="asyncconn:source:finish")
+        except SourceError as error:
+            error.report = self.report
+            raise
+        finally:
+            await reap({saver})
+            for name, handler in handlers.items():
+                self._source.off(name, handler)
+            self.report.seconds = self._clock.now() - started
+        self._check()
+        if not self.report.complete:
+            left = self.report.rows - self.report.delivered
+            raise RowsUndelivered(f"{left} rows were not delivered within {_DELIVERY:g} s", report=self.report)
+        return self.report
+
+    def _destination(self, destination: str | None) -> Destination:
+        found = destination or self._source.source.get("destination") or self._source.source.get("type")
+        if not found:
+            raise ConfigError("no destination: give one, or set source['destination'] or source['type']")
+        return Destination(found)
+
+    async def _read_all(self, destination: Destination) -> None:
+        while True:
+            self._check()
+            rows = await self._read()
+            if rows is None:
+                break
+            self.report.reads += 1
+            read = self.report.reads
+            self._take_states(read)
+            if not isinstance(rows, list | tuple) and not _is_group(rows):
+                what = type(rows).__name__
+                raise RowRefused(
+                    f"read {read} returned a {what}: return a list of rows, or None at the end", read=read, row=0
+                )
+            placed, ids, count = self._placed(rows, destination, read)
+            self._tracker.end_read(read, ids, count)
+            await self._write(placed, read)
+        self._take_states(self.report.reads)
+        self._tracker.end(self.report.reads)
+        self.report.finished = True
+
+    async def _finish(self, saver: asyncio.Task[None], seconds: float) -> None:
+        try:
+            await self._close()
+        finally:
+            await self._into.flush(seconds)
+            self._no_more = True
+            self._wake.set()
+            await asyncio.wait({saver}, timeout=seconds)
+
+    async def _close(self) -> None:
+        """The source's close. An error of it is no reason to call a finished run a failure: it is logged."""
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await self._driver.close()
+        except TimeoutError:
+            logger.warning("closing the source took longer than %g s and was given up", self._close_timeout)
+        except Exception as error:  # noqa: BLE001 - a stranger's code, at a moment when the rows matter more
+            logger.warning("closing the source failed: %s: %s", type(error).__name__, error)
+        finally:
+            self._driver.release()
+
+    def _check(self) -> None:
+        """Raise what has gone wrong beside the reading."""
+        if self._refused is not None:
+            raise StateRefused(str(self._refused.args[0]), report=self.report) from self._refused
+        if self._unsaved is not None:
+            raise StateRefused(f"the state could not be saved: {self._unsaved.message}", report=self.report) from (
+                self._unsaved
+            )
+        if (failed := self._undelivered) is not None:
+            raise RowsUndelivered(f"{len(failed.records)} rows or more were not delivered", report=self.report) from (
+                failed
+            )
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> Any:
+        attempts = 0
+
+        async def attempt() -> Any:
+            nonlocal attempts
+            attempts += 1
+            self._states.clear()  # of an attempt that failed: the rows they cover never came
+            return await self._read_once()
+
+        def again(error: BaseException) -> bool:
+            return not isinstance(error, ReadTimedOut) and bool(getattr(error, "retryable", True))
+
+        def told(error: Exception, wait: float) -> None:
+            self.report.retries += 1
+            logger.warning("read failed, again in %.1f s: %s: %s", wait, type(error).__name__, error)
+
+        try:
+            return await self._retry.repeat(attempt, when=again, clock=self._clock, on_retry=told)
+        except ReadTimedOut:
+            raise
+        except Exception as error:
+            retryable = bool(getattr(error, "retryable", True))
+            why = "" if retryable else ", which it says is not to be repeated"
+            tries = "once" if attempts == 1 else f"{attempts} times"
+            raise ReadFailed(
+                f"read failed {tries}{why}: {type(error).__name__}: {error}", attempts=attempts, retryable=retryable
+            ) from error
+
+    async def _read_once(self) -> Any:
+        reading = asyncio.ensure_future(self._driver.read(self._batch_size))
+        try:
+            while not reading.done():
+                left = self._driver.runtime.seen + self._read_timeout - self._clock.now()
+                if left <= 0:
+                    raise ReadTimedOut(f"read gave no sign of life for {self._read_timeout:g} s")
+                await asyncio.wait({reading}, timeout=left)
+            return reading.result()
+        finally:
+            if not reading.done():
+                reading.cancel()
+                await asyncio.wait({reading}, timeout=self._close_timeout)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def _placed(
+        self, rows: Any, destination: Destination, read: int
+    ) -> tuple[dict[str, list[tuple[int, Any]]], set[str], int]:
+        """Rows by their table, each with its place among the rows read; the state ids they carry; how many there are.
+
+        A row that cannot be placed stays in, as the error to raise when its turn comes.
+        """
+        placed: dict[str, list[tuple[int, Any]]] = {}
+        ids: set[str] = set()
+        index = -1
+        for index, (row, more) in enumerate(_rows(rows)):
+            try:
+                if not isinstance(row, Mapping):
+                    raise InvalidRecord(f"a row must be a mapping, not {type(row).__name__}")
+                table = destination.table_of(row, more)
+            except InvalidRecord as error:
+                placed.setdefault("", []).append((index, error))
+                break
+            state_id = row.get(_STATE)
+            if state_id is None and more is not None:
+                state_id = more.get(_STATE)
+            if state_id is not None:
+                ids.add(str(state_id))
+                if not self._keep_state_ids and _STATE in row:
+                    row = {name: value for name, value in row.items() if name != _STATE}
+            placed.setdefault(table, []).append((index, row))
+        return placed, ids, index + 1
+
+    async def _write(self, placed: dict[str, list[tuple[int, Any]]], read: int) -> None:
+        """Give the rows to the writer, all up to the first that it refuses."""
+        bad: tuple[int, InvalidRecord] | None = None
+        for place, refused in placed.pop("", ()):
+            bad = place, refused
+        receipts: dict[Receipt, None] = {}
+        rows = 0
+        for table, members in placed.items():
+            some = members if bad is None else [one for one in members if one[0] < bad[0]]
+            try:
+                report = await self._into.write_many(table, [row for _, row in some])
+            except InvalidRecord as error:
+                bad = some[error.index or 0][0], error
+                continue
+            receipts.update(dict.fromkeys(report.receipts))
+            rows += report.records
+            self.report.rows += report.records
+            self.report.tables[table] += report.records
+        if bad is not None:
+            index, cause = bad
+            cause.index = None
+            raise RowRefused(f"read {read}, row {index}: {cause.message}", read=read, row=index) from cause
+        self._follow(read, rows, list(receipts))
+
+    def _follow(self, read: int, rows: int, receipts: list[Receipt]) -> None:
+        if self._sent and self._sent[-1][2] == receipts:  # small reads that travel in one batch
+            rows += self._sent.pop()[1]
+        self._sent.append((read, rows, receipts))
+        if len(self._sent) == 1:
+            self._wake.set()
+
+    # -- saving --------------------------------------------------------------------------------------------------------
+
+    async def _save_what_arrives(self) -> None:
+        """Follow the receipts in the order of the reads; save changes at once, states when their rows are there."""
+        woken = asyncio.ensure_future(self._wake.wait())
+        try:
+            while True:
+                await self._save(self._settled())
+                if self._undelivered is not None or (self._no_more and not self._sent and not self._changes):
+                    return
+                if woken.done():
+                    self._wake.clear()
+                    woken = asyncio.ensure_future(self._wake.wait())
+                    continue
+                due: set[asyncio.Future[Any]] = {woken}
+                if self._sent:
+                    due.add(next(one for one in self._sent[0][2] if not one.done).settled())
+                await asyncio.wait(due, return_when=asyncio.FIRST_COMPLETED)
+        except AsyncConnError as error:
+            self._unsaved = error
+        finally:
+            await reap({woken})
+
+    def _settled(self) -> dict[str, Any] | None:
+        """The merged state, if reads have arrived since and it has grown."""
+        before = self._arrived
+        while self._sent and all(one.done for one in self._sent[0][2]):
+            read, rows, receipts = self._sent[0]
+            for receipt in receipts:
+                if receipt.error is not None:
+                    self._undelivered = receipt.error
+            if self._undelivered is not None:
+                break
+            self._sent.popleft()
+            self.report.delivered += rows
+            self._arrived = read
+        # At the end of the data, states without rows are due as well.
+        return self._tracker.settle(self._arrived) if self._no_more or self._arrived > before else None
+
+    async def _save(self, state: dict[str, Any] | None) -> None:
+        changes = dict(self._saved.changes)
+        changed = False
+        while self._changes:
+            changes.update(self._changes.popleft())
+            changed = True
+        if state is None and not changed:
+            return
+        saved = Saved(self._saved.state if state is None else state, changes)
+        if self._store is not None:
+            await self._store.save(saved)
+        self._saved = saved
+        self.report.state = dict(saved.state)
+        self.report.changes = tuple(sorted(saved.changes))
+
+    # -- what the source says, in whatever thread it runs --------------------------------------------------------------
+
+    def _on_state(self, data: Mapping[str, Any]) -> None:
+        try:
+            self._states.append((data["stateId"], state_text(data["state"])))
+        except Exception as error:  # noqa: BLE001 - events swallow errors, and this one ends the run
+            self._refused = error
+
+    def _take_states(self, read: int) -> None:
+        while self._states:
+            state_id, text = self._states.popleft()
+            self._tracker.report(read, state_id, text)
+
+    def _on_change(self, data: Any) -> None:
+        if not isinstance(data, Mapping):
+            self._refused = ConfigError(f"source-change takes a dict of parameters, not {type(data).__name__}")
+            return
+        self._changes.append(dict(data))
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _on_advance(self, data: Mapping[str, Any]) -> None:
+        if self._on_progress is not None:
+            self._loop.call_soon_threadsafe(self._on_progress, data)
+
+
+def _rows(rows: Any) -> Iterator[tuple[Any, Mapping[str, Any] | None]]:
+    """Each row that a read returned, with the fields that stand outside of it: of a record group or of a raw row."""
+    for row in [rows] if _is_group(rows) else rows:
+        if _is_group(row):
+            for member in row["data"]:
+                yield member, row["metadata"]
+        elif isinstance(row, Mapping) and row.get("type") == "raw" and isinstance(row.get("metadata"), Mapping):
+            yield row, row["metadata"]
+        else:
+            yield row, None
+
+
+def _is_group(value: Any) -> bool:
+    """Whether it is what ``to_record`` makes."""
+    return (
+        isinstance(value, Mapping)
+        and value.keys() == {"data", "metadata"}
+        and isinstance(value["data"], list)
+        and isinstance(value["metadata"], Mapping)
+    )

@@ -1,0 +1,176 @@
+"""How far a source got, and how much of that may be kept: no more than what has been delivered.
+
+Contract: panoply section 6, ``state``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import OrderedDict, deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from asyncconn.core.files import replace_file
+from asyncconn.errors import ConfigError
+
+__all__ = ["Saved", "StateFile", "StateStore", "StateTracker", "state_text"]
+
+_REMEMBERED = 1024  # ids of recent rows: a state may be reported after them
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What outlives a run: the merged ``state``, and the parameters that the source ``changes`` (its tokens, say)."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+class StateStore(Protocol):
+    """Where a run's state is kept."""
+
+    async def load(self) -> Saved:
+        """What the last run left, or an empty ``Saved``."""
+        ...
+
+    async def save(self, saved: Saved) -> None:
+        """Keep it, whole or not at all."""
+        ...
+
+
+class StateFile:
+    """A JSON file, replaced atomically and readable by its owner alone: changed parameters may hold tokens.
+
+    Raises ``ConfigError``, naming the file, when it cannot be read or written, or is not what was written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"StateFile({str(self.path)!r})"
+
+    async def load(self) -> Saved:
+        """See :class:`StateStore`. In a thread."""
+        return await asyncio.to_thread(self._load)
+
+    async def save(self, saved: Saved) -> None:
+        """See :class:`StateStore`. In a thread; on disk when it returns."""
+        await asyncio.to_thread(self._save, saved)
+
+    def _load(self) -> Saved:
+        try:
+            found = json.loads(self.path.read_bytes())
+            if not (isinstance(found, dict) and isinstance(found["state"], dict) and isinstance(found["source"], dict)):
+                raise ValueError("it holds something else")
+        except FileNotFoundError:
+            return Saved()
+        except OSError as error:
+            raise ConfigError(f"the state file {self.path} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError):
+            # "from None": the error would quote the file, and it may hold tokens.
+            raise ConfigError(
+                f"the state file {self.path} is damaged or none of ours: restore it, or delete it to start anew"
+            ) from None
+        return Saved(found["state"], found["source"])
+
+    def _save(self, saved: Saved) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps({"state": saved.state, "source": saved.changes}, indent=1)
+            replace_file(self.path, text.encode())
+        except OSError as error:
+            raise ConfigError(f"the state file {self.path} cannot be written: {error.strerror}") from error
+        except (TypeError, ValueError):  # only the changes: states have been through JSON before
+            raise ConfigError("source-change: the changed parameters are not JSON; nothing of them was kept") from None
+
+
+def state_text(state: Any) -> str:
+    """A reported state as JSON, at the moment it is reported. Raises ``ConfigError`` when it cannot be."""
+    if not isinstance(state, Mapping):
+        raise ConfigError(f"a state must be a mapping, not {type(state).__name__}")
+    try:
+        return json.dumps(dict(state), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"a state must be JSON: {error}") from None
+
+
+@dataclass(slots=True)
+class _Reported:
+    state_id: str
+    text: str
+    read: int
+    place: int | None = None  # the read that has to be delivered first; None while its rows are still to come
+
+
+class StateTracker:
+    """Merges reported states, each once the rows it covers have been delivered. Pure: knows reads by number, from 1.
+
+    A state covers the rows that carry its id, and everything that was read before them. One whose rows have not been
+    seen yet waits for them, or for a state of a later read that had some: a page without rows reports a state too.
+    Where no row ever carried an id, a state covers the rows of the read that reported it, or if that had none, of the
+    next that has.
+    """
+
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
+        self._merged: dict[str, Any] = dict(state or {})
+        self._reported: deque[_Reported] = deque()
+        self._unplaced: list[_Reported] = []
+        self._by_id: dict[str, _Reported] = {}
+        self._recent: OrderedDict[str, None] = OrderedDict()
+
+    def report(self, read: int, state_id: Any, text: str) -> None:
+        """Read number ``read`` reported a state, as :func:`state_text`."""
+        one = _Reported(str(state_id), text, read)
+        self._reported.append(one)
+        self._unplaced.append(one)
+        self._by_id[one.state_id] = one
+
+    def end_read(self, read: int, ids: Collection[str], rows: int) -> None:
+        """Read number ``read`` returned ``rows`` rows, which carried these state ids."""
+        for state_id in ids:
+            if (one := self._by_id.get(state_id)) is not None:
+                one.place = read
+            self._recent[state_id] = None
+            self._recent.move_to_end(state_id)
+        while len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
+        for one in self._unplaced:
+            if one.place is None and ((rows and not self._recent) or one.state_id in self._recent):
+                one.place = read
+        self._unplaced = [one for one in self._unplaced if one.place is None]
+
+    def end(self, read: int) -> None:
+        """There is no more to read: what still waits for rows covers everything."""
+        for one in self._unplaced:
+            one.place = read
+        self._unplaced = []
+
+    def settle(self, read: int) -> dict[str, Any] | None:
+        """Everything up to this read has been delivered: the merged state if that adds to it, else None.
+
+        States are merged in the order of their reports, so none overtakes an older one.
+        """
+        ready = 0
+        waits = -1  # the read of the last state that has seen no rows
+        for number, one in enumerate(self._reported, 1):
+            if one.place is None:
+                waits = one.read
+            elif one.place > read:
+                break
+            elif one.read > waits:
+                ready = number
+        if not ready:
+            return None
+        for _ in range(ready):
+            one = self._reported.popleft()
+            if one.place is None:
+                self._unplaced.remove(one)
+            if self._by_id.get(one.state_id) is one:
+                del self._by_id[one.state_id]
+            self._merged.update(json.loads(one.text))
+        return dict(self._merged)
