@@ -281,7 +281,7 @@ def default_of(param: Param, choices: Sequence[Any] | None = None) -> Any:
     try:
         return convert(param, texts, choices)
     except ConfigError as error:
-        raise ConfigError(f'the default in CONFIG["params"] cannot be used: {error.message}') from None
+        raise ConfigError(f'the default of {param.name!r} in CONFIG["params"]: {error.message}') from None
 
 
 def _split(text: str, choices: Sequence[Any] | None) -> list[str]:
@@ -294,13 +294,13 @@ def _one(param: Param, text: str, choices: Sequence[Any] | None) -> Any:
     if choices is not None:
         found = _chosen(text, choices)
         if found is None:
-            raise ConfigError(f"{param.name}: {_quoted(param, text)} is not one of {_listed(choices)}")
+            raise ConfigError(f"{_quoted(param, text)} is not one of {_listed(choices)}")
         return found[0]
     if param.kind == "number":
         return _number(param, text)
     if param.kind == "switch":
         if (value := _SWITCH.get(text.strip().lower())) is None:
-            raise ConfigError(f"{param.name}: {_quoted(param, text)} is neither true nor false")
+            raise ConfigError(f"{_quoted(param, text)} is neither true nor false")
         return value
     return text
 
@@ -325,7 +325,7 @@ def _disabled(choice: Any) -> bool:
 def _number(param: Param, text: str) -> int | float:
     plain = text.strip()
     if (match := _NUMBER.fullmatch(plain)) is None or len(plain) > _LONGEST or not math.isfinite(float(plain)):
-        raise ConfigError(f"{param.name}: {_quoted(param, text)} is not a number")
+        raise ConfigError(f"{_quoted(param, text)} is not a number")
     return float(plain) if match[1] or match[2] else int(plain)
 
 
