@@ -75,13 +75,19 @@ def describe(
         if isinstance(values, list | tuple) and values:
             out.print(Text(f"{key}: {plain(', '.join(map(str, values)))}"))
     rows = [
-        (one.where, plain(one.param.type), "yes" if one.param.required else "", _default(one.param), _about(one.param))
+        (
+            one.param.name if one.param.secret else one.flag,
+            plain(one.param.type),
+            "yes" if one.param.required else "",
+            _default(one.param),
+            _about(one.param),
+        )
         for one in options
     ]
     out.print(table("Options", ("option", "type", "required", "default", "help"), rows) if rows else "No options.")
-    if any(one.param.secret for one in options):
+    if secrets := [one.variable for one in options if one.param.secret]:
         out.print()
-        out.print("Secrets come from the environment, or are asked for on a terminal.")
+        out.print(f"Secrets come from the environment ({', '.join(secrets)}), or are asked for on a terminal.")
 
 
 def _own_flags() -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from getpass import getpass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -155,7 +156,9 @@ def _asked(option: SourceOption, choices: Sequence[Any] | None) -> Any:
             screen.print(Text(f"      and {len(choices) - _SHOWN:,} more"))
         question += " (numbers or names, with commas between)" if param.kind == "list" else " (number or name)"
     while True:
-        answer: str = typer.prompt(question, hide_input=param.secret, err=True)
+        answer = _answer(question, secret=param.secret)
+        if not answer:
+            continue
         try:
             value = convert(param, _picked(answer, choices, many=param.kind == "list"), choices)
         except ConfigError as problem:
@@ -163,6 +166,16 @@ def _asked(option: SourceOption, choices: Sequence[Any] | None) -> Any:
             continue
         if value != []:
             return value
+
+
+def _answer(question: str, *, secret: bool) -> str:
+    try:
+        if secret:
+            return getpass(f"{question}: ")  # the echo is off before the question is seen
+        answer: str = typer.prompt(question, err=True)
+    except (EOFError, typer.Abort):
+        raise KeyboardInterrupt from None
+    return answer
 
 
 def _picked(answer: str, choices: Sequence[Any] | None, *, many: bool) -> list[str]:

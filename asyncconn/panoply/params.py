@@ -224,7 +224,7 @@ async def choices_of(
         thread.close()
     if len(some) > _MOST:
         raise ConfigError(f"the values of {param.name!r} are more than {_MOST:,}: too many to choose from")
-    return _checked(f"the values of {param.name!r}: ", some)
+    return _checked(f"the values of {param.name!r}", some)
 
 
 def _list(found: Iterable[Any]) -> list[Any]:

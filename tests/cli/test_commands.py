@@ -75,7 +75,9 @@ def test_only_the_command_line_imports_typer_and_rich(tmp_path: Path) -> None:
 
 
 def test_a_command_loads_nothing_of_the_others(tmp_path: Path) -> None:
-    code = "import atexit, sys\natexit.register(lambda: print([m for m in ('aiohttp', 'pydantic') if m in sys.modules]))"
+    code = (
+        "import atexit, sys\natexit.register(lambda: print([m for m in ('aiohttp', 'pydantic') if m in sys.modules]))"
+    )
     assert run(tmp_path, "--version", patch=code).out.splitlines() == [f"asyncconn {__version__}", "[]"]
 
 
