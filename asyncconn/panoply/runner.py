@@ -147,7 +147,7 @@ class _Run:
         self._arrived = 0  # everything up to this read has been delivered
         self._no_more = False
         self._undelivered: DeliveryFailed | None = None
-        self._unsaved: AsyncConnError | None = None
+        self._unsaved: Exception | None = None
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
@@ -232,9 +232,8 @@ class _Run:
         if self._refused is not None:
             raise StateRefused(str(self._refused.args[0]), report=self.report) from self._refused
         if self._unsaved is not None:
-            raise StateRefused(f"the state could not be saved: {self._unsaved.message}", report=self.report) from (
-                self._unsaved
-            )
+            why = self._unsaved.args[0] if isinstance(self._unsaved, AsyncConnError) else repr(self._unsaved)
+            raise StateRefused(f"the state could not be saved: {why}", report=self.report) from self._unsaved
         if (failed := self._undelivered) is not None:
             raise RowsUndelivered(f"{len(failed.records)} rows or more were not delivered", report=self.report) from (
                 failed
@@ -326,12 +325,14 @@ class _Run:
             try:
                 report = await self._into.write_many(table, [row for _, row in some])
             except InvalidRecord as error:
-                bad = some[error.index or 0][0], error
-                continue
-            receipts.update(dict.fromkeys(report.receipts))
-            rows += report.records
-            self.report.rows += report.records
-            self.report.tables[table] += report.records
+                accepted = error.index or 0
+                bad = some[accepted][0], error
+            else:
+                accepted = report.records
+                receipts.update(dict.fromkeys(report.receipts))
+            rows += accepted
+            self.report.rows += accepted
+            self.report.tables[table] += accepted
         if bad is not None:
             index, cause = bad
             cause.index = None
@@ -361,9 +362,12 @@ class _Run:
                     continue
                 due: set[asyncio.Future[Any]] = {woken}
                 if self._sent:
-                    due.add(next(one for one in self._sent[0][2] if not one.done).settled())
+                    late = [one for one in self._sent[0][2] if not one.done]
+                    if not late:  # they arrived while the state was being saved
+                        continue
+                    due.add(late[0].settled())
                 await asyncio.wait(due, return_when=asyncio.FIRST_COMPLETED)
-        except AsyncConnError as error:
+        except Exception as error:  # noqa: BLE001 - a store may be a stranger's, and the reading has to hear of it
             self._unsaved = error
         finally:
             await reap({woken})
