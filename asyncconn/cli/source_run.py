@@ -129,8 +129,7 @@ class Job:
         sandbox = await stack.enter_async_context(Sandbox())
         there = sandbox.panoply
         made = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.endpoint_url, **spool)
-        # Closed before the sandbox is: what it still holds would find nobody there.
-        return await stack.enter_async_context(made), sandbox.panoply.tables
+        return made, there.tables
 
     async def _print(self, outcome: Outcome, limit: int | None) -> None:
         store = None if self.state is None else _Unchanged(self.state)

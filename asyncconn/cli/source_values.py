@@ -66,8 +66,8 @@ class _Filling:
                 self._origins[option.param.name] = option.variable
 
     def in_order(self) -> list[SourceOption]:
-        """Every parameter after those that it depends on; those whose choices must be asked for as late as possible."""
-        left = sorted(self._given.options, key=lambda option: option.param.dynamic)
+        """Each parameter after those that it depends on; nobody is asked before what was given has been checked."""
+        left = sorted(self._given.options, key=lambda option: (option.param.dynamic, not self._has_value(option)))
         found: list[SourceOption] = []
         while left:
             waiting = {option.param.name for option in left}

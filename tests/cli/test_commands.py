@@ -111,8 +111,9 @@ def test_doctor_finds_a_working_machine_and_missing_credentials(tmp_path: Path) 
 
 def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:
     (tmp_path / ".env").write_text("ASYNCCONN_PANOPLY_APIKEY=misspelt-value\n")
-    found = run(tmp_path, "doctor", env=credentials)
+    found = run(tmp_path, "doctor", env={**credentials, "ASYNCCONN_SOURCE_USER": "read by sources"})
     assert found.status == 0, found.text
+    assert "ASYNCCONN_SOURCE_USER" not in found.out
     assert "right in shape, for region us-east-1" in found.out
     assert "ASYNCCONN_PANOPLY_APIKEY: " not in found.out
     assert "unknown settings: nothing reads these" in found.out

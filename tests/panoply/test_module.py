@@ -84,13 +84,13 @@ def test_a_dotted_name_is_imported(write: Callable[..., Path], tmp_path: Path, m
     assert load_module("asyncconn_test_dotted.mine").name == "asyncconn_test_dotted.mine"
 
 
-def test_a_file_named_like_another_module_takes_nothing_over(write: Callable[..., Path]) -> None:
-    import json
-
-    found = load_module(write(GOOD, "json.py"))
+@pytest.mark.parametrize("name", ["json", "orjson", "not-a-name"])
+def test_a_file_named_like_another_module_takes_nothing_over(write: Callable[..., Path], name: str) -> None:
+    before = sys.modules.get(name)
+    found = load_module(write(GOOD, f"{name}.py"))
 
     assert found.stream.__name__ == "Mine"
-    assert sys.modules["json"] is json
+    assert sys.modules.get(name) is before
 
 
 def test_a_module_that_fails_is_loaded_anew_when_it_is_corrected(write: Callable[..., Path]) -> None:
