@@ -20,12 +20,15 @@ from asyncconn.panoply.records import (
 )
 from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.runner import READ_RETRY, RowWriter, run_source
+from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.source import DataSource
 from asyncconn.panoply.states import Saved, StateFile, StateStore
+from asyncconn.panoply.tunnel import SSHTunnel, open_tunnel
 from asyncconn.panoply.writer import Panoply, WriteReport
 
 __all__ = [
     "READ_RETRY",
+    "SDK",
     "DataSource",
     "Destination",
     "Field",
@@ -38,6 +41,7 @@ __all__ = [
     "Resource",
     "RowWriter",
     "RunReport",
+    "SSHTunnel",
     "Saved",
     "StateFile",
     "StateStore",
@@ -47,6 +51,7 @@ __all__ = [
     "background_progress",
     "convert_to_ui_format",
     "errors",
+    "open_tunnel",
     "run_source",
     "set_internal_code",
     "to_record",

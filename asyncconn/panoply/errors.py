@@ -11,6 +11,7 @@
     │   ├── RowRefused                    a row that cannot be written; says which
     │   ├── StateRefused                  a state that cannot be kept
     │   └── RowsUndelivered               the writer gave up
+    ├── TunnelRefused                     the SSH server said no to the login or to the forwarding
     ├── InvalidRecord
     │   └── RecordValueError              to_record was given something else than rows of a resource
     │       └── RecordTypeError (TypeError)
@@ -49,6 +50,7 @@ __all__ = [
     "StateRefused",
     "TokenCallbackException",
     "TokenValidationException",
+    "TunnelRefused",
     "set_internal_code",
     "wrap_errors",
 ]
@@ -134,6 +136,12 @@ class RecordValueError(InvalidRecord):
 
 class RecordTypeError(RecordValueError, TypeError):
     """What ``to_record`` was given is of the wrong type."""
+
+
+class TunnelRefused(AsyncConnError):
+    """The SSH server was reached, and refused: the login, or the forwarding to the target."""
+
+    advice = "check user, key and password, and what the server lets this user do"
 
 
 class SourceError(AsyncConnError):
