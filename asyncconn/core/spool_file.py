@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from asyncconn.errors import ConfigError, SpoolDamaged, SpoolError, SpoolFull, SpoolInUse
+from asyncconn.errors import AsyncConnError, ConfigError, SpoolDamaged, SpoolError, SpoolFull, SpoolInUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,9 +97,9 @@ class SpoolFile:
             self._load(connection)
         except BaseException as error:
             connection.close()
-            if isinstance(error, sqlite3.Error | TypeError | ValueError):
-                raise self._error(error, "opened") from error
-            raise
+            if isinstance(error, AsyncConnError) or not isinstance(error, sqlite3.Error | TypeError | ValueError):
+                raise
+            raise self._error(error, "opened") from error
         self._connection = connection
         _watch_forks()
         _open_files.add(self)
