@@ -232,9 +232,9 @@ class SpooledBuffer:
         raise RuntimeError("a size changes")
 
     def _check(self, item: bytes) -> None:
-        self._buffer.check(item)
         if self._closing:
             raise BufferClosed(f"{self._buffer.name} is closed")
+        self._buffer.check(item)
 
     async def _put(self, items: Sequence[bytes]) -> list[Receipt]:
         self._check(items[0])

@@ -236,9 +236,10 @@ async def test_one_that_is_dropped_open_says_so_and_lets_the_file_go(path: Path)
     spool = Spool(path)
     await spool.open()
     await spool.append([b"a"])
+    dropped = [spool]
+    del spool
     with pytest.warns(ResourceWarning, match="not closed"):
-        del spool
-        gc.collect()
+        dropped.clear()
     await asyncio.sleep(0.05)
     async with opened(path) as again:
         assert await items(again) == [b"a"]
@@ -383,7 +384,7 @@ async def test_rows_that_do_not_fit_together_are_found_when_it_is_opened(path: P
         await spool.append([b"a", b"b"])
         await spool.append([b"c"])
         await sql(spool, harm)
-    with pytest.raises(SpoolError, match="damaged|no such table"):
+    with pytest.raises(SpoolDamaged, match="is damaged"):
         await Spool(path).open()
 
 
@@ -437,10 +438,10 @@ async def test_a_place_that_cannot_be_written_is_named(path: Path, what: str) ->
         await Spool(where).open()
 
 
-@pytest.mark.parametrize(("given", "options"), [("", {}), (":memory:", {}), ("x", {"max_bytes": 0})])
-def test_what_can_be_no_spool_is_refused_at_once(given: str, options: dict[str, int]) -> None:
+@pytest.mark.parametrize(("given", "size"), [("", 1), (":memory:", 1), ("x", 0)])
+def test_what_can_be_no_spool_is_refused_at_once(given: str, size: int) -> None:
     with pytest.raises(ConfigError):
-        Spool(given, **options)
+        Spool(given, max_bytes=size)
 
 
 # -- no room -----------------------------------------------------------------------------------------------------------
@@ -505,7 +506,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\0" * 5000, random.Random(1).randbytes(5000)], ids=["cut", "zeros", "noise"])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\0" * 5000, random.Random(1).randbytes(5000)], ids=["cut", "zeros", "noise"]
+)
 async def test_a_torn_tail_costs_nothing_that_was_committed_before_it(path: Path, garbage: bytes) -> None:
     done = await asyncio.to_thread(
         subprocess.run, program(DIE, path), env={**os.environ, "PYTHONPATH": HOME}, capture_output=True, check=False
