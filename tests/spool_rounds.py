@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import json
 import os
 import random
@@ -44,7 +45,7 @@ _BUSY = Reply(status=503, body=b"busy")
 
 @dataclass
 class Tally:
-    """What a number of rounds came to. ``written`` are ids whose write returned, ``arrived`` counts what the server took."""
+    """What some rounds came to: ``written`` are ids whose write returned, ``arrived`` counts what the server took."""
 
     rounds: int = 0
     written: set[str] = field(default_factory=set)
@@ -108,12 +109,7 @@ async def _write(path: str, url: str, fsync: bool, mode: str, name: str) -> None
 
 def zygote() -> None:
     """Fork a writer for each line of JSON, wait for its end, tell how it came. No loop and no thread in here."""
-    import sqlite3
-
-    import tenacity
-
-    assert tenacity
-    assert sqlite3
+    importlib.import_module("tenacity")  # or every writer would at its first retry
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
@@ -209,7 +205,8 @@ async def rounds(
                     tally.too_many.append(f"{tally.duplicates} duplicates after {tally.rounds} kills")
                 loopback.seen.clear()
                 if tell is not None:
-                    tell(str(tally.figures))
+                    waiting = f"{len(tally.written)} written, {len(tally.lost)} of them waiting"
+                    tell(f"round {number}, {mode}: {waiting}, {tally.duplicates} duplicates")
             server.away, server.kind = False, True
             if code := await killer.round({**order, "mode": "drain", "name": "last"}, None):
                 tally.too_many.append(f"the last writer ended with {code}")
