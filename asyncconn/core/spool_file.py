@@ -311,7 +311,9 @@ class SpoolFile:
         if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
             return SpoolFull(f"{self.path} cannot be {done}: the disk is full")
         # A plain error is SQL that does not fit the tables.
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR) or isinstance(error, TypeError | ValueError):
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR) or isinstance(
+            error, TypeError | ValueError
+        ):
             return SpoolDamaged(f"{self.path} is damaged: {error}")
         why = getattr(error, "strerror", None) or error
         return SpoolError(f"{self.path} cannot be {done}: {why}")

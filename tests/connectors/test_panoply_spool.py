@@ -202,6 +202,21 @@ asyncconn.run(main)
     assert await held(path) == 0
 
 
+async def test_the_command_line_leaves_a_services_spool_alone(sandbox: Sandbox, path: Path) -> None:
+    rows = path.with_name("rows.csv")
+    rows.write_text("id\n1\n2\n")
+    home = str(Path(asyncconn.__file__).parents[1])
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "asyncconn", "panoply", "write", str(rows), "--table", "t"],
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **sandbox.env, "PYTHONPATH": home, "ASYNCCONN_PANOPLY_SPOOL": str(path)},
+    )
+    assert await process.wait() == 0
+    assert sandbox.panoply.tables() == {"t": 2}
+    assert not path.exists()
+
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 
 

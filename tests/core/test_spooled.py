@@ -578,3 +578,27 @@ async def test_whatever_happens_each_record_arrives_or_is_in_the_file(path: Path
     arrived.update(last.records)
     assert set(arrived) == set(accepted)
     assert max(arrived.values()) == 1  # no crash and no lost answer: no duplicate
+
+
+@pytest.mark.parametrize("count", range(8))
+async def test_a_put_that_a_close_overtakes_is_delivered_or_refused_and_never_both(path: Path, count: int) -> None:
+    platform = Platform()
+    buffer = make(platform, path)
+    await buffer.open()
+    task = asyncio.create_task(buffer.put(b"late"))
+    await turns(count)
+    report = await buffer.aclose()
+    [outcome] = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(outcome, BufferClosed):
+        assert (platform.records, report.spooled) == ([], 0)
+    else:
+        assert (platform.records, report.delivered) == ([b"late"], 1)
+    assert await stored(path) == []
+
+
+async def test_what_was_left_waits_for_room_although_new_records_would_not(path: Path) -> None:
+    await left_by_a_crash(path, records(30))
+    platform = Platform(0.001)
+    buffer = make(platform, path, max_items=4, max_pending_items=8, overflow="raise")
+    assert (await buffer.aclose()).delivered == 30
+    assert await stored(path) == []
