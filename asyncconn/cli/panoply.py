@@ -273,7 +273,8 @@ def _send(source: Source, sending: Sending, options: dict[str, Any]) -> int:
 
         async def main(hub: Hub) -> None:
             nonlocal writer
-            writer = Panoply.from_env(hub=hub, **options)
+            # The spool of the environment is a service's, and has one user at a time. What fails here goes to a file.
+            writer = Panoply.from_env(hub=hub, **{**options, "spool": None})
             writer.on("flush", arrived)
             writer.on("error", sending.failures.append)
             rows = (row for row in source.rows() if isinstance(row, Row))
