@@ -74,7 +74,9 @@ class Api:
         assert reply.status in (200, 201), (reply.status, reply.text)
         return reply.json
 
-    async def statuses(self, number: int, path: str = "/v1/workspaces", method: str = "GET", body: object = None) -> str:
+    async def statuses(
+        self, number: int, path: str = "/v1/workspaces", method: str = "GET", body: object = None
+    ) -> str:
         """``number`` calls after another: a dot for each that was let through, x for each 429."""
         return "".join(["x" if (await self(method, path, body)).status == 429 else "." for _ in range(number)])
 

@@ -7,6 +7,7 @@ import tracemalloc
 import zipfile
 from collections import Counter
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -310,9 +311,7 @@ async def test_jobs_of_api_streams_and_of_file_streams_have_different_paths() ->
 @pytest.mark.parametrize(("jobs", "sizes"), [(0, [0]), (9, [5, 4]), (10, [5, 5, 0]), (11, [5, 5, 1])])
 async def test_pages_are_full_until_the_last(jobs: int, sizes: list[int]) -> None:
     async with datorama(streams=1, file_every=0, jobs=jobs) as api:
-        pages = [
-            await api.ok("POST", STATS, {"pageSize": 5, "pageNumber": number + 1}) for number in range(len(sizes))
-        ]
+        pages = [await api.ok("POST", STATS, {"pageSize": 5, "pageNumber": number + 1}) for number in range(len(sizes))]
         assert [len(page) for page in pages] == sizes
         assert [stat["id"] for page in pages for stat in page] == [STAT + n for n in range(jobs)]
 
@@ -345,7 +344,7 @@ async def test_old_jobs_cover_the_days_up_to_yesterday() -> None:
         stats = await api.ok("POST", STATS, {})
         days = [(date.fromisoformat(s["dataStartDate"]), date.fromisoformat(s["dataEndDate"])) for s in stats]
     assert days[-1][1] == date(2025, 12, 31)
-    assert all(b[0] - a[1] == timedelta(days=1) for a, b in zip(days, days[1:], strict=False))
+    assert all(b[0] - a[1] == timedelta(days=1) for a, b in pairwise(days))
     assert {(b - a).days for a, b in days} == {9}
 
 
@@ -388,7 +387,8 @@ async def test_a_download_has_the_size_the_world_says_in_whole_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "stat", "status"), [("api", 0, 200), ("dynamic", 0, 404), ("api", 3, 404), ("dynamic", 3, 200), ("api", 99, 404)]
+    ("kind", "stat", "status"),
+    [("api", 0, 200), ("dynamic", 0, 404), ("api", 3, 404), ("dynamic", 3, 200), ("api", 99, 404)],
 )
 async def test_each_kind_of_stream_has_its_download_path(kind: str, stat: int, status: int) -> None:
     async with datorama() as api:
