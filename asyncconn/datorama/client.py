@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Datorama", "DatoramaLimits"]
 
-_A_DAY = 25 * 3600.0  # seconds, with an hour for those who wait in front
+_YEARS = 1e8  # seconds: more calls than a day allows may wait for more than one day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,5 +191,5 @@ class Datorama(Connector):
 
 
 def _patient(timeouts: Timeouts) -> Timeouts:
-    """The same, but a call may wait for the rate limit until the next day has begun."""
-    return replace(timeouts, rate=max(timeouts.rate, _A_DAY))
+    """The same, but a call may wait for the rate limit as long as that takes."""
+    return replace(timeouts, rate=max(timeouts.rate, _YEARS))

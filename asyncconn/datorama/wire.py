@@ -40,7 +40,8 @@ _DAILY_RESETS = ("X-DailyQuota-Rest", "X-DailyQuota-Reset")  # the first as the 
 _MESSAGE_KEYS = ("info", "msg", "message", "error", "errors")
 _UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them span a minute
 _LINE = 300  # characters of a message
-_LONGEST = 2 * 86_400.0  # seconds: no limit is reset later than at the end of the day
+_MINUTE, _DAY = 62.0, 86_402.0  # seconds until a reset at most, with two for a Date in whole seconds
+_PAST = 5.0  # seconds: a reset that is longer ago is none, or the clocks of header and Date do not agree
 _LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
 
 
@@ -63,7 +64,8 @@ def hints(response: Response) -> list[RateHint]:
     for part, prefix in _FAMILIES.items():
         remaining = _whole(response.headers.get(f"{prefix}-Remaining"))
         if remaining is not None:
-            found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset")))
+            most = _DAY if part == DAILY else _MINUTE
+            found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset", most)))
     if response.status == 429 and not found and _only_the_day(response.headers):
         found.append(RateHint(DAILY, 0, _daily_reset(response)))
     return found
@@ -76,7 +78,7 @@ def _only_the_day(headers: Mapping[str, str]) -> bool:
 
 
 def _daily_reset(response: Response) -> float | None:
-    found = (_until(response, name) for name in _DAILY_RESETS)
+    found = (_until(response, name, _DAY) for name in _DAILY_RESETS)
     return next((seconds for seconds in found if seconds is not None), None)
 
 
@@ -93,8 +95,8 @@ def _refusal(response: Response) -> AsyncConnError:
         )
     mine = left.get(QUERY if _is_query(response) else PLATFORM)
     used_up = mine.reset_after if mine is not None and mine.remaining == 0 else None
-    named = (retry_after(headers), _until(response, "X-RateLimit-Reset"), used_up)
-    waits = [min(wait, _LONGEST) for wait in named if wait is not None]
+    named = (retry_after(headers), _until(response, "X-RateLimit-Reset", _MINUTE), used_up)
+    waits = [wait for wait in named if wait is not None]
     return RateLimited(
         "Too Many Requests",
         platform=response.platform,
@@ -112,12 +114,13 @@ def _now(headers: Mapping[str, str]) -> datetime:
     return http_date(headers.get("Date", "")) or datetime.now(UTC)
 
 
-def _until(response: Response, name: str) -> float | None:
-    """Seconds from the answer's ``Date`` until the epoch milliseconds of a header."""
+def _until(response: Response, name: str, most: float) -> float | None:
+    """Seconds from the answer's ``Date`` until the epoch milliseconds of a header, if they can be true."""
     at = _whole(response.headers.get(name))
     if at is None:
         return None
-    return min(max(0.0, at / 1000 - _now(response.headers).timestamp()), _LONGEST)
+    seconds = at / 1000 - _now(response.headers).timestamp()
+    return None if seconds < -_PAST else min(max(0.0, seconds), most)
 
 
 def _midnight_after(now: datetime) -> datetime:
