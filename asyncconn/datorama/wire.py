@@ -1,0 +1,195 @@
+"""Datorama on the wire: hosts, headers, what its answers mean, what they say of the limits. Pure functions.
+
+Contract: datorama sections 1 (hosts, auth, headers), 4.2 and 4.3 (rate headers), 5 (errors).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
+from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted, RateLimited, Unprocessable, api_error_class
+from asyncconn.http.response import Response, http_date, retry_after, status_error
+from asyncconn.http.transport import RateHint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from asyncconn.http.redact import Redactor
+
+__all__ = ["DAILY", "HEADERS", "PLATFORM", "QUERY", "REGIONS", "DatoramaRules", "base_url"]
+
+#: Contract: datorama section 1.1.
+REGIONS = {
+    "us": "https://api.datorama.com",
+    "us2": "https://api-us2.datorama.com",
+    "eu": "https://api-eu.datorama.com",
+    "eu2": "https://api-eu2.datorama.com",
+}
+
+HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+
+PLATFORM, QUERY, DAILY = "platform", "query", "daily"
+
+_FAMILIES = {PLATFORM: "X-PlatformRateLimit", QUERY: "X-QueryRateLimit", DAILY: "X-DailyQuota"}
+_DAILY_RESETS = ("X-DailyQuota-Rest", "X-DailyQuota-Reset")  # the first as the documentation spells it
+_MESSAGE_KEYS = ("info", "msg", "message", "error", "errors")
+_UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them span a minute
+_LINE = 300  # characters of a message
+_MINUTE, _DAY = 62.0, 86_402.0  # seconds until a reset at most, with two for a Date in whole seconds
+_PAST = 5.0  # seconds: a reset that is longer ago is none, or the clocks of header and Date do not agree
+_LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
+
+
+def base_url(region: str) -> str:
+    """The address of a region. Raises ``ConfigError`` naming those there are."""
+    try:
+        return REGIONS[region]
+    except (KeyError, TypeError):
+        raise ConfigError(
+            f"there is no region {region!r}: it is one of {', '.join(REGIONS)}, or give base_url"
+        ) from None
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def hints(response: Response) -> list[RateHint]:
+    """What the nine headers say, as far as they are there: calls left, and seconds until the reset."""
+    found = []
+    for part, prefix in _FAMILIES.items():
+        remaining = _whole(response.headers.get(f"{prefix}-Remaining"))
+        if remaining is not None:
+            most = _DAY if part == DAILY else _MINUTE
+            found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset", most)))
+    if response.status == 429 and not found and _only_the_day(response.headers):
+        found.append(RateHint(DAILY, 0, _daily_reset(response)))
+    return found
+
+
+def _only_the_day(headers: Mapping[str, str]) -> bool:
+    """Whether a 429 names the day's end and nothing earlier."""
+    day = any(_whole(headers.get(name)) is not None for name in _DAILY_RESETS)
+    return day and "Retry-After" not in headers and _whole(headers.get("X-RateLimit-Reset")) is None
+
+
+def _daily_reset(response: Response) -> float | None:
+    found = (_until(response, name, _DAY) for name in _DAILY_RESETS)
+    return next((seconds for seconds in found if seconds is not None), None)
+
+
+def _refusal(response: Response) -> AsyncConnError:
+    """The error of a 429: the day's end, or the seconds after which it may work. Both spellings of the headers."""
+    headers = response.headers
+    left = {hint.part: hint for hint in hints(response)}
+    if DAILY in left and left[DAILY].remaining == 0:
+        now, daily = _now(headers), _daily_reset(response)
+        resets_at = _midnight_after(now) if daily is None else now + timedelta(seconds=daily)
+        return QuotaExhausted(
+            f"{response.platform}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
+            resets_at=resets_at,
+        )
+    mine = left.get(QUERY if _is_query(response) else PLATFORM)
+    used_up = mine.reset_after if mine is not None and mine.remaining == 0 else None
+    named = (retry_after(headers), _until(response, "X-RateLimit-Reset", _MINUTE), used_up)
+    waits = [wait for wait in named if wait is not None]
+    return RateLimited(
+        "Too Many Requests",
+        platform=response.platform,
+        status=response.status,
+        retry_after=max(_LEAST, *waits) if waits else _UNNAMED,
+    )
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"\s*\d{1,18}\s*", text, re.ASCII) else None
+
+
+def _now(headers: Mapping[str, str]) -> datetime:
+    """The server's clock where the answer shows it, so that ours may be wrong."""
+    return http_date(headers.get("Date", "")) or datetime.now(UTC)
+
+
+def _until(response: Response, name: str, most: float) -> float | None:
+    """Seconds from the answer's ``Date`` until the epoch milliseconds of a header, if they can be true."""
+    at = _whole(response.headers.get(name))
+    if at is None:
+        return None
+    seconds = at / 1000 - _now(response.headers).timestamp()
+    return None if seconds < -_PAST else min(max(0.0, seconds), most)
+
+
+def _midnight_after(now: datetime) -> datetime:
+    return datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+
+
+def _is_query(response: Response) -> bool:
+    return response.path.endswith(("/v1/query", "/v1/query-batch"))
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class DatoramaRules:
+    """What Datorama's answers mean, beyond HTTP."""
+
+    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
+        """The error of an answer, or None."""
+        if 200 <= response.status < 300:
+            return _page(response)
+        if response.status == 429:
+            return _refusal(response)
+        if 300 <= response.status < 400:
+            return status_error(response, redactor)
+        text = redactor.excerpt(response.body)
+        kind = api_error_class(response.status)
+        return (DatoramaQueryError if _is_query(response) and kind is Unprocessable else kind)(
+            redactor.scrub(message_of(response.text))[:_LINE],  # what was escaped in JSON is not any more
+            platform=response.platform,
+            status=response.status,
+            retry_after=retry_after(response.headers),
+            body=text,
+        )
+
+    def hints(self, response: Response) -> Iterable[RateHint]:
+        """See :func:`hints`."""
+        return hints(response)
+
+
+def _page(response: Response) -> DatoramaProtocolError | None:
+    """Paths that do not exist answer 200 with a page."""
+    if not response.body or response.content_type.endswith("json"):
+        return None
+    if "html" not in response.content_type:
+        try:
+            orjson.loads(response.body)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return None
+    kind = response.content_type or "something else"
+    return DatoramaProtocolError(
+        f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
+    )
+
+
+def message_of(text: str) -> str:
+    """What an error body says, in one line: no schema is documented, so whatever looks like a message."""
+    try:
+        parsed: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        stripped = text.strip()
+        return "" if stripped.startswith("<") else stripped.partition("\n")[0]
+    if isinstance(parsed, dict):
+        said = next((parsed[key] for key in _MESSAGE_KEYS if parsed.get(key)), "")
+        more = parsed.get("validationError")
+        return ": ".join(_plain(part) for part in (said, more) if part)
+    return _plain(parsed)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
