@@ -175,7 +175,7 @@ class Datorama(Connector):
     async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
         """One call; its JSON, or None for an empty body. For paths that have no method of their own yet, too."""
         answer = await self.pool.request(method, path, workspace_id=workspace_id, **options)
-        return answer.json() if answer.body.strip() else None
+        return wire.json_of(answer)
 
     def remember(self, streams: Sequence[DataStream]) -> None:
         """Which workspace a stream is in: a pool of tokens has to know."""

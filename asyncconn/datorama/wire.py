@@ -6,6 +6,7 @@ Contract: datorama sections 1 (hosts, auth, headers), 4.2 and 4.3 (rate headers)
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -171,9 +172,21 @@ def _page(response: Response) -> DatoramaProtocolError | None:
             pass
         else:
             return None
-    kind = response.content_type or "something else"
+    return _not_json(response, response.content_type or "something else")
+
+
+def json_of(response: Response) -> Any:
+    """The body, or None for an empty one. Raises ``DatoramaProtocolError``."""
+    if not response.body.strip():
+        return None
+    with suppress(orjson.JSONDecodeError):  # it holds the whole body, so it is no cause to pass on
+        return orjson.loads(response.body)
+    raise _not_json(response, "a broken body")
+
+
+def _not_json(response: Response, what: str) -> DatoramaProtocolError:
     return DatoramaProtocolError(
-        f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
+        f"{response.platform}: {response.method} {response.path} answered {response.status} with {what}, not JSON"
     )
 
 

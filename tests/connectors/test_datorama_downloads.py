@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
+import threading
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -153,3 +155,28 @@ async def test_a_cancelled_download_leaves_nothing_behind_wherever_it_was(tmp_pa
             assert not there or (target / name).stat().st_size == len(content)
 
         assert await cancel_at_every_await(make, check, most=400) > 5
+
+
+async def test_a_download_that_is_cancelled_while_the_disk_is_slow_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, begun, may_go_on = tempfile.mkstemp, threading.Event(), threading.Event()
+
+    def slowly(**options: Any) -> tuple[int, str]:
+        begun.set()
+        may_go_on.wait(10.0)
+        return make(**options)
+
+    monkeypatch.setattr(tempfile, "mkstemp", slowly)
+    async with scene() as there:
+        job = await a_job(there.client())
+        task = asyncio.create_task(job.download(tmp_path))
+        while not begun.is_set():
+            await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.sleep(0.02)
+        may_go_on.set()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        await asyncio.sleep(0.02)
+        assert left(tmp_path) == []
