@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncconn.core.quota_store import FileQuotaStore
     from asyncconn.core.ratelimit import RateLimiter
     from asyncconn.core.retrying import RetryPolicy
+    from asyncconn.datorama import Datorama
     from asyncconn.http.transport import Timeouts
     from asyncconn.hub import DrainReport, Hub, run
     from asyncconn.panoply import DataSource, Panoply, run_source
@@ -31,6 +32,7 @@ __all__ = [
     "BatchPolicy",
     "Connector",
     "DataSource",
+    "Datorama",
     "DrainReport",
     "FileQuotaStore",
     "Hub",
@@ -58,6 +60,7 @@ _HOMES = {
     "BatchPolicy": "asyncconn.core.batch",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
+    "Datorama": "asyncconn.datorama",
     "DrainReport": "asyncconn.hub",
     "FileQuotaStore": "asyncconn.core.quota_store",
     "Hub": "asyncconn.hub",

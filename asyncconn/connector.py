@@ -11,7 +11,7 @@ from asyncconn.http.transport import PlainRules, Rules, Timeouts, Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from asyncconn.core.limits import Part
@@ -55,6 +55,7 @@ class Connector:
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
         redactor: Redactor | None = None,
+        limits: Callable[[], Mapping[str, Sequence[Part]]] | None = None,
     ) -> None:
         if not self.platform:
             raise ConfigError(f"{type(self).__name__} must name its platform")
@@ -63,20 +64,40 @@ class Connector:
         self.hub = hub or Hub()
         self._drained = False
         self._flushed: FlushReport | None = None
-        self.http = Transport(
+        self._base_url = base_url or self.base_url
+        self._retry = retry or self.retry
+        self._timeouts = timeouts or self.timeouts
+        self._max_concurrency = self.max_concurrency if max_concurrency is None else max_concurrency
+        self.http = self.transport(auth, limits=limits, redactor=redactor)
+        self.hub.adopt(self)
+
+    def transport(
+        self,
+        auth: Auth,
+        *,
+        base_url: str | None = None,
+        limits: Callable[[], Mapping[str, Sequence[Part]]] | None = None,
+        redactor: Redactor | None = None,
+    ) -> Transport:
+        """Another transport like ``self.http``: for a second credential, or a second host of the same platform.
+
+        It has the limiters of its own credential and address, shared through the hub. ``limits`` makes them, where
+        the class's own are not meant.
+        """
+        address = base_url or self._base_url
+        return Transport(
             lambda: self.hub.session,
             platform=self.platform,
-            base_url=base_url or self.base_url,
+            base_url=address,
             auth=auth,
-            limiters=self.hub.limiters(self.platform, f"{base_url or self.base_url}\n{auth.identity()}", self.limits),
-            retry=retry or self.retry,
-            timeouts=timeouts or self.timeouts,
+            limiters=self.hub.limiters(self.platform, f"{address}\n{auth.identity()}", limits or self.limits),
+            retry=self._retry,
+            timeouts=self._timeouts,
             rules=self.rules,
             redactor=redactor,
-            max_concurrency=self.max_concurrency if max_concurrency is None else max_concurrency,
+            max_concurrency=self._max_concurrency,
             clock=self.hub.clock,
         )
-        self.hub.adopt(self)
 
     @classmethod
     def limits(cls) -> Mapping[str, Sequence[Part]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
@@ -9,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asyncconn.errors import ConfigError
 
-__all__ = ["HubSettings", "PanoplySettings", "load"]
+__all__ = ["DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -53,6 +54,21 @@ class PanoplySettings(BaseSettings):
     api_secret: SecretStr
     endpoint_url: str | None = None
     sender: Literal["form", "sqs"] = "form"
+
+
+class DatoramaSettings(BaseSettings):
+    """``ASYNCCONN_DATORAMA_TOKEN`` is required: one token, or several with commas between them.
+
+    ``..._REGION`` (us, us2, eu, eu2), ``..._BASE_URL`` instead of it, and ``..._QUOTA_FILE``, where the day's count of
+    calls outlives the process.
+    """
+
+    model_config = _config("ASYNCCONN_DATORAMA_")
+
+    token: SecretStr
+    region: str = "us"
+    base_url: str | None = None
+    quota_file: Path | None = None
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -149,7 +149,7 @@ class RateLimiter:
         if self._closed:
             raise self._is_closed()
         if max_wait is not None:
-            wait = self._estimated_wait(cost)
+            wait = self.estimated_wait(cost)
             if wait > max_wait:
                 raise self._too_long(wait, max_wait)
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
@@ -164,7 +164,7 @@ class RateLimiter:
                 return await future
         except TimeoutError:
             self._abandon(future, cost)
-            raise self._too_long(self._estimated_wait(cost), max_wait or 0.0) from None
+            raise self._too_long(self.estimated_wait(cost), max_wait or 0.0) from None
         except asyncio.CancelledError:
             self._abandon(future, cost)
             raise
@@ -179,10 +179,11 @@ class RateLimiter:
         elif future.exception() is None:
             future.result().cancel()  # granted in the very turn in which it was cancelled
 
-    def _estimated_wait(self, cost: int) -> float:
+    def estimated_wait(self, cost: int = 1) -> float:
+        """About how many seconds a call of this cost would wait now, behind those that wait already."""
         now = self._clock.now()
         ahead = self._queued_cost + cost
-        return max(self._paused_until, *(part.estimate(now, ahead) for part in self._parts)) - now
+        return max(now, self._paused_until, *(part.estimate(now, ahead) for part in self._parts)) - now
 
     def _too_long(self, wait: float, max_wait: float) -> RateLimited:
         return RateLimited(

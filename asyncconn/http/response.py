@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from asyncconn.http.redact import Redactor
 
-__all__ = ["Response", "retry_after", "status_error"]
+__all__ = ["Response", "http_date", "retry_after", "status_error"]
 
 
 @dataclass(slots=True, repr=False)
@@ -63,14 +63,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", value):
         return float(value)
-    when = _http_date(value)
+    when = http_date(value)
     if when is None:
         return None
-    now = _http_date(headers.get("Date", "")) or datetime.now(UTC)
+    now = http_date(headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (when - now).total_seconds())
 
 
-def _http_date(value: str) -> datetime | None:
+def http_date(value: str) -> datetime | None:
+    """An HTTP date as aware UTC; None when it is none."""
     try:
         when = parsedate_to_datetime(value)
     except (TypeError, ValueError):

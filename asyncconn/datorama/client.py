@@ -1,0 +1,184 @@
+"""The client: one or several tokens, their limits, and a noun for everything the platform has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import SecretStr
+
+from asyncconn.connector import Connector
+from asyncconn.core.limits import Part, Quota, Window
+from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
+from asyncconn.core.retrying import RetryPolicy
+from asyncconn.datorama import wire
+from asyncconn.datorama.models import DataStream
+from asyncconn.datorama.pool import TokenPool
+from asyncconn.datorama.resources.accounts import Accounts, Authentications, PermissionSets, Users
+from asyncconn.datorama.resources.dashboards import Dashboards
+from asyncconn.datorama.resources.jobs import Jobs
+from asyncconn.datorama.resources.modelling import (
+    Calculated,
+    Dimensions,
+    HarmonizedDimensions,
+    Measurements,
+    Patterns,
+)
+from asyncconn.datorama.resources.queries import Queries
+from asyncconn.datorama.resources.reference import Reference
+from asyncconn.datorama.resources.reports import Reports
+from asyncconn.datorama.resources.streams import Streams
+from asyncconn.datorama.resources.workspaces import Workspaces
+from asyncconn.errors import ConfigError
+from asyncconn.http.auth import HeaderKey
+from asyncconn.http.transport import Rules, Timeouts
+from asyncconn.settings import DatoramaSettings, load
+
+if TYPE_CHECKING:
+    from asyncconn.core.ratelimit import RateSnapshot
+    from asyncconn.hub import Hub
+
+__all__ = ["Datorama", "DatoramaLimits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatoramaLimits:
+    """What a token may do: calls a minute, queries a minute, and both together in a UTC day. Contract: section 4.1."""
+
+    calls_per_minute: int = 60
+    queries_per_minute: int = 200
+    calls_per_day: int = 20_000
+
+
+class Datorama(Connector):
+    """A client of Datorama (Marketing Cloud Intelligence).
+
+        >>> async with Datorama(token, region="eu") as datorama:
+        ...     async for workspace in datorama.workspaces.list():
+        ...         async for stream in workspace.streams():
+        ...             print(workspace.name, stream.name, stream.last_data_date)
+
+    ``token`` is one, or several to be used in turn: each has its own 60 calls and 200 queries a minute and 20,000
+    of both a UTC day, shared by every client of the hub. The server's headers may only tighten that. The day's count
+    outlives the process with ``quota_store``, a file or a store; the token itself is not in it. When the day is used
+    up, calls raise ``QuotaExhausted`` with ``resets_at``, or wait with ``wait_for_quota``.
+
+    ``region`` is ``us``, ``us2``, ``eu`` or ``eu2``; ``base_url`` replaces its address (sandbox, proxy).
+    ``sandbox_mode`` runs the calls in the account's own sandbox.
+
+    What queues work (process, rerun, create, a report's run) is never repeated when its outcome is unknown. Raises
+    ``ConfigError`` for a token or region that cannot be. Contract: datorama sections 1, 4, 5.
+    """
+
+    platform: ClassVar[str] = "datorama"
+    # Long enough for a minute's window to pass, and for a 429 that names its reset.
+    retry: ClassVar[RetryPolicy] = RetryPolicy(
+        attempts=6, initial=0.5, maximum=30.0, deadline=600.0, max_retry_after=120.0
+    )
+    timeouts: ClassVar[Timeouts] = Timeouts(connect=10.0, total=90.0)  # a query may take 60 s
+    rules: ClassVar[Rules] = wire.DatoramaRules()
+
+    def __init__(
+        self,
+        token: str | SecretStr | Sequence[str | SecretStr],
+        *,
+        hub: Hub | None = None,
+        region: str = "us",
+        base_url: str | None = None,
+        sandbox_mode: bool = False,
+        limits: DatoramaLimits | None = None,
+        quota_store: QuotaStore | str | os.PathLike[str] | None = None,
+        wait_for_quota: bool = False,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        max_concurrency: int | None = None,
+    ) -> None:
+        tokens = [token] if isinstance(token, str | SecretStr) else list(token)
+        if not tokens:
+            raise ConfigError("Datorama needs a token")
+        allowed = limits or DatoramaLimits()
+        store = FileQuotaStore(quota_store) if isinstance(quota_store, str | os.PathLike) else quota_store
+
+        def parts() -> Mapping[str, Sequence[Part]]:
+            day = Quota(allowed.calls_per_day, store=store, wait=wait_for_quota, name=wire.DAILY)
+            return {
+                "default": [Window(allowed.calls_per_minute, 60.0, name=wire.PLATFORM), day],
+                "query": [Window(allowed.queries_per_minute, 60.0, name=wire.QUERY), day],
+            }
+
+        auths = [HeaderKey("Authorization", one) for one in tokens]
+        if len({auth.identity() for auth in auths}) < len(auths):
+            raise ConfigError("a token is given twice: it would not have twice the calls")
+        super().__init__(
+            hub=hub,
+            base_url=base_url or wire.base_url(region),
+            auth=auths[0],
+            retry=retry,
+            timeouts=timeouts,
+            max_concurrency=max_concurrency,
+            limits=parts,
+        )
+        headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
+        self.pool = TokenPool([self.http, *(self.transport(auth, limits=parts) for auth in auths[1:])], headers)
+        self._workspace_of: dict[int, int] = {}
+
+        self.workspaces = Workspaces(self)
+        self.streams = Streams(self)
+        self.jobs = Jobs(self)
+        self.dimensions = Dimensions(self)
+        self.measurements = Measurements(self)
+        self.calculated_measurements = Calculated(self, "calculated-measurements")
+        self.filtered_measurements = Calculated(self, "filtered-measurements")
+        self.calculated_dimensions = Calculated(self, "calculated-dimensions")
+        self.patterns = Patterns(self)
+        self.harmonized_dimensions = HarmonizedDimensions(self)
+        self.accounts = Accounts(self)
+        self.users = Users(self)
+        self.permission_sets = PermissionSets(self)
+        self.authentications = Authentications(self)
+        self.dashboards = Dashboards(self)
+        self.reports = Reports(self)
+        self.queries = Queries(self)
+        self.reference = Reference(self)
+
+    @classmethod
+    def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
+        """From ``ASYNCCONN_DATORAMA_TOKEN`` (or several, with commas), ``_REGION``, ``_BASE_URL``, ``_QUOTA_FILE``.
+
+        ``options`` are the constructor's. Raises ``ConfigError`` naming what is missing.
+        """
+        settings = load(DatoramaSettings)
+        given = {"region": settings.region, "base_url": settings.base_url, "quota_store": settings.quota_file}
+        tokens = [part.strip() for part in settings.token.get_secret_value().split(",") if part.strip()]
+        return cls(tokens, hub=hub, **{**given, **options})
+
+    async def query(self, query: Mapping[str, Any], **options: Any) -> Any:
+        """:meth:`asyncconn.datorama.resources.queries.Queries.run`."""
+        return await self.queries.run(query, **options)
+
+    @property
+    def rates(self) -> list[dict[str, RateSnapshot]]:
+        """For each token, in the order given, the books of its ``"default"`` and its ``"query"`` limiter."""
+        return [
+            {name: limiter.snapshot() for name, limiter in transport.limiters.items()}
+            for transport in self.pool.transports
+        ]
+
+    # -- for the resources ---------------------------------------------------------------------------------------------
+
+    async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
+        """One call; its JSON, or None for an empty body. For paths that have no method of their own yet, too."""
+        answer = await self.pool.request(method, path, workspace_id=workspace_id, **options)
+        return answer.json() if answer.body.strip() else None
+
+    def remember(self, streams: Sequence[DataStream]) -> None:
+        """Which workspace a stream is in: a pool of tokens has to know."""
+        for stream in streams:
+            if isinstance(stream.workspace_id, int):
+                self._workspace_of[stream.id] = stream.workspace_id
+
+    def workspace_of(self, stream_id: int) -> int | None:
+        """The workspace of a stream that has been seen."""
+        return self._workspace_of.get(stream_id)

@@ -1,0 +1,321 @@
+"""What Datorama knows: workspaces, data streams, jobs, and the rest, as pydantic models.
+
+Nothing is documented enough to be strict about: only ``id`` is required, unknown fields are kept as attributes of their
+own name, a value of an unexpected type is kept as it came, and an unknown status word is a status like any other. Epoch
+milliseconds become aware UTC times, calendar days ``date``. Contract: datorama sections 1.4, 6, 7.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError, WrapValidator
+from pydantic.alias_generators import to_camel
+
+from asyncconn.datorama.errors import DatoramaProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pydantic import ValidatorFunctionWrapHandler
+
+    from asyncconn.core.paging import Pager
+    from asyncconn.datorama.client import Datorama
+
+__all__ = [
+    "DataStream",
+    "Entity",
+    "Job",
+    "JobStatus",
+    "Measurement",
+    "Model",
+    "Report",
+    "ReportJob",
+    "StreamStatus",
+    "Workspace",
+]
+
+
+class JobStatus(StrEnum):
+    """Words for the state of a job, a report job or a run. One that is not here is kept, and not taken as final."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    IN_PROGRESS = "IN_PROGRESS"
+    PENDING = "PENDING"
+    ABORTED = "ABORTED"
+    TIMEOUT = "TIMEOUT"
+    STARTED_BY_WORKFLOW = "STARTED_BY_WORKFLOW"
+    INITIALIZATION_DONE = "INITIALIZATION_DONE"
+    NONE = "NONE"
+
+    @classmethod
+    def _missing_(cls, value: object) -> JobStatus | None:
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word
+
+    @property
+    def final(self) -> bool:
+        """Whether it stays so: SUCCESS, FAILURE, ABORTED, TIMEOUT."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.ABORTED, JobStatus.TIMEOUT})
+
+
+def _leniently(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        return value
+
+
+def _from_epoch(value: Any) -> Any:
+    """Milliseconds since 1970 as an aware time."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value / 1000, UTC)
+        except (OverflowError, OSError, ValueError):
+            return value
+    return value
+
+
+Int = Annotated[int | None, WrapValidator(_leniently)]
+Text = Annotated[str | None, WrapValidator(_leniently)]
+Flag = Annotated[bool | None, WrapValidator(_leniently)]
+Day = Annotated[date | None, WrapValidator(_leniently)]
+Moment = Annotated[datetime | None, WrapValidator(_leniently), BeforeValidator(_from_epoch)]
+Status = Annotated[JobStatus | None, WrapValidator(_leniently)]
+Ints = Annotated[list[int] | None, WrapValidator(_leniently)]
+
+
+class Model(BaseModel):
+    """Fields in snake case here, in camel case on the wire; both spellings are taken."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="allow",
+        protected_namespaces=(),
+        coerce_numbers_to_str=True,
+    )
+
+    _client: Datorama | None = PrivateAttr(default=None)
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The object exactly as it came."""
+        return self._raw
+
+    def _bound(self) -> Datorama:
+        if self._client is None:
+            raise DatoramaProtocolError(f"this {type(self).__name__} came from no client: fetch it, or use the client")
+        return self._client
+
+
+class Entity(Model):
+    """Anything with an id: what has no class of its own (dashboards, users, patterns, schedulers) is one of these."""
+
+    id: int
+    name: Text = None
+    create_user_id: Int = None
+    create_user: Text = None
+    create_time: Moment = None
+    update_user_id: Int = None
+    update_user: Text = None
+    update_time: Moment = None
+
+
+class Workspace(Entity):
+    """A workspace ("brand" in older words). Contract: section 7.1."""
+
+    account_id: Int = None
+    currency_id: Int = None
+    account_currency_id: Int = None
+    culture_id: Int = None
+    timezone_id: Int = None
+    vertical_id: Int = None
+    executive_workspace: Flag = None
+
+    def streams(self) -> Pager[DataStream]:
+        """Its data streams."""
+        return self._bound().streams.list(self.id)
+
+
+class DataStream(Entity):
+    """A data stream. Contract: section 7.2."""
+
+    workspace_id: Int = None
+    data_source_id: Int = None
+    data_source_name: Text = None
+    source_display_name: Text = None
+    data_source_authentication_id: Int = None
+    enabled: Flag = None
+    has_data: Flag = None
+    last_update: Moment = None
+    last_run_status: Flag = None
+    last_data_date: Day = None
+    last_rows_retrieved: Int = None
+    processed_rows: Int = None
+    pending_stats_count: Int = None
+    retrieval_next_date: Moment = None
+    fetch_day_span: Int = None
+    default_fetch_day_span: Int = None
+    config: Any = None
+
+    @property
+    def file_based(self) -> bool:
+        """Whether it is a TotalConnect stream: its jobs and downloads are elsewhere, and it is in no batch."""
+        return self.data_source_name == "TotalConnect"
+
+    def jobs(self, *, page_size: int = 100) -> Pager[Job]:
+        """Its jobs."""
+        return self._bound().jobs.list(self, page_size=page_size)
+
+    async def process(self, start: Any, end: Any) -> list[Job]:
+        """Queue jobs for the days from ``start`` to ``end``, both included."""
+        return await self._bound().streams.process(self, start, end)
+
+    async def rerun(self, job_ids: Sequence[int]) -> list[Job]:
+        """Queue jobs again."""
+        return await self._bound().jobs.rerun(self, job_ids)
+
+    async def rerun_all(self) -> list[Job]:
+        """Queue all its jobs again."""
+        return await self._bound().jobs.rerun_all(self)
+
+    async def patch(self, changes: Mapping[str, Any]) -> DataStream:
+        """Change the fields that are given."""
+        return await self._bound().streams.patch(self.id, changes, workspace_id=self.workspace_id)
+
+    async def replace(self, changes: Mapping[str, Any]) -> DataStream:
+        """Fetch it, put the changes over it, and write the whole: what somebody else changed meanwhile is lost."""
+        return await self._bound().streams.replace(self.id, changes, workspace_id=self.workspace_id)
+
+    async def enable(self) -> DataStream:
+        """Let it run."""
+        return await self.patch({"enabled": True})
+
+    async def disable(self) -> DataStream:
+        """Keep it from running."""
+        return await self.patch({"enabled": False})
+
+    async def delete(self) -> None:
+        """Delete it, and what belongs to it."""
+        await self._bound().streams.delete(self.id, workspace_id=self.workspace_id)
+
+    async def mapping(self) -> Any:
+        """Its mapping, as raw JSON. Unverified path."""
+        return await self._bound().streams.mapping(self.id, workspace_id=self.workspace_id)
+
+
+class Job(Entity):
+    """One run of a stream over some days ("stat" on the wire). Contract: section 7.3."""
+
+    data_stream_id: Int = None
+    user_id: Int = None
+    status: Status = None
+    data_start_date: Day = None
+    data_end_date: Day = None
+    start_execution_time: Moment = None
+    end_execution_time: Moment = None
+    process_log: Text = None
+    status_reason: Text = None
+
+    _stream: DataStream | None = PrivateAttr(default=None)
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended, well or not."""
+        return isinstance(self.status, JobStatus) and self.status.final
+
+    @property
+    def stream(self) -> DataStream:
+        """The stream it belongs to, as far as it is known."""
+        if self._stream is None:
+            raise DatoramaProtocolError(f"job {self.id} does not say which stream it is of: list jobs by stream")
+        return self._stream
+
+    async def rerun(self) -> list[Job]:
+        """Queue it again; the answer's ids are the ones to watch."""
+        return await self._bound().jobs.rerun(self.stream, [self.id])
+
+    async def download(self, path: str | Path) -> Path:
+        """Its data into a file or folder: zip for API streams, CSV for file-based ones."""
+        return await self._bound().jobs.download(self, path)
+
+    async def refresh(self) -> Job:
+        """It as it is now."""
+        return await self._bound().jobs.get(self.id, stream=self._stream)
+
+
+class StreamStatus(Model):
+    """One stream of a bulk status: ``run_status`` of its last run, ``status`` of the stream itself."""
+
+    id: int
+    run_status: Text = None
+    status: Text = None
+
+
+class Measurement(Model):
+    """A dimension or measurement of a workspace, by its ``system_name``. Contract: section 3.8."""
+
+    system_name: str
+    display_name: Text = None
+    type: Text = None
+
+
+class Report(Entity):
+    """A report: what to export. Contract: section 3.9."""
+
+    workspace_id: Int = None
+    export_format: Text = None
+    export_file_name: Text = None
+    compressed: Flag = None
+
+
+class ReportJob(Entity):
+    """One run of a report. Contract: section 3.9."""
+
+    report_id: Int = None
+    status: Status = None
+    status_reason: Text = None
+    compressed: Flag = None
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended, well or not."""
+        return isinstance(self.status, JobStatus) and self.status.final
+
+
+M = TypeVar("M", bound=Model)
+
+
+def decode(kind: type[M], value: Any, client: Datorama | None = None) -> M:
+    """One object of the wire. Raises ``DatoramaProtocolError`` when it is none, or lacks what makes it one."""
+    if not isinstance(value, dict):
+        raise DatoramaProtocolError(f"a {kind.__name__} must be an object, not {type(value).__name__}")
+    try:
+        made: M = kind.model_validate(value)
+    except ValidationError as error:
+        where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise DatoramaProtocolError(f"this is no {kind.__name__}: {where}") from None
+    made._client = client
+    made._raw = value
+    return made
+
+
+def decode_list(kind: type[M], value: Any, client: Datorama | None = None) -> list[M]:
+    """A bare list of objects, as every list of this platform is; null is an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DatoramaProtocolError(f"a list of {kind.__name__} must be an array, not {type(value).__name__}")
+    return [decode(kind, one, client) for one in value]

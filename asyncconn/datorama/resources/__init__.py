@@ -1,0 +1,1 @@
+"""The nouns of the platform: one module for each group of them."""

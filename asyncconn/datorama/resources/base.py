@@ -1,0 +1,90 @@
+"""What every noun needs: calls that decode, lists that are pagers, and the five verbs of a plain collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.datorama import paths
+from asyncconn.datorama.models import Entity, Model, decode, decode_list
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["Collection", "Resource"]
+
+M = TypeVar("M", bound=Model)
+E = TypeVar("E", bound=Entity)
+
+
+class Resource:
+    """A noun of the client."""
+
+    def __init__(self, client: Datorama) -> None:
+        self._client = client
+
+    def _pager(self, kind: type[M], path: str, *, workspace_id: int | None = None, **params: Any) -> Pager[M]:
+        """A list that the platform gives whole."""
+
+        async def fetch(_: Any) -> Page[M]:
+            found = await self._client.call("GET", path, workspace_id=workspace_id, params=params)
+            return Page(decode_list(kind, found, self._client))
+
+        return Pager(fetch)
+
+    async def _one(
+        self,
+        kind: type[M],
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        workspace_id: int | None = None,
+        **options: Any,
+    ) -> M:
+        found = await self._client.call(method, path, json=body, workspace_id=workspace_id, **options)
+        return decode(kind, found, self._client)
+
+
+class Collection(Resource, Generic[E]):
+    """Things with an id below ``/v1/{collection}``: get, create, patch, replace, delete."""
+
+    def __init__(self, client: Datorama, kind: type[E], collection: str) -> None:
+        super().__init__(client)
+        self._kind = kind
+        self._collection = collection
+
+    async def get(self, id: int) -> E:
+        """One of them. Raises ``NotFound``."""
+        return await self._entity("GET", paths.entity(self._collection, id))
+
+    async def create(self, fields: Mapping[str, Any]) -> E:
+        """Make one, from fields as the platform calls them. Not repeated when the outcome is unknown."""
+        return await self._entity("POST", f"{paths.V1}/{self._collection}", fields)
+
+    async def patch(self, id: int, changes: Mapping[str, Any]) -> E:
+        """Change the fields that are given; the way to change things."""
+        return await self._entity("PATCH", paths.entity(self._collection, id), changes, idempotent=True)
+
+    async def replace(self, id: int, whole: Mapping[str, Any]) -> E:
+        """Write the whole object. Fields that are left out are cleared by the platform: prefer :meth:`patch`."""
+        return await self._entity("PUT", paths.entity(self._collection, id), whole)
+
+    async def delete(self, id: int) -> None:
+        """Delete it."""
+        await self._client.call("DELETE", paths.entity(self._collection, id))
+
+    async def _entity(self, method: str, path: str, body: Any = None, **options: Any) -> E:
+        fields = None if body is None else fields_of(body)
+        return await self._one(self._kind, method, path, body=fields, **options)
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """What is to be written: a mapping as it is, a model as the platform spells it. Raises ``ConfigError``."""
+    if isinstance(value, Model):
+        return {**value.raw, **value.model_dump(mode="json", by_alias=True, include=value.model_fields_set)}
+    if not isinstance(value, Mapping) or not value:
+        raise ConfigError(f"the fields to write are a mapping with at least one of them, not {value!r}")
+    return dict(value)

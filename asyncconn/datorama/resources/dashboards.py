@@ -1,0 +1,61 @@
+"""Dashboards and their pages. Contract: datorama section 2.7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.datorama import paths
+from asyncconn.datorama.models import Entity
+from asyncconn.datorama.resources.base import Collection, fields_of
+
+if TYPE_CHECKING:
+    from asyncconn.core.paging import Pager
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["Dashboards", "Pages"]
+
+
+class Pages(Collection[Entity]):
+    """``datorama.dashboards.pages``."""
+
+    def __init__(self, client: Datorama) -> None:
+        super().__init__(client, Entity, "pages")
+
+    def list(self, dashboard_id: int) -> Pager[Entity]:
+        """All of a dashboard."""
+        return self._pager(Entity, paths.entity("dashboards", dashboard_id, "pages"))
+
+    async def create(self, fields: Mapping[str, Any], *, template_id: int | None = None) -> Entity:
+        """Make one, from a template if that is given."""
+        params = {"templateId": template_id}
+        return await self._one(Entity, "POST", paths.PAGES, body=fields_of(fields), params=params)
+
+    async def replace_widgets(self, id: int, widgets: Sequence[Mapping[str, Any]]) -> Any:
+        """Write all widgets of a page."""
+        return await self._client.call("PUT", paths.entity("pages", id, "widgets", "bulk"), json=[*widgets])
+
+    async def content(self, id: int) -> Any:
+        """What a page shows, as raw JSON."""
+        return await self._client.call("GET", paths.entity("pages", id, "content"))
+
+
+class Dashboards(Collection[Entity]):
+    """``datorama.dashboards``, and ``datorama.dashboards.pages``."""
+
+    def __init__(self, client: Datorama) -> None:
+        super().__init__(client, Entity, "dashboards")
+        self.pages = Pages(client)
+
+    def list(self, *, workspace_id: int | None = None, account_id: int | None = None) -> Pager[Entity]:
+        """All that the token may see, or those of a workspace or an account."""
+        if workspace_id is not None:
+            return self._pager(Entity, paths.in_workspace(workspace_id, "dashboards"), workspace_id=workspace_id)
+        return self._pager(
+            Entity, paths.DASHBOARDS if account_id is None else paths.in_account(account_id, "dashboards")
+        )
+
+    async def hierarchy(self, workspace_id: int) -> Any:
+        """Dashboards, pages and widgets of a workspace, as raw JSON."""
+        path = paths.in_workspace(workspace_id, "dashboards", "hierarchy")
+        return await self._client.call("GET", path, workspace_id=workspace_id)

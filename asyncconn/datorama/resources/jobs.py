@@ -1,0 +1,152 @@
+"""Jobs ("stats" on the wire): list, get, rerun, download. Contract: datorama sections 2.3, 3.4 to 3.6."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.datorama import paths
+from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.errors import DatoramaProtocolError
+from asyncconn.datorama.models import DataStream, Job, decode_list
+from asyncconn.datorama.resources.base import Resource
+from asyncconn.errors import ConfigError, NotFound
+from asyncconn.http.download import save
+
+if TYPE_CHECKING:
+    import builtins
+
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["Jobs"]
+
+
+class Jobs(Resource):
+    """``datorama.jobs``: J1 to J7. ``stream`` is a :class:`DataStream` or its id."""
+
+    def __init__(self, client: Datorama) -> None:
+        super().__init__(client)
+        self._file_based: dict[int, bool] = {}  # by stream: where its jobs were found
+
+    def list(self, stream: DataStream | int, *, page_size: int = 100) -> Pager[Job]:
+        """All jobs of a stream, ``page_size`` a call. A full page means one more call: no total is told.
+
+        API streams and file-based ones have their lists in different places; where a stream's kind is unknown or
+        misleading the other place is tried once, and remembered.
+        """
+        if page_size < 1:
+            raise ConfigError(f"page_size must be at least 1, not {page_size}")
+        stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+
+        async def fetch(cursor: Any) -> Page[Job]:
+            number = 1 if cursor is None else cursor
+            body = {"pageSize": page_size, "pageNumber": number}
+            jobs = self.decoded(await self._stats(stream, stream_id, body), stream)
+            return Page(jobs, number + 1 if len(jobs) >= page_size else None)
+
+        return Pager(fetch)
+
+    async def _stats(self, stream: DataStream | int, stream_id: int, body: dict[str, int]) -> Any:
+        known = self._file_based.get(stream_id)
+        file_based = (isinstance(stream, DataStream) and stream.file_based) if known is None else known
+        where = self._workspace(stream, stream_id)
+        try:
+            found = await self._client.call(
+                "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
+            )
+        except NotFound:
+            if known is not None:
+                raise
+            file_based = not file_based
+            found = await self._client.call(
+                "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
+            )
+        self._file_based[stream_id] = file_based
+        return found
+
+    async def get(self, id: int, *, stream: DataStream | None = None) -> Job:
+        """One job. ``stream`` lets the job be rerun and downloaded afterwards."""
+        [job] = self.decoded([await self._client.call("GET", paths.stat(id), workspace_id=_workspace(stream))], stream)
+        return job
+
+    async def rerun(self, stream: DataStream | int, job_ids: Sequence[int]) -> builtins.list[Job]:
+        """Queue jobs of a stream again. The ids in the answer are the ones to watch: they may be new.
+
+        Not repeated when the outcome is unknown.
+        """
+        ids = [paths.number(one, "job") for one in job_ids]
+        if not ids:
+            raise ConfigError("there is no job to rerun")
+        stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+        where = self._workspace(stream, stream_id)
+        return self.decoded(
+            await self._client.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
+        )
+
+    async def rerun_all(self, stream: DataStream | int) -> builtins.list[Job]:
+        """Queue all jobs of a stream again. Not repeated when the outcome is unknown."""
+        stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+        where = self._workspace(stream, stream_id)
+        return self.decoded(await self._client.call("POST", paths.rerun_all(stream_id), workspace_id=where), stream)
+
+    async def find(
+        self, stream: DataStream | int, start: Any, end: Any, *, since: datetime | None = None
+    ) -> builtins.list[Job]:
+        """Jobs whose days lie within ``start`` to ``end``: the check after a ``process`` whose outcome is unknown.
+
+        ``since`` (aware) leaves out jobs that began before; those that have not begun are always in. Reads the list.
+        """
+        days = DateRange.of(start, end)
+        since = since.astimezone(UTC) if since is not None else None
+        found = []
+        async for job in self.list(stream):
+            first, last = job.data_start_date, job.data_end_date
+            inside = first is not None and last is not None and days.start <= first and last <= days.end
+            begun = job.start_execution_time
+            if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
+                found.append(job)
+        return found
+
+    async def download(self, job: Job | int, path: str | Path, *, stream: DataStream | None = None) -> Path:
+        """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.
+
+        File-based streams give CSV, all others zip, so the stream has to be known. The file appears when it is
+        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written.
+        """
+        owner = stream or (job._stream if isinstance(job, Job) else None)
+        if owner is None:
+            raise ConfigError("which stream is the job of? Its kind decides where the data is: give stream=")
+        job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
+        file_based = self._file_based.get(owner.id, owner.file_based)
+        target = Path(path)
+        if await asyncio.to_thread(target.is_dir):
+            target /= f"{owner.workspace_id}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
+        where = self._workspace(owner, owner.id)
+        stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
+        async with stream_ as answer:
+            if "html" in answer.headers.get("Content-Type", ""):
+                raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
+            await save(answer.__aiter__(), target)
+        return target
+
+    def decoded(self, found: Any, stream: DataStream | int | None = None) -> builtins.list[Job]:
+        """Jobs of an answer, knowing their stream."""
+        jobs = decode_list(Job, found, self._client)
+        for job in jobs:
+            if isinstance(stream, DataStream):
+                job._stream = stream
+            if job.data_stream_id is None and stream is not None:
+                job.data_stream_id = stream.id if isinstance(stream, DataStream) else stream
+        return jobs
+
+    def _workspace(self, stream: DataStream | int, stream_id: int) -> int | None:
+        known = _workspace(stream)
+        return known if known is not None else self._client.workspace_of(stream_id)
+
+
+def _workspace(stream: DataStream | int | None) -> int | None:
+    return stream.workspace_id if isinstance(stream, DataStream) else None

@@ -1,0 +1,102 @@
+"""Dimensions, measurements, patterns and what is calculated from them. Contract: datorama sections 2.4, 3.8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.datorama import paths
+from asyncconn.datorama.errors import DatoramaProtocolError
+from asyncconn.datorama.models import Entity, Measurement, decode, decode_list
+from asyncconn.datorama.resources.base import Collection, Resource, fields_of
+
+if TYPE_CHECKING:
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["Calculated", "Dimensions", "HarmonizedDimensions", "Measurements", "Patterns"]
+
+
+class _Names(Resource):
+    """What a workspace names: an array, or an object by system name; both are known to have been answered."""
+
+    noun: ClassVar[str]
+
+    def list(self, workspace_id: int, *, type: str | None = None) -> Pager[Measurement]:
+        """All of a workspace, each with its ``system_name``."""
+        path = paths.in_workspace(workspace_id, self.noun)
+
+        async def fetch(_: Any) -> Page[Measurement]:
+            found = await self._client.call("GET", path, params={"type": type}, workspace_id=workspace_id)
+            return Page(self._listed(found))
+
+        return Pager(fetch)
+
+    def _listed(self, found: Any) -> Any:
+        if isinstance(found, dict):
+            if not all(isinstance(value, dict) for value in found.values()):
+                raise DatoramaProtocolError(f"{self.noun}: an object by system name was expected")
+            found = [{"systemName": name, **value} for name, value in found.items()]
+        elif isinstance(found, list):
+            found = [
+                {"systemName": one["name"], **one}
+                if isinstance(one, dict) and "systemName" not in one and one.get("name")
+                else one
+                for one in found
+            ]
+        return decode_list(Measurement, found, self._client)
+
+    async def replace(self, workspace_id: int, system_name: str, whole: Mapping[str, Any]) -> Measurement:
+        """Write one whole; what is left out is cleared by the platform."""
+        path = paths.in_workspace(workspace_id, self.noun, paths.named(system_name, "system_name"))
+        found = await self._client.call("PUT", path, json=fields_of(whole), workspace_id=workspace_id)
+        return decode(Measurement, {"systemName": system_name, **(found or {})}, self._client)
+
+
+class Dimensions(_Names):
+    """``datorama.dimensions``: M1 to M3."""
+
+    noun = "dimensions"
+
+    async def values(self, workspace_id: int, system_name: str, paging: Mapping[str, Any]) -> Any:
+        """Values of a dimension, as raw JSON. What ``paging`` holds is not documented (M3)."""
+        path = paths.in_workspace(workspace_id, "dimensions", paths.named(system_name, "system_name"), "values")
+        return await self._client.call("POST", path, json=dict(paging), idempotent=True, workspace_id=workspace_id)
+
+
+class Measurements(_Names):
+    """``datorama.measurements``: M4, M5."""
+
+    noun = "measurements"
+
+
+class Calculated(Collection[Entity]):
+    """``datorama.calculated_measurements``, ``filtered_measurements``, ``calculated_dimensions``: M6 to M9."""
+
+    def __init__(self, client: Datorama, collection: str) -> None:
+        super().__init__(client, Entity, collection)
+
+    def list(self, workspace_id: int) -> Pager[Entity]:
+        """All of a workspace."""
+        return self._pager(Entity, paths.in_workspace(workspace_id, self._collection), workspace_id=workspace_id)
+
+
+class Patterns(Resource):
+    """``datorama.patterns``: M12, M13."""
+
+    def list(self, workspace_id: int) -> Pager[Entity]:
+        """All harmonization patterns of a workspace."""
+        return self._pager(Entity, paths.in_workspace(workspace_id, "patterns"), workspace_id=workspace_id)
+
+    async def create(self, fields: Mapping[str, Any]) -> Entity:
+        """Make one. What ``fields`` must hold is not documented."""
+        return await self._one(Entity, "POST", paths.CREATE_PATTERN, body=fields_of(fields))
+
+
+class HarmonizedDimensions(Resource):
+    """``datorama.harmonized_dimensions``: M11."""
+
+    def list(self, workspace_id: int) -> Pager[Entity]:
+        """All of a workspace."""
+        path = paths.in_workspace(workspace_id, "harmonized-dimensions")
+        return self._pager(Entity, path, workspace_id=workspace_id)

@@ -1,0 +1,126 @@
+"""Queries: synchronous, with a limit of their own. Contract: datorama sections 2.9, 3.10."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.extras import extra
+from asyncconn.datorama import paths
+from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
+from asyncconn.datorama.resources.base import Resource
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Queries", "QueryResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """``headers`` and ``rows`` of cells (text, numbers, None), as they came."""
+
+    headers: tuple[str, ...]
+    rows: list[list[Any]]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Each row by header."""
+        return [dict(zip(self.headers, row, strict=False)) for row in self.rows]
+
+    def frame(self) -> pd.DataFrame:
+        """A pandas ``DataFrame``. Raises ``ConfigError`` without pandas."""
+        made: pd.DataFrame = extra("pandas").DataFrame(self.rows, columns=list(self.headers))
+        return made
+
+
+class Queries(Resource):
+    """``datorama.query(...)`` and ``datorama.queries``: Q1, Q2."""
+
+    async def run(self, query: Mapping[str, Any], *, system_names: bool = False) -> QueryResult:
+        """Run one query, given as the platform spells it.
+
+            >>> result = await datorama.query({
+            ...     "workspaceId": 41001, "dateRange": "CUSTOM", "startDate": "2026-01-01", "endDate": "2026-01-31",
+            ...     "measurements": [{"name": "Clicks"}], "dimensions": ["Day"]})
+
+        Raises ``DatoramaQueryError`` when it cannot be read, or fails while it runs although the status is 200: after
+        60 seconds, or with more than about 600,000 rows, for which reports are the way.
+        """
+        body = _checked(query)
+        params = {"useSystemNames": True} if system_names else None
+        found = await self._client.call(
+            "POST",
+            paths.QUERY,
+            json=body,
+            params=params,
+            limit="query",
+            idempotent=True,
+            workspace_id=_workspace(body),
+        )
+        return _result(found)
+
+    async def batch(self, queries: Sequence[Mapping[str, Any]]) -> list[QueryResult | DatoramaQueryError]:
+        """Run several in one call; each one's result, or its error, in the order given."""
+        bodies = [_checked(query) for query in queries]
+        if not bodies:
+            return []
+        workspaces = {_workspace(body) for body in bodies}
+        found = await self._client.call(
+            "POST",
+            paths.QUERY_BATCH,
+            json=bodies,
+            limit="query",
+            idempotent=True,
+            workspace_id=workspaces.pop() if len(workspaces) == 1 else None,
+        )
+        if not isinstance(found, list) or len(found) != len(bodies):
+            raise DatoramaProtocolError(f"{len(bodies)} queries, and not as many results in the answer")
+        return [_either(one) for one in found]
+
+
+def _checked(query: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(query, Mapping):
+        raise ConfigError(f"a query is a mapping, not {type(query).__name__}")
+    body = dict(query)
+    missing = [name for name in ("workspaceId", "dateRange") if not body.get(name)]
+    if missing:
+        raise ConfigError(f"the query lacks {', '.join(missing)}")
+    if not body.get("measurements") and not body.get("dimensions"):
+        raise ConfigError("the query asks for neither measurements nor dimensions")
+    return body
+
+
+def _workspace(body: Mapping[str, Any]) -> int:
+    return paths.number(body["workspaceId"], "workspaceId")
+
+
+def _either(found: Any) -> QueryResult | DatoramaQueryError:
+    try:
+        return _result(found)
+    except DatoramaQueryError as error:
+        return error
+
+
+def _result(found: Any) -> QueryResult:
+    if not isinstance(found, dict):
+        raise DatoramaProtocolError(f"a query's result must be an object, not {type(found).__name__}")
+    if errors := found.get("errors"):
+        said = (
+            errors
+            if isinstance(errors, str)
+            else "; ".join(map(_said, errors if isinstance(errors, list) else [errors]))
+        )
+        raise DatoramaQueryError(said[:300], platform="datorama", status=200)
+    data = found.get("queryResponseData")
+    headers, rows = (data.get("headers"), data.get("rows")) if isinstance(data, dict) else (None, None)
+    if not isinstance(headers, list) or not isinstance(rows, list):
+        raise DatoramaProtocolError("a query's result has neither errors nor headers and rows")
+    return QueryResult(tuple(map(str, headers)), rows)
+
+
+def _said(error: Any) -> str:
+    if isinstance(error, dict):
+        return str(next((error[key] for key in ("message", "msg", "info", "error") if error.get(key)), error))
+    return str(error)

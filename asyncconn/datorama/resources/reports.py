@@ -1,0 +1,118 @@
+"""Reports: exports that take time, and their schedulers. Contract: datorama sections 2.8, 3.9."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.polling import Poller, PollPolicy
+from asyncconn.datorama import paths
+from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
+from asyncconn.datorama.models import Entity, JobStatus, Report, ReportJob, decode_list
+from asyncconn.datorama.preamble import without_preamble
+from asyncconn.datorama.resources.base import Collection
+from asyncconn.http.download import save
+
+if TYPE_CHECKING:
+    from asyncconn.core.paging import Pager
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["Reports", "Schedulers"]
+
+#: Reports may take 40 minutes. Contract: section 3.9, limits.
+REPORT_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, first=2.0, deadline=3600.0)
+
+_NAME = re.compile(r'filename="([^"]+)"')
+
+
+class Schedulers(Collection[Entity]):
+    """``datorama.reports.schedulers``: R9."""
+
+    def __init__(self, client: Datorama) -> None:
+        super().__init__(client, Entity, "report-schedulers")
+
+    def list(self, report_id: int, *, only_active: bool | None = None) -> Pager[Entity]:
+        """Those of a report."""
+        path = paths.entity("reports", report_id, "report-schedulers")
+        return self._pager(Entity, path, includeOnlyActive=only_active)
+
+
+class Reports(Collection[Report]):
+    """``datorama.reports``: R1 to R8, and ``datorama.reports.schedulers``.
+
+    >>> report = await datorama.reports.create({"name": "daily", "workspaceId": 41001, "exportFormat": "CSV", ...})
+    >>> job = await (await datorama.reports.run(report.id))
+    >>> path = await datorama.reports.download(job, "exports", skip_preamble=True)
+    >>> await datorama.reports.delete(report.id)
+    """
+
+    def __init__(self, client: Datorama) -> None:
+        super().__init__(client, Report, "reports")
+        self.schedulers = Schedulers(client)
+
+    def list(self, workspace_id: int) -> Pager[Report]:
+        """All of a workspace. They pile up, and their number is limited: delete old ones."""
+        return self._pager(Report, paths.in_workspace(workspace_id, "reports"), workspace_id=workspace_id)
+
+    async def run(self, report_id: int, *, policy: PollPolicy = REPORT_POLLING) -> Poller[ReportJob, ReportJob]:
+        """Start a report; await the poller for the finished job. Not repeated when the outcome is unknown.
+
+        Awaiting raises ``ReportFailed`` with the job and its reason, ``PollTimeout`` at the deadline (an hour).
+        """
+        found = await self._client.call("POST", paths.entity("reports", report_id, "process"))
+        jobs = decode_list(ReportJob, found, self._client)
+        if not jobs:
+            raise DatoramaProtocolError(f"report {report_id} was started, and no job was named")
+        return self.wait(jobs[0].id, policy=policy)
+
+    def wait(self, job_id: int, *, policy: PollPolicy = REPORT_POLLING) -> Poller[ReportJob, ReportJob]:
+        """A poller for a job that was started before, perhaps elsewhere: its ``token()`` is the job's id."""
+
+        def done(job: ReportJob) -> bool:
+            if job.final and job.status != JobStatus.SUCCESS:
+                raise ReportFailed(f"report job {job.id} ended as {job.status}: {job.status_reason}", state=job)
+            return job.final
+
+        return Poller(
+            lambda: self.job(job_id),
+            done=done,
+            result=lambda job: job,
+            policy=policy,
+            token=str(paths.number(job_id, "job_id")),
+            clock=self._client.hub.clock,
+            name=f"report job {job_id}",
+        )
+
+    async def job(self, job_id: int) -> ReportJob:
+        """A report job as it is now (R6)."""
+        return await self._one(ReportJob, "GET", paths.entity("report-jobs", job_id))
+
+    def jobs(self, report_id: int) -> Pager[ReportJob]:
+        """All jobs of a report (R8)."""
+        return self._pager(ReportJob, paths.entity("reports", report_id, "report-jobs"))
+
+    async def download(self, job: ReportJob | int, path: str | Path, *, skip_preamble: bool = False) -> Path:
+        """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.
+
+        A CSV begins with some lines that describe it and an empty line; ``skip_preamble`` leaves them out. A compressed
+        report is a zip, which is kept as it is. The file appears when it is complete.
+        """
+        job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
+        target = Path(path)
+        async with self._client.pool.stream(paths.entity("report-jobs", job_id, "download")) as answer:
+            kind = answer.headers.get("Content-Type", "")
+            if "html" in kind:
+                raise DatoramaProtocolError(f"the download of report job {job_id} answered a page instead of the file")
+            if await asyncio.to_thread(target.is_dir):
+                named = _NAME.search(answer.headers.get("Content-Disposition", ""))
+                target /= Path(named[1]).name if named else f"report_{job_id}"
+            plain = skip_preamble and "zip" not in kind and target.suffix != ".zip"
+            await save(without_preamble(answer.__aiter__()) if plain else answer.__aiter__(), target)
+        return target
+
+    async def create(self, fields: Mapping[str, Any]) -> Report:
+        """Make one, from fields as the platform calls them; see section 3.9 for those that were seen."""
+        return await super().create(fields)

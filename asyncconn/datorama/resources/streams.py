@@ -1,0 +1,156 @@
+"""Data streams: their settings, processing, status and mapping. Contract: datorama sections 2.2, 3.2, 3.3, 3.7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.datorama import paths
+from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.models import DataStream, Job, StreamStatus, decode, decode_list
+from asyncconn.datorama.resources.base import Resource, fields_of
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    import builtins
+
+__all__ = ["Streams"]
+
+_STATUS_IDS = 200  # ids in one status call: its length is not documented, a URL's is
+
+#: What the server sets itself; ignored or refused on write.
+_HISTORY = ("id", "createUserId", "createUser", "createTime", "updateUserId", "updateUser", "updateTime")
+
+
+class Streams(Resource):
+    """``datorama.streams``: D1 to D13. ``stream`` is a :class:`DataStream` or its id wherever one is asked for."""
+
+    def list(self, workspace_id: int) -> Pager[DataStream]:
+        """All streams of a workspace."""
+        path = paths.in_workspace(workspace_id, "data-streams")
+
+        async def fetch(_: Any) -> Page[DataStream]:
+            found = decode_list(
+                DataStream, await self._client.call("GET", path, workspace_id=workspace_id), self._client
+            )
+            for one in found:
+                one.workspace_id = one.workspace_id or workspace_id
+            self._client.remember(found)
+            return Page(found)
+
+        return Pager(fetch)
+
+    async def get(self, id: int, *, workspace_id: int | None = None) -> DataStream:
+        """One stream. Raises ``NotFound``. ``workspace_id`` helps a pool of tokens to choose."""
+        return await self._stream("GET", paths.entity("data-streams", id), self._where(id, workspace_id))
+
+    async def create(self, fields: Mapping[str, Any]) -> DataStream:
+        """Make a stream; ``workspaceId`` and a ``name`` must be among the fields.
+
+        Take an existing stream's ``raw`` of the same source as a template: what the server owns is left out.
+        """
+        body = {key: value for key, value in fields_of(fields).items() if key not in _HISTORY}
+        if not isinstance(body.get("name"), str) or not body["name"].strip():
+            raise ConfigError("a stream needs a name")
+        workspace_id = paths.number(body.get("workspaceId"), "workspaceId")
+        return await self._stream("POST", paths.STREAMS, workspace_id, body)
+
+    async def patch(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> DataStream:
+        """Change the fields that are given; the way to change a stream."""
+        where = self._where(id, workspace_id)
+        return await self._stream("PATCH", paths.entity("data-streams", id), where, fields_of(changes), idempotent=True)
+
+    async def replace(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> DataStream:
+        """Fetch the stream, put ``changes`` over it, write it whole (PUT).
+
+        The platform clears what is left out, and what somebody else changes between the two calls is lost: prefer
+        :meth:`patch`.
+        """
+        where = self._where(id, workspace_id)
+        path = paths.entity("data-streams", id)
+        whole = await self._client.call("GET", path, workspace_id=where)
+        return await self._stream("PUT", path, where, {**decode(DataStream, whole).raw, **fields_of(changes)})
+
+    async def delete(self, id: int, *, workspace_id: int | None = None) -> None:
+        """Delete a stream, and what belongs to it."""
+        await self._client.call("DELETE", paths.entity("data-streams", id), workspace_id=self._where(id, workspace_id))
+
+    async def enable(self, id: int) -> DataStream:
+        """Let it run."""
+        return await self.patch(id, {"enabled": True})
+
+    async def disable(self, id: int) -> DataStream:
+        """Keep it from running."""
+        return await self.patch(id, {"enabled": False})
+
+    async def process(self, stream: DataStream | int, start: Any, end: Any) -> builtins.list[Job]:
+        """Queue jobs for the days from ``start`` to ``end``, both included; the jobs, of ten days at most each.
+
+        Not repeated when the outcome is unknown: see ``jobs.find`` to check. Raises ``BadDate`` before anything is
+        sent, ``Unprocessable`` for a disabled stream.
+        """
+        days = DateRange.of(start, end)
+        stream_id = id_of(stream)
+        found = await self._client.call(
+            "POST", paths.process(stream_id), json=days.body, workspace_id=self._where(stream_id, None)
+        )
+        return self._client.jobs.decoded(found, stream)
+
+    async def process_batch(
+        self, streams: Sequence[DataStream | int], start: Any, end: Any, *, create: bool = False
+    ) -> builtins.list[Job]:
+        """Queue the same days for many API streams in one call (D8).
+
+        ``create`` is for their very first time. What the answer holds is not documented: the jobs, if it tells them,
+        else an empty list. File-based streams are refused before anything is sent, as far as that is known.
+        """
+        days = DateRange.of(start, end)
+        ids = [id_of(one) for one in streams]
+        if not ids:
+            raise ConfigError("there is no stream to process")
+        if wrong := [one.id for one in streams if isinstance(one, DataStream) and one.file_based]:
+            raise ConfigError(f"file-based streams cannot be in a batch: {wrong}")
+        workspaces = {self._client.workspace_of(one) for one in ids}
+        found = await self._client.call(
+            "POST",
+            paths.PROCESS,
+            json={"dataStreamIds": ids, **days.body, "create": create},
+            workspace_id=workspaces.pop() if len(workspaces) == 1 else None,
+        )
+        return self._client.jobs.decoded(found) if isinstance(found, list) else []
+
+    async def status(self, workspace_id: int, ids: Sequence[int]) -> builtins.list[StreamStatus]:
+        """What many streams of a workspace are at, in as few calls as possible (D10)."""
+        numbers = [paths.number(one) for one in ids]
+        path = paths.in_workspace(workspace_id, "data-streams", "status", "bulk")
+        found: list[StreamStatus] = []
+        for start in range(0, len(numbers), _STATUS_IDS):
+            some = ",".join(map(str, numbers[start : start + _STATUS_IDS]))
+            answer = await self._client.call("GET", path, params={"ids": some}, workspace_id=workspace_id)
+            found += decode_list(StreamStatus, answer, self._client)
+        return found
+
+    async def mapping(self, id: int, *, workspace_id: int | None = None) -> Any:
+        """A stream's mapping, as raw JSON. The path is unverified (D12)."""
+        return await self._client.call("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
+
+    async def replace_mapping(self, id: int, mapping: Any, *, workspace_id: int | None = None) -> Any:
+        """Write a stream's whole mapping. The path is unverified (D13)."""
+        where = self._where(id, workspace_id)
+        return await self._client.call("PUT", paths.mapping(id), json=mapping, workspace_id=where)
+
+    def _where(self, stream_id: int, workspace_id: int | None) -> int | None:
+        return workspace_id if workspace_id is not None else self._client.workspace_of(paths.number(stream_id))
+
+    async def _stream(
+        self, method: str, path: str, workspace_id: int | None, body: Any = None, **options: Any
+    ) -> DataStream:
+        stream = await self._one(DataStream, method, path, body=body, workspace_id=workspace_id, **options)
+        self._client.remember([stream])
+        return stream
+
+
+def id_of(stream: DataStream | int) -> int:
+    """A stream's id. Raises ``ConfigError``."""
+    return stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")

@@ -1,0 +1,36 @@
+"""Workspaces. Contract: datorama section 2.1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.datorama import paths
+from asyncconn.datorama.models import Workspace, decode_list
+from asyncconn.datorama.resources.base import Collection
+
+if TYPE_CHECKING:
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["Workspaces"]
+
+
+class Workspaces(Collection[Workspace]):
+    """``datorama.workspaces``: W1 to W7."""
+
+    def __init__(self, client: Datorama) -> None:
+        super().__init__(client, Workspace, "workspaces")
+
+    def list(self, account_id: int | None = None) -> Pager[Workspace]:
+        """All that the tokens may see, each once; or those of an account."""
+        if account_id is not None:
+            return self._pager(Workspace, paths.in_account(account_id, "workspaces"))
+
+        async def fetch(_: Any) -> Page[Workspace]:
+            found: dict[int, Workspace] = {}
+            for transport in self._client.pool.transports:
+                for one in decode_list(Workspace, await self._client.pool.workspaces(transport), self._client):
+                    found.setdefault(one.id, one)
+            return Page(list(found.values()))
+
+        return Pager(fetch)

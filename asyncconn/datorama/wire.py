@@ -1,0 +1,167 @@
+"""Datorama on the wire: hosts, headers, what its answers mean, what they say of the limits. Pure functions.
+
+Contract: datorama sections 1 (hosts, auth, headers), 4.2 and 4.3 (rate headers), 5 (errors).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
+from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted, RateLimited, Unprocessable, api_error_class
+from asyncconn.http.response import Response, http_date, retry_after, status_error
+from asyncconn.http.transport import RateHint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from asyncconn.http.redact import Redactor
+
+__all__ = ["DAILY", "HEADERS", "PLATFORM", "QUERY", "REGIONS", "DatoramaRules", "base_url"]
+
+#: Contract: datorama section 1.1.
+REGIONS = {
+    "us": "https://api.datorama.com",
+    "us2": "https://api-us2.datorama.com",
+    "eu": "https://api-eu.datorama.com",
+    "eu2": "https://api-eu2.datorama.com",
+}
+
+HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+
+PLATFORM, QUERY, DAILY = "platform", "query", "daily"
+
+_FAMILIES = {PLATFORM: "X-PlatformRateLimit", QUERY: "X-QueryRateLimit", DAILY: "X-DailyQuota"}
+_MESSAGE_KEYS = ("info", "msg", "message", "error", "errors")
+_UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them span a minute
+_LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
+
+
+def base_url(region: str) -> str:
+    """The address of a region. Raises ``ConfigError`` naming those there are."""
+    try:
+        return REGIONS[region]
+    except (KeyError, TypeError):
+        raise ConfigError(
+            f"there is no region {region!r}: it is one of {', '.join(REGIONS)}, or give base_url"
+        ) from None
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def hints(response: Response) -> list[RateHint]:
+    """What the nine headers say, as far as they are there: calls left, and seconds until the reset."""
+    found = []
+    for part, prefix in _FAMILIES.items():
+        remaining = _whole(response.headers.get(f"{prefix}-Remaining"))
+        if remaining is not None:
+            found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset")))
+    return found
+
+
+def _refusal(response: Response) -> AsyncConnError:
+    """The error of a 429: the day's end, or the seconds after which it may work. Both spellings of the headers."""
+    headers = response.headers
+    left = {hint.part: hint for hint in hints(response)}
+    daily = _until(response, "X-DailyQuota-Rest") or _until(response, "X-DailyQuota-Reset")
+    minute = _until(response, "X-RateLimit-Reset")
+    day_is_over = left[DAILY].remaining == 0 if DAILY in left else False
+    only_the_day = daily is not None and minute is None and not left and "Retry-After" not in headers
+    if day_is_over or only_the_day:
+        resets_at = _now(headers) + timedelta(seconds=daily if daily is not None else 0.0)
+        return QuotaExhausted(
+            f"{response.platform}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
+            resets_at=resets_at,
+        )
+    used_up = [hint.reset_after for hint in left.values() if hint.remaining == 0 and hint.reset_after is not None]
+    waits = [wait for wait in (retry_after(headers), minute, *used_up) if wait is not None]
+    return RateLimited(
+        "Too Many Requests",
+        platform=response.platform,
+        status=response.status,
+        retry_after=max(_LEAST, *waits) if waits else _UNNAMED,
+    )
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isdecimal() else None
+
+
+def _now(headers: Mapping[str, str]) -> datetime:
+    """The server's clock where the answer shows it, so that ours may be wrong."""
+    return http_date(headers.get("Date", "")) or datetime.now(UTC)
+
+
+def _until(response: Response, name: str) -> float | None:
+    """Seconds from the answer's ``Date`` until the epoch milliseconds of a header."""
+    at = _whole(response.headers.get(name))
+    return None if at is None else max(0.0, at / 1000 - _now(response.headers).timestamp())
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class DatoramaRules:
+    """What Datorama's answers mean, beyond HTTP."""
+
+    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
+        """The error of an answer, or None."""
+        if 200 <= response.status < 300:
+            return _page(response)
+        if response.status == 429:
+            return _refusal(response)
+        if 300 <= response.status < 400:
+            return status_error(response, redactor)
+        text = redactor.excerpt(response.body)
+        query = response.path.startswith("/v1/query")
+        kind = api_error_class(response.status)
+        return (DatoramaQueryError if query and kind is Unprocessable else kind)(
+            redactor.scrub(message_of(text)),
+            platform=response.platform,
+            status=response.status,
+            retry_after=retry_after(response.headers),
+            body=text,
+        )
+
+    def hints(self, response: Response) -> Iterable[RateHint]:
+        """See :func:`hints`."""
+        return hints(response)
+
+
+def _page(response: Response) -> DatoramaProtocolError | None:
+    """Paths that do not exist answer 200 with a page."""
+    if not response.body or response.content_type.endswith("json"):
+        return None
+    if "html" not in response.content_type:
+        try:
+            orjson.loads(response.body)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return None
+    kind = response.content_type or "something else"
+    return DatoramaProtocolError(
+        f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
+    )
+
+
+def message_of(text: str) -> str:
+    """What an error body says, in one line: no schema is documented, so whatever looks like a message."""
+    try:
+        parsed: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        stripped = text.strip()
+        return "" if stripped.startswith("<") else stripped.partition("\n")[0][:300]
+    if isinstance(parsed, dict):
+        said = next((parsed[key] for key in _MESSAGE_KEYS if parsed.get(key)), "")
+        more = parsed.get("validationError")
+        return ": ".join(_plain(part) for part in (said, more) if part)[:300]
+    return _plain(parsed)[:300]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
