@@ -157,7 +157,8 @@ class Sink:
             except ValueError:
                 raise ConfigError(f"is {path} to be CSV or JSON? End its name so, or give --format") from None
         if path.is_dir() or not path.parent.is_dir():
-            raise ConfigError(f"{path} cannot be written: {'it is' if path.is_dir() else 'there is no such'} folder")
+            why = "it is a folder" if path.is_dir() else "there is no such folder"
+            raise ConfigError(f"{path} cannot be written: {why}")
         return cls(path, form)
 
     def put(self, sheet: Sheet) -> None:
