@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from asyncconn.cli.datorama_bulk import process, rename, rerun
 from asyncconn.cli.datorama_common import Group
 from asyncconn.cli.datorama_data import download, query, report
-from asyncconn.cli.datorama_lists import rate, workspaces
+from asyncconn.cli.datorama_lists import jobs, rate, streams, workspaces
+from asyncconn.cli.datorama_snapshot import snapshot
 
 __all__ = ["app"]
 
@@ -18,5 +20,5 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for _command in (workspaces, rate, query, report, download):
+for _command in (workspaces, streams, jobs, process, rerun, rename, query, report, download, snapshot, rate):
     app.command()(_command)

@@ -37,6 +37,7 @@ __all__ = [
     "Region",
     "Sheet",
     "Sink",
+    "Snapshot",
     "record",
     "run",
     "span",
@@ -54,6 +55,11 @@ BaseUrl = Annotated[
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, as CSV or JSON by its ending.")
+]
+
+Snapshot = Annotated[
+    Path | None,
+    typer.Option("--snapshot", metavar="DIR", help="What there is, from files that 'snapshot' wrote: without a call."),
 ]
 
 
@@ -90,11 +96,17 @@ class Place:
         return {} if self.region is None else {"region": self.region, "base_url": None}
 
 
-def run(place: Place, work: Callable[[Datorama], Coroutine[Any, Any, T]]) -> T:
-    """Do ``work`` with a client from the environment; Ctrl-C and SIGTERM cancel it."""
+def run(place: Place, work: Callable[[Datorama], Coroutine[Any, Any, T]], snapshot: Path | None = None) -> T:
+    """Do ``work`` with a client from the environment, which knows the streams of ``snapshot``.
+
+    Ctrl-C and SIGTERM cancel it.
+    """
 
     async def main(hub: Hub) -> T:
-        return await work(Datorama.from_env(hub=hub, **place.options()))
+        datorama = Datorama.from_env(hub=hub, **place.options())
+        if snapshot is not None:
+            await datorama.snapshots.restore_streams(snapshot)
+        return await work(datorama)
 
     return asyncconn.run(main)
 

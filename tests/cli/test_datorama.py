@@ -162,7 +162,14 @@ async def test_a_query_comes_from_options_or_from_a_file(tmp_path: Path) -> None
         made = await arun(tmp_path, "datorama", "query", *args, env=sandbox.env)
         given = await arun(tmp_path, "datorama", "query", "query.json", "-o", "b.csv", env=sandbox.env)
         piped = await arun(
-            tmp_path, "datorama", "query", "-", "-f", "csv", env=sandbox.env, given=(tmp_path / "query.json").read_bytes()
+            tmp_path,
+            "datorama",
+            "query",
+            "-",
+            "-f",
+            "csv",
+            env=sandbox.env,
+            given=(tmp_path / "query.json").read_bytes(),
         )
         assert (sandbox.datorama.counters.query, sandbox.datorama.counters.platform) == (3, 0)
     assert [made.status, given.status, piped.status] == [0, 0, 0], made.text + given.text + piped.text
