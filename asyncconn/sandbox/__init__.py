@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from asyncconn.core.clock import SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.credentials import Inventor
+from asyncconn.sandbox.datorama import DatoramaSandbox, World
 from asyncconn.sandbox.exchange import Arrival, Call
 from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.panoply import PanoplySandbox
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
 
-__all__ = ["Arrival", "Call", "Fault", "Faults", "Sandbox"]
+__all__ = ["Arrival", "Call", "Fault", "Faults", "Sandbox", "World"]
 
 logging.getLogger("asyncconn.sandbox").addHandler(logging.NullHandler())
 
@@ -43,7 +44,7 @@ class Sandbox:
 
     For Panoply: ``max_message_bytes`` is the queue's limit (decoded body and attributes), ``warehouse`` a
     file for the SQLite database instead of memory, ``keep_messages`` how many messages (and invalid
-    documents) are kept to look at.
+    documents) are kept to look at. ``datorama`` is the :class:`World` that Datorama plays, a small one if not given.
 
     Entering raises :class:`~asyncconn.errors.ConfigError` when the address is taken or the warehouse cannot
     be opened. Leaving ends stalled requests at once, and takes about a second at most.
@@ -68,6 +69,7 @@ class Sandbox:
         keep_messages: int = 200,
         keep_arrivals: int = 100_000,
         clock: Clock | None = None,
+        datorama: World | None = None,
     ) -> None:
         if max_message_bytes < 1 or keep_messages < 0 or keep_arrivals < 0:
             raise ConfigError("max_message_bytes must be 1 or more, keep_messages and keep_arrivals 0 or more")
@@ -80,7 +82,9 @@ class Sandbox:
             warehouse=warehouse,
             keep_messages=keep_messages,
         )
-        self._platforms: tuple[Platform, ...] = (self.panoply,)
+        world = World() if datorama is None else datorama
+        self.datorama = DatoramaSandbox(world, clock, seed=seed, keep_calls=keep_arrivals)
+        self._platforms: tuple[Platform, ...] = (self.datorama, self.panoply)
         self._server = Server(self._platforms, self.faults, clock, keep_arrivals=keep_arrivals)
         self._host = host
         self._port = port
