@@ -84,7 +84,7 @@ class Connector:
         It has the limiters of its own credential and address, shared through the hub. ``limits`` makes them, where
         the class's own are not meant.
         """
-        address = base_url or self._base_url
+        address = (base_url or self._base_url).rstrip("/")  # however it is written, it is one address
         return Transport(
             lambda: self.hub.session,
             platform=self.platform,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import SecretStr
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from asyncconn.hub import Hub
 
 __all__ = ["Datorama", "DatoramaLimits"]
+
+_A_DAY = 25 * 3600.0  # seconds, with an hour for those who wait in front
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +97,10 @@ class Datorama(Connector):
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
     ) -> None:
-        tokens = [token] if isinstance(token, str | SecretStr) else list(token)
-        if not tokens:
-            raise ConfigError("Datorama needs a token")
+        given: Any = [token] if isinstance(token, str | SecretStr) else token
+        tokens = list(given) if isinstance(given, Iterable) else []
+        if not tokens or not all(isinstance(one, str | SecretStr) for one in tokens):
+            raise ConfigError("Datorama needs a token, or several of them: texts")
         allowed = limits or DatoramaLimits()
         store = FileQuotaStore(quota_store) if isinstance(quota_store, str | os.PathLike) else quota_store
 
@@ -116,12 +119,13 @@ class Datorama(Connector):
             base_url=base_url or wire.base_url(region),
             auth=auths[0],
             retry=retry,
-            timeouts=timeouts,
+            timeouts=_patient(timeouts or self.timeouts) if wait_for_quota else timeouts,
             max_concurrency=max_concurrency,
             limits=parts,
         )
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
-        self.pool = TokenPool([self.http, *(self.transport(auth, limits=parts) for auth in auths[1:])], headers)
+        others = [self.transport(auth, limits=parts) for auth in auths[1:]]
+        self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
         self._workspace_of: dict[int, int] = {}
 
         self.workspaces = Workspaces(self)
@@ -179,6 +183,13 @@ class Datorama(Connector):
             if isinstance(stream.workspace_id, int):
                 self._workspace_of[stream.id] = stream.workspace_id
 
-    def workspace_of(self, stream_id: int) -> int | None:
-        """The workspace of a stream that has been seen."""
-        return self._workspace_of.get(stream_id)
+    def workspace_of(self, stream: DataStream | int) -> int | None:
+        """The workspace of a stream, if that says so or has been seen."""
+        if isinstance(stream, DataStream):
+            return stream.workspace_id if isinstance(stream.workspace_id, int) else self._workspace_of.get(stream.id)
+        return self._workspace_of.get(stream)
+
+
+def _patient(timeouts: Timeouts) -> Timeouts:
+    """The same, but a call may wait for the rate limit until the next day has begun."""
+    return replace(timeouts, rate=max(timeouts.rate, _A_DAY))

@@ -21,10 +21,12 @@ _DAY = timedelta(days=1)
 def as_day(value: Any, what: str = "date") -> date:
     """A day from a ``date``, a ``datetime`` (its own calendar day) or ``YYYY-MM-DD``. Raises ``BadDate``."""
     if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
+        day = value.date()
+        if type(day) is date:  # the "not a time" of data frames is a datetime, and its date is itself
+            return day
+    elif isinstance(value, date):
         return value
-    if isinstance(value, str):
+    elif isinstance(value, str):
         try:
             return date.fromisoformat(value.strip())
         except ValueError:
@@ -34,18 +36,19 @@ def as_day(value: Any, what: str = "date") -> date:
 
 @dataclass(frozen=True, slots=True, order=True)
 class DateRange:
-    """Days from ``start`` to ``end``, both included."""
+    """Days from ``start`` to ``end``, both included. Raises ``BadDate`` when it ends before it begins."""
 
     start: date
     end: date
 
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise BadDate(f"the range {self.start} to {self.end} ends before it begins")
+
     @classmethod
     def of(cls, start: Any, end: Any) -> DateRange:
         """From whatever :func:`as_day` takes. Raises ``BadDate``, also when it ends before it begins."""
-        first, last = as_day(start, "start"), as_day(end, "end")
-        if last < first:
-            raise BadDate(f"the range {first} to {last} ends before it begins")
-        return cls(first, last)
+        return cls(as_day(start, "start"), as_day(end, "end"))
 
     @property
     def days(self) -> int:

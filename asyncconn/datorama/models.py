@@ -11,10 +11,20 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
 
 from asyncconn.datorama.errors import DatoramaProtocolError
+from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,11 +96,26 @@ def _from_epoch(value: Any) -> Any:
     return value
 
 
+def _aware(value: Any) -> Any:
+    """Times are UTC where they do not say otherwise."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _to_epoch(value: Any) -> Any:
+    return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
+
+
 Int = Annotated[int | None, WrapValidator(_leniently)]
 Text = Annotated[str | None, WrapValidator(_leniently)]
 Flag = Annotated[bool | None, WrapValidator(_leniently)]
 Day = Annotated[date | None, WrapValidator(_leniently)]
-Moment = Annotated[datetime | None, WrapValidator(_leniently), BeforeValidator(_from_epoch)]
+Moment = Annotated[
+    datetime | None,
+    WrapValidator(_leniently),
+    BeforeValidator(_from_epoch),
+    AfterValidator(_aware),
+    PlainSerializer(_to_epoch, return_type=Any, when_used="json"),  # as it is written to the platform
+]
 Status = Annotated[JobStatus | None, WrapValidator(_leniently)]
 Ints = Annotated[list[int] | None, WrapValidator(_leniently)]
 
@@ -116,7 +141,7 @@ class Model(BaseModel):
 
     def _bound(self) -> Datorama:
         if self._client is None:
-            raise DatoramaProtocolError(f"this {type(self).__name__} came from no client: fetch it, or use the client")
+            raise ConfigError(f"this {type(self).__name__} came from no client: fetch it, or use the client")
         return self._client
 
 
@@ -240,12 +265,14 @@ class Job(Entity):
     def stream(self) -> DataStream:
         """The stream it belongs to, as far as it is known."""
         if self._stream is None:
-            raise DatoramaProtocolError(f"job {self.id} does not say which stream it is of: list jobs by stream")
+            raise ConfigError(f"job {self.id} does not know its stream: list jobs by stream")
         return self._stream
 
     async def rerun(self) -> list[Job]:
         """Queue it again; the answer's ids are the ones to watch."""
-        return await self._bound().jobs.rerun(self.stream, [self.id])
+        known = isinstance(self.data_stream_id, int) and self._stream is None
+        stream = self.data_stream_id if known and self.data_stream_id is not None else self.stream
+        return await self._bound().jobs.rerun(stream, [self.id])
 
     async def download(self, path: str | Path) -> Path:
         """Its data into a file or folder: zip for API streams, CSV for file-based ones."""

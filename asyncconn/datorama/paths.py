@@ -5,12 +5,14 @@ What is marked unverified there is marked so here too.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 from asyncconn.errors import ConfigError
 
-__all__ = ["entity", "in_account", "in_workspace", "number"]
+__all__ = ["entity", "in_account", "in_workspace", "number", "numbers"]
 
 V1 = "/v1"
 
@@ -29,11 +31,18 @@ QUERY_BATCH = f"{V1}/query-batch"  # Q2
 
 def number(value: Any, what: str = "id") -> int:
     """An id as the whole number it is. Raises ``ConfigError``."""
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,18}\s*", value, re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ConfigError(f"{what} must be a whole number, not {value!r}")
     return value
+
+
+def numbers(values: Any, what: str = "id") -> list[int]:
+    """Several ids. Raises ``ConfigError``, also for a text, whose digits would be taken for ids one by one."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ConfigError(f"ids are a list of whole numbers, not {values!r}")
+    return [number(value, what) for value in values]
 
 
 def entity(collection: str, id: Any, *more: str) -> str:  # noqa: A002 - what it is called everywhere
@@ -57,7 +66,7 @@ def in_account(account_id: Any, *more: str) -> str:
 
 def named(value: Any, what: str) -> str:
     """A name as a part of a path. Raises ``ConfigError`` when it is empty or no text."""
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or value.strip() in ("", ".", ".."):
         raise ConfigError(f"{what} must be a name, not {value!r}")
     return quote(value, safe="")
 

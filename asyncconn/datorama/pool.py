@@ -6,32 +6,48 @@ Contract: datorama section 4.5.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.datorama import paths, wire
 from asyncconn.datorama.errors import NotVisible
-from asyncconn.errors import Forbidden, QuotaExhausted, RateLimited, Unauthorized
+from asyncconn.errors import AsyncConnError, Forbidden, QuotaExhausted, RateLimited, Unauthorized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+    from asyncconn.core.retrying import RetryPolicy
     from asyncconn.http.response import Response
     from asyncconn.http.transport import Stream, Transport
 
 __all__ = ["TokenPool"]
+
+T = TypeVar("T")
+
+_ASKING = 1.0  # seconds that a token's limiter may hold the question what it sees, while others can serve
 
 
 class TokenPool:
     """Sends calls through one of several transports, one a token.
 
     A 429 or a day that is used up moves the call on to the next token; a 401 or 403 never does: it is raised, and says
-    which token it was. Which token may see which workspace is asked once, when a pool of several first needs it.
+    which token it was. Only when every token was refused does a call wait, for the one that is free again first.
+    Which token may see which workspace is asked once, when a pool of several first needs it.
+
+    ``wait_for_quota``: a call for which every token's day is used up waits for the next day.
     """
 
-    def __init__(self, transports: Sequence[Transport], headers: Mapping[str, str] = wire.HEADERS) -> None:
+    def __init__(
+        self,
+        transports: Sequence[Transport],
+        headers: Mapping[str, str] = wire.HEADERS,
+        *,
+        wait_for_quota: bool = False,
+    ) -> None:
         self.transports = tuple(transports)
         self._headers = headers
+        self._waits = wait_for_quota
         self._visible: dict[Transport, frozenset[int]] = {}
         self._asking = asyncio.Lock()
 
@@ -39,59 +55,85 @@ class TokenPool:
         self, method: str, path: str, *, limit: str = "default", workspace_id: int | None = None, **options: Any
     ) -> Response:
         """A call, as ``Transport.request``. ``workspace_id`` is whose it is, where that is known."""
-        if len(self.transports) == 1:
-            return await self.transports[0].request(method, path, limit=limit, headers=self._headers, **options)
 
-        async def through(transport: Transport, last: bool) -> Response:
-            # Only when there is nobody left to go to does a call wait for a token that was refused.
-            retry = transport.retry if last else replace(transport.retry, max_retry_after=-1.0)
+        async def through(transport: Transport, retry: RetryPolicy) -> Response:
             return await transport.request(method, path, limit=limit, headers=self._headers, retry=retry, **options)
 
         return await self._first(through, limit, workspace_id)
 
-    def stream(self, path: str, *, workspace_id: int | None = None) -> Stream:
-        """A download. Opened with the token that can go soonest among those known to see the workspace."""
-        transports = [one for one in self.transports if self._may_see(one, workspace_id)] or list(self.transports)
-        chosen = min(transports, key=_wait("default"))
-        return chosen.stream("GET", path, headers={**self._headers, "Accept": "*/*"})
+    @asynccontextmanager
+    async def stream(self, path: str, *, workspace_id: int | None = None) -> AsyncIterator[Stream]:
+        """A download, as ``Transport.stream``."""
+        headers = {**self._headers, "Accept": "*/*"}
+        async with AsyncExitStack() as stack:
 
-    async def _first(self, through: Callable[[Transport, bool], Any], limit: str, workspace_id: int | None) -> Response:
-        left = await self._candidates(workspace_id)
+            async def through(transport: Transport, retry: RetryPolicy) -> Stream:
+                return await stack.enter_async_context(transport.stream("GET", path, headers=headers, retry=retry))
+
+            yield await self._first(through, "default", workspace_id)
+
+    async def _first(
+        self, through: Callable[[Transport, RetryPolicy], Awaitable[T]], limit: str, workspace_id: int | None
+    ) -> T:
+        candidates = await self._candidates(workspace_id)
+        left = [*candidates]
+        refused: list[Transport] = []
         exhausted: list[QuotaExhausted] = []
-        while True:
+        while left:
             transport = min(left, key=_wait(limit))
             left.remove(transport)
+            alone = not left and not refused
             try:
-                answer: Response = await through(transport, not left)
+                with self._naming(transport):
+                    return await through(transport, transport.retry if alone else _moving_on(transport))
             except QuotaExhausted as error:
                 exhausted.append(error)
-                if not left:
-                    raise min(exhausted, key=lambda one: one.resets_at) from error
             except RateLimited as error:
-                if error.local or not left:
+                if error.local or alone:
                     raise
-            except (Unauthorized, Forbidden) as error:
-                error.message += f" (token {self.transports.index(transport) + 1} of {len(self.transports)})"
-                raise
-            else:
-                return answer
+                refused.append(transport)
+        if refused or self._waits:
+            transport = min(refused or candidates, key=_wait(limit))
+            try:
+                with self._naming(transport):
+                    return await through(transport, transport.retry)
+            except QuotaExhausted as error:
+                exhausted.append(error)
+        raise min(exhausted, key=lambda error: error.resets_at)
+
+    def _naming(self, transport: Transport) -> _Naming:
+        return _Naming(self.transports.index(transport) + 1, len(self.transports))
+
+    # -- who sees what -------------------------------------------------------------------------------------------------
 
     async def _candidates(self, workspace_id: int | None) -> list[Transport]:
-        if workspace_id is None:
+        if workspace_id is None or len(self.transports) == 1:
             return list(self.transports)
+        found, refusal = await self._that_see(workspace_id, patient=False)
+        if not found and refusal is not None:
+            found, refusal = await self._that_see(workspace_id, patient=True)
+        if found:
+            return found
+        raise refusal or NotVisible(f"none of the {len(self.transports)} tokens may see workspace {workspace_id}")
+
+    async def _that_see(self, workspace_id: int, *, patient: bool) -> tuple[list[Transport], AsyncConnError | None]:
+        """Tokens that see it, and why some that are not known to could not be asked."""
+        refusal: AsyncConnError | None = None
         if len(self._visible) < len(self.transports):
             async with self._asking:
                 for transport in self.transports:
                     if transport not in self._visible:
-                        await self.workspaces(transport)
-        found = [one for one in self.transports if self._may_see(one, workspace_id)]
-        if not found:
-            raise NotVisible(f"none of the {len(self.transports)} tokens may see workspace {workspace_id}")
-        return found
+                        try:
+                            await self.workspaces(transport, patient=patient)
+                        except (QuotaExhausted, RateLimited) as error:
+                            refusal = error
+        return [one for one in self.transports if workspace_id in self._visible.get(one, frozenset())], refusal
 
-    async def workspaces(self, transport: Transport) -> Any:
+    async def workspaces(self, transport: Transport, *, patient: bool = True) -> Any:
         """The raw list of workspaces that one token may see; remembered for later choices."""
-        answer = await transport.request("GET", paths.WORKSPACES, headers=self._headers)
+        retry, wait = (transport.retry, None) if patient else (_moving_on(transport), _ASKING)
+        with self._naming(transport):
+            answer = await transport.request("GET", paths.WORKSPACES, headers=self._headers, retry=retry, max_wait=wait)
         found = answer.json()
         if isinstance(found, list):
             self._visible[transport] = frozenset(
@@ -99,8 +141,34 @@ class TokenPool:
             )
         return found
 
-    def _may_see(self, transport: Transport, workspace_id: int | None) -> bool:
-        return workspace_id is None or workspace_id in self._visible.get(transport, frozenset())
+    def forget(self) -> None:
+        """What tokens see has changed: ask again when it is needed."""
+        self._visible.clear()
+
+    def scrub(self, text: str) -> str:
+        """``text`` without the tokens: for what a server says inside an answer that is no error to the transport."""
+        for transport in self.transports:
+            text = transport.redactor.scrub(text)
+        return text
+
+
+class _Naming:
+    """Says in a 401 or 403 which token of several it was."""
+
+    def __init__(self, number: int, count: int) -> None:
+        self._words = f" (token {number} of {count})" if count > 1 else ""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Unauthorized | Forbidden):
+            error.message += self._words
+
+
+def _moving_on(transport: Transport) -> RetryPolicy:
+    """The transport's policy, but a 429 is not waited for: another token may have room."""
+    return replace(transport.retry, max_retry_after=-1.0)
 
 
 def _wait(limit: str) -> Callable[[Transport], tuple[float, int]]:

@@ -5,7 +5,8 @@ Contract: datorama sections 1 (hosts, auth, headers), 4.2 and 4.3 (rate headers)
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -35,8 +36,11 @@ HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 PLATFORM, QUERY, DAILY = "platform", "query", "daily"
 
 _FAMILIES = {PLATFORM: "X-PlatformRateLimit", QUERY: "X-QueryRateLimit", DAILY: "X-DailyQuota"}
+_DAILY_RESETS = ("X-DailyQuota-Rest", "X-DailyQuota-Reset")  # the first as the documentation spells it
 _MESSAGE_KEYS = ("info", "msg", "message", "error", "errors")
 _UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them span a minute
+_LINE = 300  # characters of a message
+_LONGEST = 2 * 86_400.0  # seconds: no limit is reset later than at the end of the day
 _LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
 
 
@@ -60,25 +64,37 @@ def hints(response: Response) -> list[RateHint]:
         remaining = _whole(response.headers.get(f"{prefix}-Remaining"))
         if remaining is not None:
             found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset")))
+    if response.status == 429 and not found and _only_the_day(response.headers):
+        found.append(RateHint(DAILY, 0, _daily_reset(response)))
     return found
+
+
+def _only_the_day(headers: Mapping[str, str]) -> bool:
+    """Whether a 429 names the day's end and nothing earlier."""
+    day = any(_whole(headers.get(name)) is not None for name in _DAILY_RESETS)
+    return day and "Retry-After" not in headers and _whole(headers.get("X-RateLimit-Reset")) is None
+
+
+def _daily_reset(response: Response) -> float | None:
+    found = (_until(response, name) for name in _DAILY_RESETS)
+    return next((seconds for seconds in found if seconds is not None), None)
 
 
 def _refusal(response: Response) -> AsyncConnError:
     """The error of a 429: the day's end, or the seconds after which it may work. Both spellings of the headers."""
     headers = response.headers
     left = {hint.part: hint for hint in hints(response)}
-    daily = _until(response, "X-DailyQuota-Rest") or _until(response, "X-DailyQuota-Reset")
-    minute = _until(response, "X-RateLimit-Reset")
-    day_is_over = left[DAILY].remaining == 0 if DAILY in left else False
-    only_the_day = daily is not None and minute is None and not left and "Retry-After" not in headers
-    if day_is_over or only_the_day:
-        resets_at = _now(headers) + timedelta(seconds=daily if daily is not None else 0.0)
+    if DAILY in left and left[DAILY].remaining == 0:
+        now, daily = _now(headers), _daily_reset(response)
+        resets_at = _midnight_after(now) if daily is None else now + timedelta(seconds=daily)
         return QuotaExhausted(
             f"{response.platform}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
             resets_at=resets_at,
         )
-    used_up = [hint.reset_after for hint in left.values() if hint.remaining == 0 and hint.reset_after is not None]
-    waits = [wait for wait in (retry_after(headers), minute, *used_up) if wait is not None]
+    mine = left.get(QUERY if _is_query(response) else PLATFORM)
+    used_up = mine.reset_after if mine is not None and mine.remaining == 0 else None
+    named = (retry_after(headers), _until(response, "X-RateLimit-Reset"), used_up)
+    waits = [min(wait, _LONGEST) for wait in named if wait is not None]
     return RateLimited(
         "Too Many Requests",
         platform=response.platform,
@@ -88,7 +104,7 @@ def _refusal(response: Response) -> AsyncConnError:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.strip().isdecimal() else None
+    return int(text) if text is not None and re.fullmatch(r"\s*\d{1,18}\s*", text, re.ASCII) else None
 
 
 def _now(headers: Mapping[str, str]) -> datetime:
@@ -99,7 +115,17 @@ def _now(headers: Mapping[str, str]) -> datetime:
 def _until(response: Response, name: str) -> float | None:
     """Seconds from the answer's ``Date`` until the epoch milliseconds of a header."""
     at = _whole(response.headers.get(name))
-    return None if at is None else max(0.0, at / 1000 - _now(response.headers).timestamp())
+    if at is None:
+        return None
+    return min(max(0.0, at / 1000 - _now(response.headers).timestamp()), _LONGEST)
+
+
+def _midnight_after(now: datetime) -> datetime:
+    return datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+
+
+def _is_query(response: Response) -> bool:
+    return response.path.endswith(("/v1/query", "/v1/query-batch"))
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -117,10 +143,9 @@ class DatoramaRules:
         if 300 <= response.status < 400:
             return status_error(response, redactor)
         text = redactor.excerpt(response.body)
-        query = response.path.startswith("/v1/query")
         kind = api_error_class(response.status)
-        return (DatoramaQueryError if query and kind is Unprocessable else kind)(
-            redactor.scrub(message_of(text)),
+        return (DatoramaQueryError if _is_query(response) and kind is Unprocessable else kind)(
+            redactor.scrub(message_of(response.text))[:_LINE],  # what was escaped in JSON is not any more
             platform=response.platform,
             status=response.status,
             retry_after=retry_after(response.headers),
@@ -155,12 +180,12 @@ def message_of(text: str) -> str:
         parsed: Any = orjson.loads(text)
     except orjson.JSONDecodeError:
         stripped = text.strip()
-        return "" if stripped.startswith("<") else stripped.partition("\n")[0][:300]
+        return "" if stripped.startswith("<") else stripped.partition("\n")[0]
     if isinstance(parsed, dict):
         said = next((parsed[key] for key in _MESSAGE_KEYS if parsed.get(key)), "")
         more = parsed.get("validationError")
-        return ": ".join(_plain(part) for part in (said, more) if part)[:300]
-    return _plain(parsed)[:300]
+        return ": ".join(_plain(part) for part in (said, more) if part)
+    return _plain(parsed)
 
 
 def _plain(value: Any) -> str:

@@ -83,9 +83,10 @@ class Authentications(Collection[Entity]):
 
     async def profiles(self, id: int) -> Any:
         """What an authentication gives access to, as raw JSON."""
-        return await self._client.call("GET", paths.entity("authentications", id, "profiles"))
+        path = paths.entity("authentications", id, "profiles")
+        return await self._client.call("GET", path, workspace_id=self.where(id))
 
     async def sub_profiles(self, id: int, profiles: Sequence[Any]) -> Any:
         """What lies below profiles, as raw JSON."""
         path = paths.entity("authentications", id, "sub-profiles")
-        return await self._client.call("POST", path, json=[*profiles], idempotent=True)
+        return await self._client.call("POST", path, json=[*profiles], idempotent=True, workspace_id=self.where(id))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from asyncconn.core.paging import Page, Pager
 from asyncconn.datorama import paths
 from asyncconn.datorama.models import Entity, Model, decode, decode_list
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     from asyncconn.datorama.client import Datorama
@@ -30,7 +30,10 @@ class Resource:
 
         async def fetch(_: Any) -> Page[M]:
             found = await self._client.call("GET", path, workspace_id=workspace_id, params=params)
-            return Page(decode_list(kind, found, self._client))
+            made = decode_list(kind, found, self._client)
+            for one in made:
+                self._note(one, workspace_id)
+            return Page(made)
 
         return Pager(fetch)
 
@@ -45,7 +48,20 @@ class Resource:
         **options: Any,
     ) -> M:
         found = await self._client.call(method, path, json=body, workspace_id=workspace_id, **options)
-        return decode(kind, found, self._client)
+        made = decode(kind, found, self._client)
+        self._note(made, workspace_id)
+        return made
+
+    def _note(self, made: Model, workspace_id: int | None) -> None:
+        """For those who remember what they have seen."""
+
+    async def _gone(self, path: str, workspace_id: int | None) -> None:
+        """Delete. Not found after an attempt whose answer was lost means that this attempt did it."""
+        try:
+            await self._client.call("DELETE", path, workspace_id=workspace_id)
+        except NotFound as error:
+            if not error.maybe_sent:
+                raise
 
 
 class Collection(Resource, Generic[E]):
@@ -55,30 +71,43 @@ class Collection(Resource, Generic[E]):
         super().__init__(client)
         self._kind = kind
         self._collection = collection
+        self._workspaces: dict[int, int] = {}
+
+    def where(self, id: int) -> int | None:
+        """The workspace of one that has been seen: a pool of tokens has to know."""
+        return self._workspaces.get(id)
+
+    def _note(self, made: Model, workspace_id: int | None) -> None:
+        named = made.raw.get("workspaceId", workspace_id)
+        if isinstance(made, self._kind) and isinstance(named, int):
+            self._workspaces[made.id] = named
 
     async def get(self, id: int) -> E:
         """One of them. Raises ``NotFound``."""
-        return await self._entity("GET", paths.entity(self._collection, id))
+        return await self._entity("GET", id)
 
     async def create(self, fields: Mapping[str, Any]) -> E:
         """Make one, from fields as the platform calls them. Not repeated when the outcome is unknown."""
-        return await self._entity("POST", f"{paths.V1}/{self._collection}", fields)
+        body = fields_of(fields)
+        where = None if body.get("workspaceId") is None else paths.number(body["workspaceId"], "workspaceId")
+        return await self._one(self._kind, "POST", f"{paths.V1}/{self._collection}", body=body, workspace_id=where)
 
     async def patch(self, id: int, changes: Mapping[str, Any]) -> E:
         """Change the fields that are given; the way to change things."""
-        return await self._entity("PATCH", paths.entity(self._collection, id), changes, idempotent=True)
+        return await self._entity("PATCH", id, changes, idempotent=True)
 
     async def replace(self, id: int, whole: Mapping[str, Any]) -> E:
         """Write the whole object. Fields that are left out are cleared by the platform: prefer :meth:`patch`."""
-        return await self._entity("PUT", paths.entity(self._collection, id), whole)
+        return await self._entity("PUT", id, whole)
 
     async def delete(self, id: int) -> None:
         """Delete it."""
-        await self._client.call("DELETE", paths.entity(self._collection, id))
+        await self._gone(paths.entity(self._collection, id), self.where(id))
 
-    async def _entity(self, method: str, path: str, body: Any = None, **options: Any) -> E:
+    async def _entity(self, method: str, id: int, body: Any = None, **options: Any) -> E:
         fields = None if body is None else fields_of(body)
-        return await self._one(self._kind, method, path, body=fields, **options)
+        path = paths.entity(self._collection, id)
+        return await self._one(self._kind, method, path, body=fields, workspace_id=self.where(id), **options)
 
 
 def fields_of(value: Any) -> dict[str, Any]:

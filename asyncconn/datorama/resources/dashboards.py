@@ -19,25 +19,29 @@ __all__ = ["Dashboards", "Pages"]
 class Pages(Collection[Entity]):
     """``datorama.dashboards.pages``."""
 
-    def __init__(self, client: Datorama) -> None:
+    def __init__(self, client: Datorama, dashboards: Dashboards) -> None:
         super().__init__(client, Entity, "pages")
+        self._dashboards = dashboards
 
     def list(self, dashboard_id: int) -> Pager[Entity]:
         """All of a dashboard."""
-        return self._pager(Entity, paths.entity("dashboards", dashboard_id, "pages"))
+        where = self._dashboards.where(dashboard_id)
+        return self._pager(Entity, paths.entity("dashboards", dashboard_id, "pages"), workspace_id=where)
 
     async def create(self, fields: Mapping[str, Any], *, template_id: int | None = None) -> Entity:
         """Make one, from a template if that is given."""
-        params = {"templateId": template_id}
-        return await self._one(Entity, "POST", paths.PAGES, body=fields_of(fields), params=params)
+        body, params = fields_of(fields), {"templateId": template_id}
+        where = body.get("workspaceId") or self._dashboards.where(body.get("dashboardId", 0))
+        return await self._one(Entity, "POST", paths.PAGES, body=body, params=params, workspace_id=where)
 
     async def replace_widgets(self, id: int, widgets: Sequence[Mapping[str, Any]]) -> Any:
         """Write all widgets of a page."""
-        return await self._client.call("PUT", paths.entity("pages", id, "widgets", "bulk"), json=[*widgets])
+        path = paths.entity("pages", id, "widgets", "bulk")
+        return await self._client.call("PUT", path, json=[*widgets], workspace_id=self.where(id))
 
     async def content(self, id: int) -> Any:
         """What a page shows, as raw JSON."""
-        return await self._client.call("GET", paths.entity("pages", id, "content"))
+        return await self._client.call("GET", paths.entity("pages", id, "content"), workspace_id=self.where(id))
 
 
 class Dashboards(Collection[Entity]):
@@ -45,7 +49,7 @@ class Dashboards(Collection[Entity]):
 
     def __init__(self, client: Datorama) -> None:
         super().__init__(client, Entity, "dashboards")
-        self.pages = Pages(client)
+        self.pages = Pages(client, self)
 
     def list(self, *, workspace_id: int | None = None, account_id: int | None = None) -> Pager[Entity]:
         """All that the token may see, or those of a workspace or an account."""

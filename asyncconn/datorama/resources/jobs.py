@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Jobs"]
 
+_SURE = 100  # a page size that works; the largest is not documented
+
 
 class Jobs(Resource):
     """``datorama.jobs``: J1 to J7. ``stream`` is a :class:`DataStream` or its id."""
@@ -35,6 +37,9 @@ class Jobs(Resource):
     def list(self, stream: DataStream | int, *, page_size: int = 100) -> Pager[Job]:
         """All jobs of a stream, ``page_size`` a call. A full page means one more call: no total is told.
 
+        Pages of 100 are known to be given. Where more is asked for, a server that gives fewer is noticed, which costs
+        one more call for a list of 100 or more.
+
         API streams and file-based ones have their lists in different places; where a stream's kind is unknown or
         misleading the other place is tried once, and remembered.
         """
@@ -43,17 +48,17 @@ class Jobs(Resource):
         stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
 
         async def fetch(cursor: Any) -> Page[Job]:
-            number = 1 if cursor is None else cursor
+            number, full = cursor or (1, min(page_size, _SURE))
             body = {"pageSize": page_size, "pageNumber": number}
             jobs = self.decoded(await self._stats(stream, stream_id, body), stream)
-            return Page(jobs, number + 1 if len(jobs) >= page_size else None)
+            return Page(jobs, (number + 1, max(full, len(jobs))) if len(jobs) >= full else None)
 
         return Pager(fetch)
 
     async def _stats(self, stream: DataStream | int, stream_id: int, body: dict[str, int]) -> Any:
         known = self._file_based.get(stream_id)
         file_based = (isinstance(stream, DataStream) and stream.file_based) if known is None else known
-        where = self._workspace(stream, stream_id)
+        where = self._client.workspace_of(stream)
         try:
             found = await self._client.call(
                 "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
@@ -70,7 +75,8 @@ class Jobs(Resource):
 
     async def get(self, id: int, *, stream: DataStream | None = None) -> Job:
         """One job. ``stream`` lets the job be rerun and downloaded afterwards."""
-        [job] = self.decoded([await self._client.call("GET", paths.stat(id), workspace_id=_workspace(stream))], stream)
+        where = None if stream is None else self._client.workspace_of(stream)
+        [job] = self.decoded([await self._client.call("GET", paths.stat(id), workspace_id=where)], stream)
         return job
 
     async def rerun(self, stream: DataStream | int, job_ids: Sequence[int]) -> builtins.list[Job]:
@@ -78,11 +84,11 @@ class Jobs(Resource):
 
         Not repeated when the outcome is unknown.
         """
-        ids = [paths.number(one, "job") for one in job_ids]
+        ids = paths.numbers(job_ids, "job")
         if not ids:
             raise ConfigError("there is no job to rerun")
         stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
-        where = self._workspace(stream, stream_id)
+        where = self._client.workspace_of(stream)
         return self.decoded(
             await self._client.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
         )
@@ -90,7 +96,7 @@ class Jobs(Resource):
     async def rerun_all(self, stream: DataStream | int) -> builtins.list[Job]:
         """Queue all jobs of a stream again. Not repeated when the outcome is unknown."""
         stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
-        where = self._workspace(stream, stream_id)
+        where = self._client.workspace_of(stream)
         return self.decoded(await self._client.call("POST", paths.rerun_all(stream_id), workspace_id=where), stream)
 
     async def find(
@@ -125,7 +131,7 @@ class Jobs(Resource):
         target = Path(path)
         if await asyncio.to_thread(target.is_dir):
             target /= f"{owner.workspace_id}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
-        where = self._workspace(owner, owner.id)
+        where = self._client.workspace_of(owner)
         stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
@@ -142,11 +148,3 @@ class Jobs(Resource):
             if job.data_stream_id is None and stream is not None:
                 job.data_stream_id = stream.id if isinstance(stream, DataStream) else stream
         return jobs
-
-    def _workspace(self, stream: DataStream | int, stream_id: int) -> int | None:
-        known = _workspace(stream)
-        return known if known is not None else self._client.workspace_of(stream_id)
-
-
-def _workspace(stream: DataStream | int | None) -> int | None:
-    return stream.workspace_id if isinstance(stream, DataStream) else None

@@ -36,11 +36,11 @@ class _Names(Resource):
         if isinstance(found, dict):
             if not all(isinstance(value, dict) for value in found.values()):
                 raise DatoramaProtocolError(f"{self.noun}: an object by system name was expected")
-            found = [{"systemName": name, **value} for name, value in found.items()]
+            found = [{**value, "systemName": value.get("systemName") or name} for name, value in found.items()]
         elif isinstance(found, list):
             found = [
-                {"systemName": one["name"], **one}
-                if isinstance(one, dict) and "systemName" not in one and one.get("name")
+                {**one, "systemName": one["name"]}
+                if isinstance(one, dict) and not one.get("systemName") and one.get("name")
                 else one
                 for one in found
             ]
@@ -90,7 +90,8 @@ class Patterns(Resource):
 
     async def create(self, fields: Mapping[str, Any]) -> Entity:
         """Make one. What ``fields`` must hold is not documented."""
-        return await self._one(Entity, "POST", paths.CREATE_PATTERN, body=fields_of(fields))
+        body = fields_of(fields)
+        return await self._one(Entity, "POST", paths.CREATE_PATTERN, body=body, workspace_id=body.get("workspaceId"))
 
 
 class HarmonizedDimensions(Resource):

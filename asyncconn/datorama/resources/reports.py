@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
-from asyncconn.datorama.models import Entity, JobStatus, Report, ReportJob, decode_list
+from asyncconn.datorama.models import Entity, JobStatus, Model, Report, ReportJob, decode_list
 from asyncconn.datorama.preamble import without_preamble
 from asyncconn.datorama.resources.base import Collection
 from asyncconn.http.download import save
@@ -25,19 +25,20 @@ __all__ = ["Reports", "Schedulers"]
 #: Reports may take 40 minutes. Contract: section 3.9, limits.
 REPORT_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, first=2.0, deadline=3600.0)
 
-_NAME = re.compile(r'filename="([^"]+)"')
+_NAME = re.compile(r'filename="(?!\.{1,2}")([^"]+)"')  # not a folder
 
 
 class Schedulers(Collection[Entity]):
     """``datorama.reports.schedulers``: R9."""
 
-    def __init__(self, client: Datorama) -> None:
+    def __init__(self, client: Datorama, reports: Reports) -> None:
         super().__init__(client, Entity, "report-schedulers")
+        self._reports = reports
 
     def list(self, report_id: int, *, only_active: bool | None = None) -> Pager[Entity]:
         """Those of a report."""
         path = paths.entity("reports", report_id, "report-schedulers")
-        return self._pager(Entity, path, includeOnlyActive=only_active)
+        return self._pager(Entity, path, workspace_id=self._reports.where(report_id), includeOnlyActive=only_active)
 
 
 class Reports(Collection[Report]):
@@ -51,7 +52,8 @@ class Reports(Collection[Report]):
 
     def __init__(self, client: Datorama) -> None:
         super().__init__(client, Report, "reports")
-        self.schedulers = Schedulers(client)
+        self.schedulers = Schedulers(client, self)
+        self._of: dict[int, int] = {}  # reports by job
 
     def list(self, workspace_id: int) -> Pager[Report]:
         """All of a workspace. They pile up, and their number is limited: delete old ones."""
@@ -62,10 +64,12 @@ class Reports(Collection[Report]):
 
         Awaiting raises ``ReportFailed`` with the job and its reason, ``PollTimeout`` at the deadline (an hour).
         """
-        found = await self._client.call("POST", paths.entity("reports", report_id, "process"))
+        path = paths.entity("reports", report_id, "process")
+        found = await self._client.call("POST", path, workspace_id=self.where(report_id))
         jobs = decode_list(ReportJob, found, self._client)
         if not jobs:
             raise DatoramaProtocolError(f"report {report_id} was started, and no job was named")
+        self._of[jobs[0].id] = report_id
         return self.wait(jobs[0].id, policy=policy)
 
     def wait(self, job_id: int, *, policy: PollPolicy = REPORT_POLLING) -> Poller[ReportJob, ReportJob]:
@@ -73,7 +77,8 @@ class Reports(Collection[Report]):
 
         def done(job: ReportJob) -> bool:
             if job.final and job.status != JobStatus.SUCCESS:
-                raise ReportFailed(f"report job {job.id} ended as {job.status}: {job.status_reason}", state=job)
+                reason = self._client.pool.scrub(f": {job.status_reason}" if job.status_reason else "")
+                raise ReportFailed(f"report job {job.id} ended as {job.status}{reason}", state=job)
             return job.final
 
         return Poller(
@@ -88,11 +93,13 @@ class Reports(Collection[Report]):
 
     async def job(self, job_id: int) -> ReportJob:
         """A report job as it is now (R6)."""
-        return await self._one(ReportJob, "GET", paths.entity("report-jobs", job_id))
+        path = paths.entity("report-jobs", job_id)
+        return await self._one(ReportJob, "GET", path, workspace_id=self._workspace(job_id))
 
     def jobs(self, report_id: int) -> Pager[ReportJob]:
         """All jobs of a report (R8)."""
-        return self._pager(ReportJob, paths.entity("reports", report_id, "report-jobs"))
+        path = paths.entity("reports", report_id, "report-jobs")
+        return self._pager(ReportJob, path, workspace_id=self.where(report_id))
 
     async def download(self, job: ReportJob | int, path: str | Path, *, skip_preamble: bool = False) -> Path:
         """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.
@@ -102,16 +109,25 @@ class Reports(Collection[Report]):
         """
         job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
         target = Path(path)
-        async with self._client.pool.stream(paths.entity("report-jobs", job_id, "download")) as answer:
+        source = paths.entity("report-jobs", job_id, "download")
+        async with self._client.pool.stream(source, workspace_id=self._workspace(job_id)) as answer:
             kind = answer.headers.get("Content-Type", "")
             if "html" in kind:
                 raise DatoramaProtocolError(f"the download of report job {job_id} answered a page instead of the file")
             if await asyncio.to_thread(target.is_dir):
                 named = _NAME.search(answer.headers.get("Content-Disposition", ""))
-                target /= Path(named[1]).name if named else f"report_{job_id}"
-            plain = skip_preamble and "zip" not in kind and target.suffix != ".zip"
-            await save(without_preamble(answer.__aiter__()) if plain else answer.__aiter__(), target)
+                target /= (Path(named[1]).name if named else "") or f"report_{job_id}"
+            await save(without_preamble(answer.__aiter__()) if skip_preamble else answer.__aiter__(), target)
         return target
+
+    def _workspace(self, job_id: int) -> int | None:
+        report_id = self._of.get(job_id)
+        return None if report_id is None else self.where(report_id)
+
+    def _note(self, made: Model, workspace_id: int | None) -> None:
+        super()._note(made, workspace_id)
+        if isinstance(made, ReportJob) and isinstance(made.report_id, int):
+            self._of[made.id] = made.report_id
 
     async def create(self, fields: Mapping[str, Any]) -> Report:
         """Make one, from fields as the platform calls them; see section 3.9 for those that were seen."""

@@ -74,7 +74,7 @@ class Streams(Resource):
 
     async def delete(self, id: int, *, workspace_id: int | None = None) -> None:
         """Delete a stream, and what belongs to it."""
-        await self._client.call("DELETE", paths.entity("data-streams", id), workspace_id=self._where(id, workspace_id))
+        await self._gone(paths.entity("data-streams", id), self._where(id, workspace_id))
 
     async def enable(self, id: int) -> DataStream:
         """Let it run."""
@@ -93,7 +93,7 @@ class Streams(Resource):
         days = DateRange.of(start, end)
         stream_id = id_of(stream)
         found = await self._client.call(
-            "POST", paths.process(stream_id), json=days.body, workspace_id=self._where(stream_id, None)
+            "POST", paths.process(stream_id), json=days.body, workspace_id=self._client.workspace_of(stream)
         )
         return self._client.jobs.decoded(found, stream)
 
@@ -111,18 +111,19 @@ class Streams(Resource):
             raise ConfigError("there is no stream to process")
         if wrong := [one.id for one in streams if isinstance(one, DataStream) and one.file_based]:
             raise ConfigError(f"file-based streams cannot be in a batch: {wrong}")
-        workspaces = {self._client.workspace_of(one) for one in ids}
+        workspaces = {self._client.workspace_of(one) for one in streams} - {None}
         found = await self._client.call(
             "POST",
             paths.PROCESS,
             json={"dataStreamIds": ids, **days.body, "create": create},
             workspace_id=workspaces.pop() if len(workspaces) == 1 else None,
         )
-        return self._client.jobs.decoded(found) if isinstance(found, list) else []
+        told = isinstance(found, list) and all(isinstance(one, dict) and "id" in one for one in found)
+        return self._client.jobs.decoded(found) if told else []
 
     async def status(self, workspace_id: int, ids: Sequence[int]) -> builtins.list[StreamStatus]:
         """What many streams of a workspace are at, in as few calls as possible (D10)."""
-        numbers = [paths.number(one) for one in ids]
+        numbers = paths.numbers(ids)
         path = paths.in_workspace(workspace_id, "data-streams", "status", "bulk")
         found: list[StreamStatus] = []
         for start in range(0, len(numbers), _STATUS_IDS):

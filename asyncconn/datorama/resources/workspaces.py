@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
@@ -20,6 +21,16 @@ class Workspaces(Collection[Workspace]):
 
     def __init__(self, client: Datorama) -> None:
         super().__init__(client, Workspace, "workspaces")
+
+    def where(self, id: int) -> int | None:
+        """Itself."""
+        return paths.number(id)
+
+    async def create(self, fields: Mapping[str, Any]) -> Workspace:
+        """Make one (W3). Not repeated when the outcome is unknown."""
+        made = await super().create(fields)
+        self._client.pool.forget()
+        return made
 
     def list(self, account_id: int | None = None) -> Pager[Workspace]:
         """All that the tokens may see, each once; or those of an account."""

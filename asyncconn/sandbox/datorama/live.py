@@ -242,7 +242,8 @@ class Live:
                 "enabled": not (options.disabled_every and (index + 1) % options.disabled_every == 0),
             }
             stream = shelf.add(given, FIRST_USER, now)
-            stream["lastDataDate"] = yesterday.isoformat() if spans else None
+            if spans:
+                stream.update(lastDataDate=yesterday.isoformat(), hasData=True)
             for start, end in spans:
                 stat = Stat(self._next_stat, self.outcome(), done, stream["id"], start, end, FIRST_USER)
                 stat.finish(done, _JOB_SECONDS)

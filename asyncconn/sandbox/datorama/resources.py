@@ -37,7 +37,7 @@ def crud(live: Live, word: str, verbs: str, *, check: Callable[[dict[str, Any]],
         name, parent = live.parent(word)
         if parent == "workspaces":
             given = {**given, name: live.check_workspace(ask.token, given.get(name))}
-        else:
+        elif parent != "accounts":
             live.check_belongs(word, given, ask.token)
         if check is not None:
             check(given)

@@ -96,7 +96,7 @@ _STREAM: Fields = {
     "originalId": None,
     "dimensionOnly": False,
     "enableSlowlyChangingDimension": False,
-    "hasData": True,
+    "hasData": False,
     "retrievalEnabled": False,
     "retrievalPeriodType": "DAILY",
     "retrievalPeriodData": None,

@@ -15,7 +15,7 @@ __all__ = ["ERROR_BODIES", "World"]
 ERROR_BODIES = ("info", "msg", "message", "error", "errors", "text", "empty")
 
 _LARGEST_DOWNLOAD = 2_000_000_000  # above it a zip needs another format
-_AT_LEAST_ONE = frozenset({"workspaces", "tokens", "max_page_size", "max_query_rows", "max_reports"})
+_AT_LEAST_ONE = frozenset({"workspaces", "tokens", "max_page_size"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,9 @@ class World:
         hints = get_type_hints(World)
         for each in fields(self):
             _check(each.name, getattr(self, each.name), hints[each.name])
-        if not isinstance(self.date_skew, int | float) or not math.isfinite(self.date_skew):
-            raise _wrong("date_skew", self.date_skew, "is not a finite number of seconds")
+        skew: Any = self.date_skew
+        if not isinstance(skew, int | float) or not math.isfinite(skew):
+            raise _wrong("date_skew", skew, "is not a finite number of seconds")
         for name in ("job_seconds", "job_reads"):
             pair = getattr(self, name)
             if not isinstance(pair, tuple) or len(pair) != 2 or any(not 0 <= part < math.inf for part in pair):
