@@ -14,7 +14,7 @@ from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import Sandbox, World
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.bulk import BulkProgress
+    from asyncconn.datorama import BulkProgress
 
 clock = VirtualClock()  # the minutes that the cap takes pass at once
 
@@ -25,7 +25,7 @@ def show(now: BulkProgress) -> None:
 
 
 async def main() -> None:
-    world = World(workspaces=3, streams=300, seed=1)
+    world = World(workspaces=3, streams=300, file_every=0, seed=1)
     async with Sandbox(datorama=world, clock=clock) as sandbox, Hub(clock=clock) as hub:
         datorama = Datorama(sandbox.datorama.token, base_url=sandbox.url, hub=hub)
 
@@ -41,7 +41,6 @@ async def main() -> None:
             print(f"{len(again)} failed jobs queued again: {len(again.ok)} went well now, {len(again.failed)} did not")
             print(f"{len(log.read_text().splitlines()) - 1} lines in the log")
 
-        # What was queued before costs nothing when the same call goes on from its log.
         print(f"{sandbox.datorama.counters.platform} calls, {sandbox.datorama.refused} of them refused")
 
 

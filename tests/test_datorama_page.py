@@ -11,7 +11,7 @@ import pytest
 
 import asyncconn.datorama.errors as datorama_errors
 from asyncconn import Datorama, errors
-from asyncconn.datorama import DataStream, DateRange, DatoramaLimits, Job, Workspace, frames, snapshots
+from asyncconn.datorama import DataStream, DateRange, DatoramaLimits, Job, Workspace, frames
 
 PAGE = Path(__file__).parents[1] / "docs" / "datorama.md"
 
@@ -42,7 +42,6 @@ ROOTS: dict[str, Any] = {
     "workspace": Workspace,
     "stream": DataStream,
     "job": Job,
-    "snapshots": snapshots,
     "frames": frames,
     "DateRange": DateRange,
     "Datorama": Datorama,

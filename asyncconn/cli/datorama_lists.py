@@ -166,7 +166,7 @@ def jobs(
 
 
 def _stream_of(job: Job) -> tuple[Any, Any, Any]:
-    stream = job.known_stream
+    stream = job._stream
     return (
         (None, job.data_stream_id, None)
         if stream is None

@@ -125,6 +125,6 @@ def show_plan(planned: Planned) -> None:
     jobs = "" if planned.jobs is None else f" for {count(planned.jobs, 'job')}"
     time = "at once" if planned.seconds < 1 else f"in {span(planned.seconds)}"
     to = stderr()
-    to.print(Text(f"{calls}{jobs}; the cap allows them {time}. None was made."))
+    to.print(Text(f"{calls}{jobs}; the cap allows them {time}. None of them was made."))
     for note in planned.notes:
         to.print(Text(note))

@@ -74,7 +74,8 @@ def put_results(sink: Sink, result: BulkResult[Any, Any], done: str, log: Path |
         sink.put(Sheet("result", RESULT_COLUMNS, [_row(item) for item in result]))
     jobs = sum(len(item.value) for item in result if isinstance(item.value, list))
     words = [f"{len(result.ok):,} of {count(len(result), 'item')} {done}"]
-    words += [count(jobs, "job")] * bool(jobs)
+    if all(item.value for item in result.ok):  # the answer to a batch need not tell them
+        words += [count(jobs, "job")] * bool(jobs)
     words += [f"{skipped:,} done before"] if (skipped := sum(item.skipped for item in result)) else []
     words += [f"log in {log}"] if log is not None else []
     to = console() if sink.form is None or sink.path is not None else stderr()

@@ -84,9 +84,9 @@ async def _run(clock: VirtualClock, report: DatoramaReport) -> None:
         jobs = [job for item in processed for job in item.value or ()]
         report.workspaces, report.streams = len(found), len(streams)
         report.processed_streams, report.processed_jobs = len(chosen), len(jobs)
-        report.ended = dict(Counter(str(job.status) for job in jobs))
-        words = ", ".join(f"{number} {word}" for word, number in sorted(report.ended.items()))
-        steps.done(f"process {len(chosen)} of them, 30 days", f"{count(len(jobs), 'job')}: {words}")
+        report.ended = dict(Counter(str(job.status).lower() for job in jobs).most_common())
+        words = ", ".join(f"{number} {word}" for word, number in report.ended.items())
+        steps.done(f"process 30 days of {len(chosen)}", f"{count(len(jobs), 'job')}: {words}")
         _compare(platform, jobs, report)
 
 
@@ -124,7 +124,7 @@ def _compare(platform: DatoramaSandbox, jobs: list[Job], report: DatoramaReport)
 
 def lines(report: DatoramaReport) -> Iterator[RenderableType]:
     """For the screen."""
-    rows = [(step["step"], step["calls"], span(step["seconds"]), step["result"]) for step in report.steps]
+    rows = [(step["step"], step["calls"], _takes(step["seconds"]), step["result"]) for step in report.steps]
     title = f"Datorama: {STREAMS} streams under a cap of {LIMIT} calls a minute (on a virtual clock)"
     yield table(title, ("step", "calls", "takes", "result"), rows, numbers=("calls",))
     yield Text.assemble(
@@ -136,3 +136,7 @@ def lines(report: DatoramaReport) -> Iterator[RenderableType]:
         yield Text.assemble(("PASS  ", "bold green"), "every stream and job was read, and every new job ended.")
     else:
         yield Text.assemble(("FAIL  ", "bold red"), f"Datorama: {'; '.join(report.wrong)}.")
+
+
+def _takes(seconds: float) -> str:
+    return "no time" if seconds < 1 else span(seconds)
