@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from asyncconn import Datorama
     from asyncconn.datorama.bulk.progress import BulkProgress
     from asyncconn.datorama.bulk.results import BulkResult
-    from asyncconn.datorama.dates import Split
 
     Bulk = Callable[[Datorama, Callable[[BulkProgress], None]], Awaitable[BulkResult[Any, Any]]]
 
@@ -81,7 +80,7 @@ def process(
     """
     numbers, firsts, lasts = ranges_to_process(streams or [], starts or [], ends or [], file)
     most = _most(max_pending)
-    options: dict[str, Any] = {"d_range": days, "split": cast("Split", split.value), "create": create}
+    options: dict[str, Any] = {"d_range": days, "split": split.value, "create": create}
     options["batch"] = not no_batch
     history = _history(log, resume=resume)
 

@@ -130,11 +130,15 @@ def demo(
     if not as_json:
         _show(out, report)
     part = demo_datorama.work()
+    verdicts = [(report.ok, _verdict(report)), (part.ok, demo_datorama.verdict(part))]
     report.datorama, report.ok = asdict(part), report.ok and part.ok
     if as_json:
         print(json.dumps(asdict(report), indent=2))
-    for line in () if as_json else demo_datorama.lines(part):
-        out.print(line)
+    else:
+        for line in demo_datorama.lines(part):
+            out.print(line)
+        # Where something failed, nothing else is praised.
+        out.print(Text("\n").join(text for ok, text in verdicts if ok is report.ok))
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -291,8 +295,6 @@ def _show(out: Console, report: Report) -> None:
             f"most in any {PERIOD:g} s at the server: {limit['worst_window']}.",
         )
     )
-    out.print()
-    out.print(_verdict(report))
 
 
 def _moment(iso: str) -> str:

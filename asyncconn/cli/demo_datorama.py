@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asyncconn.datorama import Job
     from asyncconn.sandbox.datorama import DatoramaSandbox
 
-__all__ = ["DatoramaReport", "lines", "work"]
+__all__ = ["DatoramaReport", "lines", "verdict", "work"]
 
 LIMIT, PERIOD = 60, 60.0
 WORKSPACES, STREAMS, JOBS = 6, 200, 3
@@ -132,10 +132,13 @@ def lines(report: DatoramaReport) -> Iterator[RenderableType]:
         f"{report.calls} calls in {report.virtual_seconds / 60:.1f} virtual minutes ({report.seconds:.2f} s here); "
         f"most in any {PERIOD:g} s at the platform: {report.worst_minute}; refused: {report.refused}.\n",
     )
+
+
+def verdict(report: DatoramaReport) -> Text:
+    """The last word."""
     if report.ok:
-        yield Text.assemble(("PASS  ", "bold green"), "every stream and job was read, and every new job ended.")
-    else:
-        yield Text.assemble(("FAIL  ", "bold red"), f"Datorama: {'; '.join(report.wrong)}.")
+        return Text.assemble(("PASS  ", "bold green"), "Datorama: all streams and jobs were read, all new jobs ended.")
+    return Text.assemble(("FAIL  ", "bold red"), f"Datorama: {'; '.join(report.wrong)}.")
 
 
 def _takes(seconds: float) -> str:
