@@ -12,7 +12,7 @@ from asyncconn.cli.datorama_common import BaseUrl, Form, Output, Place, Region, 
 from asyncconn.cli.datorama_input import jobs_to_rerun, names_to_give, ranges_to_process
 from asyncconn.cli.datorama_plan import Planned, plan_process, plan_rename, plan_rerun, show_plan
 from asyncconn.cli.datorama_watch import checked, put_results, settle, watching
-from asyncconn.cli.output import stderr
+from asyncconn.cli.output import error, stderr
 from asyncconn.datorama.bulk.history import History
 from asyncconn.datorama.bulk.log import read_log
 from asyncconn.errors import ConfigError
@@ -191,7 +191,11 @@ def _go(place: Place, work: Bulk, sink: Sink, done: str, log: Path | None, snaps
             stderr().print(f"what was accepted is in {log}: the same command with --resume goes on", markup=False)
         raise
     status = settle(result, checks)
-    put_results(sink, result, done, log)
+    try:
+        put_results(sink, result, done, log)
+    except ConfigError as problem:  # it is too late to call that bad input
+        error(problem.message)
+        status = 1
     raise typer.Exit(status)
 
 
