@@ -28,6 +28,7 @@ SAID = {
         "complete: True",
         "landed: {'weather_daily': 1461, 'weather_hourly': 8759}",
     ],
+    "datorama_jobs.py": ["900 jobs of 300 streams after 5 minutes", "failed jobs queued again", "0 of them refused"],
     "rate_limited_calls.py": ["60 answers", "within the limit: True", "would take: True"],
 }
 

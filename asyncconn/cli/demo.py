@@ -77,6 +77,7 @@ class Report:
     examples: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     rate_limit: dict[str, Any] = field(default_factory=dict)
+    datorama: dict[str, Any] = field(default_factory=dict)
 
 
 class Probe(Connector):
@@ -113,7 +114,8 @@ def demo(
 ) -> None:
     """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
 
-    Needs no account and no network. Ends with 1 if anything is missing or different.
+    Then read and process 200 data streams of an embedded Datorama under its cap. Needs no account and no network. Ends
+    with 1 if anything is missing or different.
     """
     if rate is not None and not rate > 0:
         raise ConfigError(f"--rate must be more than 0 records per second, not {rate:g}")
@@ -122,11 +124,21 @@ def demo(
     out = console()
     if not as_json:
         _announce(out, records, sender.value, faults, rate)
+    from asyncconn.cli import demo_datorama  # it counts as this module does
+
     report = asyncio.run(_run(records, script, rate, sender))
+    if not as_json:
+        _show(out, report)
+    part = demo_datorama.work()
+    verdicts = [(report.ok, _verdict(report)), (part.ok, demo_datorama.verdict(part))]
+    report.datorama, report.ok = asdict(part), report.ok and part.ok
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:
-        _show(out, report)
+        for line in demo_datorama.lines(part):
+            out.print(line)
+        # Where something failed, nothing else is praised.
+        out.print(Text("\n").join(text for ok, text in verdicts if ok is report.ok))
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -283,8 +295,6 @@ def _show(out: Console, report: Report) -> None:
             f"most in any {PERIOD:g} s at the server: {limit['worst_window']}.",
         )
     )
-    out.print()
-    out.print(_verdict(report))
 
 
 def _moment(iso: str) -> str:

@@ -247,7 +247,7 @@ class Window(_Base):
     def estimate(self, now: float, cost: int) -> float:
         rounds, rest = divmod(cost - 1, self.limit)
         first = self.ready_at(now, rest + 1)
-        return (now if first is None else first) + rounds * self.period
+        return (now if first is None else max(now, first)) + rounds * self.period
 
     def take(self, now: float, cost: int) -> Slot:
         self._used += cost

@@ -14,6 +14,7 @@ from asyncconn.core.limits import Part, Quota, Window
 from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.datorama import wire
+from asyncconn.datorama.bulk.calls import BulkCalls
 from asyncconn.datorama.models import DataStream
 from asyncconn.datorama.pool import TokenPool
 from asyncconn.datorama.resources.accounts import Accounts, Authentications, PermissionSets, Users
@@ -31,6 +32,7 @@ from asyncconn.datorama.resources.reference import Reference
 from asyncconn.datorama.resources.reports import Reports
 from asyncconn.datorama.resources.streams import Streams
 from asyncconn.datorama.resources.workspaces import Workspaces
+from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
 from asyncconn.http.transport import Rules, Timeouts
@@ -54,7 +56,7 @@ class DatoramaLimits:
     calls_per_day: int = 20_000
 
 
-class Datorama(Connector):
+class Datorama(BulkCalls, Connector):
     """A client of Datorama (Marketing Cloud Intelligence).
 
         >>> async with Datorama(token, region="eu") as datorama:
@@ -127,6 +129,7 @@ class Datorama(Connector):
         others = [self.transport(auth, limits=parts) for auth in auths[1:]]
         self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
         self._workspace_of: dict[int, int] = {}
+        self._streams: dict[int, DataStream] = {}
 
         self.workspaces = Workspaces(self)
         self.streams = Streams(self)
@@ -146,6 +149,7 @@ class Datorama(Connector):
         self.reports = Reports(self)
         self.queries = Queries(self)
         self.reference = Reference(self)
+        self.snapshots = Snapshots(self)
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
@@ -178,10 +182,15 @@ class Datorama(Connector):
         return wire.json_of(answer)
 
     def remember(self, streams: Sequence[DataStream]) -> None:
-        """Which workspace a stream is in: a pool of tokens has to know."""
+        """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""
         for stream in streams:
             if isinstance(stream.workspace_id, int):
                 self._workspace_of[stream.id] = stream.workspace_id
+                self._streams[stream.id] = stream
+
+    def stream_of(self, id: int) -> DataStream | None:  # noqa: A002 - what it is called everywhere
+        """A stream that was seen, as it was then."""
+        return self._streams.get(id)
 
     def workspace_of(self, stream: DataStream | int) -> int | None:
         """The workspace of a stream, if that says so or has been seen."""

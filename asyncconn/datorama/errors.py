@@ -10,7 +10,9 @@ ProtocolError
 Unprocessable
 └── DatoramaQueryError      the query could not be read (422), or failed while it ran (200 with errors)
 OperationFailed
-└── ReportFailed            the report job ended in anything but SUCCESS
+├── ReportFailed            the report job ended in anything but SUCCESS
+├── JobFailed               the same for the job of a stream
+└── BulkFailed              a bulk call did not do everything: its result is attached
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from asyncconn.errors import ConfigError, OperationFailed, ProtocolError, Unproc
 
 __all__ = [
     "BadDate",
+    "BulkFailed",
     "DatoramaProtocolError",
     "DatoramaQueryError",
+    "JobFailed",
     "NotVisible",
     "ReportFailed",
     "UnequalInput",
@@ -66,3 +70,13 @@ class DatoramaQueryError(Unprocessable):
 
 class ReportFailed(OperationFailed):
     """The report job ended in something else than SUCCESS; ``state`` is the job."""
+
+
+class JobFailed(OperationFailed):
+    """The job of a stream ended in something else than SUCCESS; ``state`` is the job."""
+
+
+class BulkFailed(OperationFailed):
+    """Not everything in a bulk call is ok; ``state`` is its :class:`~asyncconn.datorama.bulk.BulkResult`."""
+
+    advice = "look at the result's failed and unknown items; check the unknown ones before doing them again"

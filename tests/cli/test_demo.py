@@ -208,3 +208,47 @@ def test_a_comparison_sees_what_is_missing_altered_and_too_much() -> None:
     assert not compare(records, good)
     found = compare(records, [good[0], {"id": "b", "n": 2.5}, {"id": "d", "n": 4}, good[0]])
     assert (found.missing, found.altered, found.unexpected) == (["c"], ["b"], ["a", "d"])
+
+
+# -- the part about Datorama -------------------------------------------------------------------------------------------
+
+FORGETS_THE_CAP = """
+from asyncconn.datorama import client
+from asyncconn.datorama.client import DatoramaLimits
+DatoramaLimits.__init__.__kwdefaults__['calls_per_minute'] = 75
+"""
+LOSES_A_JOB = """
+from asyncconn.datorama.resources.jobs import Jobs
+decoded = Jobs.decoded
+Jobs.decoded = lambda self, found, stream=None: decoded(self, found, stream)[1:]
+"""
+
+
+def test_datorama_is_read_and_processed_under_its_cap(tmp_path: Path, few: Path) -> None:
+    found = result(run(tmp_path, "demo", "--data", str(few), "--json"))
+    part = found["datorama"]
+    assert (found["ok"], part["ok"], part["wrong"]) == (True, True, [])
+    assert (part["workspaces"], part["streams"], part["jobs"]) == (6, 200, 600)
+    assert (part["processed_streams"], part["processed_jobs"]) == (60, 180)
+    assert sum(part["ended"].values()) == 180
+    assert part["worst_minute"] == 60
+    assert part["refused"] == 0
+    assert [step["calls"] for step in part["steps"][:2]] == [7, 200]
+    assert part["calls"] == sum(step["calls"] for step in part["steps"])
+    assert part["virtual_seconds"] >= 60 * (part["calls"] // 60 - 1)
+    assert part["seconds"] < 3
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [(FORGETS_THE_CAP, "refused (429)"), (LOSES_A_JOB, "400 jobs listed of 600")],
+    ids=["no cap", "lost"],
+)
+def test_the_platform_decides_whether_the_part_about_datorama_passes(
+    tmp_path: Path, few: Path, patch: str, said: str
+) -> None:
+    ended = run(tmp_path, "demo", "--data", str(few), patch=patch)
+    assert ended.status == 1, ended.text
+    assert "FAIL  Datorama: " in ended.out
+    assert said in ended.out
+    assert "PASS" not in ended.out

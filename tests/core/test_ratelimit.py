@@ -204,6 +204,14 @@ async def test_a_wait_known_to_be_too_long_is_refused_at_once(clock: VirtualCloc
 
 
 @virtual
+async def test_the_estimate_of_many_rounds_begins_now_whatever_the_clock_says(clock: VirtualClock) -> None:
+    await clock.sleep(1000.0)
+    limiter = RateLimiter(Window(60, 60.0), clock=clock)
+    assert limiter.estimated_wait(60) == 0.0
+    assert limiter.estimated_wait(150) == 120.0
+
+
+@virtual
 async def test_the_estimate_counts_those_in_front(clock: VirtualClock) -> None:
     limiter = RateLimiter(Window(2, 60.0), clock=clock)
     await use_up(limiter, 2)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
+from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
+from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, wait_for
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Job, decode_list
@@ -116,6 +118,20 @@ class Jobs(Resource):
             if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
                 found.append(job)
         return found
+
+    def wait(self, jobs: Iterable[Job] | str, *, policy: PollPolicy = JOB_POLLING) -> Poller[JobStates, JobStates]:
+        """A poller for jobs of one or many streams, or for the ``token()`` of an earlier one.
+
+            >>> states = await datorama.jobs.wait(jobs)
+            >>> for job in states.failed:
+            ...     print(job.id, job.status)
+
+        Each poll reads the job lists of the streams that have unfinished jobs, page by page until all of them were
+        seen. A job has ended when it is SUCCESS, FAILURE, ABORTED or TIMEOUT; no other word counts. Awaiting gives the
+        :class:`JobStates` in the end, iterating those of each poll. Raises ``PollTimeout`` at the policy's deadline
+        (four hours unless given), whose ``last`` knows what is unfinished.
+        """
+        return wait_for(self._client, jobs, policy)
 
     async def download(self, job: Job | int, path: str | Path, *, stream: DataStream | None = None) -> Path:
         """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.

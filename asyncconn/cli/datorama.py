@@ -1,0 +1,24 @@
+"""``asyncconn datorama``: what there is in Datorama, bulk work under its cap, reports, queries and downloads."""
+
+from __future__ import annotations
+
+import typer
+
+from asyncconn.cli.datorama_bulk import process, rename, rerun
+from asyncconn.cli.datorama_common import Group
+from asyncconn.cli.datorama_data import download, query, report
+from asyncconn.cli.datorama_lists import jobs, rate, streams, workspaces
+from asyncconn.cli.datorama_snapshot import snapshot
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=Group,
+    help="Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads. "
+    "ASYNCCONN_DATORAMA_TOKEN holds the token, or several with commas between them.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+for _command in (workspaces, streams, jobs, process, rerun, rename, query, report, download, snapshot, rate):
+    app.command()(_command)

@@ -1,0 +1,105 @@
+"""How bulk work looks while it goes on, and what is said of it at the end."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from asyncconn.cli.datorama_common import Sheet, Sink, span
+from asyncconn.cli.output import console, count, error, plain, progress, stderr
+from asyncconn.datorama.bulk.results import Span
+from asyncconn.datorama.models import DataStream, Workspace
+from asyncconn.errors import AsyncConnError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from asyncconn.datorama.bulk.progress import BulkProgress
+    from asyncconn.datorama.bulk.results import BulkResult, Item
+
+__all__ = ["RESULT_COLUMNS", "checked", "put_results", "settle", "watching"]
+
+RESULT_COLUMNS = ("workspace", "stream", "start", "end", "outcome", "skipped", "jobs", "error")
+
+_SHOWN = 20  # errors of a run; the rest is counted
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[BulkProgress], None]]:
+    """A bar with the time left that the cap implies; on terminals only. Yields what ``on_progress`` takes."""
+    with progress(stderr()) as bar:
+        task = bar.add_task("reading", total=None, note="")
+
+        def show(now: BulkProgress) -> None:
+            words = [
+                f"{number} {word}" for number, word in ((now.failed, "failed"), (now.unknown, "unknown")) if number
+            ]
+            if now.seconds_left:
+                words.append(f"about {span(now.seconds_left)} left")
+            bar.update(task, description=now.what, completed=now.done, total=now.total, note=", ".join(words))
+
+        yield show
+
+
+def settle(result: BulkResult[Any, Any], checks: dict[int, str] | None = None) -> int:
+    """Name what is not ok, on standard error; the status to end with: 0, or 1 if anything failed or is unknown."""
+    bad = [item for item in result if item.outcome != "ok"]
+    for item in bad[:_SHOWN]:
+        said = (checks or {}).get(id(item), "")
+        error(plain(f"{_name(item.key)}: {item.outcome}: {item.error}{said}"))
+    if len(bad) > _SHOWN:
+        error(f"and {len(bad) - _SHOWN:,} more")
+    return 1 if bad else 0
+
+
+async def checked(result: BulkResult[Any, Any]) -> dict[int, str]:
+    """What a look at the platform says of the first unknown items, by their identity: a call or more for each."""
+    found: dict[int, str] = {}
+    for item in result.unknown[:_SHOWN]:
+        try:
+            there = (await item.check()).there
+        except AsyncConnError as problem:
+            found[id(item)] = f"; it could not be checked: {problem}"
+        else:
+            found[id(item)] = "; checked: it is there" if there else "; checked: it is not there"
+    return found
+
+
+def put_results(sink: Sink, result: BulkResult[Any, Any], done: str, log: Path | None) -> None:
+    """Every item where ``--output`` says; otherwise the counts."""
+    if sink.form is not None:
+        sink.put(Sheet("result", RESULT_COLUMNS, [_row(item) for item in result]))
+    jobs = sum(len(item.value) for item in result if isinstance(item.value, list))
+    words = [f"{len(result.ok):,} of {count(len(result), 'item')} {done}"]
+    if all(item.value for item in result.ok):  # the answer to a batch need not tell them
+        words += [count(jobs, "job")] * bool(jobs)
+    words += [f"{skipped:,} done before"] if (skipped := sum(item.skipped for item in result)) else []
+    words += [f"log in {log}"] if log is not None else []
+    to = console() if sink.form is None or sink.path is not None else stderr()
+    to.print(Text("; ".join(words)))
+
+
+def _row(item: Item[Any, Any]) -> list[Any]:
+    key = item.key
+    stream = key.stream if isinstance(key, Span) else key[0] if isinstance(key, tuple) else key
+    days = (key.days.start, key.days.end) if isinstance(key, Span) else (None, None)
+    jobs = [job.id for job in item.value] if isinstance(item.value, list) else None
+    where = (stream.workspace_id, stream.id) if isinstance(stream, DataStream) else (None, str(stream))
+    return [*where, *days, item.outcome, item.skipped, jobs, None if item.error is None else str(item.error)]
+
+
+def _name(key: Any) -> str:
+    """What an item of a bulk result is about."""
+    match key:
+        case Workspace():
+            return f"workspace {key.id}"
+        case DataStream():
+            return f"stream {key.id}"
+        case Span():
+            return f"stream {key.stream.id}, {key.days.start} to {key.days.end}"
+        case (DataStream() as stream, job):
+            return f"job {job} of stream {stream.id}"
+    return str(key)

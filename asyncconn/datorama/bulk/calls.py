@@ -1,0 +1,201 @@
+"""The bulk calls as users meet them: methods of the client. Contract: datorama sections 9.1, 11.7."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from asyncconn.core.polling import PollPolicy
+from asyncconn.datorama.bulk import changing, fetching, processing, rerunning
+from asyncconn.datorama.bulk.capacity import CAPACITY_POLLING
+from asyncconn.datorama.bulk.planning import listed
+from asyncconn.datorama.bulk.progress import BulkProgress
+from asyncconn.datorama.bulk.results import BulkResult, Span
+from asyncconn.datorama.dates import Split
+from asyncconn.datorama.models import DataStream, Job, Workspace
+
+if TYPE_CHECKING:
+    from asyncconn.datorama.client import Datorama
+
+__all__ = ["BulkCalls"]
+
+OnProgress = Callable[[BulkProgress], object]
+Streams = DataStream | int | Iterable[DataStream | int]
+
+
+class BulkCalls:
+    """Work on many things: at most ten calls at once, under the tokens' limits, with an outcome for each input.
+
+    No call raises because of one input: see :class:`BulkResult`. What cannot work is raised before anything is sent:
+    ``UnknownStream``, ``UnequalInput``, ``BadDate``, ``ConfigError``. ``streams`` are :class:`DataStream` objects or
+    ids, one or several. An id that the client has not seen yet costs one look at all workspaces: a call for their list
+    and one for each.
+
+    ``on_progress`` is called with a :class:`BulkProgress` in the beginning and for each input that has its outcome.
+    Cancelling a bulk call cancels its requests and waits for their end.
+    """
+
+    def _client(self) -> Datorama:
+        return cast("Datorama", self)
+
+    async def fetch_all_streams(
+        self,
+        workspaces: Workspace | int | Iterable[Workspace | int] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> BulkResult[Workspace | int, list[DataStream]]:
+        """The streams of all workspaces, or of those given: a call for each (and one for the list of them)."""
+        return await fetching.fetch_all_streams(self._client(), workspaces, on_progress)
+
+    async def fetch_all_jobs(
+        self, streams: Streams | None = None, *, page_size: int = 100, on_progress: OnProgress | None = None
+    ) -> BulkResult[DataStream | Workspace | int, list[Job]]:
+        """The jobs of all streams, or of those given.
+
+            >>> frame = (await datorama.fetch_all_jobs()).frame()
+
+        Calls: for each stream one for every ``page_size`` jobs, and one more when its last page is full; without
+        ``streams``, those of :meth:`fetch_all_streams` before. A workspace that cannot be read is a failed item. What
+        was read of a stream before it failed is the item's value.
+        """
+        return await fetching.fetch_all_jobs(self._client(), streams, page_size, on_progress)
+
+    async def process_streams(
+        self,
+        streams: Streams,
+        starts: Any,
+        ends: Any,
+        *,
+        d_range: int = 10,
+        split: Split = "window",
+        max_pending: int | None = 15,
+        wait: bool | PollPolicy = False,
+        batch: bool = True,
+        create: bool = False,
+        log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_progress: OnProgress | None = None,
+        capacity_policy: PollPolicy = CAPACITY_POLLING,
+    ) -> BulkResult[Span, list[Job]]:
+        """Queue days of streams, from ``starts`` to ``ends``, both included: one of each for all, or for every stream.
+
+            >>> result = await datorama.process_streams(
+            ...     streams, "2026-01-01", "2026-03-31", log="backfill.csv", wait=True)
+
+        Calls: one for each stream and range, as the server cuts ranges into windows of ten days by itself. Equal
+        ranges of API streams of one workspace go in one call together (``batch``); if the platform refuses that, its
+        halves are sent, until it is clear which stream was refused. Another ``d_range`` than ten, or ``split="even"``,
+        is asked for piece by piece: a call for each. The same days of a stream given twice are sent once. ``create`` is
+        for streams that are processed for the first time.
+
+        ``max_pending``: unfinished jobs in a workspace beyond which requests wait for room (None: no bound, and no
+        calls to see what is unfinished). Larger requests are cut where the server would cut them.
+        ``capacity_policy`` says how often to look, and how long nothing may move.
+
+        ``wait`` (or a :class:`PollPolicy`) waits for the jobs to end: an item whose job ended badly is then failed.
+        Without it an item's value are its jobs as queued; empty, where the answer to a batch does not tell them.
+
+        ``log`` is a CSV file with pyDatorama's columns, written as requests are sent and accepted. ``resume`` leaves
+        out the days that it says were accepted, and looks at the platform for those of which it does not know: take
+        a new file for a new piece of work.
+
+        A request whose outcome is unknown is not repeated: its items are ``unknown``, and can be checked.
+        """
+        return await processing.process_streams(
+            self._client(),
+            streams,
+            starts,
+            ends,
+            d_range=d_range,
+            split=split,
+            max_pending=max_pending,
+            wait=wait,
+            batch=batch,
+            create=create,
+            log=log,
+            resume=resume,
+            on_progress=on_progress,
+            capacity_policy=capacity_policy,
+        )
+
+    async def rerun(
+        self,
+        streams: Streams,
+        jobs: Job | int | Iterable[Job | int],
+        *,
+        max_pending: int | None = 15,
+        wait: bool | PollPolicy = False,
+        log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_progress: OnProgress | None = None,
+        capacity_policy: PollPolicy = CAPACITY_POLLING,
+    ) -> BulkResult[tuple[DataStream, int], list[Job]]:
+        """Queue jobs again: ``streams`` is the one they are all of, or has the stream of each.
+
+        One call for each stream (for every ``max_pending`` of its jobs). An item's value are the jobs that the answer
+        tells: they may have new ids. The other options are those of :meth:`process_streams`.
+        """
+        options = rerunning.Options(
+            max_pending=max_pending,
+            wait=wait,
+            log=log,
+            resume=resume,
+            on_progress=on_progress,
+            capacity_policy=capacity_policy,
+        )
+        return await rerunning.rerun(self._client(), streams, jobs, options)
+
+    async def rerun_all(
+        self,
+        streams: Streams,
+        *,
+        max_pending: int | None = 15,
+        wait: bool | PollPolicy = False,
+        log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_progress: OnProgress | None = None,
+        capacity_policy: PollPolicy = CAPACITY_POLLING,
+    ) -> BulkResult[DataStream, list[Job]]:
+        """Queue all jobs of streams again: one call for each stream. Options as for :meth:`rerun`.
+
+        How many jobs a stream has is not known before: one stream may bring more than ``max_pending``.
+        """
+        options = rerunning.Options(
+            max_pending=max_pending,
+            wait=wait,
+            log=log,
+            resume=resume,
+            on_progress=on_progress,
+            capacity_policy=capacity_policy,
+        )
+        return await rerunning.rerun_all(self._client(), streams, options)
+
+    async def rename_streams(
+        self,
+        streams: Streams | Mapping[int, str],
+        names: str | Iterable[str] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> BulkResult[DataStream, DataStream]:
+        """Give streams other names: a mapping from ids, or streams and a name for each. One PATCH for each."""
+        return await changing.rename_streams(self._client(), streams, names, on_progress)
+
+    async def enable_streams(
+        self, streams: Streams, *, on_progress: OnProgress | None = None
+    ) -> BulkResult[DataStream, DataStream]:
+        """Let streams run. One PATCH for each."""
+        return await self._set_enabled(streams, on_progress, enabled=True)
+
+    async def disable_streams(
+        self, streams: Streams, *, on_progress: OnProgress | None = None
+    ) -> BulkResult[DataStream, DataStream]:
+        """Keep streams from running. One PATCH for each."""
+        return await self._set_enabled(streams, on_progress, enabled=False)
+
+    async def _set_enabled(
+        self, streams: Streams, on_progress: OnProgress | None, *, enabled: bool
+    ) -> BulkResult[DataStream, DataStream]:
+        given = listed(streams, "streams")
+        changes = [{"enabled": enabled}] * len(given)
+        return await changing.change_streams(self._client(), given, changes, on_progress)

@@ -1,0 +1,336 @@
+"""Queueing days of many streams. Contract: datorama sections 3.3, 8, 9.1, 11.7, 11.10."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.polling import PollPolicy
+from asyncconn.datorama.bulk.finding import resolve
+from asyncconn.datorama.bulk.history import History, a_little_before
+from asyncconn.datorama.bulk.log import NO_JOB, QUEUED, SOME_JOB, JobType, LogRow
+from asyncconn.datorama.bulk.planning import (
+    Submission,
+    covers,
+    days_of,
+    listed,
+    one_for_each,
+    pieces,
+    plan,
+    uncovered,
+)
+from asyncconn.datorama.bulk.progress import BulkProgress, Meter
+from asyncconn.datorama.bulk.results import BulkResult, Check, Item, Outcome, Span
+from asyncconn.datorama.bulk.running import each, together
+from asyncconn.datorama.bulk.sending import Sender, Sent
+from asyncconn.datorama.bulk.waiting import JOB_POLLING, Sought, Waiting
+from asyncconn.datorama.dates import DateRange, Split
+from asyncconn.datorama.errors import JobFailed
+from asyncconn.datorama.frames import log_rows_frame
+from asyncconn.datorama.models import Job, JobStatus
+from asyncconn.errors import ApiError, AsyncConnError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.models import DataStream
+
+__all__ = ["process_streams"]
+
+
+@dataclass(eq=False, slots=True)
+class _Work:
+    """One input: its days, the requests they take, and what an earlier run had done of them."""
+
+    span: Span
+    inputs: int = 0  # how often it was given
+    left: list[DateRange] = field(default_factory=list)
+    sent: dict[DateRange, Sent | None] = field(default_factory=dict)
+    skipped: list[Job] = field(default_factory=list)
+    recalled: list[DateRange] = field(default_factory=list)  # days that an earlier run had sent
+    recalled_at: datetime | None = None
+    error: AsyncConnError | None = None  # the check of what an earlier run left open failed
+    error_at: datetime | None = None
+
+    @property
+    def parts(self) -> list[Sent]:
+        return [part for part in self.sent.values() if part is not None]
+
+    @property
+    def outcome(self) -> Outcome:
+        found: set[Outcome] = {part.outcome for part in self.parts}
+        if self.error is not None or "unknown" in found:
+            return "unknown"
+        return "failed" if "failed" in found else "ok"
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those of the parts that were accepted; a batch's answer need not tell any."""
+        found = {job.id: job for job in self.skipped}
+        found |= {job.id: job for part in self.parts for job in part.jobs if _is_of(job, self.span)}
+        return list(found.values())
+
+
+def _is_of(job: Job, span: Span) -> bool:
+    days = days_of(job)
+    return job.data_stream_id == span.stream.id and (
+        days is None or (days.start <= span.days.end and span.days.start <= days.end)
+    )
+
+
+async def process_streams(
+    client: Datorama,
+    streams: Any,
+    starts: Any,
+    ends: Any,
+    *,
+    d_range: int,
+    split: Split,
+    max_pending: int | None,
+    wait: bool | PollPolicy,
+    batch: bool,
+    create: bool,
+    log: str | os.PathLike[str] | None,
+    resume: bool,
+    on_progress: Callable[[BulkProgress], object] | None,
+    capacity_policy: PollPolicy,
+) -> BulkResult[Span, list[Job]]:
+    """See ``Datorama.process_streams``."""
+    given = listed(streams, "streams")
+    days = [
+        DateRange.of(start, end)
+        for start, end in zip(
+            one_for_each(starts, len(given), "starts"), one_for_each(ends, len(given), "ends"), strict=True
+        )
+    ]
+    days[0].split(d_range, split)  # raises for a range or a way to split that cannot be
+    sender = Sender(client, max_pending=max_pending, capacity_policy=capacity_policy, log=log)
+    spans = [Span(stream, one) for stream, one in zip(await resolve(client, given), days, strict=True)]
+    async with sender:
+        run = _Run(client, sender, spans)
+        await run.recall(await sender.open(resume=resume))
+        run.divide(d_range, split)
+        await run.submit(batch=batch, create=create, on_progress=on_progress)
+        if wait:
+            await run.wait(JOB_POLLING if wait is True else wait, on_progress)
+    return BulkResult(run.items(), lambda _: log_rows_frame(sender.rows))
+
+
+class _Run:
+    """One call of :func:`process_streams`."""
+
+    def __init__(self, client: Datorama, sender: Sender, spans: Sequence[Span]) -> None:
+        self._client = client
+        self._sender = sender
+        self._inputs: list[_Work] = []
+        works: dict[tuple[int, DateRange], _Work] = {}  # what is given twice is done once
+        for span in spans:
+            work = works.setdefault((span.stream.id, span.days), _Work(span))
+            work.inputs += 1
+            self._inputs.append(work)
+        self._works = list(works.values())
+        self._of_piece: defaultdict[tuple[int, DateRange], list[_Work]] = defaultdict(list)
+        self._waited: Waiting | None = None
+        self._wait_error: AsyncConnError | None = None
+
+    # -- what an earlier run did ---------------------------------------------------------------------------------------
+
+    async def recall(self, history: History) -> None:
+        """Leave out what the log says was accepted; look at the platform for what it does not tell."""
+        doubtful: list[tuple[_Work, datetime]] = []
+        for work in self._works:
+            stream, days = work.span.stream, work.span.days
+            work.left = history.left(stream.id, days)
+            work.skipped = [self._bound(job, stream) for job in history.jobs(stream.id, days)]
+            work.recalled_at = history.accepted_at(stream.id, days)
+            times = [at for left in work.left if (at := history.sent_at(stream.id, left)) is not None]
+            if times:
+                doubtful.append((work, min(times)))
+        await each(doubtful, self._look, name="resume")
+        for work in self._works:
+            done = [] if work.error is not None else uncovered(work.span.days, work.left)
+            work.recalled = done
+
+    async def _look(self, doubt: tuple[_Work, datetime]) -> None:
+        work, at = doubt
+        stream, days = work.span.stream, work.span.days
+        try:
+            found = await self._client.jobs.find(stream, days.start, days.end, since=a_little_before(at))
+        except AsyncConnError as error:
+            work.error, work.error_at, work.left = error, at, []
+            return
+        there = [some for job in found if (some := days_of(job)) is not None]
+        work.left = [rest for left in work.left for rest in uncovered(left, there)]
+        work.recalled_at = min(at, work.recalled_at or at)
+        known = {job.id for job in work.skipped}
+        new = [job for job in found if job.id not in known]
+        work.skipped += new
+        await self._sender.note([LogRow.of(stream, job, "process", None, QUEUED, at) for job in new])
+
+    def _bound(self, job: Job, stream: DataStream) -> Job:
+        job._client, job._stream = self._client, stream
+        return job
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def divide(self, d_range: int, split: Split) -> None:
+        """Into the ranges that will be asked for."""
+        most = self._sender.capacity.most
+        for work in self._works:
+            for days in work.left:
+                for piece in pieces(work.span.stream, days, d_range, split, most):
+                    work.sent[piece] = None
+                    self._of_piece[work.span.stream.id, piece].append(work)
+
+    async def submit(self, *, batch: bool, create: bool, on_progress: Callable[[BulkProgress], object] | None) -> None:
+        """Send everything: each workspace a lane of its own, so that a full one holds up no other."""
+        streams = {work.span.stream.id: work.span.stream for work in self._works}
+        ranges = [(streams[stream], piece) for stream, piece in self._of_piece]
+        submissions = plan(ranges, most=self._sender.capacity.most, batch=batch, create=create)
+        self._calls_left = len(submissions)
+        self._meter = Meter(
+            self._client, len(self._inputs), on_progress, what="requests", calls=lambda _: self._calls_left
+        )
+        for work in self._inputs:
+            if not work.sent:
+                self._meter.add(work.outcome)
+        lanes: defaultdict[int | None, list[Submission]] = defaultdict(list)
+        for one in submissions:
+            lanes[self._client.workspace_of(one.streams[0])].append(one)
+        send = partial(self._send, create=create)
+        await together((each(lane, send, name="process") for lane in lanes.values()), name="lane")
+
+    async def _send(self, submission: Submission, *, create: bool) -> None:
+        todo = [submission]
+        while todo:
+            one = todo.pop()
+            sent = await self._request(one, create=create)
+            self._calls_left -= 1
+            if len(one.streams) > 1 and _was_refused(sent.error):
+                # One stream that cannot be processed spoils a batch: the others are sent without it.
+                halves = one.halves()
+                self._calls_left += len(halves)
+                todo += reversed(halves)
+                continue
+            for stream in one.streams:
+                for work in self._of_piece[stream.id, one.days]:
+                    work.sent[one.days] = sent
+                    if len(work.parts) == len(work.sent):
+                        for _ in range(work.inputs):
+                            self._meter.add(work.outcome)
+
+    async def _request(self, one: Submission, *, create: bool) -> Sent:
+        days = one.days
+        kind: JobType = "batch_processing" if one.batch else "process"
+
+        async def call() -> list[Job]:
+            if one.batch:
+                made = await self._client.streams.process_batch(one.streams, days.start, days.end, create=create)
+                by_id = {stream.id: stream for stream in one.streams}
+                return [self._bound(job, by_id[job.data_stream_id]) for job in made if job.data_stream_id in by_id]
+            return await self._client.streams.process(one.streams[0], days.start, days.end)
+
+        def line(status: str, at: datetime) -> list[LogRow]:
+            return [LogRow.of(stream, NO_JOB, kind, days, status, at) for stream in one.streams]
+
+        def accepted(jobs: list[Job], at: datetime) -> list[LogRow]:
+            rows = []
+            for stream in one.streams:
+                made = [job for job in jobs if _is_of(job, Span(stream, days))]
+                rows += [LogRow.of(stream, job, kind, days, QUEUED, at) for job in made]
+                if not covers(made, days):
+                    rows.append(LogRow.of(stream, SOME_JOB, kind, days, QUEUED, at))
+            return rows
+
+        return await self._sender.send(one.streams, one.jobs, call, line=line, accepted=accepted)
+
+    # -- waiting -------------------------------------------------------------------------------------------------------
+
+    async def wait(self, policy: PollPolicy, on_progress: Callable[[BulkProgress], object] | None) -> None:
+        """Until the jobs that were accepted have ended."""
+        jobs = [job for work in self._works for job in work.jobs]
+        sought = [one for work in self._works for one in _sought(work)]
+        if not jobs and not sought:
+            return
+        streams = {work.span.stream.id: work.span.stream for work in self._works}
+        at = self._client.hub.clock.utcnow()
+
+        def ended(job: Job) -> LogRow:
+            stream = streams[job.data_stream_id or 0]
+            begun, end = job.start_execution_time, job.end_execution_time
+            return LogRow.of(stream, job, "process", None, str(job.status).lower(), begun or at, end)
+
+        self._waited, self._wait_error = await self._sender.wait(jobs, sought, policy, on_progress, ended)
+        found: defaultdict[int, list[Job]] = defaultdict(list)
+        for one in sought:
+            found[one.span.stream.id] += one.jobs or []
+        for work in self._works:
+            known = {job.id for job in work.jobs}
+            new = [job for job in found[work.span.stream.id] if job.id not in known and _is_of(job, work.span)]
+            work.skipped += new
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    def items(self) -> list[Item[Span, list[Job]]]:
+        """One for each input, in their order."""
+        return [self._item(work) for work in self._inputs]
+
+    def _item(self, work: _Work) -> Item[Span, list[Job]]:
+        outcome, jobs = work.outcome, work.jobs
+        errors = sorted(
+            (part for part in work.parts if part.error is not None), key=lambda part: part.outcome != "unknown"
+        )
+        error = work.error or (errors[0].error if errors else None)
+        if self._waited is not None and outcome == "ok":
+            jobs = [self._waited.latest(job) for job in jobs]
+            error = _bad_end(jobs, work.span, self._wait_error)
+            outcome = "ok" if error is None else "failed"
+        return Item(
+            key=work.span,
+            outcome=outcome,
+            value=jobs,
+            error=error,
+            skipped=not work.sent and outcome != "unknown",
+            checking=partial(self._check, work) if outcome == "unknown" else None,
+        )
+
+    async def _check(self, work: _Work) -> Check:
+        times = [part.at for part in work.parts if part.at is not None]
+        times += [work.error_at] if work.error_at is not None else []
+        since = a_little_before(min(times)) if times else None
+        days = work.span.days
+        found = await self._client.jobs.find(work.span.stream, days.start, days.end, since=since)
+        everything = {job.id: job for job in (*work.skipped, *found)}
+        return Check(covers(everything.values(), days), found)
+
+
+def _sought(work: _Work) -> list[Sought]:
+    """Days of jobs that were accepted, and whose ids are not known."""
+    sent = [(days, one.at) for days, one in work.sent.items() if one is not None and one.outcome == "ok"]
+    accepted = [*sent, *((days, work.recalled_at) for days in work.recalled)]
+    return [
+        Sought(Span(work.span.stream, days), None if at is None else a_little_before(at))
+        for days, at in accepted
+        if not covers(work.jobs, days)
+    ]
+
+
+def _bad_end(jobs: Sequence[Job], span: Span, error: AsyncConnError | None) -> AsyncConnError | None:
+    """The error of an input whose jobs were waited for, if they did not all end well."""
+    bad = next((job for job in jobs if job.final and job.status != JobStatus.SUCCESS), None)
+    if bad is not None:
+        return JobFailed(f"job {bad.id} of stream {span.stream.id} ended as {bad.status}", state=bad)
+    open_ = [job.id for job in jobs if not job.final]
+    if not open_ and jobs:
+        return None
+    return error or JobFailed(f"nothing more is to be heard of the jobs of {span}", state=list(jobs))
+
+
+def _was_refused(error: AsyncConnError | None) -> bool:
+    """By what it says of the request itself: not for a moment, and not for who asks."""
+    return isinstance(error, ApiError) and 400 <= error.status < 500 and error.status not in (401, 408, 429)

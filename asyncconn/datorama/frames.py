@@ -1,0 +1,204 @@
+"""Tables with pyDatorama's columns, its times aware and in UTC. Contract: datorama sections 9.1, 9.9, 11.8.
+
+They need pandas: ``pip install 'asyncconn[pandas]'``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.extras import extra
+from asyncconn.core.files import replace_file
+from asyncconn.datorama.bulk.log import COLUMNS, ERROR, SENDING, UNKNOWN, LogRow, read_log
+from asyncconn.datorama.models import DataStream, Job
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+
+    from asyncconn.datorama.bulk.results import BulkResult
+
+__all__ = ["job_log_frame", "jobs_frame", "log_rows_frame", "streams_frame", "write_csv"]
+
+STREAM_FIELDS = (
+    "id",
+    "name",
+    "dataSourceId",
+    "sourceDisplayName",
+    "workspaceId",
+    "enabled",
+    "hasData",
+    "dataSourceAuthenticationId",
+    "createTime",
+    "lastUpdate",
+    "lastRunStatus",
+    "lastRowsRetrieved",
+    "processedRows",
+    "lastDataDate",
+)
+_JOB_FIELDS = (
+    "id",
+    "dataStreamId",
+    "userId",
+    "status",
+    "dataStartDate",
+    "dataEndDate",
+    "startExecutionTime",
+    "endExecutionTime",
+    "processLog",
+)
+_TIMES = frozenset({"createTime", "updateTime", "lastUpdate", "startExecutionTime", "endExecutionTime"})
+_CHANGES = ("stream", "new_params", "old_params", "status", "timestamp")
+
+
+def streams_frame(streams: Iterable[DataStream], fields: Sequence[str] | None = None) -> pd.DataFrame:
+    """A row for each stream: ``index`` and the fourteen columns of pyDatorama's ``create_stream_df``, or ``fields``.
+
+    Fields are called as the platform calls them; those it left out are empty.
+    """
+    columns = list(STREAM_FIELDS if fields is None else fields)
+    rows = [[_wire(stream).get(name) for name in columns] for stream in streams]
+    return _table(columns, rows)
+
+
+def jobs_frame(jobs: Iterable[Job]) -> pd.DataFrame:
+    """A row for each job: ``index``, ``workspaceId``, ``streamId``, ``dataSourceName``, and every field of the jobs."""
+    rows = [(job._stream, job.data_stream_id, _wire(job)) for job in jobs]
+    fields = list(dict.fromkeys(name for _, _, fields in rows for name in fields)) or list(_JOB_FIELDS)
+    return _table(
+        ["workspaceId", "streamId", "dataSourceName", *fields],
+        [
+            [
+                None if stream is None else stream.workspace_id,
+                number if stream is None else stream.id,
+                None if stream is None else stream.data_source_name,
+                *map(found.get, fields),
+            ]
+            for stream, number, found in rows
+        ],
+    )
+
+
+async def job_log_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """What a job log says: a row for each job (or request that is no job yet), as it was last heard of.
+
+    Raises ``ConfigError`` when the file cannot be read or is no job log.
+    """
+    rows = await asyncio.to_thread(_existing, path)
+    return log_rows_frame(rows)
+
+
+def log_rows_frame(rows: Iterable[LogRow]) -> pd.DataFrame:
+    """The same from lines in memory."""
+    last = list(_last_words(rows))
+    frame: pd.DataFrame = _pandas().DataFrame(
+        [[getattr(row, name) for name in COLUMNS] for row in last], columns=list(COLUMNS), dtype="object"
+    )
+    for name in ("exec_start", "exec_end"):
+        frame[name] = _pandas().to_datetime(frame[name], utc=True, errors="coerce", format="ISO8601")
+    for name in ("workspace", "stream"):
+        frame[name] = _pandas().to_numeric(frame[name], errors="coerce").astype("Int64")
+    return frame
+
+
+async def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a table to a CSV file, without row numbers and without ``processLog``, as pyDatorama does.
+
+    The file appears when it is complete. Raises ``ConfigError`` when it cannot be written.
+    """
+    target = Path(path)
+
+    def write() -> None:
+        text = frame.drop(columns=["processLog"], errors="ignore").to_csv(index=False)
+        replace_file(target, text.encode())
+
+    try:
+        await asyncio.to_thread(write)
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
+    return target
+
+
+def changes_frame(
+    result: BulkResult[DataStream, DataStream], changes: Sequence[Mapping[str, Any]], at: datetime
+) -> pd.DataFrame:
+    """A row for each change, with the columns of pyDatorama's update log. Contract: section 9.9."""
+    rows = []
+    for item, new in zip(result, changes, strict=True):
+        old = {name: item.key.raw.get(name) for name in new}
+        rows.append([item.key.id, dict(new), old, item.outcome, at])
+    made: pd.DataFrame = _pandas().DataFrame(rows, columns=list(_CHANGES))
+    return made
+
+
+# -- inside ------------------------------------------------------------------------------------------------------------
+
+
+def _pandas() -> Any:
+    return extra("pandas")
+
+
+def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
+    frame: pd.DataFrame = _pandas().DataFrame(rows, columns=columns)
+    for name in _TIMES.intersection(columns):
+        frame[name] = _pandas().to_datetime(
+            _pandas().to_numeric(frame[name], errors="coerce"), unit="ms", utc=True, errors="coerce"
+        )
+    frame.insert(0, "index", range(len(frame)))
+    return frame
+
+
+def _wire(thing: DataStream | Job) -> dict[str, Any]:
+    """As the platform tells it; what was added here (a stream's workspace) too."""
+    own = thing.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**own, **thing.raw} if thing.raw else own
+
+
+def _existing(path: str | os.PathLike[str]) -> list[LogRow]:
+    if not Path(path).exists():
+        raise ConfigError(f"there is no job log {path}")
+    return read_log(path)
+
+
+def _last_words(rows: Iterable[LogRow]) -> Iterable[LogRow]:
+    """The last line of each job; the beginning of a request only where nothing came after it."""
+    found: dict[tuple[str, ...], LogRow] = {}
+    for row in rows:
+        request = (row.stream, (row.job_type == "rerun" and row.job) or "", row.start, row.end)
+        if row.status in (SENDING, UNKNOWN, ERROR):
+            found[request] = row
+            continue
+        for key in [key for key in found if len(key) == 4 and _is_answered(key, row)]:
+            del found[key]
+        job = (row.stream, row.job) if row.job.isdecimal() else (row.stream, row.job, row.start)
+        before = found.get(job)
+        found[job] = row if before is None else _merged(before, row)
+    return found.values()
+
+
+def _is_answered(request: tuple[str, ...], row: LogRow) -> bool:
+    stream, job, start, end = request
+    if stream != row.stream:
+        return False
+    return job == row.job if job else start <= row.start and row.end <= end
+
+
+def _merged(before: LogRow, row: LogRow) -> LogRow:
+    """A job that has ended keeps what it was queued as."""
+    return LogRow(
+        row.workspace,
+        row.stream,
+        row.job,
+        before.job_type,
+        row.start or before.start,
+        row.end or before.end,
+        row.status,
+        row.exec_start,
+        row.exec_end,
+    )
