@@ -49,6 +49,7 @@ class Call:
     timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
     repeatable: bool = True  # whether it may go out again although its outcome is unknown
     waited: float = 0.0
+    cookies: bool = True  # whether the session's cookie jar takes part
 
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
@@ -88,6 +89,8 @@ class _Attempt:
         self._permit = permit
         if permit is not None:
             self._watch(request)
+        if not self._call.cookies:
+            request.headers.popall("Cookie", None)
         try:
             answer = await handler(request)
         except BaseException:
@@ -98,6 +101,8 @@ class _Attempt:
             raise
         if permit is not None:
             permit.done()
+        if not self._call.cookies:
+            answer._raw_cookie_headers = ()  # or a borrowed session's jar would keep them
         return answer
 
     def _once_more(self) -> Permit | None:
