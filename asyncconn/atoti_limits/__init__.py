@@ -1,0 +1,1 @@
+"""Atoti Limits: connect a session to its Limits server, and manage limits."""
