@@ -55,7 +55,7 @@ class Version:
     @property
     def minor(self) -> str:
         """The first two numbers: ``"4.2"`` of 4.2.1."""
-        return ".".join(map(str, self._padded(2)))
+        return ".".join(map(str, (*self.release, 0)[:2]))
 
     def within(self, pattern: str | Version) -> bool:
         """Whether it is the version that ``pattern`` says, or of its line. Variants are not the same line.
@@ -79,9 +79,6 @@ class Version:
 
     def __str__(self) -> str:
         return self.text
-
-    def _padded(self, length: int) -> tuple[int, ...]:
-        return (self.release + (0,) * length)[: max(length, len(self.release))][:length]
 
     def _variant(self) -> str:
         return "" if _PRE.fullmatch(self.suffix) else self.suffix
