@@ -5,13 +5,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := asyncconn tests benchmarks examples
 
-.PHONY: demo test check bench format clean
+# Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
+SERVICES := sshd:openssh-server
+
+.PHONY: demo test services check bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
 
-test: check
+test: services check
 	$(BIN)/pytest -n auto $(ARGS)
+
+# What is missing is installed where that is possible without asking; elsewhere its tests are skipped, and say why.
+services:
+	@missing=""; \
+	for service in $(SERVICES); do \
+	  PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$${service%%:*}" >/dev/null || missing="$$missing $${service##*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "Some tests will be skipped. To run them, as root: apt-get install$$missing"; exit 0; \
+	fi; \
+	echo "Installing for the service tests:$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends $$missing; } >/dev/null 2>&1 \
+	  || echo "That failed. Some tests will be skipped. To run them, as root: apt-get install$$missing"
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

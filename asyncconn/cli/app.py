@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections import UserDict
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from asyncconn import __version__
-from asyncconn.cli import demo, doctor, panoply, sandbox
 from asyncconn.cli.output import error
 from asyncconn.errors import AsyncConnError
 
 __all__ = ["app"]
 
+# By command, the module of its name and what stands for it there: a function, or a group of commands.
+_HOMES = {"demo": "demo", "sandbox": "sandbox", "doctor": "doctor", "panoply": "app", "source": "app"}
+
+
+class _Commands(UserDict[str, Any]):
+    """Imports a command when it is asked for: nobody waits for the modules of the others."""
+
+    def __getitem__(self, name: str) -> Any:
+        command = super().__getitem__(name)
+        if command is None:
+            found = getattr(importlib.import_module(f"asyncconn.cli.{name}"), _HOMES[name])
+            if not isinstance(found, typer.Typer):
+                made = typer.Typer(add_completion=False)
+                made.command(name)(found)
+                found = made
+            command = self[name] = typer.main.get_command(found)
+            command.name = name
+        return command
+
 
 class _Group(TyperGroup):
     """Turns errors of ours into one line and a status, unless ``--debug`` asks for the traceback."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands(dict.fromkeys(_HOMES))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,10 +69,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("sandbox")(sandbox.sandbox)
-app.command("doctor")(doctor.doctor)
-app.add_typer(panoply.app, name="panoply")
 
 
 def _show_version(wanted: bool) -> None:

@@ -127,7 +127,8 @@ def _environment() -> Iterator[Check]:
         f"{kind.model_config.get('env_prefix', '')}{name}".upper() for kind in _SETTINGS for name in kind.model_fields
     }
     names = _names()
-    unknown = [name for name in names if name not in known]
+    # Those of sources are named by each source, which is not asked here.
+    unknown = [name for name in names if name not in known and not name.startswith("ASYNCCONN_SOURCE_")]
     yield Check("settings", "ok", ", ".join(name for name in names if name in known) or "none: all as by default")
     if unknown:
         advice = f"nothing reads these: misspelt? There are {', '.join(sorted(known))}"

@@ -13,7 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["console", "count", "error", "progress", "size", "stderr", "table"]
+__all__ = ["console", "count", "error", "plain", "progress", "size", "stderr", "table"]
 
 
 def console() -> Console:
@@ -60,6 +60,15 @@ def progress(to: Console) -> Progress:
         console=to,
         disable=not to.is_terminal,
     )
+
+
+def plain(text: str) -> str:
+    """A stranger's text on one line, without what could move a terminal's cursor.
+
+    >>> plain("50\\x1b[2J %")
+    '50 [2J %'
+    """
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def count(number: int, noun: str) -> str:

@@ -40,7 +40,7 @@ BAD_INPUT = 2
 _SHOWN = 20  # problems of a file; the rest is counted
 _FLUSH_SECONDS = 120.0
 
-app = typer.Typer(help="Panoply: stream records into a data warehouse.", no_args_is_help=True)
+app = typer.Typer(help="Panoply: stream records into a data warehouse.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -1,6 +1,7 @@
 """Code that blocks, kept off the event loop; and an event loop for code that blocks.
 
-Both threads are daemons: a call that never comes back must not keep the program from ending.
+Both threads are daemons: a call that never comes back must not keep the program from ending. They work until the very
+end of the program, after ``concurrent.futures`` has ended its own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncconn.core.tasks import reap
 from asyncconn.errors import LifecycleError
 
 if TYPE_CHECKING:
@@ -78,20 +81,49 @@ class OwnThread:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            future, call = job
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                result = call()
-            except StopIteration as error:  # no future can hold one
-                wrapped = RuntimeError("StopIteration was raised")
-                wrapped.__cause__ = error
-                future.set_exception(wrapped)
-            except BaseException as error:  # noqa: BLE001 - whoever waits for the job gets it
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            del job, future, call  # while it waits for the next one, it holds on to nothing of the last
+            _do(*job)
+            del job  # while it waits for the next one, it holds on to nothing of the last
+
+
+def _do(future: Future[Any], call: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except StopIteration as error:  # no future can hold one
+        wrapped = RuntimeError("StopIteration was raised")
+        wrapped.__cause__ = error
+        future.set_exception(wrapped)
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the job gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+class _LateExecutor(ThreadPoolExecutor):
+    """A loop's executor in one thread of our own.
+
+    The ordinary one refuses work as soon as the main thread has ended, "cannot schedule new futures after interpreter
+    shutdown", and then nothing could be delivered that needs a name looked up. Its thread is there from the start: a
+    program that ends may not start threads from Python 3.12 on.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(max_workers=1)
+        self._own = OwnThread(name)
+        self._own.submit(int)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run it after those before it."""
+        return self._own.submit(partial(fn, *args, **kwargs))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more. Never waits: a lookup may hang for minutes, and its thread is a daemon."""
+        self._own.close()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, ``timeout`` seconds at most."""
+        self._own.join(timeout)
 
 
 class LoopThread:
@@ -105,7 +137,11 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._lock = threading.Lock()
+        self._closed = False
         self._loop = asyncio.new_event_loop()
+        self._aside = _LateExecutor(f"{name}-aside")
+        self._loop.set_default_executor(self._aside)
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -114,8 +150,8 @@ class LoopThread:
         try:
             self._loop.run_forever()
         finally:
+            self._loop.run_until_complete(reap(asyncio.all_tasks(self._loop)))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
     @property
@@ -123,31 +159,54 @@ class LoopThread:
         """The loop itself."""
         return self._loop
 
+    @property
+    def here(self) -> bool:
+        """Whether the caller is on the loop's own thread."""
+        return threading.current_thread() is self._thread
+
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start ``work`` on the loop. ``LifecycleError`` after :meth:`close`."""
-        if not self._thread.is_alive() or self._loop.is_closed():
+        """Start ``work`` on the loop. ``LifecycleError`` after :meth:`close`, and in a forked child."""
+        if not self._thread.is_alive():  # asked before the lock, which a forked child may have inherited locked
             work.close()
             raise LifecycleError(f"the event loop of {self.name} has ended")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:
+            if not self._closed:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise LifecycleError(f"the event loop of {self.name} is closed")
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run ``work`` on the loop and wait for its result, ``timeout`` seconds at most.
 
         Raises ``TimeoutError`` and cancels ``work`` when the time is over; ``LifecycleError`` when called on the loop's
-        own thread, where it would wait for itself.
+        own thread, where it would wait for itself, and when the loop is closed meanwhile.
         """
-        if threading.current_thread() is self._thread:
+        if self.here:
             work.close()
             raise LifecycleError(f"{self.name} cannot wait for itself on its own thread")
         future = self.submit(work)
         try:
             return future.result(timeout)
+        except CancelledError:
+            if self._closed:
+                raise LifecycleError(f"the event loop of {self.name} was closed before the work was done") from None
+            raise
         except BaseException:
             future.cancel()
             raise
 
     def close(self, timeout: float = 5.0) -> None:
-        """Stop the loop and wait for its thread, ``timeout`` seconds at most. Idempotent."""
-        if self._thread.is_alive() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout)
+        """Cancel what runs, end the loop, and wait for its thread, ``timeout`` seconds at most. Idempotent.
+
+        ``LifecycleError`` on the loop's own thread.
+        """
+        if self.here:
+            raise LifecycleError(f"{self.name} cannot wait for itself on its own thread")
+        if not self._thread.is_alive():
+            return
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout)
+        self._aside.join(min(timeout, 1.0))  # a lookup may hang for longer, and may do so alone

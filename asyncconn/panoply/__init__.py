@@ -4,27 +4,57 @@
 """
 
 from asyncconn.panoply import errors
+from asyncconn.panoply.background import background_progress
 from asyncconn.panoply.destination import Destination
-from asyncconn.panoply.errors import PanoplyException, TokenValidationException
+from asyncconn.panoply.errors import PanoplyException, TokenCallbackException, TokenValidationException
+from asyncconn.panoply.normalisation import Phase, set_internal_code, wrap_errors
+from asyncconn.panoply.oauth import validate_token
+from asyncconn.panoply.records import (
+    Field,
+    Metadata,
+    Record,
+    RecordGroup,
+    Resource,
+    convert_to_ui_format,
+    to_record,
+)
 from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.runner import READ_RETRY, RowWriter, run_source
+from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.source import DataSource
 from asyncconn.panoply.states import Saved, StateFile, StateStore
+from asyncconn.panoply.tunnel import SSHTunnel, open_tunnel
 from asyncconn.panoply.writer import Panoply, WriteReport
 
 __all__ = [
     "READ_RETRY",
+    "SDK",
     "DataSource",
     "Destination",
+    "Field",
+    "Metadata",
     "Panoply",
     "PanoplyException",
+    "Phase",
+    "Record",
+    "RecordGroup",
+    "Resource",
     "RowWriter",
     "RunReport",
+    "SSHTunnel",
     "Saved",
     "StateFile",
     "StateStore",
+    "TokenCallbackException",
     "TokenValidationException",
     "WriteReport",
+    "background_progress",
+    "convert_to_ui_format",
     "errors",
+    "open_tunnel",
     "run_source",
+    "set_internal_code",
+    "to_record",
+    "validate_token",
+    "wrap_errors",
 ]

@@ -11,8 +11,15 @@
     │   ├── RowRefused                    a row that cannot be written; says which
     │   ├── StateRefused                  a state that cannot be kept
     │   └── RowsUndelivered               the writer gave up
+    ├── TunnelRefused                     the SSH server said no to the login or to the forwarding
+    ├── InvalidRecord
+    │   └── RecordValueError              to_record was given something else than rows of a resource
+    │       └── RecordTypeError (TypeError)
     └── ConfigError
         └── IncorrectParamError           a parameter of a helper
+            └── NotAnException (RuntimeError)
+
+``wrap_errors``, ``set_internal_code`` and ``Phase`` can be had from here too, as in the original.
 
 Contract: panoply section 9.
 """
@@ -22,7 +29,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.errors import AsyncConnError, ConfigError
+from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 
 if TYPE_CHECKING:
     from asyncconn.panoply.report import RunReport
@@ -30,15 +37,22 @@ if TYPE_CHECKING:
 __all__ = [
     "DataSourceException",
     "IncorrectParamError",
+    "NotAnException",
     "PanoplyException",
+    "Phase",
     "ReadFailed",
     "ReadTimedOut",
+    "RecordTypeError",
+    "RecordValueError",
     "RowRefused",
     "RowsUndelivered",
     "SourceError",
     "StateRefused",
     "TokenCallbackException",
     "TokenValidationException",
+    "TunnelRefused",
+    "set_internal_code",
+    "wrap_errors",
 ]
 
 
@@ -110,6 +124,26 @@ class IncorrectParamError(ConfigError):
         super().__init__(msg)
 
 
+class NotAnException(IncorrectParamError, RuntimeError):
+    """``set_internal_code`` on something that is not an exception class."""
+
+
+class RecordValueError(InvalidRecord):
+    """What ``to_record`` was given has the wrong value; ``path`` says which of it."""
+
+    advice = "correct what is given to to_record"
+
+
+class RecordTypeError(RecordValueError, TypeError):
+    """What ``to_record`` was given is of the wrong type."""
+
+
+class TunnelRefused(AsyncConnError):
+    """The SSH server was reached, and refused: the login, or the forwarding to the target."""
+
+    advice = "check user, key and password, and what the server lets this user do"
+
+
 class SourceError(AsyncConnError):
     """A run that ended early. ``report`` says how far it got; the reason is the ``__cause__``.
 
@@ -159,3 +193,11 @@ class RowsUndelivered(SourceError):
     """Rows that were read could not be delivered: the ``__cause__`` is the writer's ``DeliveryFailed``, with them."""
 
     advice = "see the cause; run it again with the same state to read and send them once more"
+
+
+# Below the classes, which that module needs.
+from asyncconn.panoply.normalisation import (  # noqa: E402 - see the line above
+    Phase,
+    set_internal_code,
+    wrap_errors,
+)

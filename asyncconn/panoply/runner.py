@@ -21,7 +21,7 @@ from asyncconn.panoply.driver import SourceDriver
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
 from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.source import DataSource
-from asyncconn.panoply.states import Saved, StateFile, StateStore, StateTracker, state_text
+from asyncconn.panoply.states import Saved, StateFile, StateStore, StateTracker, digest, state_text
 
 if TYPE_CHECKING:
     from asyncconn.core.receipts import FlushReport, Receipt
@@ -76,7 +76,7 @@ async def run_source(
     ``state``, a file or a store, makes the run one that can go on where the last one ended, which needs the class:
     what was saved is in its ``params["state"]``. A state is saved when every row that it covers has arrived, never
     before, so that rows come again after a crash rather than not at all. Parameters that the source changes
-    (``source-change``) are saved at once, and given to the next run.
+    (``source-change``) are saved at once, and given to the next run, unless that is started with another value for one.
 
     Rows go to the table ``destination``, or ``source["destination"]``, or ``source["type"]``; ``{field}`` in it is
     filled from each row. ``__state`` is taken off the rows unless ``keep_state_ids``. ``batch_size`` is the hint that
@@ -102,9 +102,20 @@ async def run_source(
     else:
         if not callable(source):
             raise ConfigError(f"a source is a DataSource or its class, not {type(source).__name__}")
-        given = {**(params or {}), **saved.changes, **({"state": saved.state} if saved.state else {})}
-        driver = await SourceDriver.make(source, given, options, hub=hub)
-    run = _Run(driver, into, store, saved, batch_size, retry, read_timeout, close_timeout, keep_state_ids, on_progress)
+        driver = await SourceDriver.make(source, saved.over(params or {}), options, hub=hub)
+    run = _Run(
+        driver,
+        into,
+        store,
+        saved,
+        dict(params or {}),
+        batch_size,
+        retry,
+        read_timeout,
+        close_timeout,
+        keep_state_ids,
+        on_progress,
+    )
     return await run.run(destination)
 
 
@@ -115,6 +126,7 @@ class _Run:
         into: RowWriter,
         store: StateStore | None,
         saved: Saved,
+        params: dict[str, Any],
         batch_size: int,
         retry: RetryPolicy,
         read_timeout: float,
@@ -135,6 +147,7 @@ class _Run:
         self._loop = driver.runtime.loop
         self._clock = driver.runtime.clock
         self._saved = saved
+        self._params = params
         self._tracker = StateTracker(saved.state)
         self.report = RunReport(state=dict(saved.state))
         # Filled where the source runs, which may be a thread; emptied on the loop. Appending is atomic.
@@ -396,7 +409,8 @@ class _Run:
             changed = True
         if state is None and not changed:
             return
-        saved = Saved(self._saved.state if state is None else state, changes)
+        given = {name: digest(self._params.get(name)) for name in changes}
+        saved = Saved(self._saved.state if state is None else state, changes, given)
         if self._store is not None:
             await self._store.save(saved)
         self._saved = saved

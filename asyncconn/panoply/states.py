@@ -6,6 +6,7 @@ Contract: panoply section 6, ``state``.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections import OrderedDict, deque
@@ -24,10 +25,28 @@ _REMEMBERED = 1024  # ids of recent rows: a state may be reported after them
 
 @dataclass(frozen=True)
 class Saved:
-    """What outlives a run: the merged ``state``, and the parameters that the source ``changes`` (its tokens, say)."""
+    """What outlives a run: the merged ``state``, and the parameters that the source ``changes`` (its tokens, say).
+
+    ``given`` has, for each of these, a digest of what the parameter was when the run began.
+    """
 
     state: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict, repr=False)
+    given: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def over(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """``params`` for the next run, with the changes in them; a parameter that is given anew counts more."""
+        kept = {
+            name: value
+            for name, value in self.changes.items()
+            if self.given.get(name) in (None, digest(params.get(name)))
+        }
+        return {**params, **kept, **({"state": self.state} if self.state else {})}
+
+
+def digest(value: Any) -> str:
+    """Tells values apart without keeping them."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
 
 
 class StateStore(Protocol):
@@ -76,12 +95,13 @@ class StateFile:
             raise ConfigError(
                 f"the state file {self.path} is damaged or none of ours: restore it, or delete it to start anew"
             ) from None
-        return Saved(found["state"], found["source"])
+        return Saved(found["state"], found["source"], dict(found.get("given", {})))
 
     def _save(self, saved: Saved) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"state": saved.state, "source": saved.changes}, indent=1)
+            whole = {"state": saved.state, "source": saved.changes, "given": saved.given}
+            text = json.dumps(whole, indent=1)
             replace_file(self.path, text.encode())
         except OSError as error:
             raise ConfigError(f"the state file {self.path} cannot be written: {error.strerror}") from error

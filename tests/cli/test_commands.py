@@ -63,7 +63,7 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, missing
 
 
 def test_another_missing_module_is_not_taken_for_the_extra(tmp_path: Path) -> None:
-    without = run(tmp_path, "--version", patch="import sys; sys.modules['orjson'] = None")
+    without = run(tmp_path, "panoply", "--help", patch="import sys; sys.modules['orjson'] = None")
     assert without.status == 1
     assert "ModuleNotFoundError" in without.err
 
@@ -72,6 +72,13 @@ def test_only_the_command_line_imports_typer_and_rich(tmp_path: Path) -> None:
     code = "import asyncconn, asyncconn.cli, asyncconn.hub, asyncconn.panoply, asyncconn.sandbox, sys\n"
     seen = run(tmp_path, patch=code + "print([m for m in ('typer', 'rich') if m in sys.modules]); sys.exit()")
     assert seen.out == "[]\n"
+
+
+def test_a_command_loads_nothing_of_the_others(tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys\natexit.register(lambda: print([m for m in ('aiohttp', 'pydantic') if m in sys.modules]))"
+    )
+    assert run(tmp_path, "--version", patch=code).out.splitlines() == [f"asyncconn {__version__}", "[]"]
 
 
 def test_debug_shows_the_traceback_of_an_error(tmp_path: Path) -> None:
@@ -104,8 +111,9 @@ def test_doctor_finds_a_working_machine_and_missing_credentials(tmp_path: Path) 
 
 def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:
     (tmp_path / ".env").write_text("ASYNCCONN_PANOPLY_APIKEY=misspelt-value\n")
-    found = run(tmp_path, "doctor", env=credentials)
+    found = run(tmp_path, "doctor", env={**credentials, "ASYNCCONN_SOURCE_USER": "read by sources"})
     assert found.status == 0, found.text
+    assert "ASYNCCONN_SOURCE_USER" not in found.out
     assert "right in shape, for region us-east-1" in found.out
     assert "ASYNCCONN_PANOPLY_APIKEY: " not in found.out
     assert "unknown settings: nothing reads these" in found.out

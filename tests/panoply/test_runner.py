@@ -571,7 +571,13 @@ async def test_changed_parameters_are_saved_at_once_and_given_to_the_next_run(ki
         with pytest.raises(ReadFailed):
             await run_source(kind, params(renew, access_token="first"), into=ManualWriter(), state=store)
     assert tokens == ["first", "token-1", "token-2"]
-    assert store.versions[-1] == Saved({}, {"access_token": "token-3"})
+    assert store.versions[-1].changes == {"access_token": "token-3"}
+    assert "first" not in str(store.versions[-1].given)
+    with pytest.raises(ReadFailed):
+        await run_source(kind, params(renew, access_token="given anew"), into=ManualWriter(), state=store)
+    with pytest.raises(ReadFailed):
+        await run_source(kind, params(renew, access_token="given anew"), into=ManualWriter(), state=store)
+    assert tokens[3:] == ["given anew", "token-4"]
 
 
 @both

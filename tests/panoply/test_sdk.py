@@ -1,0 +1,515 @@
+"""The synchronous SDK, against the sandbox on a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from asyncconn import BatchPolicy, Hub
+from asyncconn.core.retrying import ONCE, RetryPolicy
+from asyncconn.errors import (
+    BufferClosed,
+    BufferFull,
+    ConfigError,
+    DeliveryFailed,
+    InvalidRecord,
+    LifecycleError,
+    RecordTooLarge,
+)
+from asyncconn.panoply import sdk as sdk_module
+from asyncconn.panoply.sdk import SDK
+from asyncconn.sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+T = TypeVar("T")
+
+SLOW = BatchPolicy(max_age=60.0)
+QUICK = RetryPolicy(attempts=4, initial=0.01, maximum=0.05, deadline=5.0, maybe_sent="always")
+
+
+@dataclass
+class Target:
+    sandbox: Sandbox
+    loop: asyncio.AbstractEventLoop
+
+    def sdk(self, **options: Any) -> SDK:
+        given = {"endpoint_url": self.sandbox.url, "policy": SLOW, "retry": QUICK, **options}
+        return SDK(self.sandbox.panoply.api_key, self.sandbox.panoply.api_secret, **given)
+
+    def ids(self, table: str = "t") -> list[Any]:
+        async def read() -> list[Any]:
+            if table not in self.sandbox.panoply.tables():
+                return []
+            return [row["id"] for row in self.sandbox.panoply.sql(f'select id from "{table}"')]
+
+        return sorted(self.run(read()))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(15)
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    target = Target(Sandbox(seed=1, keep_messages=5000), loop)
+    target.run(target.sandbox.__aenter__())
+    yield target
+    target.run(target.sandbox.__aexit__(None, None, None))
+    target.run(loop.shutdown_default_executor())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    loop.close()
+
+
+@pytest.fixture(params=["handed over", "one by one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Records reach the memory buffer in bulk; another kind of buffer gets each by itself."""
+    if request.param == "one by one":
+        monkeypatch.setattr(sdk_module, "BatchBuffer", object)
+    return str(request.param)
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.002)
+
+
+def balanced(sdk: SDK) -> Any:
+    stats = sdk.stats
+    assert stats.accepted == stats.delivered + stats.failed + stats.pending, stats
+    return stats
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_arrives_when_the_block_is_left(target: Target, way: str) -> None:
+    with target.sdk() as sdk:
+        for i in range(50):
+            assert sdk.write("t", {"id": i}) is None  # type: ignore[func-returns-value] # as the original
+        assert target.ids() == []
+        stats = balanced(sdk)
+        assert (stats.accepted, stats.pending) == (50, 50)
+    assert target.ids() == list(range(50))
+    assert balanced(sdk).delivered == 50
+
+
+def test_a_record_leaves_by_itself_when_it_is_old_enough(target: Target) -> None:
+    with target.sdk(policy=BatchPolicy(max_age=0.05)) as sdk:
+        sdk.write("t", {"id": 1})
+        wait_until(lambda: target.ids() == [1])
+
+
+def test_records_keep_their_order_and_may_be_changed_afterwards(target: Target, way: str) -> None:
+    record = {"id": 0}
+    with target.sdk() as sdk:
+        for i in range(5000):
+            record["id"] = i
+            sdk.write("t", record)
+    seen = [
+        json.loads(line)["id"]
+        for message in target.sandbox.panoply.messages
+        for line in message.body.splitlines()
+        if line
+    ]
+    assert seen == list(range(5000))
+
+
+def test_many_threads_lose_and_double_nothing(target: Target, way: str) -> None:
+    policy = BatchPolicy(max_age=60.0, max_items=40, max_pending_items=100, max_in_flight=3)
+
+    def write(number: int, sdk: SDK) -> None:
+        for i in range(200):
+            sdk.write("t", {"id": f"{number}-{i:03}"})
+            if i % 67 == number:
+                sdk.flush()
+
+    with target.sdk(policy=policy) as sdk:
+        threads = [threading.Thread(target=write, args=(number, sdk)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert balanced(sdk).pending <= 100
+        for thread in threads:
+            thread.join()
+    assert target.ids() == [f"{number}-{i:03}" for number in range(6) for i in range(200)]
+    assert balanced(sdk).delivered == 1200
+
+
+@pytest.mark.parametrize("bad", [["a"], None, {"a": object()}, {(1, 2): 3}])
+def test_a_bad_record_is_refused_by_write_itself(target: Target, way: str, bad: Any) -> None:
+    with target.sdk() as sdk:
+        with pytest.raises(InvalidRecord):
+            sdk.write("t", bad)
+        with pytest.raises(InvalidRecord, match="table name"):
+            sdk.write("", {"id": 1})
+        with pytest.raises(RecordTooLarge) as caught:
+            sdk.write("t", {"s": "x" * 300_000})
+        assert caught.value.size > caught.value.limit
+        sdk.write("t", {"id": 2})
+        assert sdk.stats.accepted == 1
+    assert target.ids() == [2]
+
+
+def test_a_record_that_just_fits_is_taken_and_one_byte_more_is_not(target: Target, way: str) -> None:
+    with target.sdk(policy=BatchPolicy(max_age=60.0, max_bytes=1000, max_pending_bytes=1000)) as sdk:
+        empty = len('{"id":1,"s":"","__table":"t"}') + 2
+        with pytest.raises(RecordTooLarge):
+            sdk.write("t", {"id": 1, "s": "x" * (1001 - empty)})
+        for i in range(3):  # each fills the buffer, so each waits for the one before
+            sdk.write("t", {"id": i, "s": "x" * (1000 - empty)})
+    assert target.ids() == [0, 1, 2]
+
+
+# -- room --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limits", [{"max_pending_items": 10}, {"max_pending_bytes": 400, "max_bytes": 400}])
+def test_a_write_waits_while_the_buffer_is_full(target: Target, way: str, limits: dict[str, Any]) -> None:
+    target.sandbox.faults.add(Fault("delay", seconds=0.2, times=1))
+    most = most_bytes = 0
+    with target.sdk(policy=BatchPolicy(max_age=60.0, max_in_flight=1, **limits)) as sdk:
+        for i in range(60):
+            sdk.write("t", {"id": i})
+            most = max(most, sdk.stats.pending)
+            most_bytes = max(most_bytes, sdk.stats.pending_bytes)
+    assert most <= limits.get("max_pending_items", 60)
+    assert most_bytes <= limits.get("max_pending_bytes", 10_000)
+    assert target.ids() == list(range(60))
+
+
+def test_where_the_policy_says_so_a_full_buffer_is_an_error(target: Target, way: str) -> None:
+    with target.sdk(policy=BatchPolicy(max_age=60.0, max_pending_items=3, overflow="raise")) as sdk:
+        for i in range(3):
+            sdk.write("t", {"id": i})
+        with pytest.raises(BufferFull):
+            sdk.write("t", {"id": 3})
+        assert sdk.flush().delivered == 3
+        sdk.write("t", {"id": 4})
+    assert target.ids() == [0, 1, 2, 4]
+
+
+def test_a_write_that_waits_when_the_sdk_is_closed_is_not_taken(target: Target, way: str) -> None:
+    target.sandbox.faults.add(Fault("delay", seconds=2.0, times=None))
+    sdk = target.sdk(policy=BatchPolicy(max_age=60.0, max_pending_items=2, max_in_flight=1))
+    reports: list[Any] = []
+    taken: list[int] = []
+    raised: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for i in range(10):
+                sdk.write("t", {"id": i})
+                taken.append(i)
+        except BaseException as error:  # noqa: BLE001 - collected
+            raised.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    wait_until(lambda: len(taken) >= 2 and sdk.stats.in_flight)
+    closer = threading.Thread(target=lambda: reports.append(sdk.close()))
+    closer.start()
+    writer.join(10)
+    assert sdk.stats.delivered == 0, "it heard of the close only when there was room"
+    closer.join(10)
+    assert [type(error) for error in raised] == [BufferClosed]
+    assert reports[0].complete
+    assert balanced(sdk).accepted == len(taken)
+    assert target.ids() == taken
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def test_handlers_hear_what_the_writers_do_on_the_sdks_own_thread(target: Target) -> None:
+    seen: list[tuple[str, Any, str]] = []
+
+    def heard(name: str, data: Any) -> None:
+        seen.append((name, data, threading.current_thread().name))
+
+    sdk = target.sdk()
+    assert sdk.on("*", heard).on("flush", lambda delivery: heard("own", delivery)) is sdk
+    sdk.write("t", {"id": 1})
+    sdk.close()
+    assert [name for name, *_ in seen] == ["send", "flush", "own"]
+    assert {thread for *_, thread in seen} == {"asyncconn-sdk"}
+    assert len(seen[0][1].items) == 1
+    assert seen[1][1].records == 1
+    with pytest.raises(ConfigError, match="no event 'sent'"):
+        sdk.on("sent", print)
+
+
+def test_a_batch_that_fails_is_logged_counted_and_handed_out(
+    target: Target, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    target.sandbox.faults.add(Fault("status", status=500))
+    failed: list[DeliveryFailed] = []
+    with target.sdk(retry=ONCE) as sdk:
+        sdk.on("error", failed.append)
+        sdk.write("t", {"id": 1})
+        report = sdk.flush()
+        assert (report.failed, report.complete) == (1, False)
+        stats = balanced(sdk)
+        assert (stats.failed, stats.pending) == (1, 0)
+    [failure] = failed
+    assert failure.records == [{"id": 1, "__table": "t"}]
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "1 records were not delivered" in record.getMessage()
+    assert target.sandbox.panoply.api_secret not in caplog.text
+
+
+def test_a_handler_may_write_the_failed_records_again(target: Target) -> None:
+    target.sandbox.faults.add(Fault("status", status=500))
+    with target.sdk(retry=ONCE) as sdk:
+
+        def again(failure: DeliveryFailed) -> None:
+            for record in failure.records:
+                sdk.write("t", record)
+
+        sdk.on("error", again)
+        sdk.write("t", {"id": 1})
+        assert sdk.flush().failed == 1
+    assert target.ids() == [1]
+    assert balanced(sdk).accepted == 2
+
+
+def test_a_handler_that_would_wait_for_itself_is_told(target: Target) -> None:
+    told: list[BaseException] = []
+
+    def impatient(_: Any) -> None:
+        def fill() -> None:
+            for i in range(2, 10):
+                sdk.write("t", {"id": i})
+
+        for call in (sdk.flush, sdk.close, fill):
+            try:
+                call()
+            except LifecycleError as error:
+                told.append(error)
+        assert sdk.stats.pending >= 1
+
+    sdk = target.sdk(policy=BatchPolicy(max_age=60.0, max_pending_items=4))
+    sdk.on("send", impatient)
+    sdk.write("t", {"id": 1})
+    wait_until(lambda: sdk.flush(5).complete and len(told) >= 3)
+    sdk.close()
+    assert len(told) >= 3
+    assert "a handler cannot wait until there is room" in str(told[2])
+    assert balanced(sdk).delivered == sdk.stats.accepted
+
+
+# -- ending ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_flush_tells_what_became_of_what_was_written(target: Target, way: str) -> None:
+    with target.sdk() as sdk:
+        assert sdk.flush().delivered == 0
+        for i in range(7):
+            sdk.write("t", {"id": i})
+        report = sdk.flush()
+        assert (report.delivered, report.complete) == (7, True)
+        target.sandbox.faults.add(Fault("delay", seconds=0.3))
+        sdk.write("t", {"id": 7})
+        assert sdk.flush(timeout=0.01).pending == 1
+    assert target.ids() == list(range(8))
+
+
+def test_closing_twice_gives_the_same_report_and_ends_the_thread(target: Target, way: str) -> None:
+    sdk = target.sdk()
+    sdk.write("t", {"id": 1})
+    reports: list[Any] = []
+    closers = [threading.Thread(target=lambda: reports.append(sdk.close())) for _ in range(3)]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join(10)
+    assert reports == [reports[0]] * 3
+    assert (reports[0].delivered, reports[0].complete) == (1, True)
+    assert [one.name for one in threading.enumerate() if one.name.startswith("asyncconn-sdk")] == []
+    with pytest.raises(BufferClosed):
+        sdk.write("t", {"id": 2})
+    with pytest.raises(LifecycleError):
+        sdk.flush()
+    assert sdk.stats.delivered == 1
+    assert "closed" in repr(sdk)
+
+
+def test_a_close_whose_time_is_over_says_what_did_not_arrive(target: Target, way: str) -> None:
+    target.sandbox.faults.add(Fault("delay", seconds=10.0, times=None))
+    sdk = target.sdk()
+    for i in range(3):
+        sdk.write("t", {"id": i})
+    report = sdk.close(timeout=0.1)
+    assert (report.delivered, report.failed, len(report.undelivered)) == (0, 3, 3)
+    assert balanced(sdk).failed == 3
+
+
+def test_a_record_whose_write_has_returned_is_there_whenever_the_sdk_is_closed(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdk_module, "_TURN", 1)  # the loop is far behind the writers
+    for round_ in range(10):
+        sdk = target.sdk()
+        taken: list[str] = []
+
+        def write(sdk: SDK = sdk, taken: list[str] = taken, round_: int = round_) -> None:
+            try:
+                for i in count():
+                    sdk.write(f"t{round_}", {"id": f"{threading.get_ident()}-{i}"})
+                    taken.append(f"{threading.get_ident()}-{i}")
+            except BufferClosed:
+                return
+
+        writers = [threading.Thread(target=write) for _ in range(2)]
+        for writer in writers:
+            writer.start()
+        wait_until(lambda taken=taken, least=20 * round_: len(taken) > least)
+        report = sdk.close()
+        for writer in writers:
+            writer.join(5)
+        assert report.complete
+        assert sdk.stats.delivered == len(taken)
+        assert target.ids(f"t{round_}") == sorted(taken)
+
+
+# -- what it is made of ------------------------------------------------------------------------------------------------
+
+
+def test_the_originals_attributes_are_there_and_the_secret_is_not(target: Target) -> None:
+    account = target.sandbox.panoply
+    with target.sdk() as sdk:
+        assert sdk.apikey == account.api_key
+        assert sdk.qurl.startswith(f"{target.sandbox.url}/")
+        assert sdk.qurl.rpartition("/")[2].startswith("sdk-")
+        assert account.api_secret not in repr(sdk) + str(vars(sdk))
+        assert sdk.qurl.rpartition("/")[2] not in repr(sdk)
+
+
+def test_what_cannot_work_is_said_before_a_thread_is_started(target: Target) -> None:
+    before = threading.active_count()
+    with pytest.raises(ConfigError):
+        SDK("acme/key", "not base64 !")
+    with pytest.raises(ConfigError, match="a hub of its own"):
+        target.sdk(hub=Hub())
+    with pytest.raises(TypeError, match="unheard_of"):
+        target.sdk(unheard_of=1)
+    assert threading.active_count() == before
+
+
+# -- the end of the program --------------------------------------------------------------------------------------------
+
+WRITES = """
+import logging, os, sys, threading
+from asyncconn import BatchPolicy
+from asyncconn.panoply.sdk import SDK
+
+logging.basicConfig(format="%(message)s")
+url = os.environ["ASYNCCONN_PANOPLY_ENDPOINT_URL"].replace("127.0.0.1", "localhost")
+key, secret = os.environ["ASYNCCONN_PANOPLY_API_KEY"], os.environ["ASYNCCONN_PANOPLY_API_SECRET"]
+sdk = SDK(key, secret, endpoint_url=url, policy=BatchPolicy(max_age=60.0))
+
+def write(first, last):
+    for i in range(first, last):
+        sdk.write("t", {"id": i})
+"""
+ENDS = {
+    "at once": "write(0, 1000)",
+    "with an error": "write(0, 1000)\nraise SystemExit(3)",
+    "while a thread still writes": """
+main = threading.main_thread()
+def later():
+    main.join()
+    write(0, 1000)
+threading.Thread(target=later).start()
+""",
+    "after a retry": "write(0, 1000)\n",
+    "closed before": "write(0, 1000)\nsdk.close()",
+    "after a fork": """
+write(0, 1000)
+if not os.fork():
+    for call in (lambda: write(0, 1), sdk.flush, sdk.close, lambda: sdk.stats):
+        try:
+            call()
+        except Exception as error:
+            assert "belongs to the process that made it" in str(error), error
+        else:
+            os._exit(1)
+    sys.exit(0)
+assert os.wait()[1] == 0
+""",
+}
+
+
+def run(target: Target, script: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **target.sandbox.env, "PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=18, check=False
+    )
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_a_program_that_ends_delivers_what_it_has_written(target: Target, ends: str) -> None:
+    if ends == "after a retry":  # its first need of the retry library comes when executors have ended
+        target.sandbox.faults.add(Fault("status", status=503))
+    done = run(target, WRITES + ENDS[ends])
+    assert (done.returncode, done.stderr) == (3 if ends == "with an error" else 0, "")
+    assert target.ids() == list(range(1000))
+
+
+def test_a_program_that_ends_while_the_server_is_away_says_what_is_lost(target: Target) -> None:
+    target.sandbox.faults.add(Fault("status", status=500, times=None))
+    script = WRITES.replace("max_age=60.0)", "max_age=60.0), retry=ONCE").replace(
+        "import logging", "from asyncconn.core.retrying import ONCE\nimport logging"
+    )
+    done = run(target, script + "write(0, 10)")
+    assert done.returncode == 0
+    assert "10 records were not delivered" in done.stderr
+    assert target.sandbox.panoply.api_secret not in done.stderr
+
+
+def test_ctrl_c_during_a_close_loses_nothing(target: Target) -> None:
+    target.sandbox.faults.add(Fault("delay", seconds=1.0))
+    script = WRITES + "write(0, 10)\nprint('written', flush=True)\nsdk.close()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, **target.sandbox.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        wait_until(lambda: target.sandbox.requests["panoply"])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=15)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert target.ids() == list(range(10))
+
+
+async def test_the_sdk_is_not_made_for_an_event_loop_but_does_not_break_in_one(target: Target) -> None:
+    sdk = await asyncio.to_thread(target.sdk)
+    sdk.write("t", {"id": 1})  # with room there is nothing to wait for
+    await asyncio.to_thread(sdk.close)
+    assert target.ids() == [1]
