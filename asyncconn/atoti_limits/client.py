@@ -27,7 +27,7 @@ from asyncconn.atoti_limits.resources.transfer import Export, Upload
 from asyncconn.atoti_limits.resources.workflow import Workflow
 from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
 from asyncconn.connector import Connector
-from asyncconn.core.retrying import ONCE, RetryPolicy
+from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, NotFound, ProtocolError, TransportError
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.settings import AtotiLimitsSettings, load
@@ -112,7 +112,7 @@ class AtotiLimits(Connector):
         self.server = self.transport(
             Discreet(at_limits, at_session), base_url=limits_url, limits=dict, rules=ServerRules()
         )
-        self._readiness = Readiness(lambda: connection.connected(self, retry=ONCE), clock=lambda: self.hub.clock)
+        self._readiness = Readiness(lambda: connection.once(self), clock=lambda: self.hub.clock)
 
         self.structures = Structures(self)
         self.limits = Limits(self)

@@ -123,6 +123,11 @@ async def connected(client: AtotiLimits, **options: Any) -> bool:
     return boolean(await client.call("autoconfig.connected", **options))
 
 
+async def once(client: AtotiLimits) -> bool:
+    """:func:`connected` in one request: not even aiohttp sends it again over a new connection."""
+    return await connected(client, retry=ONCE, idempotent=False)
+
+
 async def disconnect(client: AtotiLimits) -> None:
     """See ``AtotiLimits.disconnect``."""
     if client.generation != 3:
@@ -207,7 +212,7 @@ def _asking(client: AtotiLimits, predicate: Callable[[], Awaitable[bool]] | None
 
     async def ask() -> bool:
         if predicate is None:
-            return await connected(client, retry=ONCE)
+            return await once(client)
         answer = await predicate()
         if answer is not True and answer is not False:
             raise ConfigError(f"the predicate must return True or False, not {type(answer).__name__}")
