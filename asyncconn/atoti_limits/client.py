@@ -25,6 +25,7 @@ from asyncconn.atoti_limits.resources.limits import Limits
 from asyncconn.atoti_limits.resources.structures import Structures
 from asyncconn.atoti_limits.resources.transfer import Export, Upload
 from asyncconn.atoti_limits.resources.workflow import Workflow
+from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
 from asyncconn.connector import Connector
 from asyncconn.core.retrying import RetryPolicy
@@ -222,7 +223,7 @@ class AtotiLimits(Connector):
     # -- the Limits server ---------------------------------------------------------------------------------------------
 
     async def export(
-        self, structure_ids: str | Sequence[str] = (), *, version: str = "6.1", timeout: float = 120.0
+        self, structure_ids: str | Sequence[str] = (), *, version: str = LATEST, timeout: float = 120.0
     ) -> Export:
         """Structures and their limits as CSV, all or those named. ``version`` is that of the server's CSV format."""
         return await transfer.export(self, structure_ids, version=version, timeout=timeout)

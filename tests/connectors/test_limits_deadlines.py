@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,7 +69,7 @@ async def test_the_intervals_grow_by_half_from_a_quarter_to_two_seconds(clock: V
         await limits.wait_connected(timeout=30)
 
     polls = limits.polls()
-    waits = [later - earlier for earlier, later in zip(polls, polls[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(polls)]
     assert polls[0] == 0.25
     for at, wait in zip(polls, waits, strict=False):
         expected = min(2.0, max(0.25, 0.5 * at))
@@ -83,8 +84,9 @@ async def test_with_nothing_but_refusals_it_asks_no_faster_and_ends_at_the_deadl
         await limits.wait_connected(timeout=60)
 
     polls = limits.polls()
-    assert all(later - earlier >= 0.25 for earlier, later in zip(polls, polls[1:], strict=False))
-    assert (clock.now(), caught.value.last, caught.value.polls) == (pytest.approx(60), None, len(polls))
+    assert all(later - earlier >= 0.25 for earlier, later in itertools.pairwise(polls))
+    assert clock.now() == pytest.approx(60)
+    assert (caught.value.last, caught.value.polls) == (None, len(polls))
 
 
 @pytest.mark.parametrize(
@@ -208,9 +210,12 @@ async def test_closing_ends_the_probe(clock: VirtualClock) -> None:
 
     assert await asking is False
     assert await limits.ready() is False
-    assert (clock.now(), len(limits.polls())) == (pytest.approx(0.1), 1)
+    assert len(limits.polls()) == 1
+    assert clock.now() == pytest.approx(0.1)
 
 
 @virtual
 async def test_before_the_hub_is_open_it_is_not_ready(clock: VirtualClock) -> None:
-    assert await AtotiLimits("http://127.0.0.1:1", limits_url="http://127.0.0.1:1", hub=Hub(clock=clock)).ready() is False
+    assert (
+        await AtotiLimits("http://127.0.0.1:1", limits_url="http://127.0.0.1:1", hub=Hub(clock=clock)).ready() is False
+    )

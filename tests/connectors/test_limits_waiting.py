@@ -334,7 +334,8 @@ STEPS = {
 @pytest.mark.parametrize("off", [[], *([step] for step in STEPS), list(STEPS)])
 async def test_each_step_of_the_preflight_can_be_switched_off(off: list[str]) -> None:
     async with scene() as world:
-        report = await world.client().preflight(**dict.fromkeys(off, False))
+        switches: dict[str, Any] = dict.fromkeys(off, False)
+        report = await world.client().preflight(**switches)
 
         for step, (server, request) in STEPS.items():
             assert getattr(world, server).requests[request] == (step not in off)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +13,6 @@ from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.wire import document
-from asyncconn.core.extras import extra
 
 __all__ = ["Evaluate", "Evaluation"]
 
@@ -31,7 +31,7 @@ class Evaluation:
 
     def frame(self) -> Any:
         """The rows as a pandas frame. Raises ``ConfigError`` without pandas."""
-        return extra("pandas").DataFrame(self.rows())
+        return csv_formats.frame(self.rows(), next(csv.reader(self.lines), []))
 
 
 class Evaluate(Resource):

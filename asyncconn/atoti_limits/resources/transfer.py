@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.atoti_limits import csv_formats
+from asyncconn.atoti_limits.csv_formats import CsvTable
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import UploadReport
 from asyncconn.atoti_limits.resources.base import Resource, ids
+from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.atoti_limits.wire import document
 from asyncconn.errors import ConfigError
 
@@ -40,17 +42,23 @@ class Upload(Resource):
     ``LimitsConflict`` for limits that overlap; ``timeout`` is in seconds.
     """
 
-    async def structures(self, source: Any, *, version: str = "6.1", timeout: float = _SECONDS) -> UploadReport:
+    async def structures(self, source: Any, *, version: str = LATEST, timeout: float = _SECONDS) -> UploadReport:
         """``limit_structures.csv``: before the limits that refer to them."""
         return await self._send("upload.structures", "limit_structures.csv", source, version, timeout)
 
-    async def limits(self, source: Any, *, version: str = "6.1", timeout: float = _SECONDS) -> UploadReport:
+    async def limits(self, source: Any, *, version: str = LATEST, timeout: float = _SECONDS) -> UploadReport:
         """``limits_approve.csv``: they become APPROVED at once, whatever the structure's workflow."""
         return await self._send("upload.limits", "limits_approve.csv", source, version, timeout)
 
     async def _send(self, name: str, file: str, source: Any, version: str, timeout: float) -> UploadReport:
         write = csv_formats.write_structures if name == "upload.structures" else csv_formats.write_limits
-        body = await _csv(source, lambda rows: write(rows, version))
+
+        def written(rows: Sequence[Any]) -> str:
+            if self._client.paths.version == "v1":
+                raise ConfigError("the format of Limits 1.x is read and not written here: give the file or its text")
+            return write(rows, version)
+
+        body = await _csv(source, written)
 
         def form() -> aiohttp.FormData:
             made = aiohttp.FormData()
@@ -59,10 +67,7 @@ class Upload(Resource):
 
         answer = await self._client.call(name, data=form, timeout=timeout)
         # What Limits 1.x answers is not documented.
-        return await self._report(answer) if answer.body.strip() else UploadReport()
-
-    async def _report(self, answer: Any) -> UploadReport:
-        found = document(answer)
+        found = document(answer) if answer.body.strip() else None
         return UploadReport.model_validate(found) if isinstance(found, dict) else UploadReport()
 
 
@@ -95,14 +100,14 @@ class Export:
 
     structures_csv: str
     limits_csv: str
-    version: str = "6.1"
+    version: str = LATEST
 
-    def structures(self) -> list[dict[str, Any]]:
-        """The rows of the structures. Raises ``LimitsValidationError`` when they do not fit the format."""
+    def structures(self) -> CsvTable:
+        """The structures as a table of rows. Raises ``LimitsValidationError`` when they do not fit the format."""
         return csv_formats.read_structures(self.structures_csv, self.version)
 
-    def limits(self) -> list[dict[str, Any]]:
-        """The rows of the limits. Raises ``LimitsValidationError`` when they do not fit the format."""
+    def limits(self) -> CsvTable:
+        """The limits as a table of rows. Raises ``LimitsValidationError`` when they do not fit the format."""
         return csv_formats.read_limits(self.limits_csv, self.version)
 
 
