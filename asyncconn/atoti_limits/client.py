@@ -249,7 +249,7 @@ class AtotiLimits(Connector):
         method, path = self.paths.method(name), self.paths.path(name, pivot=pivot, **(ids or {}))
         at_session = name.startswith(("session.", "autoconfig."))
         transport = self.http if at_session else self.server
-        options.setdefault("idempotent", method == "GET" or name in READS)
+        options.setdefault("idempotent", name in READS)
         try:
             return await transport.request(method, path, retry=retry, **options)
         except TransportError as error:

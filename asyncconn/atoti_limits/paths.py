@@ -69,8 +69,10 @@ PATHS_V1: dict[str, Entry] = {
     "upload.limits": ("POST", "{rest}/limitDefinition/upload"),
 }
 
-#: What reads although it is a POST: it may be repeated like any other read.
-READS = frozenset({"limits.status", "export"})
+#: What only reads, whatever its method: it may be repeated when the outcome is unknown.
+READS = frozenset(
+    {"limits.status", "export", *(name for name, (method, _) in (PATHS_V1 | PATHS_V2).items() if method == "GET")}
+)
 
 _TABLES = {"v1": PATHS_V1, "v2": PATHS_V2}
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
@@ -151,25 +153,34 @@ class Paths:
         for name, (method, template) in self.entries.items():
             if not template.startswith("{rest}"):
                 continue
-            if (entry := self._found(theirs, method, template)) is not None:
+            if (entry := self._found(theirs, name, method, template)) is not None:
                 changes[name] = entry
         return self.with_(changes)
 
-    def _found(self, theirs: Mapping[str, Mapping[str, Any]], method: str, template: str) -> Entry | None:
+    def _found(self, theirs: Mapping[str, Mapping[str, Any]], name: str, method: str, template: str) -> Entry | None:
+        own = _HOLE.findall(template.removeprefix("{rest}"))
         suffix, exact = _shape(template.removeprefix("{rest}")), _shape(template.replace("{rest}", self.rest))
-        paths = [path for path in theirs if _shape(path).endswith(suffix)]
-        best = [path for path in paths if _shape(path) == exact] or paths
+        found = {
+            path: chosen
+            for path, item in theirs.items()
+            if _shape(path).endswith(suffix)
+            and len(_HOLE.findall(path)) == len(own)
+            and (chosen := _chosen(name, method, [word.upper() for word in item])) is not None
+        }
+        best = [path for path in found if _shape(path) == exact] or list(found)
         if len(best) != 1:
             return None
-        methods = [word.upper() for word in theirs[best[0]] if word.upper() in _METHODS]
-        if method not in methods and len(methods) != 1:
-            return None
-        ours = iter(_HOLE.findall(template.removeprefix("{rest}")))
-        # Their names of the ids may be others; the order is the same.
-        holes = len(_HOLE.findall(best[0]))
-        if holes != len(_HOLE.findall(template)) - 1:
-            return None
-        return (method if method in methods else methods[0], _HOLE.sub(lambda _: f"{{{next(ours)}}}", best[0]))
+        ours = iter(own)  # their names of the ids may be others; the order is the same
+        return found[best[0]], _HOLE.sub(lambda _: f"{{{next(ours)}}}", best[0])
+
+
+def _chosen(name: str, method: str, offered: list[str]) -> str | None:
+    """The method to use of those a path offers, None if it is another call: reading never becomes writing."""
+    if method in offered:
+        return method
+    alike = {"GET", "POST"} if name in READS else {"POST", "PUT"}
+    fitting = [word for word in offered if {word, method} <= alike]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _shape(template: str) -> str:

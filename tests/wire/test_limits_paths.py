@@ -94,8 +94,27 @@ def test_there_are_two_versions_of_the_rest() -> None:
         Paths("v3")
 
 
-def test_what_reads_by_post_is_in_the_table() -> None:
-    assert {name for name in READS if PATHS_V2[name][0] == "POST"} == READS
+def test_what_reads_by_post_reads_and_what_writes_does_not() -> None:
+    reads = {name for name, (method, _) in {**PATHS_V1, **PATHS_V2}.items() if method == "GET"}
+    assert reads | {"limits.status", "export"} == READS
+
+
+def test_a_path_that_only_deletes_is_not_the_one_for_reading() -> None:
+    doc = _doc(**{"/limits/rest/v2/limitDefinition/structure/{id}": "delete"})
+    assert Paths().from_openapi(doc).entries["structures.get"] == PATHS_V2["structures.get"]
+
+    elsewhere = _doc(
+        **{"/limits/rest/v2/limitDefinition/structure/{id}": "delete", "/v9/limitDefinition/structure/{x}": "get"}
+    )
+    learnt = Paths().from_openapi(elsewhere)
+    assert learnt.entries["structures.get"] == ("GET", "/v9/limitDefinition/structure/{structureId}")
+    assert learnt.method("structures.delete") == "DELETE"
+
+
+def test_a_write_never_becomes_a_read() -> None:
+    doc = _doc(**{"/limits/rest/v2/limitDefinition/limits/save": "get", "/limits/rest/v2/evaluate/all": "delete"})
+
+    assert Paths().from_openapi(doc) == Paths()
 
 
 def _doc(**paths: Any) -> dict[str, Any]:
@@ -122,16 +141,17 @@ def test_a_document_corrects_prefix_method_and_names_of_ids() -> None:
 
 
 def test_of_several_paths_that_end_alike_the_exact_one_counts_and_else_none() -> None:
-    exact, other, third = (f"{base}/limitDefinition/export" for base in ("/limits/rest/v2", "/old/rest", "/new/rest"))
+    exact, other, third = (f"{base}/evaluate/all" for base in ("/limits/rest/v2", "/old/rest", "/new/rest"))
 
-    assert Paths().from_openapi(_doc(**{exact: "put", other: "post"})).entries["export"] == ("PUT", exact)
-    assert Paths().from_openapi(_doc(**{third: "post", other: "post"})).entries["export"] == PATHS_V2["export"]
+    assert Paths().from_openapi(_doc(**{exact: "put", other: "post"})).entries["evaluate.all"] == ("PUT", exact)
+    assert Paths().from_openapi(_doc(**{third: "post", other: "post"})) == Paths()
 
 
-def test_methods_that_leave_a_choice_change_nothing() -> None:
-    doc = _doc(**{"/x/limitDefinition/export": "get put"})
+def test_a_method_is_changed_for_one_of_its_kind_only() -> None:
+    doc = _doc(**{"/x/limitDefinition/structure/update": "post patch", "/x/incidents": "patch put"})
 
-    assert Paths().from_openapi(doc).entries["export"] == PATHS_V2["export"]
+    assert Paths().from_openapi(doc).method("structures.update") == "POST"
+    assert Paths().from_openapi(doc).entries["incidents.list"] == PATHS_V2["incidents.list"]
 
 
 @pytest.mark.parametrize("table", [PATHS_V1, PATHS_V2])
