@@ -107,7 +107,7 @@ class LegacyLimitsProperties:
     def read(cls, properties: Mapping[str, str], *, version: str | Version = "2.0.0") -> Self:
         """From properties by their names; others are left alone, see :func:`java_relatives` for some of them."""
         given = {field: properties[key] for field, key in _KEYS.items() if key in properties}
-        return cls(**given, version=version)  # type: ignore[arg-type] # the names are those of the fields above
+        return cls(**given, version=version)
 
     @property
     def user(self) -> str:
