@@ -44,8 +44,8 @@ class FakeLimitsServer(Fake):
     Sessions: ``server_names`` may connect (None: any). ``failures_first`` refuses so many of their requests with 503,
     ``callback_delay`` waits so many seconds before Limits connects back.
 
-    Rules: ``enforce_roles`` (None: from 4.0 on), ``creator_may_approve``, ``as_of_date`` is the day of an evaluation that
-    names none (None: today, UTC).
+    Rules: ``enforce_roles`` (None: from 4.0 on), ``creator_may_approve``. An evaluation that names no day is of
+    ``as_of_date`` (None: today, UTC).
 
     Evaluations: ``measure(limit, structure, day)`` gives the value; without it, ``utilizations`` gives percents by
     limit id, and for all others they are made up from ``seed`` (see
