@@ -47,7 +47,11 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. :class:`~asyncconn.errors.ConfigError` when the address cannot be had."""
+        """Listen, also again after a stop; returns the port.
+
+        Raises :class:`~asyncconn.errors.ConfigError` when the address cannot be had.
+        """
+        self._closing.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
         app.router.add_route("*", "/{rest:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
@@ -110,17 +114,17 @@ class Server:
             case "drop_before":
                 return _hang_up(request)
             case "stall":
-                await self._pause(fault.seconds)
+                await self.pause(fault.seconds)
                 return _hang_up(request)
         answer = await _answer(platform, call)
         match fault.kind:
             case "drop_after":
                 return _hang_up(request)
             case "stall_after":
-                await self._pause(fault.seconds)
+                await self.pause(fault.seconds)
                 return _hang_up(request)
             case "delay":
-                return _hang_up(request) if await self._pause(fault.seconds) else _response(answer)
+                return _hang_up(request) if await self.pause(fault.seconds) else _response(answer)
             case "half_body":
                 return await _send_half(answer, request)
             case "close":
@@ -129,7 +133,7 @@ class Server:
                 return _response(replace(answer, status=200, body=_GARBAGE))
         return _response(answer if platform is None else platform.spoil(fault.kind, answer))
 
-    async def _pause(self, seconds: float | None) -> bool:
+    async def pause(self, seconds: float | None) -> bool:
         """Wait; True when the sandbox is closing."""
         try:
             async with asyncio.timeout(seconds):
