@@ -61,6 +61,12 @@ async def test_paths_can_be_overridden_and_the_old_ones_are_gone() -> None:
         assert "/limits/rest/v2/structures/query" in (await rest("GET", "/v3/api-docs")).json["paths"]
 
 
+async def test_a_word_in_a_path_wins_over_a_parameter() -> None:
+    async with limits(paths={"limits.list": ("GET", "/limitDefinition/structure/limits")}) as (_, rest):
+        assert (await rest("GET", f"{DEFINITION}/structure/limits")).json["content"] == []
+        assert (await rest("GET", f"{DEFINITION}/structure/other")).status == 404
+
+
 @pytest.mark.parametrize(
     "knobs",
     [
@@ -490,17 +496,18 @@ async def test_version_1_creates_the_captured_limit_and_has_nothing_of_version_2
 
 async def test_version_1_refuses_wrong_limits_and_unknown_servers() -> None:
     good: dict[str, Any] = CAPTURES["v1_limit"]["request"]["json"]
-    wrong: dict[str, Any]
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({"serverName": "nowhere"}, 422),
+        ({"validFrom": "soon"}, 422),
+        ({"validTo": "2025-01-01"}, 422),
+        ({"limitValues": []}, 422),
+        ({"limitValues": ["x"]}, 422),
+        ({"scope": "?"}, 422),
+        ({"name": None}, 422),
+        ({}, 201),
+    ]
     async with limits(rest_version="v1", version="1.1.0") as (_, rest):
-        for wrong, status in [
-            ({"serverName": "nowhere"}, 422),
-            ({"validFrom": "soon"}, 422),
-            ({"validTo": "2025-01-01"}, 422),
-            ({"limitValues": []}, 422),
-            ({"limitValues": ["x"]}, 422),
-            ({"scope": "?"}, 422),
-            ({"name": None}, 422),
-        ]:
+        for wrong, status in cases:
             reply = await rest("POST", "/limits/rest/v1/limitDefinition/create", {**good, **wrong})
             assert reply.status == status, wrong
 

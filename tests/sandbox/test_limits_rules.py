@@ -212,6 +212,14 @@ async def test_limits_overlap_when_name_cube_measure_and_scope_are_equal(
         assert len(server.store.limits) == (2 if status == 200 else 0 if together else 1)
 
 
+async def test_two_limits_may_change_places_in_one_request() -> None:
+    early, late = {"startDate": "2026-03-01", "endDate": "2026-03-31"}, {"startDate": "2026-04-01", "endDate": None}
+    async with limits() as (_, rest):
+        await structure(rest)
+        for one, other in [(early, late), (late, early)]:
+            assert (await rest("POST", SAVE, [limit("a", **one), limit("b", **other)])).status == 200
+
+
 async def test_a_limit_may_be_saved_again_but_not_twice_in_one_request() -> None:
     async with limits() as (_, rest):
         await structure(rest)
