@@ -137,8 +137,8 @@ def test_what_is_no_version_is_named(name: str) -> None:
 
 
 def test_what_is_called_a_plugin_later_carries_another_number() -> None:
-    for given in ({"limits": "4.2.1", "atoti_python": "0.9.12"}, {"limits": "6.2.1", "atoti_python": "6.2.2"}):
-        assert check_compatibility(**given, plugin="4.2.1").verdict == "compatible"
+    for limits, python in (("4.2.1", "0.9.12"), ("6.2.1", "6.2.2")):
+        assert check_compatibility(limits, "4.2.1", python).verdict == "compatible"
 
 
 def test_a_generation_that_is_none_is_refused() -> None:
