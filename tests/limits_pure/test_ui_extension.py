@@ -324,7 +324,14 @@ def test_the_bounds_are_the_contract_s() -> None:
 
 
 def test_a_bomb_is_refused_by_what_it_claims(place: Path) -> None:
-    refused(place, holding(bomb=bytes(2 * 1024 * 1024)), "more than 200 times as large")
+    refused(place, holding(bomb=bytes(2 * 1024 * 1024)), "^'bomb.bin' is more than 200 times as large")
+
+
+@pytest.mark.parametrize("size", [2_001, 0xFFFFFFFF])
+def test_also_what_would_not_be_extracted_may_not_claim_too_much(place: Path, size: int) -> None:
+    data = patched(archive(under("ui/", FLAT) | {"elsewhere": "x"}), "elsewhere", size=size)
+
+    refused(place, data, "'elsewhere' is larger than 2000 bytes", bounds=SMALL)
 
 
 @pytest.mark.parametrize("claim", [10, 999])
@@ -333,7 +340,7 @@ def test_a_header_that_claims_less_is_found_out(place: Path, claim: int) -> None
     data = patched(holding(bomb=content), "bomb.bin", size=claim)
     loose = Bounds(max_file_bytes=60_000, max_ratio=10_000)
 
-    refused(place, data, "'bomb.bin' is larger than 2000 bytes", bounds=SMALL)
+    refused(place, data, "^'bomb.bin' is larger than 2000 bytes", bounds=SMALL)
     refused(place, data, f"'bomb.bin' does not have the size that the archive claims: {claim} bytes", bounds=loose)
     # Not even when the checksum is that of the part which is claimed.
     refused(place, patched(data, "bomb.bin", crc=crc(content[:claim])), "'bomb.bin' is damaged", bounds=loose)
@@ -597,8 +604,10 @@ async def test_cancelling_stops_the_thread_and_leaves_nothing(
         task.cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+    assert task.done() is (times == 2)  # asked once it waits for the thread, asked again it does not
     go.set()
     await asyncio.wait({task})
+    assert times == 2 or list(place.iterdir()) == []
     await loop.shutdown_default_executor()
 
     assert task.cancelled()
