@@ -15,6 +15,7 @@ from asyncconn import errors
 from asyncconn._version import __version__
 
 if TYPE_CHECKING:
+    from asyncconn.atoti_limits import AtotiLimits
     from asyncconn.connector import Connector
     from asyncconn.core.batch import BatchPolicy
     from asyncconn.core.limits import Quota, TokenBucket, Window
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from asyncconn.panoply import DataSource, Panoply, run_source
 
 __all__ = [
+    "AtotiLimits",
     "BatchPolicy",
     "Connector",
     "DataSource",
@@ -57,6 +59,7 @@ logging.getLogger("asyncconn").addHandler(logging.NullHandler())
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
+    "AtotiLimits": "asyncconn.atoti_limits",
     "BatchPolicy": "asyncconn.core.batch",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",

@@ -44,6 +44,7 @@ class Connector:
     timeouts: ClassVar[Timeouts] = Timeouts()
     rules: ClassVar[Rules] = PlainRules()
     max_concurrency: ClassVar[int] = 10
+    cookies: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -78,11 +79,12 @@ class Connector:
         base_url: str | None = None,
         limits: Callable[[], Mapping[str, Sequence[Part]]] | None = None,
         redactor: Redactor | None = None,
+        rules: Rules | None = None,
     ) -> Transport:
         """Another transport like ``self.http``: for a second credential, or a second host of the same platform.
 
         It has the limiters of its own credential and address, shared through the hub. ``limits`` makes them, where
-        the class's own are not meant.
+        the class's own are not meant; ``rules`` are for a host whose answers have a meaning of their own.
         """
         address = (base_url or self._base_url).rstrip("/")  # however it is written, it is one address
         return Transport(
@@ -93,10 +95,11 @@ class Connector:
             limiters=self.hub.limiters(self.platform, f"{address}\n{auth.identity()}", limits or self.limits),
             retry=self._retry,
             timeouts=self._timeouts,
-            rules=self.rules,
+            rules=rules or self.rules,
             redactor=redactor,
             max_concurrency=self._max_concurrency,
             clock=self.hub.clock,
+            cookies=self.cookies,
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asyncconn.errors import ConfigError
 
-__all__ = ["DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
+__all__ = ["AtotiLimitsSettings", "DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -71,6 +71,21 @@ class DatoramaSettings(BaseSettings):
     region: str = "us"
     base_url: str | None = None
     quota_file: Path | None = None
+
+
+class AtotiLimitsSettings(BaseSettings):
+    """``ATOTI_BASE_URL`` is the session's address, as the vendor calls it; ``ATOTI_LIMITS_URL`` the Limits server's.
+
+    ``ASYNCCONN_ATOTI_LIMITS_USER`` and ``..._PASSWORD``, or ``..._TOKEN``, are the credential for both.
+    """
+
+    model_config = _config("ASYNCCONN_ATOTI_LIMITS_")
+
+    session_url: str | None = Field(None, validation_alias="ATOTI_BASE_URL")
+    limits_url: str | None = Field(None, validation_alias="ATOTI_LIMITS_URL")
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
 
 
 S = TypeVar("S", bound=BaseSettings)

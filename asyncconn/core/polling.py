@@ -49,11 +49,16 @@ class PollPolicy:
         return wait * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreading load is no secret
 
 
+def _passing(error: AsyncConnError) -> bool:
+    return isinstance(error, TransportError | ServerError | RateLimited)
+
+
 class Poller(Generic[S, T]):
     """Something under way at a platform: await it for the result, iterate over it for every state seen.
 
     ``fetch`` asks for the state; ``done`` says whether it is final, and may raise ``OperationFailed``; ``result``
-    makes the result of the final state. ``token`` is what another process needs to go on waiting.
+    makes the result of the final state. ``token`` is what another process needs to go on waiting. ``passing`` says
+    which errors mean "not yet", where a platform has its own view of that.
 
         >>> poller = Poller(fetch, done=lambda state: state == "SUCCESS", result=str.lower)
         >>> await poller
@@ -72,8 +77,10 @@ class Poller(Generic[S, T]):
         token: str = "",
         clock: Clock | None = None,
         name: str = "operation",
+        passing: Callable[[AsyncConnError], bool] | None = None,
     ) -> None:
         self._fetch = fetch
+        self._passing = passing or _passing
         self._done = done
         self._result = result
         self._token = token
@@ -118,9 +125,9 @@ class Poller(Generic[S, T]):
                 if limit.expired():
                     raise self._timed_out(failure) from failure
                 raise
-            except (TransportError, ServerError, RateLimited) as error:
+            except AsyncConnError as error:
                 errors += 1
-                if errors > policy.tolerate:
+                if not self._passing(error) or errors > policy.tolerate:
                     raise
                 failure = error
                 # Decorrelated jitter, apart from the poll interval: a struggling server is asked less and less.

@@ -7,30 +7,18 @@ milliseconds become aware UTC times, calendar days ``date``. Contract: datorama 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PlainSerializer,
-    PrivateAttr,
-    ValidationError,
-    WrapValidator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import PrivateAttr
 
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.errors import ConfigError
+from asyncconn.http import models
+from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, Word, leniently
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from pydantic import ValidatorFunctionWrapHandler
 
     from asyncconn.core.paging import Pager
     from asyncconn.datorama.client import Datorama
@@ -49,7 +37,7 @@ __all__ = [
 ]
 
 
-class JobStatus(StrEnum):
+class JobStatus(Word):
     """Words for the state of a job, a report job or a run. One that is not here is kept, and not taken as final."""
 
     SUCCESS = "SUCCESS"
@@ -62,14 +50,6 @@ class JobStatus(StrEnum):
     INITIALIZATION_DONE = "INITIALIZATION_DONE"
     NONE = "NONE"
 
-    @classmethod
-    def _missing_(cls, value: object) -> JobStatus | None:
-        if not isinstance(value, str):
-            return None
-        word = str.__new__(cls, value)
-        word._name_ = word._value_ = value
-        return word
-
     @property
     def final(self) -> bool:
         """Whether it stays so: SUCCESS, FAILURE, ABORTED, TIMEOUT."""
@@ -79,65 +59,13 @@ class JobStatus(StrEnum):
 _FINAL = frozenset({JobStatus.SUCCESS, JobStatus.FAILURE, JobStatus.ABORTED, JobStatus.TIMEOUT})
 
 
-def _leniently(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return handler(value)
-    except ValidationError:
-        return value
+Status = Annotated[JobStatus | None, leniently]
 
 
-def _from_epoch(value: Any) -> Any:
-    """Milliseconds since 1970 as an aware time."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return datetime.fromtimestamp(value / 1000, UTC)
-        except (OverflowError, OSError, ValueError):
-            return value
-    return value
-
-
-def _aware(value: Any) -> Any:
-    """Times are UTC where they do not say otherwise."""
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-
-
-def _to_epoch(value: Any) -> Any:
-    return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
-
-
-Int = Annotated[int | None, WrapValidator(_leniently)]
-Text = Annotated[str | None, WrapValidator(_leniently)]
-Flag = Annotated[bool | None, WrapValidator(_leniently)]
-Day = Annotated[date | None, WrapValidator(_leniently)]
-Moment = Annotated[
-    datetime | None,
-    WrapValidator(_leniently),
-    BeforeValidator(_from_epoch),
-    AfterValidator(_aware),
-    PlainSerializer(_to_epoch, return_type=Any, when_used="json"),  # as it is written to the platform
-]
-Status = Annotated[JobStatus | None, WrapValidator(_leniently)]
-Ints = Annotated[list[int] | None, WrapValidator(_leniently)]
-
-
-class Model(BaseModel):
+class Model(TolerantModel):
     """Fields in snake case here, in camel case on the wire; both spellings are taken."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="allow",
-        protected_namespaces=(),
-        coerce_numbers_to_str=True,
-    )
-
     _client: Datorama | None = PrivateAttr(default=None)
-    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """The object exactly as it came."""
-        return self._raw
 
     def _bound(self) -> Datorama:
         if self._client is None:
@@ -327,15 +255,8 @@ M = TypeVar("M", bound=Model)
 
 def decode(kind: type[M], value: Any, client: Datorama | None = None) -> M:
     """One object of the wire. Raises ``DatoramaProtocolError`` when it is none, or lacks what makes it one."""
-    if not isinstance(value, dict):
-        raise DatoramaProtocolError(f"a {kind.__name__} must be an object, not {type(value).__name__}")
-    try:
-        made: M = kind.model_validate(value)
-    except ValidationError as error:
-        where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise DatoramaProtocolError(f"this is no {kind.__name__}: {where}") from None
+    made = models.decode(kind, value, DatoramaProtocolError)
     made._client = client
-    made._raw = value
     return made
 
 

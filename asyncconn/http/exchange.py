@@ -50,6 +50,7 @@ class Call:
     repeatable: bool = True  # whether it may go out again although its outcome is unknown
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
+    cookies: bool = True  # whether the session's cookie jar takes part
 
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
@@ -89,6 +90,8 @@ class _Attempt:
         self._permit = permit
         if permit is not None:
             self._watch(request)
+        if not self._call.cookies:
+            request.headers.popall("Cookie", None)
         try:
             answer = await handler(request)
         except BaseException:
@@ -99,6 +102,8 @@ class _Attempt:
             raise
         if permit is not None:
             permit.done()
+        if not self._call.cookies:
+            answer._raw_cookie_headers = ()  # or a borrowed session's jar would keep them
         return answer
 
     def _once_more(self) -> Permit | None:

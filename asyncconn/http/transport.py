@@ -101,6 +101,8 @@ class Transport:
     All errors are of :mod:`asyncconn.errors`: ``ConfigError`` for a bad URL or body, ``NotSent`` and ``MaybeSent``
     for the network, what ``rules`` make of the answer, ``ProtocolError`` for a redirect or an answer beyond
     ``max_answer_bytes``.
+
+    A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Transport:
         max_concurrency: int = 10,
         max_answer_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
+        cookies: bool = True,
     ) -> None:
         url = URL(base_url)
         if url.scheme not in ("http", "https") or not url.host:
@@ -140,6 +143,7 @@ class Transport:
         self._known_secrets: list[SecretStr] = []
         self._by_part: dict[str, list[RateLimiter]] = {}
         self._max_answer_bytes = max_answer_bytes
+        self._cookies = cookies
         self._clock = clock or SystemClock()
         self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock)
 
@@ -321,7 +325,9 @@ class Transport:
         wait = self.timeouts.rate if max_wait is None else max_wait
         auth = {} if self._anonymous else await self._auth.headers()
         shown = self.redactor.scrub(url.path)
-        return Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
+        call = Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
+        call.cookies = self._cookies
+        return call
 
     def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
         # Anything but a slash would go on with the host's name, and the credentials with it to another host.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from asyncconn.core.clock import SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
+from asyncconn.sandbox.atoti_limits import AtotiLimitsSandbox, LimitsWorld
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.datorama import DatoramaSandbox, World
 from asyncconn.sandbox.exchange import Arrival, Call
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
 
-__all__ = ["Arrival", "Call", "Fault", "Faults", "Sandbox", "World"]
+__all__ = ["Arrival", "Call", "Fault", "Faults", "LimitsWorld", "Sandbox", "World"]
 
 logging.getLogger("asyncconn.sandbox").addHandler(logging.NullHandler())
 
@@ -45,6 +46,9 @@ class Sandbox:
     For Panoply: ``max_message_bytes`` is the queue's limit (decoded body and attributes), ``warehouse`` a
     file for the SQLite database instead of memory, ``keep_messages`` how many messages (and invalid
     documents) are kept to look at. ``datorama`` is the :class:`World` that Datorama plays, a small one if not given.
+
+    For Atoti Limits: ``atoti_limits`` starts a session and a Limits server on ports of their own, which share the fault
+    script; without it they are not there.
 
     Entering raises :class:`~asyncconn.errors.ConfigError` when the address is taken or the warehouse cannot
     be opened. Leaving ends stalled requests at once, and takes about a second at most.
@@ -68,6 +72,7 @@ class Sandbox:
         warehouse: str | Path | None = None,
         keep_messages: int = 200,
         keep_arrivals: int = 100_000,
+        atoti_limits: LimitsWorld | None = None,
         clock: Clock | None = None,
         datorama: World | None = None,
     ) -> None:
@@ -85,6 +90,7 @@ class Sandbox:
         world = World() if datorama is None else datorama
         self.datorama = DatoramaSandbox(world, clock, seed=seed, keep_calls=keep_arrivals)
         self._platforms: tuple[Platform, ...] = (self.datorama, self.panoply)
+        self._limits = AtotiLimitsSandbox(atoti_limits, self.faults, clock, seed) if atoti_limits else None
         self._server = Server(self._platforms, self.faults, clock, keep_arrivals=keep_arrivals)
         self._host = host
         self._port = port
@@ -106,7 +112,15 @@ class Sandbox:
         """Environment variables that lead clients here; they hold the made-up secrets."""
         if self._url is None:
             raise LifecycleError("the sandbox is not open: its address is known inside 'async with'")
-        return {name: value for platform in self._platforms for name, value in platform.env().items()}
+        env = {name: value for platform in self._platforms for name, value in platform.env().items()}
+        return env if self._limits is None else env | self._limits.env()
+
+    @property
+    def atoti_limits(self) -> AtotiLimitsSandbox:
+        """The session and the Limits server. Raises :class:`~asyncconn.errors.ConfigError` when not asked for."""
+        if self._limits is None:
+            raise ConfigError("this sandbox has no Atoti Limits: make it with atoti_limits=LimitsWorld()")
+        return self._limits
 
     @property
     def requests(self) -> Counter[str]:
@@ -128,6 +142,8 @@ class Sandbox:
             url = f"http://{host}:{port}"
             for platform in self._platforms:
                 await platform.open(url)
+            if self._limits is not None:
+                await self._limits.start(self._host)
         except BaseException:
             await self._close()
             raise
@@ -146,6 +162,8 @@ class Sandbox:
         finally:
             for platform in self._platforms:
                 platform.close()
+            if self._limits is not None:
+                await self._limits.stop()
 
 
 def _script(faults: Faults | Iterable[Fault] | str | None, seed: int | str | None) -> Faults:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ from asyncconn.errors import ConfigError
 from asyncconn.sandbox.exchange import Answer, Arrival, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
@@ -47,14 +47,18 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. :class:`~asyncconn.errors.ConfigError` when the address cannot be had."""
+        """Listen, also again after a stop; returns the port.
+
+        Raises :class:`~asyncconn.errors.ConfigError` when the address cannot be had.
+        """
+        self._closing.clear()
         app = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
         app.router.add_route("*", "/{rest:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._runner = runner
         try:
             await runner.setup()
-            await web.TCPSite(runner, host, port).start()
+            await _whole(web.TCPSite(runner, host, port).start())
         except BaseException as error:
             await self.stop()
             if isinstance(error, OSError | OverflowError):
@@ -110,17 +114,17 @@ class Server:
             case "drop_before":
                 return _hang_up(request)
             case "stall":
-                await self._pause(fault.seconds)
+                await self.pause(fault.seconds)
                 return _hang_up(request)
         answer = await _answer(platform, call)
         match fault.kind:
             case "drop_after":
                 return _hang_up(request)
             case "stall_after":
-                await self._pause(fault.seconds)
+                await self.pause(fault.seconds)
                 return _hang_up(request)
             case "delay":
-                return _hang_up(request) if await self._pause(fault.seconds) else _response(answer)
+                return _hang_up(request) if await self.pause(fault.seconds) else _response(answer)
             case "half_body":
                 return await _send_half(answer, request)
             case "close":
@@ -129,7 +133,7 @@ class Server:
                 return _response(replace(answer, status=200, body=_GARBAGE, pieces=None))
         return _response(answer if platform is None else platform.spoil(fault.kind, answer))
 
-    async def _pause(self, seconds: float | None) -> bool:
+    async def pause(self, seconds: float | None) -> bool:
         """Wait; True when the sandbox is closing."""
         try:
             async with asyncio.timeout(seconds):
@@ -137,6 +141,18 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+
+async def _whole(listen: Coroutine[Any, Any, None]) -> None:
+    """Do not break off: a socket that listens already would belong to nobody, and stay open."""
+    listening = asyncio.create_task(listen, name="asyncconn-sandbox-start")
+    try:
+        await asyncio.wait({listening})
+    except asyncio.CancelledError:
+        await asyncio.wait({listening})
+        listening.exception()  # looked at, so that nobody complains
+        raise
+    listening.result()
 
 
 async def _answer(platform: Platform | None, call: Call) -> Answer:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from helpers import turns, virtual
 
+from asyncconn import errors
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.errors import (
     AsyncConnError,
@@ -358,3 +359,25 @@ async def test_many_pollers_do_what_the_simulation_says(clock: VirtualClock) -> 
 
     assert sum(len(job.polled) for job in jobs) <= 0.4 * sum(job.length + 2 for job in jobs)
     assert statistics.median(ended) <= 0.07
+
+
+@virtual
+async def test_a_platform_may_have_its_own_view_of_what_passes(clock: VirtualClock) -> None:
+    def passing(error: errors.AsyncConnError) -> bool:
+        return isinstance(error, errors.NotFound)
+
+    def failing(error: errors.AsyncConnError) -> Poller[bool, bool]:
+        answers: list[errors.AsyncConnError | bool] = [error, True]
+
+        async def fetch() -> bool:
+            answer = answers.pop(0)
+            if isinstance(answer, errors.AsyncConnError):
+                raise answer
+            return answer
+
+        return Poller(fetch, done=bool, result=bool, clock=clock, passing=passing)
+
+    assert await failing(errors.NotFound("not yet", platform="test", status=404)) is True
+    for ends in (errors.ServerError("no", platform="test", status=500), errors.ReadTimeout("no")):
+        with pytest.raises(type(ends)):
+            await failing(ends)

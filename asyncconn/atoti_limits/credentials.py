@@ -1,0 +1,53 @@
+"""What may be given as a credential, and what each server's answers must not repeat. Contract: limits section 12.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from asyncconn.errors import ConfigError
+from asyncconn.http.auth import Auth, BasicAuth, NoAuth, TokenAuth
+
+__all__ = ["Credential", "Discreet", "auth_of"]
+
+Credential = tuple[str, str | SecretStr] | str | SecretStr | Auth
+
+
+class Discreet(NoAuth):
+    """A credential that knows the other one, too: either server may quote what the other was told."""
+
+    def __init__(self, own: Auth, other: Auth) -> None:
+        self._own = own
+        self._other = other
+
+    async def headers(self) -> Mapping[str, str]:
+        """Its own."""
+        return await self._own.headers()
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """Its own."""
+        return await self._own.renew(refused)
+
+    def secrets(self) -> list[SecretStr]:
+        """Those of both."""
+        return [*self._own.secrets(), *self._other.secrets()]
+
+    def identity(self) -> str:
+        """Its own."""
+        return self._own.identity()
+
+
+def auth_of(given: Any) -> Auth:
+    """The way to authenticate that is meant. Raises ``ConfigError``."""
+    if given is None:
+        return NoAuth()
+    if isinstance(given, str | SecretStr):
+        return TokenAuth(given, scheme="Jwt")
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
+        return BasicAuth(*given)
+    if not hasattr(given, "headers"):
+        raise ConfigError(f"a credential is (user, password), a token, or an Auth, not this {type(given).__name__}")
+    auth: Auth = given
+    return auth

@@ -1,0 +1,21 @@
+"""The sessions that Limits knows. Contract: limits section 10.4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.atoti_limits.models import Connection
+from asyncconn.atoti_limits.resources.base import Resource
+
+if TYPE_CHECKING:
+    import builtins
+
+__all__ = ["Connections"]
+
+
+class Connections(Resource):
+    """``limits.connections``."""
+
+    async def list(self, **options: Any) -> builtins.list[Connection]:
+        """All of them. ``options`` are the request's: ``timeout`` in seconds, ``retry``."""
+        return await self._list(Connection, "connections.list", **options)

@@ -1,0 +1,161 @@
+"""What the answers of session and Limits server mean. Pure functions. Contract: limits sections 5, 6.4, 10.4, 13."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from asyncconn.atoti_limits.errors import (
+    Detail,
+    LimitsAuthError,
+    LimitsConflict,
+    LimitsPermissionError,
+    LimitsProtocolError,
+    LimitsValidationError,
+    SessionNotReady,
+)
+from asyncconn.errors import ApiError, AsyncConnError, TransportError, api_error_class
+from asyncconn.http.redact import EXCERPT
+from asyncconn.http.response import Response, retry_after, status_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncconn.http.redact import Redactor
+    from asyncconn.http.transport import RateHint
+
+__all__ = ["ServerRules", "SessionRules", "boolean", "details_of", "document", "message_of", "passing"]
+
+_KINDS: dict[int, type[ApiError]] = {
+    400: LimitsValidationError,
+    401: LimitsAuthError,
+    403: LimitsPermissionError,
+    409: LimitsConflict,
+    422: LimitsValidationError,
+}
+_SHOWN = 3  # details in the message of an error that has no place for them
+_TRACE = "stackTrace"
+
+
+class ServerRules:
+    """The Limits server's: statuses as in section 10.4, errors in the forms of 6.4."""
+
+    kinds = _KINDS
+
+    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
+        """The error of an answer, or None."""
+        status = response.status
+        if status < 400:
+            return status_error(response, redactor)
+        parsed = _parsed(response.body)
+        body = redactor.excerpt(response.body if parsed is None else orjson.dumps(without_trace(parsed)))
+        message = redactor.scrub(message_of(parsed if parsed is not None else body))
+        details = details_of(parsed, redactor)
+        kind = self.kinds.get(status) or api_error_class(status)
+        more: dict[str, Any] = {}
+        if issubclass(kind, LimitsValidationError):
+            more["details"] = details
+        elif details:
+            message = f"{message}: {'; '.join(map(str, details[:_SHOWN]))}"
+        return kind(
+            message,
+            platform=response.platform,
+            status=status,
+            retry_after=retry_after(response.headers),
+            body=body[:EXCERPT],
+            **more,
+        )
+
+    def hints(self, response: Response) -> Iterable[RateHint]:
+        """None: neither server has a rate limit."""
+        return ()
+
+
+class SessionRules(ServerRules):
+    """The session's: a 503 says that it is not ready, except for its administrator."""
+
+    kinds = {**_KINDS, 503: SessionNotReady}  # noqa: RUF012 - a table, as in the class above
+
+
+def passing(error: AsyncConnError) -> bool:
+    """Whether a poll that ended so means "not yet": no connection, 502, 503, 504. Contract: section 5.1."""
+    return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in (502, 503, 504))
+
+
+def message_of(answer: Any) -> str:
+    """The message of an error in any of its forms: concise, detailed, detailed before 6.0, or a line of text.
+
+    >>> message_of({"errorChain": [{"message": "no such cube"}], "stackTrace": "..."})
+    'no such cube'
+    """
+    if isinstance(answer, str):
+        line = answer.strip().partition("\n")[0]
+        return "" if line.startswith("<") else line[:300]
+    if not isinstance(answer, dict):
+        return ""
+    error, chain = answer.get("error"), answer.get("errorChain")
+    if isinstance(error, str):
+        return error[:300]
+    if isinstance(chain, list) and chain and isinstance(chain[0], dict):
+        return str(chain[0].get("message") or "")[:300]
+    if isinstance(error, dict):
+        return message_of(error)
+    return str(answer["message"])[:300] if isinstance(answer.get("message"), str) else ""
+
+
+def details_of(answer: Any, redactor: Redactor) -> list[Detail]:
+    """The rows and fields that an error names, if it does."""
+    found = answer.get("details") if isinstance(answer, dict) else None
+    details = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [
+        Detail(
+            redactor.scrub(str(one.get("message", ""))),
+            row if isinstance(row := one.get("row"), int) else None,
+            redactor.scrub(field) if isinstance(field := one.get("field"), str) else None,
+        )
+        for one in details
+    ]
+
+
+def without_trace(answer: Any) -> Any:
+    """An error as it came, but for its stack traces."""
+    if isinstance(answer, dict):
+        return {key: without_trace(value) for key, value in answer.items() if key != _TRACE}
+    return [without_trace(one) for one in answer] if isinstance(answer, list) else answer
+
+
+def document(response: Response) -> Any:
+    """The JSON of an answer, without the wrapper of servers before 6.0 around it. Raises ``LimitsProtocolError``."""
+    value = _json(response)
+    if isinstance(value, dict) and value.get("status") == "success" and "data" in value:
+        return value["data"]
+    return value
+
+
+def boolean(response: Response) -> bool:
+    """A body that is ``true`` or ``false`` and nothing else. Raises ``LimitsProtocolError``."""
+    value = _json(response)
+    if value is not True and value is not False:
+        raise LimitsProtocolError(
+            f"{response.platform}: {response.method} {response.path} answered a JSON {type(value).__name__}, "
+            f"where true or false was due"
+        )
+    return value
+
+
+def _json(response: Response) -> Any:
+    value = _parsed(response.body)
+    if value is None and response.body.strip() != b"null":
+        kind = response.content_type or "no content type"
+        raise LimitsProtocolError(
+            f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
+        )
+    return value
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
