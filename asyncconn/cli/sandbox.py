@@ -16,7 +16,7 @@ from rich.text import Text
 
 from asyncconn.cli.output import console, count, size, stderr, table
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import LimitsWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +40,10 @@ def sandbox(
     warehouse: Annotated[
         Path | None, typer.Option("--warehouse", metavar="FILE", help="Keep what lands in this SQLite database.")
     ] = None,
+    limits: Annotated[
+        bool,
+        typer.Option("--atoti-limits", help="Start an Atoti session and a Limits server too, on ports of their own."),
+    ] = False,
     env_file: Annotated[
         Path | None,
         typer.Option("--env-file", metavar="FILE", help="Write the settings for clients there, as in .env."),
@@ -49,7 +53,8 @@ def sandbox(
 
     Prints the settings that lead clients here. The credentials are made up and good for nothing else.
     """
-    made = Sandbox(host, port, faults or None, seed, warehouse=warehouse)
+    pair = LimitsWorld() if limits else None
+    made = Sandbox(host, port, faults or None, seed, warehouse=warehouse, atoti_limits=pair)
     asyncio.run(_serve(made, env_file))
 
 
@@ -86,7 +91,9 @@ def _line(made: Sandbox) -> Text:
     tables = ", ".join(f"{name} {rows:,}" for name, rows in made.panoply.tables().items())
     counters = made.panoply.counters
     words = f"{count(counters.requests, 'request')}, {count(counters.accepted, 'message')}, {size(counters.bytes)}"
-    return Text.assemble((words, "dim"), "   ", tables or "nothing has landed yet")
+    calls = made.datorama.counters.requests
+    more = f", {count(calls, 'Datorama call')}" if calls else ""
+    return Text.assemble((words + more, "dim"), "   ", tables or "nothing has landed yet")
 
 
 def _show(made: Sandbox) -> None:
@@ -102,6 +109,8 @@ def _show(made: Sandbox) -> None:
         (sum(made.faults.hits.values()), "requests struck by the fault script"),
         (counters.rejected_by_consumer, "records dropped for a wrong key or secret"),
         (counters.invalid_documents, "documents that could not be loaded"),
+        (made.datorama.counters.requests, "calls of Datorama"),
+        (made.datorama.refused, "calls of Datorama refused for the rate limit"),
     ):
         if number:
             out.print(Text(f"{number:,} {what}"))

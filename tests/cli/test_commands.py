@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from asyncconn import __version__
@@ -204,6 +205,26 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
     assert connection.execute("select id, name from names order by id").fetchall() == [("1", "one"), ("2", "two")]
     connection.close()
     assert not [value for name, value in settings.items() if not name.endswith("_URL") and value in written.text]
+
+
+async def test_the_sandbox_starts_atoti_limits_on_request_and_counts_the_calls_of_datorama(tmp_path: Path) -> None:
+    async with started(tmp_path, "sandbox", "--atoti-limits", "--seed", "3") as sandbox:
+        assert sandbox.stdout is not None
+        settings = said(await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10))
+        token = {"Authorization": settings["ASYNCCONN_DATORAMA_TOKEN"]}
+        async with aiohttp.ClientSession() as http:
+            for name in ("ATOTI_BASE_URL", "ATOTI_LIMITS_URL"):
+                async with http.get(settings[name] + "/versions/rest") as answer:
+                    assert "apis" in await answer.json()
+            for _ in range(2):
+                async with http.get(
+                    settings["ASYNCCONN_DATORAMA_BASE_URL"] + "/v1/workspaces", headers=token
+                ) as answer:
+                    assert answer.status == 200
+        sandbox.send_signal(signal.SIGTERM)
+        end = await ended(sandbox)
+    assert (end.status, end.err) == (0, "")
+    assert "2 calls of Datorama" in end.out
 
 
 def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -> None:
