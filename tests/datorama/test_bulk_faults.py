@@ -1,4 +1,4 @@
-"""Everything that can go wrong at the calls that queue work or change things: nothing is repeated, and nobody is lied to."""
+"""Everything that can go wrong at the calls that queue work or change things: nothing is repeated or misreported."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import virtual
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock
     from asyncconn.datorama import BulkProgress
 
-CAP = {"platform_per_minute": 60, "per_day": 20_000}
+CAP: dict[str, Any] = {"platform_per_minute": 60, "per_day": 20_000}
 
 
 @pytest.mark.timeout(60)  # five thousand real calls: some 10 s of a machine that has nothing else to do

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,8 @@ def days(start: int, end: int) -> DateRange:
     return DateRange.of(f"2026-01-{start:02}", f"2026-01-{end:02}")
 
 
-def stream(id: int, workspace: int = 1, **fields: Any) -> DataStream:
-    return DataStream(id=id, workspace_id=workspace, enabled=True, **fields)
+def stream(number: int, workspace: int = 1, **fields: Any) -> DataStream:
+    return DataStream(id=number, workspace_id=workspace, enabled=True, **fields)
 
 
 # -- days --------------------------------------------------------------------------------------------------------------
@@ -213,6 +215,33 @@ async def test_a_line_that_was_cut_off_is_left_out_and_the_next_one_is_not_lost(
         found = await asyncio.to_thread(read_log, path)
         assert found[-1] == row("queued", 11, 20, "902")
         assert all(one.job == "901" for one in found[:-1])
+
+
+async def test_a_cancellation_waits_until_the_line_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = JobLog(tmp_path / "jobs.csv")
+    await log.open()
+    begun, go_on, sync = threading.Event(), threading.Event(), os.fsync
+
+    def slowly(number: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        sync(number)
+
+    monkeypatch.setattr("os.fsync", slowly)
+    first = asyncio.create_task(log.append([row("queued", job="901")]))
+    second = asyncio.create_task(log.append([row("queued", job="902")]))
+    await asyncio.to_thread(begun.wait, 10)
+    first.cancel()
+    second.cancel()
+    await asyncio.sleep(0.05)
+    assert not first.done()
+    assert not second.done()
+    go_on.set()
+    await asyncio.wait({first, second})
+
+    assert first.cancelled()
+    assert second.cancelled()
+    assert [one.job for one in await asyncio.to_thread(read_log, log.path)] == ["901", "902"]
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00binary", b'{"not": "csv"}'])

@@ -14,6 +14,7 @@ from asyncconn.datorama.bulk.planning import days_of
 from asyncconn.datorama.errors import BadDate, JobFailed, UnequalInput, UnknownStream
 from asyncconn.errors import ConfigError, PollTimeout, Unprocessable
 from asyncconn.sandbox import Fault
+from asyncconn.sandbox.datorama.streams import Streams
 
 from .scene import scene
 
@@ -223,12 +224,12 @@ async def test_one_watcher_looks_for_room_and_not_every_request(clock: VirtualCl
 
 
 @virtual
-async def test_a_count_that_comes_late_is_noticed(clock: VirtualClock) -> None:
+async def test_a_count_that_comes_late_is_noticed(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(clock, streams=12, job_seconds=(100.0, 100.0), **WELL) as here:
         peak = Peak(here)
-        stale = here.sandbox.datorama._router.find("GET", "/v1/workspaces/41001/data-streams")[0].__self__
-        shown = stale._shown
-        stale._shown = lambda stream: {**shown(stream), "pendingStatsCount": 0}  # a cache, twenty minutes old
+        shown = Streams._shown
+        # A cache, twenty minutes old: nothing is pending, says every stream.
+        monkeypatch.setattr(Streams, "_shown", lambda self, stream: {**shown(self, stream), "pendingStatsCount": 0})
 
         await here.client.process_streams(here.streams, "2026-01-01", "2026-01-10", max_pending=4)
 
