@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Datorama", "DatoramaLimits"]
 
-_A_DAY = 25 * 3600.0  # seconds, with an hour for those who wait in front
+_YEARS = 1e8  # seconds: more calls than a day allows may wait for more than one day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ class Datorama(BulkCalls, Connector):
     async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
         """One call; its JSON, or None for an empty body. For paths that have no method of their own yet, too."""
         answer = await self.pool.request(method, path, workspace_id=workspace_id, **options)
-        return answer.json() if answer.body.strip() else None
+        return wire.json_of(answer)
 
     def remember(self, streams: Sequence[DataStream]) -> None:
         """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""
@@ -200,5 +200,5 @@ class Datorama(BulkCalls, Connector):
 
 
 def _patient(timeouts: Timeouts) -> Timeouts:
-    """The same, but a call may wait for the rate limit until the next day has begun."""
-    return replace(timeouts, rate=max(timeouts.rate, _A_DAY))
+    """The same, but a call may wait for the rate limit as long as that takes."""
+    return replace(timeouts, rate=max(timeouts.rate, _YEARS))

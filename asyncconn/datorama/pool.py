@@ -134,7 +134,7 @@ class TokenPool:
         retry, wait = (transport.retry, None) if patient else (_moving_on(transport), _ASKING)
         with self._naming(transport):
             answer = await transport.request("GET", paths.WORKSPACES, headers=self._headers, retry=retry, max_wait=wait)
-        found = answer.json()
+        found = wire.json_of(answer)
         if isinstance(found, list):
             self._visible[transport] = frozenset(
                 one["id"] for one in found if isinstance(one, dict) and isinstance(one.get("id"), int)

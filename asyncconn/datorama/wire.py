@@ -6,6 +6,7 @@ Contract: datorama sections 1 (hosts, auth, headers), 4.2 and 4.3 (rate headers)
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ _DAILY_RESETS = ("X-DailyQuota-Rest", "X-DailyQuota-Reset")  # the first as the 
 _MESSAGE_KEYS = ("info", "msg", "message", "error", "errors")
 _UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them span a minute
 _LINE = 300  # characters of a message
-_LONGEST = 2 * 86_400.0  # seconds: no limit is reset later than at the end of the day
+_MINUTE, _DAY = 62.0, 86_402.0  # seconds until a reset at most, with two for a Date in whole seconds
+_PAST = 5.0  # seconds: a reset that is longer ago is none, or the clocks of header and Date do not agree
 _LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
 
 
@@ -63,7 +65,8 @@ def hints(response: Response) -> list[RateHint]:
     for part, prefix in _FAMILIES.items():
         remaining = _whole(response.headers.get(f"{prefix}-Remaining"))
         if remaining is not None:
-            found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset")))
+            most = _DAY if part == DAILY else _MINUTE
+            found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset", most)))
     if response.status == 429 and not found and _only_the_day(response.headers):
         found.append(RateHint(DAILY, 0, _daily_reset(response)))
     return found
@@ -76,7 +79,7 @@ def _only_the_day(headers: Mapping[str, str]) -> bool:
 
 
 def _daily_reset(response: Response) -> float | None:
-    found = (_until(response, name) for name in _DAILY_RESETS)
+    found = (_until(response, name, _DAY) for name in _DAILY_RESETS)
     return next((seconds for seconds in found if seconds is not None), None)
 
 
@@ -93,8 +96,8 @@ def _refusal(response: Response) -> AsyncConnError:
         )
     mine = left.get(QUERY if _is_query(response) else PLATFORM)
     used_up = mine.reset_after if mine is not None and mine.remaining == 0 else None
-    named = (retry_after(headers), _until(response, "X-RateLimit-Reset"), used_up)
-    waits = [min(wait, _LONGEST) for wait in named if wait is not None]
+    named = (retry_after(headers), _until(response, "X-RateLimit-Reset", _MINUTE), used_up)
+    waits = [wait for wait in named if wait is not None]
     return RateLimited(
         "Too Many Requests",
         platform=response.platform,
@@ -112,12 +115,13 @@ def _now(headers: Mapping[str, str]) -> datetime:
     return http_date(headers.get("Date", "")) or datetime.now(UTC)
 
 
-def _until(response: Response, name: str) -> float | None:
-    """Seconds from the answer's ``Date`` until the epoch milliseconds of a header."""
+def _until(response: Response, name: str, most: float) -> float | None:
+    """Seconds from the answer's ``Date`` until the epoch milliseconds of a header, if they can be true."""
     at = _whole(response.headers.get(name))
     if at is None:
         return None
-    return min(max(0.0, at / 1000 - _now(response.headers).timestamp()), _LONGEST)
+    seconds = at / 1000 - _now(response.headers).timestamp()
+    return None if seconds < -_PAST else min(max(0.0, seconds), most)
 
 
 def _midnight_after(now: datetime) -> datetime:
@@ -168,9 +172,21 @@ def _page(response: Response) -> DatoramaProtocolError | None:
             pass
         else:
             return None
-    kind = response.content_type or "something else"
+    return _not_json(response, response.content_type or "something else")
+
+
+def json_of(response: Response) -> Any:
+    """The body, or None for an empty one. Raises ``DatoramaProtocolError``."""
+    if not response.body.strip():
+        return None
+    with suppress(orjson.JSONDecodeError):  # it holds the whole body, so it is no cause to pass on
+        return orjson.loads(response.body)
+    raise _not_json(response, "a broken body")
+
+
+def _not_json(response: Response, what: str) -> DatoramaProtocolError:
     return DatoramaProtocolError(
-        f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
+        f"{response.platform}: {response.method} {response.path} answered {response.status} with {what}, not JSON"
     )
 
 

@@ -49,6 +49,7 @@ class Call:
     timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
     repeatable: bool = True  # whether it may go out again although its outcome is unknown
     waited: float = 0.0
+    resent: bool = False  # by the library underneath, within one attempt, after the connection broke
 
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
@@ -107,6 +108,7 @@ class _Attempt:
         """
         call = self._call
         if call.repeatable:
+            call.resent = True
             if call.limiter is None:
                 return None
             if (permit := call.limiter.acquire_nowait(call.cost)) is not None:

@@ -208,14 +208,18 @@ class Transport:
             first = error
 
         async def run(failed: tuple[AsyncConnError, float] | None) -> T:
-            return await policy.run(
-                lambda: attempt(call),
-                idempotent=harmless,
-                clock=self._clock,
-                not_counted=lambda: call.waited,
-                on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
-                failed=failed,
-            )
+            try:
+                return await policy.run(
+                    lambda: attempt(call),
+                    idempotent=harmless,
+                    clock=self._clock,
+                    not_counted=lambda: call.waited,
+                    on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
+                    failed=failed,
+                )
+            except AsyncConnError as error:
+                error.maybe_sent = error.maybe_sent or call.resent
+                raise
 
         try:
             return await run((first, started))

@@ -90,6 +90,14 @@ def test_a_minute_measured_in_thirds_of_seconds_is_a_minute() -> None:
     assert let.take("platform")
 
 
+def test_a_minute_that_rounding_made_a_microsecond_shorter_is_a_minute() -> None:
+    let, clock = allowance(platform_per_minute=1)
+    clock.advance(1.5e-6)  # counts as 2 microseconds
+    assert let.take("platform")
+    clock.advance(60 - 1e-10)  # counts as 60 seconds and 1 microsecond
+    assert let.take("platform")
+
+
 async def test_queries_have_a_limit_of_their_own() -> None:
     async with datorama(platform_per_minute=2, query_per_minute=3) as api:
         assert await api.statuses(4, "/v1/query", "POST", QUERY) == "...x"

@@ -118,6 +118,7 @@ async def test_a_token_sees_its_own_workspaces_only(status: int) -> None:
             if method != "DELETE":
                 assert (await api(method, path, body, token=0)).status < 300, (method, path)
         assert len(await api.ok("GET", "/v1/dashboards", token=1)) == 1
+        assert (api.sandbox.datorama.counters.unauthorized > 0) == (status == 403)
 
 
 # -- what is not there -------------------------------------------------------------------------------------------------

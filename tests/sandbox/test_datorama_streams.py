@@ -373,13 +373,14 @@ async def test_a_rerun_takes_a_bare_list_of_the_streams_own_jobs() -> None:
 # -- downloads ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_download_has_the_size_the_world_says_in_whole_rows() -> None:
-    async with datorama(download_bytes=10_000) as api:
+@pytest.mark.parametrize("size", [10_000, 200_000])  # in one piece and in several
+async def test_a_download_has_the_size_the_world_says_in_whole_rows(size: int) -> None:
+    async with datorama(download_bytes=size) as api:
         archive = zipfile.ZipFile(io.BytesIO((await api("GET", f"/v1/data-stream-stats/api/{STAT}/download")).body))
         text = archive.read(archive.namelist()[0])
         reply = await api("GET", f"/v1/data-stream-stats/dynamic/{STAT + 3}/download")
         assert reply.body == text
-        assert 10_000 - 32 < len(text) <= 10_000
+        assert size - 32 < len(text) <= size
         assert {len(row) for row in text.splitlines()[1:]} == {31}
         api.world.stats[STAT].download_bytes = 0
         small = await api("GET", f"/v1/data-stream-stats/api/{STAT}/download")

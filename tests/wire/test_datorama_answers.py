@@ -133,10 +133,23 @@ def test_a_header_that_is_no_whole_number_is_not_there(nonsense: str) -> None:
     assert hint.reset_after is None
 
 
-def test_a_reset_in_the_past_is_now_and_one_in_a_far_future_is_not_believed() -> None:
-    past = wire.hints(answer(headers={"X-DailyQuota-Remaining": "3", "X-DailyQuota-Reset": in_(-5)}))
-    far = wire.hints(answer(headers={"X-DailyQuota-Remaining": "3", "X-DailyQuota-Reset": "9" * 17}))
-    assert [past[0].reset_after, far[0].reset_after] == [0.0, 2 * 86400.0]
+@pytest.mark.parametrize(
+    ("reset", "minute", "day"),
+    [
+        (in_(0), 0.0, 0.0),
+        (in_(-5), 0.0, 0.0),
+        (in_(-6), None, None),
+        (in_(60), 60.0, 60.0),
+        (in_(3600), 62.0, 3600.0),
+        ("9" * 17, 62.0, 86402.0),
+        ("1767225600", None, None),  # seconds instead of milliseconds
+    ],
+)
+def test_a_reset_that_has_just_been_is_now_and_no_window_is_longer_than_it_is(
+    reset: str, minute: float | None, day: float | None
+) -> None:
+    headers = {name: reset if "Reset" in name else value for name, value in NINE.items() if not name.endswith("-Limit")}
+    assert [hint.reset_after for hint in wire.hints(answer(headers=headers))] == [minute, minute, day]
 
 
 # -- 429 ---------------------------------------------------------------------------------------------------------------
@@ -161,8 +174,11 @@ BOTH_OUT = {**PLATFORM_OUT, "X-QueryRateLimit-Remaining": "0"}
         ({"Retry-After": "7", "X-RateLimit-Reset": in_(20)}, "/v1/workspaces", 20.0),
         ({"Retry-After": "7", "X-DailyQuota-Rest": in_(46800)}, "/v1/workspaces", 7.0),
         ({"X-RateLimit-Reset": in_(0)}, "/v1/workspaces", 1.0),
-        ({"X-RateLimit-Reset": in_(-30)}, "/v1/workspaces", 1.0),
-        ({"X-RateLimit-Reset": "9" * 17}, "/v1/workspaces", 2 * 86400.0),
+        ({"X-RateLimit-Reset": in_(-5)}, "/v1/workspaces", 1.0),
+        ({"X-RateLimit-Reset": in_(-30)}, "/v1/workspaces", 15.0),
+        ({"X-RateLimit-Reset": in_(3600)}, "/v1/workspaces", 62.0),
+        ({"X-RateLimit-Reset": "9" * 17}, "/v1/workspaces", 62.0),
+        ({"Retry-After": "3600"}, "/v1/workspaces", 3600.0),
         ({"X-RateLimit-Reset": "soon"}, "/v1/workspaces", 15.0),
         (NINE, "/v1/workspaces", 15.0),
         ({}, "/v1/workspaces", 15.0),
@@ -186,7 +202,8 @@ DAY_OUT = {**NINE, "X-DailyQuota-Remaining": "0"}
         ({"X-DailyQuota-Rest": in_(3600)}, 3600.0),
         ({"X-DailyQuota-Reset": in_(3600)}, 3600.0),
         ({"X-DailyQuota-Remaining": "0"}, 46800.0),
-        ({"X-DailyQuota-Remaining": "0", "X-DailyQuota-Reset": "9" * 17}, 2 * 86400.0),
+        ({"X-DailyQuota-Remaining": "0", "X-DailyQuota-Reset": "9" * 17}, 86402.0),
+        ({"X-DailyQuota-Rest": in_(-30)}, 46800.0),
     ],
 )
 def test_a_429_of_a_day_that_is_used_up_says_when_the_next_begins(headers: dict[str, str], seconds: float) -> None:

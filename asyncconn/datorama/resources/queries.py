@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Queries(Resource):
             idempotent=True,
             workspace_id=_workspace(body),
         )
-        return _result(found)
+        return _result(found, self._client.pool.scrub)
 
     async def batch(self, queries: Sequence[Mapping[str, Any]]) -> list[QueryResult | DatoramaQueryError]:
         """Run several in one call; each one's result, or its error, in the order given."""
@@ -77,7 +77,7 @@ class Queries(Resource):
         )
         if not isinstance(found, list) or len(found) != len(bodies):
             raise DatoramaProtocolError(f"{len(bodies)} queries, and not as many results in the answer")
-        return [_either(one) for one in found]
+        return [_either(one, self._client.pool.scrub) for one in found]
 
 
 def _checked(query: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,14 +96,14 @@ def _workspace(body: Mapping[str, Any]) -> int:
     return paths.number(body["workspaceId"], "workspaceId")
 
 
-def _either(found: Any) -> QueryResult | DatoramaQueryError:
+def _either(found: Any, scrub: Callable[[str], str]) -> QueryResult | DatoramaQueryError:
     try:
-        return _result(found)
+        return _result(found, scrub)
     except DatoramaQueryError as error:
         return error
 
 
-def _result(found: Any) -> QueryResult:
+def _result(found: Any, scrub: Callable[[str], str]) -> QueryResult:
     if not isinstance(found, dict):
         raise DatoramaProtocolError(f"a query's result must be an object, not {type(found).__name__}")
     if errors := found.get("errors"):
@@ -112,7 +112,7 @@ def _result(found: Any) -> QueryResult:
             if isinstance(errors, str)
             else "; ".join(map(_said, errors if isinstance(errors, list) else [errors]))
         )
-        raise DatoramaQueryError(said[:300], platform="datorama", status=200)
+        raise DatoramaQueryError(scrub(said)[:300], platform="datorama", status=200)
     data = found.get("queryResponseData")
     headers, rows = (data.get("headers"), data.get("rows")) if isinstance(data, dict) else (None, None)
     if not isinstance(headers, list) or not isinstance(rows, list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.polling import Poller, PollPolicy
@@ -25,7 +25,7 @@ __all__ = ["Reports", "Schedulers"]
 #: Reports may take 40 minutes. Contract: section 3.9, limits.
 REPORT_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, first=2.0, deadline=3600.0)
 
-_NAME = re.compile(r'filename="(?!\.{1,2}")([^"]+)"')  # not a folder
+_NAME = re.compile(r'filename="([^"]+)"')
 
 
 class Schedulers(Collection[Entity]):
@@ -115,8 +115,7 @@ class Reports(Collection[Report]):
             if "html" in kind:
                 raise DatoramaProtocolError(f"the download of report job {job_id} answered a page instead of the file")
             if await asyncio.to_thread(target.is_dir):
-                named = _NAME.search(answer.headers.get("Content-Disposition", ""))
-                target /= (Path(named[1]).name if named else "") or f"report_{job_id}"
+                target /= _named(answer.headers.get("Content-Disposition", "")) or f"report_{job_id}"
             await save(without_preamble(answer.__aiter__()) if skip_preamble else answer.__aiter__(), target)
         return target
 
@@ -132,3 +131,10 @@ class Reports(Collection[Report]):
     async def create(self, fields: Mapping[str, Any]) -> Report:
         """Make one, from fields as the platform calls them; see section 3.9 for those that were seen."""
         return await super().create(fields)
+
+
+def _named(disposition: str) -> str:
+    """The name that the platform gives a file, without any folder; empty if it gives none."""
+    found = _NAME.search(disposition)
+    name = PurePath(found[1]).name if found else ""
+    return "" if name in (".", "..") else name

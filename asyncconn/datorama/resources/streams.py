@@ -45,10 +45,10 @@ class Streams(Resource):
         """One stream. Raises ``NotFound``. ``workspace_id`` helps a pool of tokens to choose."""
         return await self._stream("GET", paths.entity("data-streams", id), self._where(id, workspace_id))
 
-    async def create(self, fields: Mapping[str, Any]) -> DataStream:
+    async def create(self, fields: Mapping[str, Any] | DataStream) -> DataStream:
         """Make a stream; ``workspaceId`` and a ``name`` must be among the fields.
 
-        Take an existing stream's ``raw`` of the same source as a template: what the server owns is left out.
+        Take an existing stream of the same source, or its ``raw``, as a template: what the server owns is left out.
         """
         body = {key: value for key, value in fields_of(fields).items() if key not in _HISTORY}
         if not isinstance(body.get("name"), str) or not body["name"].strip():
