@@ -39,10 +39,12 @@ class Work:
 
     @property
     def parts(self) -> list[Sent]:
+        """The requests that have an outcome."""
         return [part for part in self.sent.values() if part is not None]
 
     @property
     def outcome(self) -> Outcome:
+        """The worst of them."""
         found: set[Outcome] = {part.outcome for part in self.parts}
         if self.error is not None or "unknown" in found:
             return "unknown"
@@ -57,6 +59,7 @@ class Work:
 
 
 def is_of(job: Job, span: Span) -> bool:
+    """Whether a job is of this stream, and for some of these days as far as it says."""
     days = days_of(job)
     return job.data_stream_id == span.stream.id and (
         days is None or (days.start <= span.days.end and span.days.start <= days.end)
