@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.extras import extra
 from asyncconn.core.files import replace_file
-from asyncconn.datorama.bulk.log import COLUMNS, ERROR, SENDING, UNKNOWN, LogRow, read_log
+from asyncconn.datorama.bulk.log import COLUMNS, ERROR, SENDING, SOME_JOB, UNKNOWN, LogRow, read_log
 from asyncconn.datorama.models import DataStream, Job
 from asyncconn.errors import ConfigError
 
@@ -166,27 +167,30 @@ def _existing(path: str | os.PathLike[str]) -> list[LogRow]:
     return read_log(path)
 
 
-def _last_words(rows: Iterable[LogRow]) -> Iterable[LogRow]:
-    """The last line of each job; the beginning of a request only where nothing came after it."""
-    found: dict[tuple[str, ...], LogRow] = {}
+def _last_words(rows: Iterable[LogRow]) -> Iterator[LogRow]:
+    """The last line of each job, stream by stream; a request's own only where nothing came of it."""
+    by_stream: defaultdict[str, dict[tuple[str, ...], LogRow]] = defaultdict(dict)
     for row in rows:
-        request = (row.stream, (row.job_type == "rerun" and row.job) or "", row.start, row.end)
+        found = by_stream[row.stream]
         if row.status in (SENDING, UNKNOWN, ERROR):
-            found[request] = row
+            found["request", row.job if row.job_type == "rerun" else "", row.start, row.end] = row
             continue
-        for key in [key for key in found if len(key) == 4 and _is_answered(key, row)]:
+        for key in [key for key, known in found.items() if _is_answered(key, known, row)]:
             del found[key]
-        job = (row.stream, row.job) if row.job.isdecimal() else (row.stream, row.job, row.start)
+        job = ("job", row.job, "" if row.job.isdecimal() else row.start)
         before = found.get(job)
         found[job] = row if before is None else _merged(before, row)
-    return found.values()
+    for found in by_stream.values():
+        yield from found.values()
 
 
-def _is_answered(request: tuple[str, ...], row: LogRow) -> bool:
-    stream, job, start, end = request
-    if stream != row.stream:
+def _is_answered(key: tuple[str, ...], known: LogRow, row: LogRow) -> bool:
+    """Whether a request, or what is known of its jobs in general, has become the job of this line."""
+    if key[0] == "job" and known.job != SOME_JOB:
         return False
-    return job == row.job if job else start <= row.start and row.end <= end
+    if known.job_type == "rerun":
+        return known.job == row.job
+    return known.start <= row.start and row.end <= known.end
 
 
 def _merged(before: LogRow, row: LogRow) -> LogRow:

@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -333,6 +334,8 @@ async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path
         with subprocess.Popen(args, cwd=tmp_path, env=env, stdin=terminal, stdout=terminal, stderr=terminal) as process:
             os.close(terminal)
             seen = b""
+            watchdog = threading.Timer(10, process.kill)
+            watchdog.start()
             while True:
                 try:
                     piece = os.read(controller, 65536)
@@ -341,6 +344,8 @@ async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path
                 seen += piece
                 if b"left" in seen:
                     process.send_signal(signal.SIGINT)
+            watchdog.cancel()
+            watchdog.join()
         os.close(controller)
         return process.returncode, seen.decode()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +21,14 @@ from asyncconn.datorama.bulk.planning import (
     uncovered,
 )
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
-from asyncconn.datorama.bulk.results import BulkResult, Check, Item, Outcome, Span
+from asyncconn.datorama.bulk.results import BulkResult, Check, Item, Span
 from asyncconn.datorama.bulk.running import each, together
 from asyncconn.datorama.bulk.sending import Sender, Sent
-from asyncconn.datorama.bulk.waiting import JOB_POLLING, Sought, Waiting
+from asyncconn.datorama.bulk.waiting import JOB_POLLING, Waiting
+from asyncconn.datorama.bulk.work import Work, bad_end, is_of, sought_in
 from asyncconn.datorama.dates import DateRange, Split
-from asyncconn.datorama.errors import JobFailed
 from asyncconn.datorama.frames import log_rows_frame
-from asyncconn.datorama.models import Job, JobStatus
+from asyncconn.datorama.models import Job
 from asyncconn.errors import ApiError, AsyncConnError
 
 if TYPE_CHECKING:
@@ -41,46 +40,6 @@ if TYPE_CHECKING:
     from asyncconn.datorama.models import DataStream
 
 __all__ = ["process_streams"]
-
-
-@dataclass(eq=False, slots=True)
-class _Work:
-    """One input: its days, the requests they take, and what an earlier run had done of them."""
-
-    span: Span
-    inputs: int = 0  # how often it was given
-    left: list[DateRange] = field(default_factory=list)
-    sent: dict[DateRange, Sent | None] = field(default_factory=dict)
-    skipped: list[Job] = field(default_factory=list)
-    recalled: list[DateRange] = field(default_factory=list)  # days that an earlier run had sent
-    recalled_at: datetime | None = None
-    error: AsyncConnError | None = None  # the check of what an earlier run left open failed
-    error_at: datetime | None = None
-
-    @property
-    def parts(self) -> list[Sent]:
-        return [part for part in self.sent.values() if part is not None]
-
-    @property
-    def outcome(self) -> Outcome:
-        found: set[Outcome] = {part.outcome for part in self.parts}
-        if self.error is not None or "unknown" in found:
-            return "unknown"
-        return "failed" if "failed" in found else "ok"
-
-    @property
-    def jobs(self) -> list[Job]:
-        """Those of the parts that were accepted; a batch's answer need not tell any."""
-        found = {job.id: job for job in self.skipped}
-        found |= {job.id: job for part in self.parts for job in part.jobs if _is_of(job, self.span)}
-        return list(found.values())
-
-
-def _is_of(job: Job, span: Span) -> bool:
-    days = days_of(job)
-    return job.data_stream_id == span.stream.id and (
-        days is None or (days.start <= span.days.end and span.days.start <= days.end)
-    )
 
 
 async def process_streams(
@@ -127,14 +86,14 @@ class _Run:
     def __init__(self, client: Datorama, sender: Sender, spans: Sequence[Span]) -> None:
         self._client = client
         self._sender = sender
-        self._inputs: list[_Work] = []
-        works: dict[tuple[int, DateRange], _Work] = {}  # what is given twice is done once
+        self._inputs: list[Work] = []
+        works: dict[tuple[int, DateRange], Work] = {}  # what is given twice is done once
         for span in spans:
-            work = works.setdefault((span.stream.id, span.days), _Work(span))
+            work = works.setdefault((span.stream.id, span.days), Work(span))
             work.inputs += 1
             self._inputs.append(work)
         self._works = list(works.values())
-        self._of_piece: defaultdict[tuple[int, DateRange], list[_Work]] = defaultdict(list)
+        self._of_piece: defaultdict[tuple[int, DateRange], list[Work]] = defaultdict(list)
         self._waited: Waiting | None = None
         self._wait_error: AsyncConnError | None = None
 
@@ -142,7 +101,7 @@ class _Run:
 
     async def recall(self, history: History) -> None:
         """Leave out what the log says was accepted; look at the platform for what it does not tell."""
-        doubtful: list[tuple[_Work, datetime]] = []
+        doubtful: list[tuple[Work, datetime]] = []
         for work in self._works:
             stream, days = work.span.stream, work.span.days
             work.left = history.left(stream.id, days)
@@ -156,7 +115,7 @@ class _Run:
             done = [] if work.error is not None else uncovered(work.span.days, work.left)
             work.recalled = done
 
-    async def _look(self, doubt: tuple[_Work, datetime]) -> None:
+    async def _look(self, doubt: tuple[Work, datetime]) -> None:
         work, at = doubt
         stream, days = work.span.stream, work.span.days
         try:
@@ -241,7 +200,7 @@ class _Run:
         def accepted(jobs: list[Job], at: datetime) -> list[LogRow]:
             rows = []
             for stream in one.streams:
-                made = [job for job in jobs if _is_of(job, Span(stream, days))]
+                made = [job for job in jobs if is_of(job, Span(stream, days))]
                 rows += [LogRow.of(stream, job, kind, days, QUEUED, at) for job in made]
                 if not covers(made, days):
                     rows.append(LogRow.of(stream, SOME_JOB, kind, days, QUEUED, at))
@@ -254,7 +213,7 @@ class _Run:
     async def wait(self, policy: PollPolicy, on_progress: Callable[[BulkProgress], object] | None) -> None:
         """Until the jobs that were accepted have ended."""
         jobs = [job for work in self._works for job in work.jobs]
-        sought = [one for work in self._works for one in _sought(work)]
+        sought = [one for work in self._works for one in sought_in(work)]
         if not jobs and not sought:
             return
         streams = {work.span.stream.id: work.span.stream for work in self._works}
@@ -271,7 +230,7 @@ class _Run:
             found[one.span.stream.id] += one.jobs or []
         for work in self._works:
             known = {job.id for job in work.jobs}
-            new = [job for job in found[work.span.stream.id] if job.id not in known and _is_of(job, work.span)]
+            new = [job for job in found[work.span.stream.id] if job.id not in known and is_of(job, work.span)]
             work.skipped += new
 
     # -- results -------------------------------------------------------------------------------------------------------
@@ -280,7 +239,7 @@ class _Run:
         """One for each input, in their order."""
         return [self._item(work) for work in self._inputs]
 
-    def _item(self, work: _Work) -> Item[Span, list[Job]]:
+    def _item(self, work: Work) -> Item[Span, list[Job]]:
         outcome, jobs = work.outcome, work.jobs
         errors = sorted(
             (part for part in work.parts if part.error is not None), key=lambda part: part.outcome != "unknown"
@@ -288,7 +247,7 @@ class _Run:
         error = work.error or (errors[0].error if errors else None)
         if self._waited is not None and outcome == "ok":
             jobs = [self._waited.latest(job) for job in jobs]
-            error = _bad_end(jobs, work.span, self._wait_error)
+            error = bad_end(jobs, work.span, self._wait_error)
             outcome = "ok" if error is None else "failed"
         return Item(
             key=work.span,
@@ -299,7 +258,7 @@ class _Run:
             checking=partial(self._check, work) if outcome == "unknown" else None,
         )
 
-    async def _check(self, work: _Work) -> Check:
+    async def _check(self, work: Work) -> Check:
         times = [part.at for part in work.parts if part.at is not None]
         times += [work.error_at] if work.error_at is not None else []
         since = a_little_before(min(times)) if times else None
@@ -307,28 +266,6 @@ class _Run:
         found = await self._client.jobs.find(work.span.stream, days.start, days.end, since=since)
         everything = {job.id: job for job in (*work.skipped, *found)}
         return Check(covers(everything.values(), days), found)
-
-
-def _sought(work: _Work) -> list[Sought]:
-    """Days of jobs that were accepted, and whose ids are not known."""
-    sent = [(days, one.at) for days, one in work.sent.items() if one is not None and one.outcome == "ok"]
-    accepted = [*sent, *((days, work.recalled_at) for days in work.recalled)]
-    return [
-        Sought(Span(work.span.stream, days), None if at is None else a_little_before(at))
-        for days, at in accepted
-        if not covers(work.jobs, days)
-    ]
-
-
-def _bad_end(jobs: Sequence[Job], span: Span, error: AsyncConnError | None) -> AsyncConnError | None:
-    """The error of an input whose jobs were waited for, if they did not all end well."""
-    bad = next((job for job in jobs if job.final and job.status != JobStatus.SUCCESS), None)
-    if bad is not None:
-        return JobFailed(f"job {bad.id} of stream {span.stream.id} ended as {bad.status}", state=bad)
-    open_ = [job.id for job in jobs if not job.final]
-    if not open_ and jobs:
-        return None
-    return error or JobFailed(f"nothing more is to be heard of the jobs of {span}", state=list(jobs))
 
 
 def _was_refused(error: AsyncConnError | None) -> bool:

@@ -14,6 +14,7 @@ from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.bulk.capacity import Capacity
 from asyncconn.datorama.bulk.history import History
 from asyncconn.datorama.bulk.log import ERROR, SENDING, UNKNOWN, JobLog, LogRow
+from asyncconn.datorama.bulk.planning import jobs_of
 from asyncconn.datorama.bulk.progress import Meter
 from asyncconn.datorama.bulk.running import AT_ONCE
 from asyncconn.datorama.bulk.waiting import JobStates, Sought, Waiting, poller
@@ -125,7 +126,7 @@ class Sender:
     ) -> tuple[Waiting, AsyncConnError | None]:
         """Wait for jobs to end, and tell the log of each. The error, if the wait itself came to a bad end."""
         waiting = Waiting(self.client, jobs, sought)
-        total = len(waiting.states) + sum(one.jobs is None for one in sought)
+        total = len(waiting.states) + sum(jobs_of(one.span.stream, one.span.days) for one in sought)
         meter = Meter(self.client, total, on_progress, what="jobs")
         told = {job.id for job in jobs if job.final}
 
