@@ -27,6 +27,10 @@
     │   ├── RecordTooLarge (InvalidRecord)
     │   ├── BufferFull
     │   ├── BufferClosed
+    │   ├── SpoolError                        the file could not be read or written; the record was not taken
+    │   │   ├── SpoolInUse                    by another process or writer
+    │   │   ├── SpoolFull                     or the disk is
+    │   │   └── SpoolDamaged
     │   └── DeliveryFailed                    carries the records
     ├── PollError
     │   ├── PollTimeout                       carries a token to go on later
@@ -41,7 +45,7 @@ what the caller may do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +83,10 @@ __all__ = [
     "ReadTimeout",
     "RecordTooLarge",
     "ServerError",
+    "SpoolDamaged",
+    "SpoolError",
+    "SpoolFull",
+    "SpoolInUse",
     "StreamError",
     "StreamLost",
     "SubscriptionRefused",
@@ -94,7 +102,7 @@ __all__ = [
 class AsyncConnError(Exception):
     """The root: ``except AsyncConnError`` catches all that this library raises on purpose."""
 
-    advice: ClassVar[str] = ""
+    advice = ""
     #: Whether the platform may have carried out the call, in this or an earlier attempt.
     maybe_sent = False
 
@@ -400,18 +408,46 @@ class BufferClosed(BatchError):
     advice = "write before closing"
 
 
+class SpoolError(BatchError):
+    """The file that keeps accepted records, named in the message, cannot be read or written."""
+
+    advice = "make the file readable and writable, then write again; the record was not taken"
+
+
+class SpoolInUse(SpoolError):
+    """Another process, or another writer of this one, has the spool open."""
+
+    advice = "close the other one first, or give each a file of its own"
+
+
+class SpoolFull(SpoolError):
+    """The spool holds ``max_bytes`` of records already, or the disk is full."""
+
+    advice = "write again when records have been delivered or there is room; the record was not taken"
+
+
+class SpoolDamaged(SpoolError):
+    """The file is not what was written: no database, or one whose contents do not fit together."""
+
+    advice = "move the file away and start again; 'sqlite3 FILE .recover' may show what it still holds"
+
+
 class DeliveryFailed(BatchError):
     """A batch that could not be delivered. ``records`` are the undelivered ones, as they would have been sent.
 
-    ``maybe_delivered`` is True when the last attempt may have reached the platform. The reason is the ``__cause__``.
+    ``maybe_delivered`` is True when the last attempt may have reached the platform. ``spooled`` is True when the
+    records are still in the spool, from where they will be sent again. The reason is the ``__cause__``.
     """
 
     advice = "the records are attached; write them again if you want them delivered"
 
-    def __init__(self, message: str, *, records: Sequence[Any], maybe_delivered: bool) -> None:
+    def __init__(self, message: str, *, records: Sequence[Any], maybe_delivered: bool, spooled: bool = False) -> None:
         super().__init__(message)
         self.records = records
         self.maybe_delivered = maybe_delivered
+        self.spooled = spooled
+        if spooled:
+            self.advice = "they stay in the spool and are sent again: do not write them again"
 
 
 # -- polling and streams -----------------------------------------------------------------------------------------------

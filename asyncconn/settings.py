@@ -45,7 +45,8 @@ class HubSettings(BaseSettings):
 class PanoplySettings(BaseSettings):
     """``ASYNCCONN_PANOPLY_API_KEY`` and ``..._API_SECRET`` are required.
 
-    ``..._ENDPOINT_URL`` replaces the address derived from them: a sandbox, a proxy, another SQS.
+    ``..._ENDPOINT_URL`` replaces the address derived from them: a sandbox, a proxy, another SQS. ``..._SPOOL`` is the
+    path of the file that keeps records until they have arrived.
     """
 
     model_config = _config("ASYNCCONN_PANOPLY_")
@@ -54,6 +55,7 @@ class PanoplySettings(BaseSettings):
     api_secret: SecretStr
     endpoint_url: str | None = None
     sender: Literal["form", "sqs"] = "form"
+    spool: str | None = None
 
 
 class DatoramaSettings(BaseSettings):

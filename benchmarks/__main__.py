@@ -1,6 +1,7 @@
 """``make bench``: every goal of this stage, measured beside its peers, as ratios of runs that took turns.
 
-``python -m benchmarks [ROUNDS] [PART...]`` with parts limiter, writer, transport, polling; nine rounds by default.
+``python -m benchmarks [ROUNDS] [PART...]`` with parts limiter, writer, spool, transport, polling; nine rounds by
+default.
 Absolute figures differ between machines and hours; the ratios much less. The figures also go to
 ``benchmarks/results/latest.json``.
 """
@@ -98,6 +99,25 @@ def writer(rounds: int, url: str) -> Part:
     return goals, {"speed": speed, "memory": memory}
 
 
+def spool(rounds: int, url: str) -> Part:
+    """Memory against ``kill`` (no fsync) and ``power`` (fsync), whose figures are more the disk's than ours."""
+    samples: dict[str, Samples] = {}
+    goals: list[Goal] = []
+    ways = [
+        ("many", "write_many()", RECORDS // 2, (0.5, 0.7), (0.4, 0.6)),
+        ("tasks", "write() by 100 tasks", RECORDS // 10, (0.1, 0.2), (0.05, 0.1)),
+        ("one", "write() by one task", RECORDS // 100, (0.01, 0.02), (0.004, 0.01)),
+    ]
+    for how, what, count, *bars in ways:
+        some = samples[how] = Samples()
+        stores = [f"{store}-{how}" for store in ("memory", "kill", "power")]
+        some.collect("spool", stores, rounds, url, count)
+        for store, words, (enough, ambition) in zip(stores[1:], ("", ", fsync"), bars, strict=True):
+            found = some.ratio("per_s", store, stores[0])
+            goals.append(Goal("spool", f"{what}{words}, records/s over memory's", found, ">=", enough, ambition))
+    return goals, samples
+
+
 def transport(rounds: int, url: str) -> Part:
     stack = Samples()
     stack.collect("transport", ["bare", "asyncconn"], 2 * rounds, url, REQUESTS)
@@ -120,6 +140,8 @@ def polling() -> Part:
 def measured(part: str, rounds: int, url: str) -> Part:
     if part == "writer":
         return writer(rounds, url)
+    if part == "spool":
+        return spool(rounds, url)
     if part == "transport":
         return transport(rounds, url)
     return limiter(rounds) if part == "limiter" else polling()
@@ -141,7 +163,7 @@ def shown(goals: list[Goal]) -> Table:
 def main() -> int:
     words = sys.argv[1:]
     rounds = int(words.pop(0)) if words and words[0].isdigit() else 9
-    parts = words or ["limiter", "writer", "transport", "polling"]
+    parts = words or ["limiter", "writer", "spool", "transport", "polling"]
     goals: list[Goal] = []
     samples: dict[str, dict[str, Samples]] = {}
     console = Console()

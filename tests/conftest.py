@@ -7,6 +7,7 @@ import gc
 import inspect
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             raise pytest.UsageError(f"{item.nodeid}: unknown service {name!r}; tests/helpers.py knows {list(SERVICES)}")
         here, how = SERVICES[name]
         require_service(name, here(), how)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the rounds of kill -9 came to, in all."""
+    total: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, figures in getattr(report, "user_properties", ()):
+                if name == "spool" and report.when == "call":
+                    total.update(figures)
+    if total:
+        said = ", ".join(f"{total[name]:,} {name}" for name in ("rounds", "records", "lost", "duplicates"))
+        terminalreporter.write_line(f"kill -9 with the spool on: {said}")
 
 
 @pytest.fixture(scope="session", autouse=True)

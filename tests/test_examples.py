@@ -23,6 +23,11 @@ SAID = {
     "fifth_platform.py": ["Amble Brest Cuxhaven Dover Esbjerg", "4.2 m, after 3 polls", "no harbour Atlantis"],
     "stream_records.py": ["in a batch of 1", "1461 more", "complete: True", "  unknown      1"],
     "error_handling.py": ["cause ServerError", "'id': 1", "refused at $.value", "delivered 1", "at the end: True"],
+    "run_a_source.py": [
+        "stopped half-way",
+        "complete: True",
+        "landed: {'weather_daily': 1461, 'weather_hourly': 8759}",
+    ],
     "rate_limited_calls.py": ["60 answers", "within the limit: True", "would take: True"],
 }
 

@@ -23,6 +23,7 @@ from asyncconn import Hub, Panoply
 from asyncconn.cli.demo import SenderName
 from asyncconn.cli.output import console, count, error, progress, size, stderr
 from asyncconn.cli.readers import Format, Problem, Row, detect_format, read_records
+from asyncconn.cli.spool import spool
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import TABLE, record_encoder
@@ -43,9 +44,7 @@ _FLUSH_SECONDS = 120.0
 app = typer.Typer(help="Panoply: stream records into a data warehouse.", no_args_is_help=True, add_completion=False)
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps ``write`` a command of its own."""
+app.command()(spool)
 
 
 class FormatName(StrEnum):
@@ -273,7 +272,8 @@ def _send(source: Source, sending: Sending, options: dict[str, Any]) -> int:
 
         async def main(hub: Hub) -> None:
             nonlocal writer
-            writer = Panoply.from_env(hub=hub, **options)
+            # The spool of the environment is a service's, and has one user at a time. What fails here goes to a file.
+            writer = Panoply.from_env(hub=hub, **{**options, "spool": None})
             writer.on("flush", arrived)
             writer.on("error", sending.failures.append)
             rows = (row for row in source.rows() if isinstance(row, Row))

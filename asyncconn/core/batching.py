@@ -55,7 +55,8 @@ class BatchBuffer(Generic[T]):
     """Collects items and sends them in batches.
 
     ``send`` delivers one batch and does its own retries: when it raises, the batch has failed. ``size`` gives an item's
-    bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure reports.
+    bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure reports;
+    with ``spooled`` they say that the items are kept elsewhere.
 
     Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
     ``DeliveryFailed`` with the records).
@@ -77,6 +78,7 @@ class BatchBuffer(Generic[T]):
         events: Events | None = None,
         clock: Clock | None = None,
         name: str = "batches",
+        spooled: bool = False,
     ) -> None:
         self.policy = policy or BatchPolicy()
         self.name = name
@@ -86,6 +88,7 @@ class BatchBuffer(Generic[T]):
         self._size = size
         self._overhead = overhead
         self._reveal = reveal
+        self._spooled = spooled
         self._clock = clock or SystemClock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -151,10 +154,17 @@ class BatchBuffer(Generic[T]):
             raise self._full()
         return self._add(item, size)
 
-    async def put(self, item: T) -> Receipt:
+    def check(self, item: T) -> None:
+        """Raise what :meth:`put` would raise for ``item`` now, and take nothing."""
+        size = self._checked_size(item)
+        if self.policy.overflow == "raise" and (self._waiters or not self._has_room(size)):
+            raise self._full()
+
+    async def put(self, item: T, *, patient: bool = False) -> Receipt:
         """Take ``item``, waiting for room if need be. Cancelled means: not taken.
 
-        Raises ``RecordTooLarge``, ``BufferClosed``, ``WrongLoop``, and ``BufferFull`` if the policy says so.
+        Raises ``RecordTooLarge``, ``BufferClosed``, ``WrongLoop``, and ``BufferFull`` if the policy says so;
+        ``patient`` waits all the same.
         """
         size = self._checked_size(item)
         if self._yield_due:
@@ -163,7 +173,7 @@ class BatchBuffer(Generic[T]):
             await asyncio.sleep(0)
             self._check_open()
         if self._waiters or not self._has_room(size):
-            if self.policy.overflow == "raise":
+            if self.policy.overflow == "raise" and not patient:
                 raise self._full()
             await self._wait_for_room(size)
             receipt = self._add(item, size)
@@ -351,7 +361,10 @@ class BatchBuffer(Generic[T]):
         why = f"{type(cause).__name__}: {cause}" if cause else "the time to close was over"
         unknown = sent if cause is None else outcome_unknown(cause)
         error = DeliveryFailed(
-            f"{self.name}: {len(records)} records were not delivered: {why}", records=records, maybe_delivered=unknown
+            f"{self.name}: {len(records)} records were not delivered: {why}",
+            records=records,
+            maybe_delivered=unknown,
+            spooled=self._spooled,
         )
         error.__cause__ = cause
         return error

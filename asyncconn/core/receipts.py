@@ -98,6 +98,7 @@ class FlushReport:
 
     ``delivered``, ``failed`` and ``pending`` are counts of records, ``seconds`` the time it took; ``failures`` hold the
     errors with their records. ``pending`` is never more than 0 after a close: what did not get away has failed.
+    ``spooled`` counts what waits in a spool and is not pending: failed and to be sent again, or not yet taken up.
     """
 
     delivered: int = 0
@@ -105,11 +106,12 @@ class FlushReport:
     pending: int = 0
     seconds: float = 0.0
     failures: tuple[DeliveryFailed, ...] = ()
+    spooled: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every record arrived."""
-        return not self.failed and not self.pending
+        return not (self.failed or self.pending or self.spooled)
 
     @property
     def undelivered(self) -> list[Any]:

@@ -18,6 +18,8 @@ from asyncconn.panoply.driver import Runtime, SourceDriver
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from asyncconn.hub import Hub
+
 __all__ = ["DataSource"]
 
 logger = logging.getLogger("asyncconn.panoply.source")
@@ -116,6 +118,14 @@ class DataSource(ABC):
         self._alive()
         self._events.emit(type, data)
         return self
+
+    @property
+    def hub(self) -> Hub | None:
+        """The hub of the run that reads this source, for clients of its own; None outside of a run.
+
+        It belongs to the event loop, so it is for an ``async read``. It is known from the first ``read`` on.
+        """
+        return None if self._runtime is None else self._runtime.hub
 
     # -- reading by hand -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overloa
 from asyncconn.connector import Connector
 from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.spool import Spool
+from asyncconn.core.spooled import SpooledBuffer
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.panoply import wire
@@ -19,6 +22,8 @@ from asyncconn.panoply.senders import FormSender, Sender, SqsSender
 from asyncconn.settings import PanoplySettings, load
 
 if TYPE_CHECKING:
+    import os
+
     from pydantic import SecretStr
 
     from asyncconn.hub import Hub
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Panoply", "WriteReport"]
 
 _CHUNK = 64  # records encoded at a time by write_many
+_SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit of the spool
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -57,6 +63,11 @@ class Panoply(Connector):
     connector, unsigned or with ``aws_credentials`` (access key and secret key, or ``"default"`` for AWS's own
     chain).
 
+    ``spool`` is a path, or a :class:`~asyncconn.core.spool.Spool`: a record is then in that file before its ``write``
+    returns and until it has arrived, and what a killed program left there is sent first by the next one. A crash makes
+    at most the batches under way (``policy.max_in_flight``) arrive twice. A ``Spool`` that is open already is not
+    closed here.
+
     Raises ``ConfigError`` for a key or secret that does not decode. Contract: panoply sections 1 to 5, 13.
     """
 
@@ -80,6 +91,7 @@ class Panoply(Connector):
         aws_credentials: tuple[str, str] | Literal["default"] | None = None,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
+        spool: str | os.PathLike[str] | Spool | None = None,
     ) -> None:
         credentials = wire.parse_credentials(api_key, api_secret)
         attributes = wire.message_attributes(credentials, client_name)
@@ -109,28 +121,59 @@ class Panoply(Connector):
                 region=credentials.region,
                 credentials=aws_credentials,
             )
-        self._buffer: BatchBuffer[bytes] = BatchBuffer(
-            self._send,
-            size=len,
-            overhead=wire.RECORD_OVERHEAD,
-            policy=replace(policy, max_bytes=min(policy.max_bytes, room)),
-            reveal=decode_record,
-            clock=self.hub.clock,
-            name=self.platform,
-        )
+        self.spool = spool if spool is None or isinstance(spool, Spool) else Spool(spool)
+        options: dict[str, Any] = {
+            "size": len,
+            "overhead": wire.RECORD_OVERHEAD,
+            "policy": replace(policy, max_bytes=min(policy.max_bytes, room)),
+            "reveal": decode_record,
+            "clock": self.hub.clock,
+            "name": self.platform,
+        }
+        self._buffer: BatchBuffer[bytes] | SpooledBuffer
+        if self.spool is None:
+            self._buffer = BatchBuffer(self._send, **options)
+        else:
+            owner = hashlib.sha256(credentials.account.encode()).hexdigest()[:16]
+            self._buffer = SpooledBuffer(self._send, self.spool, owner=owner, **options)
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
-        """From ``ASYNCCONN_PANOPLY_API_KEY``, ``..._API_SECRET``, ``..._ENDPOINT_URL``, ``..._SENDER`` or ``.env``.
+        """From ``ASYNCCONN_PANOPLY_API_KEY``, ``..._API_SECRET``, ``..._ENDPOINT_URL``, ``..._SENDER``, ``..._SPOOL``
+        or ``.env``.
 
         ``options`` are the constructor's. Raises ``ConfigError`` naming what is missing.
         """
         settings = load(PanoplySettings)
-        given = {"endpoint_url": settings.endpoint_url, "sender": settings.sender, **options}
+        given = {
+            "endpoint_url": settings.endpoint_url,
+            "sender": settings.sender,
+            "spool": settings.spool or None,
+            **options,
+        }
         return cls(settings.api_key, settings.api_secret, hub=hub, **given)
 
     def __repr__(self) -> str:
         return f"<Panoply at {self.http.base_url}, {self._buffer.stats.pending} records pending>"
+
+    async def open(self) -> Self:
+        """Open a private hub, and the spool: what an earlier program left in it begins to leave.
+
+        Raises ``SpoolError`` and its kinds, ``ConfigError`` for another account's spool, and ``HubNotOpen``.
+        """
+        buffer = self._buffer
+        if isinstance(buffer, BatchBuffer):
+            return await super().open()
+        if not self._owns_hub:
+            self.hub.check()
+        await buffer.prepare()  # before the hub: a spool that is refused leaves nothing open
+        try:
+            await super().open()
+        except BaseException:
+            await buffer.abandon()
+            raise
+        await buffer.open()
+        return self
 
     async def _send(self, batch: Batch[bytes]) -> wire.SentMessage:
         return await self._sender.send(batch.items)
@@ -140,13 +183,13 @@ class Panoply(Connector):
     async def write(self, table: str, record: Mapping[Any, Any]) -> Receipt:
         """Accept one record for ``table``; it leaves within two seconds while one of the senders is free.
 
-        Waits only when the buffer is full.
+        Waits only when the buffer is full, and for the disk where there is a spool.
 
         The record is encoded here, so it may be changed afterwards. Await the receipt to know that it has arrived.
 
         Raises ``InvalidRecord`` (with the path of the value), ``RecordTooLarge``, ``BufferClosed``, ``BufferFull``
-        if the policy says so, ``HubNotOpen``, ``HubClosed``, ``WrongLoop``. In each case nothing of this record is
-        sent.
+        if the policy says so, ``SpoolError`` (with a spool), ``HubNotOpen``, ``HubClosed``, ``WrongLoop``. In each
+        case nothing of this record is sent.
         """
         item = encode_record(table, record)
         return self._buffer.offer(item) or await self._put(item)
@@ -154,7 +197,7 @@ class Panoply(Connector):
     def write_nowait(self, table: str, record: Mapping[Any, Any]) -> Receipt:
         """:meth:`write` from code that cannot await: raises ``BufferFull`` instead of waiting.
 
-        On the loop's own thread.
+        On the loop's own thread. ``LifecycleError`` with a spool: a record cannot be on disk without waiting.
         """
         item = encode_record(table, record)
         receipt = self._buffer.offer(item)
@@ -178,8 +221,7 @@ class Panoply(Connector):
                     receipts[await self.write(table, record)] = None
                     count += 1
             else:
-                for some in _chunks(records):
-                    items, failure = encode_records(table, some)
+                for items, failure in self._encoded(table, records):
                     for receipt in await self._put_many(items):
                         receipts[receipt] = None
                     count += len(items)
@@ -189,6 +231,26 @@ class Panoply(Connector):
             error.index = count + (error.index or 0)
             raise
         return WriteReport(count, tuple(receipts))
+
+    def _encoded(
+        self, table: str, records: Iterable[Mapping[Any, Any]]
+    ) -> Iterator[tuple[list[bytes], Exception | None]]:
+        """Encoded records some at a time: a few for the buffer, more for a spool. An error comes with those before."""
+        items: list[bytes] = []
+        size = 0
+        try:
+            for some in _chunks(records):
+                more, failure = encode_records(table, some)
+                items += more
+                size += sum(map(len, more))
+                if failure is not None or self.spool is None or size >= _SPOOLED:
+                    yield items, failure
+                    items, size = [], 0
+        except Exception as error:  # noqa: BLE001 - the iterable's own, raised by whoever takes this
+            yield items, error
+            return
+        if items:
+            yield items, None
 
     async def _put_many(self, items: list[bytes]) -> list[Receipt]:
         if (receipt := self._buffer.offer_many(items)) is not None:
@@ -230,7 +292,7 @@ class Panoply(Connector):
 
     @property
     def stats(self) -> BatchStats:
-        """Totals: ``accepted == delivered + failed + pending`` at every moment."""
+        """Totals: ``accepted == delivered + failed + pending`` at every moment; ``spool.stats`` tells of the file."""
         return self._buffer.stats
 
     async def flush(self, timeout: float | None = None) -> FlushReport:

@@ -16,7 +16,7 @@ from panoply_sandbox import SandboxTarget
 from panoply_writer import SLOW, settled
 
 from asyncconn import Hub, Panoply, errors
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.batching import BatchBuffer, BatchPolicy
 from asyncconn.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Scene:
         arrived = self._sandbox.panoply.tables().get(self.table, 0)
         assert arrived == stats.accepted >= 3
         assert self.panoply.http._road.places._value == self._policy.max_in_flight
+        assert isinstance(self.panoply._buffer, BatchBuffer)
         assert len(self.panoply._buffer._scope) == 0
 
 
@@ -301,7 +302,7 @@ SERVICE = """
 import asyncio
 import asyncconn
 from asyncconn import Hub, Panoply
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.batching import BatchBuffer, BatchPolicy
 
 async def main(hub: Hub) -> None:
     panoply = Panoply.from_env(hub=hub, policy=BatchPolicy(max_age=60.0))

@@ -34,6 +34,7 @@ from asyncconn.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -110,6 +111,24 @@ def test_what_is_written_arrives_when_the_block_is_left(target: Target, way: str
         assert (stats.accepted, stats.pending) == (50, 50)
     assert target.ids() == list(range(50))
     assert balanced(sdk).delivered == 50
+
+
+def test_with_a_spool_a_record_is_on_disk_when_write_returns_and_sent_by_the_next_sdk(
+    target: Target, tmp_path: Path
+) -> None:
+    away = RetryPolicy(attempts=1, maybe_sent="always")
+    target.sandbox.faults.add(Fault("status", status=503, times=None))
+    with target.sdk(spool=tmp_path / "sdk.spool", retry=away) as sdk:
+        for i in range(5):
+            sdk.write("t", {"id": i})
+        spool = sdk._panoply.spool
+        assert spool is not None
+        assert spool.stats.records == 5
+    assert target.ids() == []
+    target.sandbox.faults.clear()
+    with target.sdk(spool=tmp_path / "sdk.spool") as sdk:
+        assert sdk.flush().complete
+    assert target.ids() == list(range(5))
 
 
 def test_a_record_leaves_by_itself_when_it_is_old_enough(target: Target) -> None:

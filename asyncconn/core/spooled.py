@@ -1,0 +1,449 @@
+"""A batching buffer over a spool: what it has accepted is on disk, and sent again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.spool_file import Span, merged
+from asyncconn.core.tasks import drain_guard, reap
+from asyncconn.errors import (
+    AsyncConnError,
+    BufferClosed,
+    LifecycleError,
+    NotSent,
+    RateLimited,
+    RecordTooLarge,
+    SpoolError,
+    outcome_unknown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from asyncconn.core.events import Events
+    from asyncconn.core.spool import Spool
+
+__all__ = ["SpooledBuffer"]
+
+logger = logging.getLogger("asyncconn.spool")
+
+_GRACE = 60.0  # seconds a close may take beyond its deadline: a slow disk must not lose what it is given
+
+
+@dataclass(slots=True)
+class _Notes:
+    """The numbers of a batch's records, and whether any of them have been in a failed batch before."""
+
+    spans: list[Span] = field(default_factory=list)
+    again: bool = False
+
+    def add(self, first: int, last: int) -> None:
+        if self.spans and self.spans[-1][1] + 1 == first:
+            self.spans[-1] = (self.spans[-1][0], last)
+        else:
+            self.spans.append((first, last))
+
+
+class SpooledBuffer:
+    """A :class:`BatchBuffer` of bytes whose records are in ``spool`` from before ``put`` returns until they arrived.
+
+    What an earlier run left there is sent first, in order; new puts wait until all of it is in the buffer. Records of a
+    failed batch stay in the spool. If the cause may pass, they are sent again after the next success or after
+    ``redeliver_after`` seconds, and counted as accepted anew; otherwise at the next start.
+
+    A batch is over when its records are off the disk too, so a crash makes at most the ``max_in_flight`` batches that
+    are under way arrive twice.
+
+        >>> buffer = SpooledBuffer(send, Spool("outbox.spool"), size=len)
+        >>> receipt = await buffer.put(b"one")
+        >>> report = await buffer.aclose()
+
+    ``owner`` marks the file, see :meth:`Spool.open`. A spool that was open before is not closed. The other arguments
+    are those of the buffer.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Batch[bytes]], Awaitable[Any]],
+        spool: Spool,
+        *,
+        owner: str = "",
+        size: Callable[[bytes], int] = len,
+        overhead: int = 0,
+        policy: BatchPolicy | None = None,
+        reveal: Callable[[bytes], Any] | None = None,
+        clock: Clock | None = None,
+        name: str = "batches",
+        redeliver_after: float = 60.0,
+    ) -> None:
+        self.spool = spool
+        self.redeliver_after = redeliver_after
+        self._clock = clock or SystemClock()
+        self._buffer: BatchBuffer[bytes] = BatchBuffer(
+            self._send,
+            size=size,
+            overhead=overhead,
+            policy=policy,
+            reveal=reveal,
+            clock=self._clock,
+            name=name,
+            spooled=True,
+        )
+        self._deliver = send
+        self._size = size
+        self._owner = owner
+
+        self._opening = asyncio.Lock()
+        self._opened = self._owns = self._refused = False
+        self._gate = asyncio.Event()  # open when all that was left over is in the buffer
+        self._broken: SpoolError | None = None  # what stopped the feeding
+
+        self._notes: dict[Receipt, _Notes] = {}
+        self._unfed: deque[tuple[int, int, bool]] = deque()  # first, last, again
+        self._failed: list[Span] = []
+        self._not_before = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._feeder: asyncio.Task[None] | None = None
+        self._trouble_logged = False
+
+        self._active = self._moving = 0  # puts under way, and records that are on disk for them and not in the buffer
+        self._quiet = asyncio.Event()
+        self._watching: list[dict[Receipt, None]] = []
+        self._closing = False
+        self._closer: asyncio.Task[FlushReport] | None = None
+        self._close_limit = 0.0
+
+    @property
+    def policy(self) -> BatchPolicy:
+        """The buffer's."""
+        return self._buffer.policy
+
+    @property
+    def events(self) -> Events:
+        """The buffer's."""
+        return self._buffer.events
+
+    @property
+    def stats(self) -> BatchStats:
+        """The buffer's totals; what is still in the spool only is not in them."""
+        return self._buffer.stats
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    async def prepare(self, *, create: bool = True) -> bool:
+        """Open the spool, and send nothing yet; whether it is open. Raises what :meth:`Spool.open` raises."""
+        async with self._opening:
+            if self._opened or (self._closing and create):
+                return self._opened
+            try:
+                self.spool.claim(self)
+                self._owns = not self.spool.is_open
+                self._opened = await self.spool.open(self._owner, create=create)
+            except BaseException:
+                self._refused = True
+                raise
+            finally:
+                if not self._opened:
+                    self.spool.release(self)
+            self._refused = False
+            return self._opened
+
+    async def abandon(self) -> None:
+        """The opposite of :meth:`prepare`, if nothing has been sent or put since."""
+        if self._opened and not self._active and self._feeder is None:
+            self._opened = False
+            await self._let_go()
+
+    async def open(self) -> None:
+        """Open the spool and begin to send what was left in it. Twice changes nothing."""
+        if await self.prepare():
+            self._replay()
+
+    def _replay(self) -> None:
+        """Feed what is in the spool, once."""
+        if self._gate.is_set() or self._feeder is not None:
+            return
+        if self.spool.stats.records:
+            self._unfed.append((1, self.spool.last, False))
+            self._feed()
+        else:
+            self._gate.set()
+
+    async def _let_go(self) -> None:
+        try:
+            if self._owns:
+                await self.spool.aclose()
+        finally:
+            self.spool.release(self)
+
+    # -- taking records in ---------------------------------------------------------------------------------------------
+
+    def offer(self, item: bytes) -> Receipt | None:
+        """None: nothing can be on disk without waiting."""
+        return None
+
+    def offer_many(self, items: Sequence[bytes]) -> Receipt | None:
+        """None, as :meth:`offer`."""
+        return None
+
+    def put_nowait(self, item: bytes) -> Receipt:
+        """Raises ``LifecycleError``: nothing can be on disk without waiting."""
+        raise LifecycleError(
+            f"{self._buffer.name} has a spool, and a record cannot be on disk without waiting: await write() instead"
+        )
+
+    async def put(self, item: bytes) -> Receipt:
+        """Store ``item`` and take it, waiting for room if need be. Cancelled means: not taken.
+
+        Raises what :meth:`BatchBuffer.put` raises, and ``SpoolError``; nothing of the item is kept then.
+        """
+        [receipt] = await self._put((item,))
+        return receipt
+
+    async def put_many(self, items: Sequence[bytes]) -> list[Receipt]:
+        """Store several at once and take them, in order; the receipts of the batches they went into.
+
+        An item that cannot be taken raises as in :meth:`put`; those before it stay accepted.
+        """
+        if not items:
+            return []
+        try:
+            self._check(max(items, key=self._size))
+        except RecordTooLarge:
+            return await self._put_until(items)
+        return await self._put(items)
+
+    async def _put_until(self, items: Sequence[bytes]) -> list[Receipt]:
+        """One of them is too large: the ones before it, and then its error."""
+        for index, item in enumerate(items):
+            try:
+                self._check(item)
+            except RecordTooLarge as error:
+                error.index = index
+                if index:
+                    await self._put(items[:index])
+                raise
+        raise RuntimeError("a size changes")
+
+    def _check(self, item: bytes) -> None:
+        if self._closing:
+            raise BufferClosed(f"{self._buffer.name} is closed")
+        self._buffer.check(item)
+
+    async def _put(self, items: Sequence[bytes]) -> list[Receipt]:
+        self._check(items[0])
+        self._active += 1
+        try:
+            if not self._gate.is_set():
+                await self.open()
+                await self._gate.wait()
+                self._check(items[0])
+            if self._broken is not None:
+                raise type(self._broken)(self._broken.message) from self._broken
+            self._moving += len(items)
+            try:
+                return await self._take(items, await self.spool.append(items))
+            finally:
+                self._moving -= len(items)
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._quiet.set()
+
+    async def _take(self, items: Sequence[bytes], numbers: range) -> list[Receipt]:
+        if len(items) > 1 and (receipt := self._buffer.offer_many(items)) is not None:
+            self._note(receipt, numbers[0], numbers[-1])
+            return [receipt]
+        receipts: dict[Receipt, None] = {}
+        taken = 0
+        try:
+            for number, item in zip(numbers, items, strict=True):
+                receipt = self._buffer.offer(item) or await self._buffer.put(item)
+                self._note(receipt, number, number)
+                receipts[receipt] = None
+                taken += 1
+        except BaseException:
+            self.spool.forget([numbers[taken:]])
+            raise
+        return list(receipts)
+
+    def _note(self, receipt: Receipt, first: int, last: int) -> _Notes:
+        notes = self._notes.get(receipt)
+        if notes is None:
+            notes = self._notes[receipt] = _Notes()
+            for watched in self._watching:
+                watched[receipt] = None
+        notes.add(first, last)
+        return notes
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    async def _send(self, batch: Batch[bytes]) -> Any:
+        await asyncio.sleep(0)  # where tasks start eagerly, the put that filled the batch has not returned yet
+        notes = self._notes[batch.receipt]
+        try:
+            result = await self._deliver(batch)
+            await self._trim(notes)
+        except Exception as error:
+            self._keep(notes, error)
+            raise
+        finally:
+            del self._notes[batch.receipt]
+        self._feed_again()
+        return result
+
+    async def _trim(self, notes: _Notes) -> None:
+        try:
+            await self.spool.trim([range(first, last + 1) for first, last in notes.spans])
+        except asyncio.CancelledError:
+            return  # by a close: they have arrived all the same, and the trim goes with the last commit
+        except SpoolError as error:
+            if not self._trouble_logged:
+                self._trouble_logged = True
+                logger.warning("records have arrived, and will be sent again after a crash: %s", error)
+        else:
+            self._trouble_logged = False
+
+    def _keep(self, notes: _Notes, error: Exception) -> None:
+        """A batch has failed: its records are in the spool, and go out again if the cause may pass."""
+        if self._closing or not (isinstance(error, NotSent | RateLimited) or outcome_unknown(error)):
+            return
+        due = self._clock.now() + self.redeliver_after
+        if notes.again:
+            self._not_before = due  # once more at the next success; after that only now and then
+        self._failed += notes.spans
+        if self._timer is None:
+            self._timer = self._clock.call_at(due, self._feed_again, True)
+
+    def _feed_again(self, due: bool = False) -> None:
+        if due:
+            self._timer = None
+        elif self._clock.now() < self._not_before:
+            return
+        if not self._failed or self._closing:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._unfed += [(first, last, True) for first, last in merged(self._failed)]
+        self._failed.clear()
+        self._feed()
+
+    # -- from the spool into the buffer --------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        if self._feeder is None or self._feeder.done():
+            self._feeder = asyncio.get_running_loop().create_task(self._fed(), name=f"{self._buffer.name}:spool")
+
+    async def _fed(self) -> None:
+        try:
+            while self._unfed:
+                first, last, again = self._unfed[0]
+                found = await self.spool.read(first - 1, last=last)
+                for number, item in found:
+                    await self._feed_one(number, item, again)
+                    self._unfed[0] = (number + 1, last, again)
+                if not found:
+                    self._unfed.popleft()
+                    if not again:
+                        self._gate.set()
+        except BufferClosed:
+            return
+        except SpoolError as error:
+            logger.error("what was left in the spool is not sent: %s", error)
+            self._broken = error
+            self._unfed.clear()
+            self._gate.set()
+
+    async def _feed_one(self, number: int, item: bytes, again: bool) -> None:
+        try:
+            receipt = await self._buffer.put(item, patient=True)
+        except RecordTooLarge as error:
+            logger.error("record %d of %s stays there: %s", number, self.spool.path, error.message)
+            return
+        self._note(receipt, number, number).again |= again
+
+    # -- flushing and closing ------------------------------------------------------------------------------------------
+
+    async def flush(self, timeout: float | None = None) -> FlushReport:
+        """As :meth:`BatchBuffer.flush`; what was left in the spool is sent first, within the same ``timeout``."""
+        self.spool.check()
+        limit = self.policy.drain_timeout if timeout is None else timeout
+        return await self._wait(limit, self._buffer.flush)
+
+    async def _wait(self, limit: float, then: Callable[[float], Awaitable[FlushReport]]) -> FlushReport:
+        """Let the feeder come to its end, then do the buffer's flush or close: ``limit`` seconds for both."""
+        started = self._clock.now()
+        watched = dict.fromkeys(self._notes)
+        if self._feeder is not None and not self._feeder.done():
+            self._watching.append(watched)
+            try:
+                await asyncio.wait({self._feeder}, timeout=max(0.0, limit))
+            finally:
+                self._watching.remove(watched)
+            if self._closing:
+                await reap([self._feeder])
+        early = [receipt for receipt in watched if receipt.done]
+        report = await then(max(0.0, limit - (self._clock.now() - started)))
+        failures = [receipt.error for receipt in early if receipt.error]
+        return replace(
+            report,
+            delivered=report.delivered + sum(receipt.delivery.records for receipt in early if receipt.delivery),
+            failed=report.failed + sum(len(failure.records) for failure in failures),
+            failures=(*failures, *report.failures),
+            seconds=self._clock.now() - started,
+            spooled=self._left(),
+        )
+
+    def _left(self) -> int:
+        """Records that are in the spool, and not on their way."""
+        return max(0, self.spool.stats.records - self._buffer.stats.pending - self._moving)
+
+    async def aclose(self, timeout: float | None = None) -> FlushReport:
+        """As :meth:`BatchBuffer.aclose`. What is not delivered stays in the spool, which is closed if we opened it.
+
+        One that was never opened is opened, if the file exists, and what is in it is sent.
+        """
+        self.spool.check()
+        if self._closer is None:
+            self._close_limit = self.policy.drain_timeout if timeout is None else timeout
+            self._closer = asyncio.get_running_loop().create_task(
+                self._close(self._close_limit), name=f"{self._buffer.name}:close"
+            )
+        if self._closer.done():
+            return self._closer.result()
+        limit = self._close_limit + _GRACE
+        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self._buffer.name}:close")
+
+    async def _close(self, timeout: float) -> FlushReport:
+        self._closing = True
+        problem: AsyncConnError | None = None
+        try:
+            if not self._opened and not self._refused and await self.prepare(create=False):
+                self._replay()
+        except AsyncConnError as error:
+            problem = error
+        if not self._gate.is_set() and self._active:
+            self._gate.set()  # for those who wait: they find it closing
+        try:
+            report = await self._wait(timeout, self._buffer.aclose)
+            while self._active:
+                self._quiet.clear()
+                await self._quiet.wait()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._opened:
+                await self._let_go()
+        if problem is not None:
+            raise problem
+        report = replace(report, spooled=self.spool.stats.records if self._opened else 0)
+        if report.spooled:
+            logger.warning("%d records stay in %s and are sent at the next start", report.spooled, self.spool.path)
+        return report
