@@ -16,6 +16,7 @@ from asyncconn.core.clock import SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.atoti_limits import AtotiLimitsSandbox, LimitsWorld
 from asyncconn.sandbox.credentials import Inventor
+from asyncconn.sandbox.datorama import DatoramaSandbox, World
 from asyncconn.sandbox.exchange import Arrival, Call
 from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.panoply import PanoplySandbox
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
 
-__all__ = ["Arrival", "Call", "Fault", "Faults", "LimitsWorld", "Sandbox"]
+__all__ = ["Arrival", "Call", "Fault", "Faults", "LimitsWorld", "Sandbox", "World"]
 
 logging.getLogger("asyncconn.sandbox").addHandler(logging.NullHandler())
 
@@ -44,7 +45,7 @@ class Sandbox:
 
     For Panoply: ``max_message_bytes`` is the queue's limit (decoded body and attributes), ``warehouse`` a
     file for the SQLite database instead of memory, ``keep_messages`` how many messages (and invalid
-    documents) are kept to look at.
+    documents) are kept to look at. ``datorama`` is the :class:`World` that Datorama plays, a small one if not given.
 
     For Atoti Limits: ``atoti_limits`` starts a session and a Limits server on ports of their own, which share the fault
     script; without it they are not there.
@@ -73,6 +74,7 @@ class Sandbox:
         keep_arrivals: int = 100_000,
         atoti_limits: LimitsWorld | None = None,
         clock: Clock | None = None,
+        datorama: World | None = None,
     ) -> None:
         if max_message_bytes < 1 or keep_messages < 0 or keep_arrivals < 0:
             raise ConfigError("max_message_bytes must be 1 or more, keep_messages and keep_arrivals 0 or more")
@@ -85,8 +87,10 @@ class Sandbox:
             warehouse=warehouse,
             keep_messages=keep_messages,
         )
-        self._platforms: tuple[Platform, ...] = (self.panoply,)
         self._limits = AtotiLimitsSandbox(atoti_limits, self.faults, clock, seed) if atoti_limits else None
+        world = World() if datorama is None else datorama
+        self.datorama = DatoramaSandbox(world, clock, seed=seed, keep_calls=keep_arrivals)
+        self._platforms: tuple[Platform, ...] = (self.datorama, self.panoply)
         self._server = Server(self._platforms, self.faults, clock, keep_arrivals=keep_arrivals)
         self._host = host
         self._port = port

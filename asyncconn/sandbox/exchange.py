@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Answer", "Arrival", "Call", "Platform"]
 
@@ -28,12 +28,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a platform says: ``body`` goes out as it is, with its length."""
+    """What a platform says: ``body`` goes out as it is, with its length.
+
+    A large file goes out as ``pieces`` instead, made while they are sent; ``length`` is their bytes together.
+    """
 
     status: int
     body: bytes = field(default=b"", repr=False)
     content_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
+    pieces: Iterable[bytes] | None = field(default=None, repr=False)
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)

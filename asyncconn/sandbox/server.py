@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ from asyncconn.errors import ConfigError
 from asyncconn.sandbox.exchange import Answer, Arrival, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
@@ -130,7 +130,7 @@ class Server:
             case "close":
                 return await _send_and_hang_up(answer, request)
             case "malformed":
-                return _response(replace(answer, status=200, body=_GARBAGE))
+                return _response(replace(answer, status=200, body=_GARBAGE, pieces=None))
         return _response(answer if platform is None else platform.spoil(fault.kind, answer))
 
     async def pause(self, seconds: float | None) -> bool:
@@ -163,10 +163,27 @@ def _status(fault: Fault, platform: Platform | None, call: Call) -> Answer:
 
 
 def _response(answer: Answer) -> web.Response:
+    headers = {"Content-Type": answer.content_type, **answer.headers}
+    if answer.pieces is not None:
+        headers["Content-Length"] = str(answer.length)
+        return web.Response(status=answer.status, body=_Pieces(answer.pieces), headers=headers)
     body = b"" if answer.status in _WITHOUT_BODY else answer.body
-    return web.Response(
-        status=answer.status, body=body, headers={"Content-Type": answer.content_type, **answer.headers}
-    )
+    return web.Response(status=answer.status, body=body, headers=headers)
+
+
+class _Pieces:
+    """An asynchronous iterator for aiohttp; unlike a generator it may be dropped half-way."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
 
 def _hang_up(request: web.Request) -> web.Response:
@@ -177,9 +194,15 @@ def _hang_up(request: web.Request) -> web.Response:
 
 async def _send_half(answer: Answer, request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers})
-    response.content_length = len(answer.body)
+    length = len(answer.body) if answer.pieces is None else answer.length
+    response.content_length = length
     await response.prepare(request)
-    await response.write(answer.body[: len(answer.body) // 2])
+    left = length // 2
+    for piece in [answer.body] if answer.pieces is None else answer.pieces:
+        await response.write(piece[:left])
+        left -= len(piece)
+        if left <= 0:
+            break
     _hang_up(request)
     return response
 

@@ -188,7 +188,8 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
         assert sandbox.stdout is not None
         shown = await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10)
         settings = said(shown)
-        assert set(settings) == {KEY, SECRET, "ASYNCCONN_PANOPLY_ENDPOINT_URL"}
+        datorama = {"ASYNCCONN_DATORAMA_TOKEN", "ASYNCCONN_DATORAMA_BASE_URL"}
+        assert set(settings) == {KEY, SECRET, "ASYNCCONN_PANOPLY_ENDPOINT_URL", *datorama}
         assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
         written = await arun(tmp_path, "panoply", "write", "in.csv", "--table", "names")
         assert written.status == 0, written.text
@@ -202,9 +203,7 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
     connection = sqlite3.connect(tmp_path / "landed.db")
     assert connection.execute("select id, name from names order by id").fetchall() == [("1", "one"), ("2", "two")]
     connection.close()
-    assert not [
-        value for name, value in settings.items() if name != "ASYNCCONN_PANOPLY_ENDPOINT_URL" and value in written.text
-    ]
+    assert not [value for name, value in settings.items() if not name.endswith("_URL") and value in written.text]
 
 
 def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -> None:

@@ -196,6 +196,8 @@ async def test_it_is_entered_once_and_says_when_it_is_not_open() -> None:
 
 async def test_the_environment_leads_a_client_here(sandbox: Sandbox) -> None:
     assert sandbox.env == {
+        "ASYNCCONN_DATORAMA_TOKEN": sandbox.datorama.token,
+        "ASYNCCONN_DATORAMA_BASE_URL": sandbox.url,
         "ASYNCCONN_PANOPLY_API_KEY": sandbox.panoply.api_key,
         "ASYNCCONN_PANOPLY_API_SECRET": sandbox.panoply.api_secret,
         "ASYNCCONN_PANOPLY_ENDPOINT_URL": sandbox.url,
