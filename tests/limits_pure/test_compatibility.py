@@ -136,6 +136,11 @@ def test_what_is_no_version_is_named(name: str) -> None:
         check_compatibility(**{name: "new"})  # type: ignore[arg-type] # the names are those of versions
 
 
+def test_what_is_called_a_plugin_later_carries_another_number() -> None:
+    for limits, python in (("4.2.1", "0.9.12"), ("6.2.1", "6.2.2")):
+        assert check_compatibility(limits, "4.2.1", python).verdict == "compatible"
+
+
 def test_a_generation_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="1, 2 or 3, not 4"):
         check_compatibility(generation=4)

@@ -80,6 +80,13 @@ def test_types_and_names_decide_where_nobody_says_which_level_is_meant(
     assert verdict(found) == (status, candidates)
 
 
+def test_of_the_levels_of_a_date_the_type_counts_more_than_the_name() -> None:
+    mixed = hierarchy("Calendar", "Quarter", "Update")
+    mixed["levels"][0]["type"] = "TIME"
+
+    assert verdict(cube(D=[mixed])) == ("ok", ("Quarter@Calendar@D",))
+
+
 TWO = cube(
     D=[hierarchy("H", "Day", "Hour"), hierarchy("G", "Day")],
     E=[hierarchy("H", "Day"), hierarchy("Late", "Hour", slicing=False)],

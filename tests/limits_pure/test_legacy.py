@@ -112,6 +112,7 @@ def test_a_credential_that_cannot_work_is_refused_and_not_quoted(field: str, key
     assert PASSWORD not in told
     assert not isinstance(value, str) or value.strip() not in told
     assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(
