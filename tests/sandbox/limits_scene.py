@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from asyncconn.sandbox import Call, Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
 
 if TYPE_CHECKING:
@@ -131,6 +132,16 @@ async def until(true: Callable[[], object]) -> None:
     """Let the two servers go on until it is so; the test's own timeout ends a wait in vain."""
     while not true():
         await asyncio.sleep(0.005)
+
+
+def recording(seen: list[Call]) -> Faults:
+    """A script that strikes nothing and notes every request."""
+
+    def note(call: Call) -> bool:
+        seen.append(call)
+        return False
+
+    return Faults(Fault("delay", seconds=0, match=note))
 
 
 def shape(value: Any) -> Any:

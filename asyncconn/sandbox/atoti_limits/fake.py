@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import aiohttp
 
@@ -20,7 +21,7 @@ from asyncconn.sandbox.server import Server
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
     from types import TracebackType
 
     from asyncconn.sandbox.exchange import Call
@@ -163,6 +164,20 @@ class Fake:
     async def pause(self, seconds: float) -> None:
         """Wait, but not longer than this server listens."""
         await self._server.pause(seconds)
+
+    async def while_open(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work``, but give it up when this server closes. Raises 503 then."""
+        doing = asyncio.create_task(work, name=f"asyncconn-sandbox-{self.name}")
+        closing = asyncio.create_task(self._server.pause(None), name=f"asyncconn-sandbox-{self.name}-closing")
+        try:
+            await asyncio.wait({doing, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            doing.cancel()
+            closing.cancel()
+            await asyncio.wait({doing, closing})
+        if doing.cancelled():
+            raise Problem(503, "The server is closing")
+        doing.result()
 
     @property
     def client(self) -> aiohttp.ClientSession:

@@ -157,7 +157,7 @@ class FakeLimitsServer(Fake):
             raise Problem(422, f"Server Name {name} is not among the target servers")
         if self.callback_delay:
             await self.pause(self.callback_delay)
-        await look_at(self.client, url, on, self._authorization(request.call))
+        await self.while_open(look_at(self.client, url, on, self._authorization(request.call)))
         self.connect(name, url)
         return json_answer(self.store.connections[name], 201)
 
