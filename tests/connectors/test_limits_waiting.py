@@ -387,6 +387,22 @@ async def test_a_session_that_names_no_path_is_none() -> None:
             await world.client().preflight()
 
 
+async def test_a_session_that_does_not_answer_pong_is_none() -> None:
+    async with scene() as world:
+        world.session.faults.add(Fault("malformed", match="/activeviam/pivot/rest/v10/ping", times=None))
+        with pytest.raises(LimitsProtocolError, match="did not answer pong"):
+            await world.client().preflight()
+
+
+async def test_a_limits_server_that_is_not_ready_is_not_taken_for_the_session() -> None:
+    async with scene() as world:
+        world.limits.faults.add(Fault("status", status=503, times=None))
+        with pytest.raises(errors.ServerError) as caught:
+            await world.client().preflight()
+
+        assert not isinstance(caught.value, SessionNotReady)
+
+
 async def test_a_limits_server_that_only_answers_its_ping_is_up() -> None:
     async with scene() as world:
         world.limits.faults.add(Fault("status", status=404, match="/versions/rest", times=None))
