@@ -17,7 +17,14 @@ from asyncconn.errors import AsyncConnError
 __all__ = ["app"]
 
 # By command, the module of its name and what stands for it there: a function, or a group of commands.
-_HOMES = {"demo": "demo", "sandbox": "sandbox", "doctor": "doctor", "panoply": "app", "source": "app"}
+_HOMES = {
+    "demo": "demo",
+    "sandbox": "sandbox",
+    "doctor": "doctor",
+    "panoply": "app",
+    "source": "app",
+    "limits": "app",
+}
 
 
 class _Commands(UserDict[str, Any]):
