@@ -28,6 +28,13 @@ SAID = {
         "complete: True",
         "landed: {'weather_daily': 1461, 'weather_hourly': 8759}",
     ],
+    "atoti_limits_connect.py": [
+        "not even asked: cube 'Cars_Cube'",
+        "different JWT key pairs",
+        "connected: True",
+        "BREACH   fiat    24,100",
+        "ready: True",
+    ],
     "rate_limited_calls.py": ["60 answers", "within the limit: True", "would take: True"],
 }
 
