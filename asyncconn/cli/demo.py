@@ -77,6 +77,7 @@ class Report:
     examples: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     rate_limit: dict[str, Any] = field(default_factory=dict)
+    atoti_limits: dict[str, Any] = field(default_factory=dict)
 
 
 class Probe(Connector):
@@ -113,7 +114,8 @@ def demo(
 ) -> None:
     """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
 
-    Needs no account and no network. Ends with 1 if anything is missing or different.
+    Then connect an embedded Atoti session to its Limits server, and find the breach of a limit. Needs no account and no
+    network. Ends with 1 if anything is missing or different.
     """
     if rate is not None and not rate > 0:
         raise ConfigError(f"--rate must be more than 0 records per second, not {rate:g}")
@@ -123,10 +125,16 @@ def demo(
     if not as_json:
         _announce(out, records, sender.value, faults, rate)
     report = asyncio.run(_run(records, script, rate, sender))
+    if not as_json:
+        _show(out, report)
+    from asyncconn.cli import demo_limits  # what imports this module for other things does not need it
+
+    part = asyncio.run(demo_limits.work())
+    report.atoti_limits, report.ok = asdict(part), report.ok and part.ok
     if as_json:
         print(json.dumps(asdict(report), indent=2))
-    else:
-        _show(out, report)
+    for line in () if as_json else demo_limits.lines(part):
+        out.print(line)
     raise typer.Exit(0 if report.ok else 1)
 
 
