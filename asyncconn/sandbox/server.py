@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ from asyncconn.errors import ConfigError
 from asyncconn.sandbox.exchange import Answer, Arrival, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
 
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
@@ -58,7 +58,7 @@ class Server:
         self._runner = runner
         try:
             await runner.setup()
-            await web.TCPSite(runner, host, port).start()
+            await _whole(web.TCPSite(runner, host, port).start())
         except BaseException as error:
             await self.stop()
             if isinstance(error, OSError | OverflowError):
@@ -141,6 +141,18 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+
+async def _whole(listen: Coroutine[Any, Any, None]) -> None:
+    """Do not break off: a socket that listens already would belong to nobody, and stay open."""
+    listening = asyncio.create_task(listen, name="asyncconn-sandbox-start")
+    try:
+        await asyncio.wait({listening})
+    except asyncio.CancelledError:
+        await asyncio.wait({listening})
+        listening.exception()  # looked at, so that nobody complains
+        raise
+    listening.result()
 
 
 async def _answer(platform: Platform | None, call: Call) -> Answer:

@@ -6,10 +6,10 @@ import asyncio
 import gc
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import virtual
+from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import ConfigError, LifecycleError
@@ -31,6 +31,9 @@ from .limits_scene import (
     until,
 )
 from .test_lifecycle import open_sockets
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 ASK = [f"GET {REST}/ping", f"POST {REST}/connections", f"GET {REST}/connections"]
 LOOK = ["POST " + CONNECT, "GET /versions/rest", f"GET {PIVOT}/cube/discovery"]
@@ -352,6 +355,27 @@ async def test_leaving_in_the_middle_takes_bounded_time_and_leaves_nothing_behin
     assert asyncio.all_tasks() == tasks
     assert open_sockets() == sockets
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_cancellation_at_any_point_leaves_nothing_behind() -> None:
+    gc.collect()
+    sockets, tasks = open_sockets(), asyncio.all_tasks()
+
+    async def make() -> Callable[[], Awaitable[object]]:
+        return use
+
+    async def use() -> None:
+        async with Sandbox(atoti_limits=LimitsWorld(generation=1)) as sandbox:
+            while not sandbox.atoti_limits.session.attempts:
+                await asyncio.sleep(0)
+
+    async def check(_: BaseException | None) -> None:
+        await turns()
+        gc.collect()
+        assert open_sockets() == sockets
+        assert {task for task in asyncio.all_tasks() if "asyncconn" in task.get_name()} <= tasks
+
+    assert await cancel_at_every_await(make, check) > 5
 
 
 async def test_a_start_that_fails_leaves_nothing_behind() -> None:

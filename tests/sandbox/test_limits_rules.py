@@ -213,7 +213,8 @@ async def test_limits_overlap_when_name_cube_measure_and_scope_are_equal(
 
 
 async def test_two_limits_may_change_places_in_one_request() -> None:
-    early, late = {"startDate": "2026-03-01", "endDate": "2026-03-31"}, {"startDate": "2026-04-01", "endDate": None}
+    early: dict[str, Any] = {"startDate": "2026-03-01", "endDate": "2026-03-31"}
+    late: dict[str, Any] = {"startDate": "2026-04-01", "endDate": None}
     async with limits() as (_, rest):
         await structure(rest)
         for one, other in [(early, late), (late, early)]:
