@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asyncconn.errors import ConfigError
@@ -81,8 +81,8 @@ class AtotiLimitsSettings(BaseSettings):
 
     model_config = _config("ASYNCCONN_ATOTI_LIMITS_")
 
-    session_url: str | None = Field(None, validation_alias=AliasChoices("session_url", "ATOTI_BASE_URL"))
-    limits_url: str | None = Field(None, validation_alias=AliasChoices("limits_url", "ATOTI_LIMITS_URL"))
+    session_url: str | None = Field(None, validation_alias="ATOTI_BASE_URL")
+    limits_url: str | None = Field(None, validation_alias="ATOTI_LIMITS_URL")
     user: str | None = None
     password: SecretStr | None = None
     token: SecretStr | None = None

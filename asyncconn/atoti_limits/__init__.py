@@ -2,8 +2,10 @@
 
 from asyncconn.atoti_limits import errors
 from asyncconn.atoti_limits.client import AtotiLimits
+from asyncconn.atoti_limits.compatibility import CompatibilityReport, check_compatibility
 from asyncconn.atoti_limits.connection import Connected, PreflightReport
-from asyncconn.atoti_limits.discovery import check_slicing_hierarchy
+from asyncconn.atoti_limits.discovery import CubeCheck, check_slicing_hierarchy
+from asyncconn.atoti_limits.legacy import LegacyLimitsProperties
 from asyncconn.atoti_limits.models import (
     AuditEntry,
     Connection,
@@ -17,22 +19,38 @@ from asyncconn.atoti_limits.models import (
     UploadReport,
 )
 from asyncconn.atoti_limits.paths import Paths
+from asyncconn.atoti_limits.resources.evaluation import Evaluation
+from asyncconn.atoti_limits.resources.transfer import Export
+from asyncconn.atoti_limits.roles import missing_roles
+from asyncconn.atoti_limits.scopes import Scope, parse_scope
+from asyncconn.atoti_limits.ui_extension import UiExtension, extract_ui_extension
 
 __all__ = [
     "AtotiLimits",
     "AuditEntry",
+    "CompatibilityReport",
     "Connected",
     "Connection",
+    "CubeCheck",
+    "Evaluation",
+    "Export",
     "Incident",
     "IncidentType",
     "LegacyLimit",
+    "LegacyLimitsProperties",
     "Limit",
     "LimitState",
     "LimitStatus",
     "Paths",
     "PreflightReport",
+    "Scope",
     "Structure",
+    "UiExtension",
     "UploadReport",
+    "check_compatibility",
     "check_slicing_hierarchy",
     "errors",
+    "extract_ui_extension",
+    "missing_roles",
+    "parse_scope",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from limits_scene import QUICK, SHORT, STRUCTURE, scene
+from limits_pair import QUICK, SHORT, STRUCTURE, scene
 from loopback import Loopback, Reply
 from pydantic import SecretStr
 from yarl import URL
@@ -141,6 +141,8 @@ def test_addresses_come_from_the_arguments_then_the_environment_then_the_guides(
 ) -> None:
     for name in ("ATOTI_BASE_URL", "ATOTI_LIMITS_URL"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("SESSION_URL", "LIMITS_URL"):  # somebody else's
+        monkeypatch.setenv(name, "http://elsewhere.example")
     defaults = {generation: AtotiLimits(generation=generation, hub=Hub()) for generation in (1, 2, 3)}
     assert {generation: one.session_url for generation, one in defaults.items()} == {
         1: "http://localhost:6060",

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from limits_scene import LIMIT, STRUCTURE, Scene, scene
+from limits_pair import LIMIT, STRUCTURE, Scene, scene
 
 from asyncconn import errors
 from asyncconn.atoti_limits import Limit, LimitStatus, Paths, Structure

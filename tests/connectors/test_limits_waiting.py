@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from helpers import cancel_at_every_await
-from limits_scene import CONNECTIONS, Scene, scene
+from limits_pair import CONNECTIONS, Scene, scene
 from loopback import QuickClock
 
 from asyncconn import AtotiLimits, errors
