@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from asyncconn.atoti_limits.compatibility import KNOWN, check_compatibility
-from asyncconn.atoti_limits.ui_extension import extract_ui_extension
+from asyncconn.atoti_limits import check_compatibility, extract_ui_extension
+from asyncconn.atoti_limits.compatibility import KNOWN
 from asyncconn.cli.limits_common import DryRun
 from asyncconn.cli.output import console, count, plain
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink
