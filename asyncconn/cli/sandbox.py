@@ -8,7 +8,7 @@ import shlex
 import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.live import Live
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from asyncconn.cli.output import console, count, size, stderr, table
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import LimitsWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,12 +44,17 @@ def sandbox(
         Path | None,
         typer.Option("--env-file", metavar="FILE", help="Write the settings for clients there, as in .env."),
     ] = None,
+    atoti_limits: Annotated[
+        int | None,
+        typer.Option("--atoti-limits", min=1, max=3, help="Also an Atoti session of this generation, and its Limits."),
+    ] = None,
 ) -> None:
     """Run the embedded platforms until Ctrl-C, and show what lands.
 
     Prints the settings that lead clients here. The credentials are made up and good for nothing else.
     """
-    made = Sandbox(host, port, faults or None, seed, warehouse=warehouse)
+    limits = None if atoti_limits is None else LimitsWorld(generation=cast(Literal[1, 2, 3], atoti_limits))
+    made = Sandbox(host, port, faults or None, seed, warehouse=warehouse, atoti_limits=limits)
     asyncio.run(_serve(made, env_file))
 
 

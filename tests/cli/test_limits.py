@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.commands import run
+from cli.commands import arun, run, started
 from cli.limits_scene import DAY, scene
 
 if TYPE_CHECKING:
@@ -123,6 +125,17 @@ async def test_check_cube_without_a_cube_ends_with_one(tmp_path: Path) -> None:
         ended = await limits("check-cube")
 
     assert (ended.status, ended.out) == (1, "no cubes\n")
+
+
+async def test_the_sandbox_command_plays_both_servers(tmp_path: Path) -> None:
+    async with started(tmp_path, "sandbox", "--atoti-limits", "2") as sandbox:
+        assert sandbox.stdout is not None
+        shown = await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10)
+        lines = [shlex.split(line) for line in shown.decode().splitlines()]
+        env = dict(line[1].split("=", 1) for line in lines if line and line[0] == "export")
+        ended = await arun(tmp_path, "limits", "connect", "--wait", "--generation", "2", "--timeout", "8", env=env)
+
+    assert ended.status == 0, ended.text
 
 
 # -- the user ----------------------------------------------------------------------------------------------------------
