@@ -64,7 +64,7 @@ class Place:
         if settings.password is not None and settings.user in (None, user):
             return user, settings.password
         if not sys.stdin.isatty():
-            raise ConfigError(f"the password of {plain(user)} is not known: set {_PASSWORD}")
+            raise ConfigError(f"the password of {plain(user)} is not known: set it with its user in the environment")
         asked: str = typer.prompt(f"Password of {plain(user)}", hide_input=True, err=True)
         return user, asked
 

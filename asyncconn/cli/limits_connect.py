@@ -47,6 +47,8 @@ def connect(
     if timeout <= 0:
         raise ConfigError(f"--timeout must be more than 0 seconds, not {timeout:g}")
 
+    if ctx.obj.generation == 1 and not wait:
+        raise ConfigError("a session of generation 1 connects by itself, once the cube exists: use --wait")
     options: Any = {"as_of_date": as_of_date} if preflight else False
 
     async def ask(client: AtotiLimits) -> Connected | PreflightReport | None:

@@ -54,6 +54,13 @@ async def test_connect_without_wait_only_asks(tmp_path: Path) -> None:
     assert ended.out.startswith("asked http://")
 
 
+def test_a_session_that_connects_by_itself_can_only_be_waited_for(tmp_path: Path) -> None:
+    ended = run(tmp_path, "limits", "connect", "--generation", "1")
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.rstrip().endswith("use --wait")
+
+
 async def test_a_dry_run_of_connect_looks_and_asks_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as limits:
         ended = await limits("connect", "--wait", "--dry-run", "--server-name", "cars")
@@ -159,7 +166,7 @@ async def test_another_user_needs_a_password_of_their_own(tmp_path: Path) -> Non
         ended = await limits("structures", "--user", "readonly", env=own)
 
     assert refused.status == 2
-    assert refused.err == "error: the password of readonly is not known: set ASYNCCONN_ATOTI_LIMITS_PASSWORD\n"
+    assert refused.err == "error: the password of readonly is not known: set it with its user in the environment\n"
     assert (ended.status, ended.out) == (0, "no structures\n"), ended.text
 
 
