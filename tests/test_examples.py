@@ -29,6 +29,13 @@ SAID = {
         "landed: {'weather_daily': 1461, 'weather_hourly': 8759}",
     ],
     "datorama_jobs.py": ["900 jobs of 300 streams after 5 minutes", "failed jobs queued again", "0 of them refused"],
+    "atoti_limits_connect.py": [
+        "not even asked: cube 'Cars_Cube'",
+        "different JWT key pairs",
+        "connected: True",
+        "BREACH   fiat    24,100",
+        "ready: True",
+    ],
     "rate_limited_calls.py": ["60 answers", "within the limit: True", "would take: True"],
 }
 

@@ -24,6 +24,7 @@ _HOMES = {
     "panoply": "app",
     "source": "app",
     "datorama": "app",
+    "limits": "app",
 }
 
 

@@ -78,6 +78,7 @@ class Report:
     errors: list[str] = field(default_factory=list)
     rate_limit: dict[str, Any] = field(default_factory=dict)
     datorama: dict[str, Any] = field(default_factory=dict)
+    atoti_limits: dict[str, Any] = field(default_factory=dict)
 
 
 class Probe(Connector):
@@ -114,8 +115,9 @@ def demo(
 ) -> None:
     """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
 
-    Then read and process 200 data streams of an embedded Datorama under its cap. Needs no account and no network. Ends
-    with 1 if anything is missing or different.
+    Then read and process 200 data streams of an embedded Datorama under its cap, and connect an embedded Atoti session
+    to its Limits server to find the breach of a limit. Needs no account and no network. Ends with 1 if anything is
+    missing or different.
     """
     if rate is not None and not rate > 0:
         raise ConfigError(f"--rate must be more than 0 records per second, not {rate:g}")
@@ -124,21 +126,26 @@ def demo(
     out = console()
     if not as_json:
         _announce(out, records, sender.value, faults, rate)
-    from asyncconn.cli import demo_datorama  # it counts as this module does
+    from asyncconn.cli import demo_datorama, demo_limits  # what imports this module for other things needs neither
 
     report = asyncio.run(_run(records, script, rate, sender))
     if not as_json:
         _show(out, report)
-    part = demo_datorama.work()
-    verdicts = [(report.ok, _verdict(report)), (part.ok, demo_datorama.verdict(part))]
-    report.datorama, report.ok = asdict(part), report.ok and part.ok
+    datorama, limits = demo_datorama.work(), asyncio.run(demo_limits.work())
+    said = [
+        (report.ok, _verdict(report)),
+        (datorama.ok, demo_datorama.verdict(datorama)),
+        (limits.ok, demo_limits.verdict(limits)),
+    ]
+    report.datorama, report.atoti_limits = asdict(datorama), asdict(limits)
+    report.ok = all(ok for ok, _ in said)
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:
-        for line in demo_datorama.lines(part):
+        for line in (*demo_datorama.lines(datorama), *demo_limits.lines(limits)):
             out.print(line)
         # Where something failed, nothing else is praised.
-        out.print(Text("\n").join(text for ok, text in verdicts if ok is report.ok))
+        out.print(Text("\n").join(text for ok, text in said if ok is report.ok))
     raise typer.Exit(0 if report.ok else 1)
 
 

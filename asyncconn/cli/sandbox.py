@@ -8,7 +8,7 @@ import shlex
 import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.live import Live
@@ -40,20 +40,20 @@ def sandbox(
     warehouse: Annotated[
         Path | None, typer.Option("--warehouse", metavar="FILE", help="Keep what lands in this SQLite database.")
     ] = None,
-    limits: Annotated[
-        bool,
-        typer.Option("--atoti-limits", help="Start an Atoti session and a Limits server too, on ports of their own."),
-    ] = False,
     env_file: Annotated[
         Path | None,
         typer.Option("--env-file", metavar="FILE", help="Write the settings for clients there, as in .env."),
+    ] = None,
+    atoti_limits: Annotated[
+        int | None,
+        typer.Option("--atoti-limits", min=1, max=3, help="Also an Atoti session of this generation, and its Limits."),
     ] = None,
 ) -> None:
     """Run the embedded platforms until Ctrl-C, and show what lands.
 
     Prints the settings that lead clients here. The credentials are made up and good for nothing else.
     """
-    pair = LimitsWorld() if limits else None
+    pair = None if atoti_limits is None else LimitsWorld(generation=cast(Literal[1, 2, 3], atoti_limits))
     made = Sandbox(host, port, faults or None, seed, warehouse=warehouse, atoti_limits=pair)
     asyncio.run(_serve(made, env_file))
 

@@ -208,7 +208,7 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
 
 
 async def test_the_sandbox_starts_atoti_limits_on_request_and_counts_the_calls_of_datorama(tmp_path: Path) -> None:
-    async with started(tmp_path, "sandbox", "--atoti-limits", "--seed", "3") as sandbox:
+    async with started(tmp_path, "sandbox", "--atoti-limits", "3", "--seed", "3") as sandbox:
         assert sandbox.stdout is not None
         settings = said(await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10))
         token = {"Authorization": settings["ASYNCCONN_DATORAMA_TOKEN"]}
