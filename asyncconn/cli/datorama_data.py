@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from asyncconn.cli.datorama_common import BaseUrl, Form, Output, Place, Region, Sheet, Sink, record, run, stream_of
+from asyncconn.cli.datorama_common import BaseUrl, Place, Region, run, stream_of
 from asyncconn.cli.output import console, count, error, progress, stderr
+from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.models import JobStatus

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncconn.cli.datorama_common import BaseUrl, Form, Output, Place, Region, Sheet, Sink, Snapshot, record, run, span
+from asyncconn.cli.datorama_common import BaseUrl, Place, Region, Snapshot, run, span
 from asyncconn.cli.datorama_watch import settle, watching
 from asyncconn.cli.output import console, error, table
+from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.datorama import paths, wire
 from asyncconn.datorama.frames import STREAM_FIELDS
 from asyncconn.errors import AsyncConnError, ConfigError

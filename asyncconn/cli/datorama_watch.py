@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from asyncconn.cli.datorama_common import Sheet, Sink, span
+from asyncconn.cli.datorama_common import span
 from asyncconn.cli.output import console, count, error, plain, progress, stderr
+from asyncconn.cli.sheets import Sheet, Sink
 from asyncconn.datorama.bulk.results import Span
 from asyncconn.datorama.models import DataStream, Workspace
 from asyncconn.errors import AsyncConnError

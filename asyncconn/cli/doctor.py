@@ -22,7 +22,7 @@ from asyncconn.cli.output import console, table
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.panoply import wire
 from asyncconn.sandbox import Sandbox
-from asyncconn.settings import DatoramaSettings, HubSettings, PanoplySettings, load
+from asyncconn.settings import AtotiLimitsSettings, DatoramaSettings, HubSettings, PanoplySettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ __all__ = ["doctor"]
 
 _NEEDED = ("aiohttp", "aiobotocore", "anyio", "orjson", "pydantic", "pydantic-settings", "tenacity")
 _EXTRAS = {"pandas": "pandas", "jwt": "PyJWT", "fastapi": "fastapi"}
-_SETTINGS: tuple[type[BaseSettings], ...] = (HubSettings, PanoplySettings, DatoramaSettings)
+_SETTINGS: tuple[type[BaseSettings], ...] = (HubSettings, PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _CONNECT_SECONDS = 5.0
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Form", "FormName", "Group", "Output", "Sheet", "Sink", "record"]
 
+_UNFOLDED = 500  # columns of a screen that is none: whatever reads it wants a line a row
+
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, as CSV or JSON by its ending.")
 ]
@@ -114,8 +116,11 @@ def _show(sheet: Sheet) -> None:
     rows = [[row[index] for index in at] for row in sheet.rows]
     numbers = [title for index, title in enumerate(shown) if all(_numeric(row[index]) for row in rows)]
     cells = [[_cell(value) for value in row] for row in rows]
-    console().print(table(sheet.title, [*shown], cells, numbers=numbers))
-    console().print(Text(f"\n{count(len(rows), sheet.noun)}"))
+    out = console()
+    if not out.is_terminal:
+        out.width = _UNFOLDED
+    out.print(table(sheet.title, [*shown], cells, numbers=numbers))
+    out.print(Text(f"\n{count(len(rows), sheet.noun)}"))
 
 
 def _numeric(value: Any) -> bool:

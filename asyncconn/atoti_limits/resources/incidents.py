@@ -23,7 +23,9 @@ class Incidents(Resource):
     """``limits.incidents``.
 
     >>> async for incident in limits.incidents.list(incident_type="BREACH"):
-    ...     await limits.incidents.act(incident.incident_key, "review", classification="New Trade")
+    ...     await limits.incidents.act(
+    ...         incident.incident_key, "Review breach", classification="New Trade", resolution="No action"
+    ...     )
     """
 
     def list(
