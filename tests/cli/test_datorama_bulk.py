@@ -334,6 +334,7 @@ async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path
         with subprocess.Popen(args, cwd=tmp_path, env=env, stdin=terminal, stdout=terminal, stderr=terminal) as process:
             os.close(terminal)
             seen = b""
+            asked = False
             watchdog = threading.Timer(10, process.kill)
             watchdog.start()
             while True:
@@ -342,7 +343,8 @@ async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path
                 except OSError:  # how Linux says that the other end is closed
                     break
                 seen += piece
-                if b"left" in seen:
+                if b"left" in seen and not asked:
+                    asked = True  # a second time would end it at once, as it should
                     process.send_signal(signal.SIGINT)
             watchdog.cancel()
             watchdog.join()
