@@ -94,7 +94,6 @@ async def test_a_killed_process_is_gone_on_with(tmp_path: Path, kind: str, how: 
         assert child.returncode == -9
         here.sandbox.faults.clear()
         await asyncio.sleep(0.1)  # what is on its way to the sandbox arrives
-        assert len(here.accepted()) < count * PARTS or kind == "stall_after"
         here.mark()
 
         options: dict[str, Any] = {"log": log, "batch": how == "batch", "max_pending": None}
