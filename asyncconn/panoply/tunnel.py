@@ -133,7 +133,9 @@ def _read_key(login: _Login) -> SSHKey:
         why = str(error).lower() if isinstance(error, asyncssh.KeyImportError) else ""
     if "bcrypt" in why:
         raise ConfigError("`privateKey` has a passphrase in OpenSSH's format, which needs bcrypt: pip install bcrypt")
-    if "passphrase" not in why and "decrypt" not in why:
+    # One wrong passphrase in some hundred decrypts to what looks right until it is read.
+    garbled = passphrase is not None and "ENCRYPTED" in text
+    if "passphrase" not in why and "decrypt" not in why and not garbled:
         raise IncorrectParamError("`privateKey` is not a private key that can be read")
     if passphrase is None:
         raise IncorrectParamError("`privateKey` needs a passphrase: give it as `passphrase`")

@@ -6,12 +6,13 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+import asyncssh
 import pytest
 from pydantic import SecretStr
 
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.errors import IncorrectParamError
-from asyncconn.panoply.tunnel import SSHTunnel, open_tunnel
+from asyncconn.panoply.tunnel import SSHTunnel, _login, _read_key, open_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,3 +121,18 @@ def test_without_asyncssh_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigError, match=r"asyncconn\[ssh\]"):
         SSHTunnel("db", 5432, GOOD, platform_ssh=False)
     assert SSHTunnel("db", 5432, GOOD).server is None
+
+
+def test_a_wrong_passphrase_that_decrypts_to_garbage_is_called_wrong_all_the_same() -> None:
+    """Some of them get past the padding of the key's cipher, and fail only when the rest is read."""
+    text = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key("pkcs1-pem", "made up").decode()
+
+    def says(passphrase: str) -> str:
+        with pytest.raises(asyncssh.KeyImportError) as caught:
+            asyncssh.import_private_key(text, passphrase)
+        return str(caught.value)
+
+    garbled = next(name for name in map("other {}".format, range(20_000)) if "decrypt" not in says(name))
+    login = _login({"active": True, "host": "h", "username": "u", "privateKey": text, "passphrase": garbled})
+    with pytest.raises(IncorrectParamError, match="its passphrase is another one"):
+        _read_key(login)
