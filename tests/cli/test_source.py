@@ -471,7 +471,7 @@ async def test_a_signal_delivers_what_was_read_and_keeps_its_state(
 
 # -- at a terminal -----------------------------------------------------------------------------------------------------
 
-pty = pytest.importorskip("pty")
+pty = pytest.importorskip("pty", reason="the system has no terminals")
 
 
 class Terminal:

@@ -176,7 +176,7 @@ async def test_a_limit_of_no_structure_is_invalid() -> None:
 
 
 async def test_a_file_goes_up_from_a_path_a_text_bytes_rows_and_a_frame(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas: an extra")
     async with filled(2) as (_, limits):
         text = (await limits.export()).limits_csv
         path = tmp_path / "limits.csv"
@@ -310,7 +310,7 @@ async def test_an_evaluation_finds_warnings_and_breaches_and_fills_the_incidents
 
 
 async def test_an_evaluation_is_a_frame_also_when_it_found_nothing() -> None:
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="needs pandas: an extra")
     async with filled(2) as (world, limits):
         world.limits.utilizations.update({"l1": 120.0, "l2": 10.0})
         frame = (await limits.evaluate.all(DAY)).frame()
