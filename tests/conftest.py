@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import inspect
+import os
+import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +28,13 @@ settings.load_profile("asyncconn")
 
 #: Threads by these names belong to executors that end with their loop or with the process.
 ALLOWED_THREADS = ("asyncio_", "pytest_timeout")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """``slow(seconds)`` replaces the time that every other test has."""
+    for item in items:
+        if (mark := item.get_closest_marker("slow")) is not None:
+            item.add_marker(pytest.mark.timeout(*mark.args))
 
 
 def pytest_collection_finish() -> None:
@@ -66,9 +77,17 @@ def blocking() -> Iterator[BlockBuster]:
         yield found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _orphans_are_ours() -> None:
+    """Processes that our children leave behind become our children, where the system knows how: so they are seen."""
+    if sys.platform == "linux":
+        become_subreaper = 36
+        ctypes.CDLL(None).prctl(become_subreaper, 1, 0, 0, 0)
+
+
 @pytest.fixture(autouse=True)
-def _no_leaks() -> Iterator[None]:
-    """Fails a test that leaves threads or child processes; what was dropped unclosed surfaces as a warning."""
+def _no_leaks(_orphans_are_ours: None) -> Iterator[None]:
+    """Fails a test that leaves threads or processes; what was dropped unclosed surfaces as a warning."""
     threads, children = set(threading.enumerate()), _children()
     yield
     gc.collect()
@@ -78,8 +97,10 @@ def _no_leaks() -> Iterator[None]:
         thread.join(max(0.0, deadline - time.monotonic()))
     if left := [thread for thread in left if thread.is_alive()]:
         pytest.fail(f"the test left threads behind: {', '.join(thread.name for thread in left)}")
-    if more := _children() - children:
-        pytest.fail(f"the test left child processes behind: {sorted(more)}")
+    while (more := _living(_children() - children)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if more:
+        pytest.fail(f"the test left processes behind: {', '.join(map(_named, sorted(more)))}")
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +115,20 @@ async def _task_watch() -> AsyncIterator[None]:
     assert len(asyncio.all_tasks()) <= 1, "the loop of this test is not a fresh one"
     yield
     await fail_on_leaked_tasks()
+
+
+def _living(processes: set[int]) -> set[int]:
+    """Those that still run. An orphan that has ended waits for its end to be noticed; here it is."""
+    for pid in processes:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return {pid for pid in processes if Path(f"/proc/{pid}").exists()}
+
+
+def _named(pid: int) -> str:
+    with suppress(OSError):
+        return f"{pid} ({Path(f'/proc/{pid}/cmdline').read_text().replace(chr(0), ' ').strip()})"
+    return str(pid)
 
 
 def _children() -> set[int]:

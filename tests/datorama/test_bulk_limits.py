@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CAP: dict[str, Any] = {"platform_per_minute": 60, "per_day": 20_000}
 
 
-@pytest.mark.timeout(60)  # five thousand real calls: some 10 s of a machine that has nothing else to do
+@pytest.mark.slow(60)  # five thousand real calls: some 10 s of a machine that has nothing else to do
 @virtual
 async def test_five_thousand_streams_cost_what_the_paging_says_and_as_long_as_the_cap_says(clock: VirtualClock) -> None:
     async with scene(clock, workspaces=40, streams=5000, jobs=1, **CAP) as here:

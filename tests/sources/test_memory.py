@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 FLAT = 4_000  # kilobytes that the last nine tenths of the rows may add to the peak; kept, they would add some 300,000
+SECONDS = 60
 TESTS = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's own account of memory")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's own account of memory"),
+    pytest.mark.slow(SECONDS),
+]
 
 
 def growth(kind: str, rows: int) -> int:
@@ -21,7 +25,7 @@ def growth(kind: str, rows: int) -> int:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])},
         capture_output=True,
         text=True,
-        timeout=19,
+        timeout=SECONDS - 1,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
