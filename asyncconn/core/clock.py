@@ -146,3 +146,11 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self._virtual_selector.threads -= 1
+
+    async def shutdown_default_executor(self, *timeout: Any) -> None:
+        """From Python 3.12 on with a timeout by this loop's own clock, which must not jump over it."""
+        self._virtual_selector.threads += 1
+        try:
+            await super().shutdown_default_executor(*timeout)
+        finally:
+            self._virtual_selector.threads -= 1

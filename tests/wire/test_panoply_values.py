@@ -143,7 +143,7 @@ VALUES: list[tuple[str, Any, str]] = [
     ("numpy day", np.datetime64("2024-02-29"), '"2024-02-29T00:00:00"'),
     ("numpy year", np.datetime64("2024"), '"2024-01-01T00:00:00"'),
     ("numpy ns", np.datetime64("2024-02-29T01:02:03.000000009"), '"2024-02-29T01:02:03.000000009"'),
-    ("numpy NaT", np.datetime64("NaT"), "null"),
+    ("numpy NaT", np.datetime64("NaT", "ns"), "null"),
     (
         "numpy days with NaT",
         np.array([["2024-02-29", "NaT"]], dtype="datetime64[D]"),
