@@ -1,7 +1,7 @@
 """The server that all peers talk to: it does so little that the client is what is measured.
 
 A POST gets an answer of SQS's shape, a GET a JSON document of some 200 bytes. ``/stall`` never answers. It runs in a
-process of its own: ``python -m benchmarks.sink`` prints its port.
+process of its own: ``python -m benchmarks.sink`` prints its port, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -70,19 +70,26 @@ class Sink(asyncio.Protocol):
 
 
 async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Sink, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    gone = asyncio.Event()
+    loop.add_reader(sys.stdin, gone.set)  # whoever started us has ended, however: a killed one ends nobody
+    await gone.wait()
+    server.close()
 
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """The base URL of a sink in a process of its own."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.sink"], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "benchmarks.sink"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
+            process.stdin.close()
             process.terminate()
 
 
