@@ -4,17 +4,31 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := asyncconn tests benchmarks examples
+CORE := tests/core tests/http tests/lifecycle tests/wire tests/properties
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
 SERVICES := sshd:openssh-server
 
-.PHONY: demo test services check bench format clean
+.PHONY: demo test lowest newer services check bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
 
 test: services check
 	$(BIN)/pytest -n auto $(ARGS)
+
+# The core with the lowest versions that pyproject.toml allows.
+lowest: $(VENV)-lowest/installed
+	$(VENV)-lowest/bin/python -m pytest -n auto $(CORE) tests/connectors $(ARGS)
+
+# The core on the newest other Python that there is; NEWER=... names one.
+NEWER = $(shell sh .ci/newer-python $(BIN)/python)
+newer: $(BIN)/python
+	@test -n "$(NEWER)" || { echo "no newer Python was found"; exit 1; }
+	@test -x $(VENV)-newer/bin/python || $(NEWER) -m venv $(VENV)-newer
+	@$(VENV)-newer/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(VENV)-newer/bin/python -m pip install --quiet --editable ".[all]" --group test
+	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) $(ARGS)
 
 # What is missing is installed where that is possible without asking; elsewhere its tests are skipped, and say why.
 services:
@@ -60,5 +74,12 @@ $(VENV)/installed-dev: $(BIN)/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	@touch $(VENV)/installed $@
 
+# uv knows how to choose the lowest; it is needed for this only.
+$(VENV)-lowest/installed: $(BIN)/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
+	@$(BIN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable ".[all]" --group test
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newer build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
