@@ -93,7 +93,7 @@ def test_json_is_read_in_its_encoding(encoding: str, charset: str, read: Any) ->
 def test_what_is_no_json_is_a_protocol_error_that_quotes_nothing(body: bytes, kind: str) -> None:
     with pytest.raises(ProtocolError, match="instead of JSON") as caught:
         answer(body, kind).json()
-    assert str(caught.value.__cause__) in ("not JSON", "not JSON, or an integer in it has too many digits")
+    assert str(caught.value.__cause__) == "not JSON"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_ordinary_numbers_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_credential_is_found_in_an_error_of_any_encoding(encoding: str, rules: Any) -> None:
     redactor = Redactor([SecretStr("s3cret-token")])
     said = answer("no such token: s3cret-token".encode(encoding), f"text/plain; charset={encoding}", 400)
-    error = (status_error if rules is None else rules.error)(said, redactor)
+    error: Any = (status_error if rules is None else rules.error)(said, redactor)
     told = f"{error} {error.body}"
     assert "s3cret" not in told.replace("\0", "")
     assert "no such token: ***" in told
