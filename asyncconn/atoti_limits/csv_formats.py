@@ -22,7 +22,7 @@ from asyncconn.atoti_limits.csv_columns import FORMER_NAMES, Column, Kind, colum
 from asyncconn.atoti_limits.errors import Detail, LimitsProtocolError, LimitsValidationError
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.core.csv_text import CsvError, csv_reader
-from asyncconn.core.extras import extra
+from asyncconn.core.frames import exact_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,9 @@ class CsvTable:
 
 def frame(rows: Iterable[Mapping[str, Any]], named: Iterable[str] | None = None) -> pd.DataFrame:
     """Rows as a pandas ``DataFrame``, the columns in the order of ``named``. Raises ``ConfigError`` without pandas."""
-    made: pd.DataFrame = extra("pandas").DataFrame(list(rows), columns=None if named is None else list(named))
-    return made
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row)) if named is None else list(named)
+    return exact_frame(names, [[row.get(name) for name in names] for row in rows])
 
 
 # -- the files ---------------------------------------------------------------------------------------------------------
