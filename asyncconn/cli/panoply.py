@@ -243,7 +243,7 @@ def _check(source: Source, table: str, room: int) -> tuple[int, int]:
             found = row if isinstance(row, Problem) else _problem(row, encode, room, seen if source.id_column else None)
             if isinstance(found, Problem):
                 bad += 1
-                misread = misread or found.what.startswith("not UTF-8")
+                misread = misread or (found.what.startswith("not UTF-8") and source.reading.encoding is None)
                 if bad <= _SHOWN:
                     bar.console.print(Text(f"{source.name}:{found.line}: {found.what}"))
             else:
@@ -253,9 +253,8 @@ def _check(source: Source, table: str, room: int) -> tuple[int, int]:
         bar.update(task, completed=records, total=records)
     if bad:
         more = f", {bad - _SHOWN:,} of them not shown" if bad > _SHOWN else ""
-        error(f"{count(bad, 'problem')} in {source.name}{more}; nothing was sent")
-        if misread and source.reading.encoding is None:
-            error("if the file is in another encoding, name it: --encoding cp1252 for one of an older Windows, say")
+        hint = " (is it in another encoding? Then say --encoding cp1252, or what it is)" if misread else ""
+        error(f"{count(bad, 'problem')} in {source.name}{more}; nothing was sent{hint}")
         raise typer.Exit(BAD_INPUT)
     return records, total_bytes
 

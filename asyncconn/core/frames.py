@@ -18,15 +18,17 @@ _FLOAT = 2**53  # above, a float has not every integer
 
 
 def exact_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """``rows`` below ``columns``. Integers with gaps are pandas' ``Int64``; what no number type holds, ``object``.
+    """``rows`` below ``columns``, short rows filled with gaps. Integers with gaps are pandas' ``Int64``; what no number type holds, ``object``.
 
     pandas itself would make floats of them: ``123456.0``, and other digits above 2**53. Raises ``ConfigError`` without
     pandas.
     """
     pandas = extra("pandas")
-    made: pd.DataFrame = pandas.DataFrame(list(rows), columns=list(columns))
-    for at in range(len(columns)):
-        values = [row[at] if at < len(row) else None for row in rows]
+    width = len(columns)
+    rows = [row if len(row) >= width else [*row, *[None] * (width - len(row))] for row in rows]
+    made: pd.DataFrame = pandas.DataFrame(rows, columns=list(columns))
+    for at in range(width):
+        values = [row[at] for row in rows]
         if (dtype := _dtype(values)) is not None:
             made.isetitem(at, pandas.Series(values, index=made.index, dtype=dtype))
     return made

@@ -36,6 +36,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _NOT_ENCODED = re.compile(r"[^\x21\x22\x24-\x7e]|%(?![0-9A-Fa-f]{2})").search
 _DOTS = re.compile(r"/(?:\.|%2[eE]){1,2}(?=[/?]|\Z)").search  # a server or proxy may take them for another place
 _DEEPEST = 255  # levels of a body; orjson writes no more
+# orjson itself leaves out a dataclass's fields that begin with an underscore, and cuts the seconds off an offset.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # integers that orjson writes
 
 
@@ -232,11 +234,11 @@ def json_body(value: Any) -> bytes:
     as null they would clear what was to be set.
     """
     try:
-        encoded = orjson.dumps(value, _default, orjson.OPT_PASSTHROUGH_DATACLASS)
+        encoded = orjson.dumps(value, _default, _OPTIONS)
     except TypeError as error:
         exact = _exact(value, "$", 0)
         try:
-            return orjson.dumps(exact, _default, orjson.OPT_PASSTHROUGH_DATACLASS)
+            return orjson.dumps(exact, _default, _OPTIONS)
         except TypeError:
             raise ConfigError(f"the body is not JSON: {error}") from error
     if b"null" in encoded:  # what a NaN becomes
@@ -245,7 +247,9 @@ def json_body(value: Any) -> bytes:
 
 
 def _default(value: Any) -> Any:
-    """For orjson: what to write instead. It would leave out a dataclass's fields that begin with an underscore."""
+    """For orjson: what to write instead. See ``_OPTIONS``."""
+    if isinstance(value, datetime | date | time) and value == value:  # NaT is a datetime unequal to itself
+        return value.isoformat()
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(str(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -40,8 +40,9 @@ __all__ = [
 
 TABLE = "__table"
 
-# orjson itself leaves out a dataclass's fields that begin with an underscore, and takes NaT in an array for a date.
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+# orjson itself leaves out a dataclass's fields that begin with an underscore, takes NaT in an array for a date, and
+# cuts the seconds off an offset (+00:53:28, as cities had before time zones).
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _COARSE = ("[Y]", "[M]", "[W]", "[D]", "[h]", "[m]")  # units of numpy's dates that say no second
 _dumps = orjson.dumps
 _quoted = json.encoder.encode_basestring_ascii

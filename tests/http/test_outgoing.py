@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,9 @@ class Colour(enum.Enum):
 
 class Level(enum.IntEnum):
     HIGH = 3
+
+
+BERLIN = timezone(timedelta(minutes=53, seconds=28))  # before there were time zones
 
 
 @dataclasses.dataclass
@@ -234,6 +237,7 @@ def test_a_base_url_in_other_letters_is_written_in_ascii() -> None:
         ({"sum": Decimal("12345678901234567.89")}, '{"sum":12345678901234567.89}'),
         ({"c": Colour.RED, "s": Status.OPEN, "l": Level.HIGH}, '{"c":"red","s":"open","l":3}'),
         ({Status.OPEN: 1}, '{"open":1}'),
+        ([datetime(1890, 1, 1, tzinfo=BERLIN), time(1, 2)], '["1890-01-01T00:00:00+00:53:28","01:02:00"]'),
         (Point(1.5), '{"x":1.5,"_hidden":7}'),
     ],
 )
