@@ -191,7 +191,7 @@ def _lenient(column: Column | None, cell: str) -> Any:
     try:
         return _value(column or Column(""), cell)
     except ValueError:
-        return cell if cell.strip() else None
+        return cell
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ _FLOAT = 2**53  # above, a float has not every integer
 
 
 def exact_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """``rows`` below ``columns``, short rows filled with gaps. Integers with gaps are pandas' ``Int64``; what no number type holds, ``object``.
+    """``rows`` below ``columns``, short rows filled with gaps.
 
-    pandas itself would make floats of them: ``123456.0``, and other digits above 2**53. Raises ``ConfigError`` without
-    pandas.
+    Integers with gaps are pandas' ``Int64``, what no number type holds is ``object``: pandas itself would make floats
+    of them, 123456.0, with other digits above 2**53. Raises ``ConfigError`` without pandas.
     """
     pandas = extra("pandas")
     width = len(columns)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from asyncconn.atoti_limits.csv_formats import evaluation_rows, frame
+from asyncconn.atoti_limits.csv_formats import frame
 from asyncconn.core.frames import exact_frame
 
 ODD = 2**53 + 1
@@ -48,5 +48,5 @@ def test_columns_of_one_name_and_short_rows_stand() -> None:
 
 
 def test_rows_of_limits_keep_integers_beside_gaps() -> None:
-    rows = evaluation_rows(["Limit ID,Measure Value", f"l1,{ODD}", "l2,"])
-    assert frame(rows)["Measure Value"].tolist() == [ODD, pd.NA]
+    assert frame([{"id": ODD}, {"id": None}, {}])["id"].tolist() == [ODD, pd.NA, pd.NA]
+    assert list(frame([], ["id", "name"]).columns) == ["id", "name"]
