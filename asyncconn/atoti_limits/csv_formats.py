@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.atoti_limits.csv_columns import FORMER_NAMES, Column, Kind, columns
 from asyncconn.atoti_limits.errors import Detail, LimitsProtocolError, LimitsValidationError
 from asyncconn.atoti_limits.versions import LATEST
-from asyncconn.core.extras import extra
+from asyncconn.core.csv_text import CsvError, csv_reader
+from asyncconn.core.frames import exact_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,8 +83,9 @@ class CsvTable:
 
 def frame(rows: Iterable[Mapping[str, Any]], named: Iterable[str] | None = None) -> pd.DataFrame:
     """Rows as a pandas ``DataFrame``, the columns in the order of ``named``. Raises ``ConfigError`` without pandas."""
-    made: pd.DataFrame = extra("pandas").DataFrame(list(rows), columns=None if named is None else list(named))
-    return made
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row)) if named is None else list(named)
+    return exact_frame(names, [[row.get(name) for name in names] for row in rows])
 
 
 # -- the files ---------------------------------------------------------------------------------------------------------
@@ -165,7 +167,7 @@ def evaluation_rows(lines: Iterable[str]) -> list[Row]:
         if not isinstance(line, str):
             raise LimitsProtocolError(f"a line of CSV is expected, not {type(line).__name__}", path=f"$[{index}]")
     lines[:1] = [line.removeprefix("\ufeff") for line in lines[:1]]
-    reader = csv.reader((f"{line}\n" for line in lines), strict=True)
+    reader = csv_reader((f"{line}\n" for line in lines), strict=True)
     known = {column.name: column for column in (*columns("incidents", "3.3"), *columns("incidents", LATEST))}
     header: list[str] | None = None
     rows: list[Row] = []
@@ -180,7 +182,7 @@ def evaluation_rows(lines: Iterable[str]) -> list[Row]:
                     message = f"{len(cells)} cells under a header of {len(header)}"
                     raise LimitsProtocolError(message, path=f"$[{reader.line_num - 1}]")
                 rows.append({name: _lenient(known.get(name), cell) for name, cell in zip(header, cells, strict=True)})
-    except csv.Error as error:
+    except CsvError as error:
         raise LimitsProtocolError(f"this is not CSV: {error}", path=f"$[{reader.line_num - 1}]") from error
     return rows
 
@@ -240,7 +242,7 @@ def _cells(kind: Kind, source: str | bytes) -> _Found:
             source = source.decode()
         except UnicodeDecodeError as error:
             raise _refused(kind, [Detail(f"not UTF-8 at byte {error.start}")]) from error
-    reader = csv.reader(io.StringIO(source.removeprefix("\ufeff"), newline=""), strict=True)
+    reader = csv_reader(io.StringIO(source.removeprefix("\ufeff"), newline=""), strict=True)
     found: _Found | None = None
     number = 0
     try:
@@ -254,7 +256,7 @@ def _cells(kind: Kind, source: str | bytes) -> _Found:
                 found.details.append(Detail(f"{len(cells)} cells, and the header has {len(found.header)}", row=number))
             else:
                 found.rows.append((number, dict(zip(found.header, cells, strict=True))))
-    except csv.Error as error:
+    except CsvError as error:
         broken = Detail(f"this is not CSV: {error}", row=number + 1)
         raise _refused(kind, [*(found.details if found else ()), broken]) from error
     if found is None:

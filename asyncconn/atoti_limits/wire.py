@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from asyncconn.atoti_limits.errors import (
     Detail,
@@ -15,7 +14,7 @@ from asyncconn.atoti_limits.errors import (
     LimitsValidationError,
     SessionNotReady,
 )
-from asyncconn.errors import ApiError, AsyncConnError, TransportError, api_error_class
+from asyncconn.errors import ApiError, AsyncConnError, ProtocolError, TransportError, api_error_class
 from asyncconn.http.redact import EXCERPT
 from asyncconn.http.response import Response, retry_after, status_error
 
@@ -48,8 +47,8 @@ class ServerRules:
         status = response.status
         if status < 400:
             return status_error(response, redactor)
-        parsed = _parsed(response.body)
-        body = redactor.excerpt(response.body if parsed is None else orjson.dumps(without_trace(parsed)))
+        parsed = _parsed(response)
+        body = redactor.excerpt(response.utf8 if parsed is None else _compact(without_trace(parsed)))
         message = redactor.scrub(message_of(parsed if parsed is not None else body))
         details = details_of(parsed, redactor)
         kind = self.kinds.get(status) or api_error_class(status)
@@ -125,6 +124,10 @@ def without_trace(answer: Any) -> Any:
     return [without_trace(one) for one in answer] if isinstance(answer, list) else answer
 
 
+def _compact(answer: Any) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def document(response: Response) -> Any:
     """The JSON of an answer, without the wrapper of servers before 6.0 around it. Raises ``LimitsProtocolError``."""
     value = _json(response)
@@ -145,8 +148,8 @@ def boolean(response: Response) -> bool:
 
 
 def _json(response: Response) -> Any:
-    value = _parsed(response.body)
-    if value is None and response.body.strip() != b"null":
+    value = _parsed(response)
+    if value is None and response.text.strip() != "null":
         kind = response.content_type or "no content type"
         raise LimitsProtocolError(
             f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
@@ -154,8 +157,8 @@ def _json(response: Response) -> Any:
     return value
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(response: Response) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return response.json()
+    except ProtocolError:
         return None

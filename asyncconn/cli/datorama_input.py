@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncconn.cli.output import count, stderr
 from asyncconn.cli.readers import Problem, detect_format, read_records
+from asyncconn.cli.text_files import find_delimiter, look_at
 from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BadDate, UnequalInput
@@ -96,7 +97,9 @@ def _read(path: Path, wanted: dict[str, tuple[str, ...]]) -> list[list[str]]:
     try:
         with path.open("rb") as stream:
             form = detect_format(path.name, stream.read(4096))
-            stream.seek(0)
+            look = look_at(stream)
+            if told := look.told(find_delimiter(look) if form == "csv" else None):
+                stderr().print(f"{path}: read as {form}, {told}", markup=False)
             for row in read_records(stream, form):
                 found = row if isinstance(row, Problem) else _columns(row, wanted)
                 if isinstance(found, Problem):

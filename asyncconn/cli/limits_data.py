@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +18,7 @@ from asyncconn.atoti_limits.versions import LATEST, Version
 from asyncconn.cli.limits_common import DryRun, LimitsVersion, listed, run
 from asyncconn.cli.output import console, count, error
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
+from asyncconn.core.csv_text import csv_reader
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def evaluate(
             found = await client.evaluate.structures(structure, on)
         else:
             found = await client.evaluate.all(on)
-        return next(csv.reader(found.lines), []), found.rows()
+        return next(csv_reader(found.lines), []), found.rows()
 
     columns, rows = run(ctx.obj, work)
     shown = {name: name for name in _EVALUATED if name in columns}
@@ -195,7 +195,7 @@ def upload(
 def _kind_of(file: Path, data: bytes) -> Kind:
     """What the header is that of. Raises ``ConfigError`` when it is neither's."""
     first = data.decode("utf-8-sig", "replace").lstrip("\r\n").partition("\n")[0]
-    header = set(next(csv.reader([first]), []))
+    header = set(next(csv_reader([first]), []))
     found = [kind for kind, column in ((Kind.STRUCTURES, "Scope Keys"), (Kind.LIMITS, "Limit ID")) if column in header]
     if len(found) != 1:
         raise ConfigError(f"{file}: its columns do not tell whether it holds structures or limits: give --kind")

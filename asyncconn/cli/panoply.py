@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -24,9 +23,10 @@ from asyncconn.cli.demo import SenderName
 from asyncconn.cli.output import console, count, error, progress, size, stderr
 from asyncconn.cli.readers import Format, Problem, Row, detect_format, read_records
 from asyncconn.cli.spool import spool
+from asyncconn.cli.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 from asyncconn.panoply import wire
-from asyncconn.panoply.encoding import TABLE, record_encoder
+from asyncconn.panoply.encoding import TABLE, dump_record, record_encoder
 from asyncconn.settings import PanoplySettings, load
 
 if TYPE_CHECKING:
@@ -57,19 +57,29 @@ class FormatName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How the user says that the file is to be read; None is for us to find out."""
+
+    types: bool = False
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file that can be read twice."""
 
     name: str
     stream: BinaryIO
     form: Format
-    types: bool
+    reading: Reading
     id_column: str | None
 
     def rows(self) -> Iterator[Row | Problem]:
         """From the beginning."""
-        self.stream.seek(0)
-        for row in read_records(self.stream, self.form, types=self.types):
+        how = self.reading
+        found = read_records(self.stream, self.form, types=how.types, delimiter=how.delimiter, encoding=how.encoding)
+        for row in found:
             yield _identified(row, self.id_column) if self.id_column and isinstance(row, Row) else row
 
     def fingerprint(self) -> tuple[int, int]:
@@ -115,6 +125,16 @@ def write(
     types: Annotated[
         bool, typer.Option("--types", help="CSV: make numbers, truth values and nulls of what looks like them.")
     ] = False,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter", metavar="CHARACTER", help="CSV: what separates columns (or: tab); else it is found."
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1252; else UTF-8 or UTF-16, as found."),
+    ] = None,
     id_column: Annotated[
         str | None, typer.Option("--id", metavar="COLUMN", help="What tells records apart; becomes their 'id'.")
     ] = None,
@@ -129,7 +149,7 @@ def write(
 ) -> None:
     """Stream a CSV, JSON lines or JSON file into a table.
 
-    The whole input is checked first: when any line of it is bad, nothing is sent.
+    The whole input is checked first: when any line of it is bad, nothing is sent. It may be compressed with gzip.
 
     ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET hold the credentials, in the environment or in .env.
 
@@ -139,11 +159,14 @@ def write(
         record_encoder(table)
     except InvalidRecord as problem:
         raise typer.BadParameter(problem.message, param_hint="--table") from None
+    reading = Reading(
+        types, _checked(check_delimiter, delimiter, "--delimiter"), _checked(check_encoding, encoding, "--encoding")
+    )
     options = {"endpoint_url": endpoint_url, "sender": sender.value if sender else None}
     options = {name: value for name, value in options.items() if value is not None}
     room = _room(dry_run)
     with ExitStack() as stack:
-        source = _open(file, form, types, id_column, stack)
+        source = _open(file, form, reading, id_column, stack)
         before = source.fingerprint()
         total, total_bytes = _check(source, table, room)
         if dry_run:
@@ -179,7 +202,14 @@ def _room(dry_run: bool) -> int:
     return wire.DEFAULT_MAX_MESSAGE_BYTES - wire.attributes_size(attributes)
 
 
-def _open(file: str, form: FormatName, types: bool, id_column: str | None, stack: ExitStack) -> Source:
+def _checked(check: Callable[[str], str], given: str | None, option: str) -> str | None:
+    try:
+        return None if given is None else check(given)
+    except ConfigError as problem:
+        raise typer.BadParameter(problem.message, param_hint=option) from None
+
+
+def _open(file: str, form: FormatName, reading: Reading, id_column: str | None, stack: ExitStack) -> Source:
     """The input as something that can be read twice: what is not a file goes to a temporary one, which has no name."""
     name = "<stdin>" if file == "-" else file
     stream: BinaryIO
@@ -194,7 +224,11 @@ def _open(file: str, form: FormatName, types: bool, id_column: str | None, stack
         raise typer.Exit(BAD_INPUT) from None
     stream.seek(0)
     found = detect_format(name, stream.read(4096)) if form is FormatName.AUTO else cast("Format", form.value)
-    return Source(name, stream, found, types, id_column)
+    look = look_at(stream, reading.encoding)
+    delimiter = reading.delimiter or (find_delimiter(look) if found == "csv" else None)
+    if told := look.told(delimiter):
+        stderr().print(Text(f"{name}: read as {found.upper() if found != 'jsonl' else 'JSON lines'}, {told}"))
+    return Source(name, stream, found, reading, id_column)
 
 
 def _check(source: Source, table: str, room: int) -> tuple[int, int]:
@@ -202,12 +236,14 @@ def _check(source: Source, table: str, room: int) -> tuple[int, int]:
     encode = record_encoder(table)
     seen: dict[Any, int] = {}
     records = total_bytes = bad = 0
+    misread = False
     with progress(stderr()) as bar:
         task = bar.add_task("checking", total=None, note="")
         for row in source.rows():
             found = row if isinstance(row, Problem) else _problem(row, encode, room, seen if source.id_column else None)
             if isinstance(found, Problem):
                 bad += 1
+                misread = misread or (found.what.startswith("not UTF-8") and source.reading.encoding is None)
                 if bad <= _SHOWN:
                     bar.console.print(Text(f"{source.name}:{found.line}: {found.what}"))
             else:
@@ -217,7 +253,8 @@ def _check(source: Source, table: str, room: int) -> tuple[int, int]:
         bar.update(task, completed=records, total=records)
     if bad:
         more = f", {bad - _SHOWN:,} of them not shown" if bad > _SHOWN else ""
-        error(f"{count(bad, 'problem')} in {source.name}{more}; nothing was sent")
+        hint = " (is it in another encoding? Then say --encoding cp1252, or what it is)" if misread else ""
+        error(f"{count(bad, 'problem')} in {source.name}{more}; nothing was sent{hint}")
         raise typer.Exit(BAD_INPUT)
     return records, total_bytes
 
@@ -332,7 +369,7 @@ def _report(source: Source, sending: Sending, save_failed: Path, *, interrupted:
 
 def _save(records: list[dict[str, Any]], wanted: Path) -> Path:
     """As JSON lines, where nothing is yet: an earlier file may be the only copy of what it holds."""
-    lines = [json.dumps(record) + "\n" for record in records]
+    lines = [dump_record(record) + "\n" for record in records]
     try:
         return _written(lines, wanted)
     except OSError as problem:

@@ -6,23 +6,30 @@ rows, so that one look at a file can name all that is wrong with it.
 
 from __future__ import annotations
 
-import codecs
-import csv
+import io
 import json
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from asyncconn.cli.text_files import Problem, find_delimiter, look_at, separator_line, text
+from asyncconn.core.csv_text import CsvError, csv_reader
+from asyncconn.panoply.encoding import exact_float, exact_int
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from asyncconn.cli.text_files import Look
+
 __all__ = ["Format", "Problem", "Row", "detect_format", "infer", "read_csv", "read_json", "read_jsonl", "read_records"]
 
 Format = Literal["csv", "jsonl", "json"]
 
-_SUFFIXES: dict[str, Format] = {"csv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json"}
+_SUFFIXES: dict[str, Format] = {"csv": "csv", "tsv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json"}
 _WHITESPACE = " \t\r\n"
 _SPACE = re.compile(rf"[{_WHITESPACE}]*")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -38,14 +45,6 @@ class Row:
     record: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, and on which line."""
-
-    line: int
-    what: str
-
-
 class _Wrong(Exception):
     def __init__(self, line: int, what: str) -> None:
         super().__init__(what)
@@ -53,51 +52,85 @@ class _Wrong(Exception):
 
 
 def detect_format(name: str, beginning: bytes) -> Format:
-    """By the ending of the file's name, else by its first character: ``[`` JSON, ``{`` JSON lines, all else CSV."""
-    _, dot, suffix = name.lower().rpartition(".")
+    """By the ending of the file's name (``.gz`` aside), else by its first character.
+
+    ``[`` is JSON, ``{`` JSON lines, all else CSV.
+    """
+    _, dot, suffix = name.lower().removesuffix(".gz").rpartition(".")
     if dot and suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    first = beginning.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
-    return "json" if first == b"[" else "jsonl" if first == b"{" else "csv"
+    first = look_at(io.BytesIO(beginning)).beginning.lstrip()[:1]
+    return "json" if first == "[" else "jsonl" if first == "{" else "csv"
 
 
-def read_records(stream: BinaryIO, form: Format, *, types: bool = False) -> Iterator[Row | Problem]:
-    """The records of ``stream`` in the format ``form``; ``types`` is for CSV, where all is text without it."""
+def read_records(
+    stream: BinaryIO, form: Format, *, types: bool = False, delimiter: str | None = None, encoding: str | None = None
+) -> Iterator[Row | Problem]:
+    """The records of ``stream`` in the format ``form``.
+
+    ``types`` and ``delimiter`` are for CSV, where all is text without types. A delimiter or encoding that is not given
+    is found.
+    """
     if form == "csv":
-        return read_csv(stream, types=types)
-    return read_jsonl(stream) if form == "jsonl" else read_json(stream)
+        return read_csv(stream, types=types, delimiter=delimiter, encoding=encoding)
+    return read_jsonl(stream, encoding=encoding) if form == "jsonl" else read_json(stream, encoding=encoding)
 
 
 # -- CSV ---------------------------------------------------------------------------------------------------------------
 
 
-def read_csv(stream: BinaryIO, *, types: bool = False) -> Iterator[Row | Problem]:
+def read_csv(
+    stream: BinaryIO, *, types: bool = False, delimiter: str | None = None, encoding: str | None = None
+) -> Iterator[Row | Problem]:
     """Comma-separated values with a header; ``types`` makes numbers, truth values and nulls of what looks like them.
 
     A fault in a line is reported and the next line read; after a fault of quoting or encoding, where the next line
     begins is anybody's guess, so that one is the last.
     """
-    lines = csv.reader(_text_lines(stream), strict=True)
+    look = look_at(stream, encoding)
+    found = find_delimiter(look)
+    if delimiter is not None and (problem := _delimiter_problem(look, delimiter, found)):
+        yield problem
+        return
+    text_lines = _only_text(text(stream, look))
+    passed = 0
+    try:
+        first = next(text_lines, "")
+        if separator_line(first) is not None:
+            first, passed = next(text_lines, ""), 1
+        lines = csv_reader(chain([first] if first else [], text_lines), delimiter=delimiter or found, strict=True)
+    except _Wrong as wrong:
+        yield wrong.problem
+        return
     try:
         header = next(lines, None)
         if header is None:
-            yield Problem(1, "the file is empty: the first line must name the columns")
+            yield Problem(1 + passed, "the file is empty: the first line must name the columns")
             return
-        if problem := _header_problem(header):
-            yield Problem(1, problem)
+        if what := _header_problem(header):
+            yield Problem(1 + passed, what)
             return
         before = lines.line_num
         for values in lines:
-            line, before = before + 1, lines.line_num
+            line, before = before + 1 + passed, lines.line_num
             if len(values) != len(header):
                 if values:  # an empty line is no record
                     yield Problem(line, f"{_count(len(values), 'value')} for {_count(len(header), 'column')}")
                 continue
             yield Row(line, dict(zip(header, map(infer, values) if types else values, strict=True)))
-    except csv.Error as error:
-        yield Problem(lines.line_num, f"not CSV: {error}")
+    except CsvError as error:
+        yield Problem(lines.line_num + passed, f"not CSV: {error}")
     except _Wrong as wrong:
         yield wrong.problem
+
+
+def _delimiter_problem(look: Look, given: str, found: str) -> Problem | None:
+    """That the header is one column with the delimiter that was given, and several with another."""
+    header = look.beginning.partition(look.newline)[0]
+    if given in header or found == given or found not in header:
+        return None
+    way_out = f"a name of one column with {found!r} in it stands in quotes"
+    return Problem(1, f"there is no {given!r} in the header, which looks separated by {found!r}; {way_out}")
 
 
 def _header_problem(header: list[str]) -> str | None:
@@ -105,6 +138,8 @@ def _header_problem(header: list[str]) -> str | None:
     for number, name in enumerate(header, 1):
         if not name.strip():
             return f"column {number} has no name"
+        if "\0" in name:
+            return f"the name of column {number} holds a NUL: is the encoding another one, such as utf-16?"
         if name in seen:
             return f"two columns are named {name!r}"
         seen.add(name)
@@ -114,7 +149,8 @@ def _header_problem(header: list[str]) -> str | None:
 def infer(text: str) -> Any:
     """What a CSV value looks like: int, float, ``true``/``false`` (in any case), None for nothing, else the text.
 
-    A number is what JSON calls one, so codes such as ``007`` and ``+49`` stay texts.
+    A number is what JSON calls one, so codes such as ``007`` and ``+49`` stay texts. It is a Decimal where a float has
+    not all its digits.
 
         >>> [infer(text) for text in ("7", "007", "7.50", "True", "", "NaN")]
         [7, '007', 7.5, True, None, 'NaN']
@@ -122,23 +158,22 @@ def infer(text: str) -> Any:
     if not text:
         return None
     if _INTEGER.fullmatch(text) and len(text) <= _LONGEST_INTEGER:
-        return int(text)
-    if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
-        return number
+        return exact_int(text)
+    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return exact_float(text)
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def read_jsonl(stream: BinaryIO) -> Iterator[Row | Problem]:
+def read_jsonl(stream: BinaryIO, *, encoding: str | None = None) -> Iterator[Row | Problem]:
     """One JSON object a line; empty lines are passed over, and a faulty line does not hide the next."""
-    lines = _Decoded(stream)
-    for text in lines:
-        if isinstance(text, Problem):
-            yield text
-        elif text.strip(_WHITESPACE):
-            yield _row(lines.number, text)
+    for number, line in enumerate(text(stream, look_at(stream, encoding)), 1):
+        if isinstance(line, Problem):
+            yield line
+        elif line.strip(_WHITESPACE):
+            yield _row(number, line)
 
 
 def _row(line: int, text: str) -> Row | Problem:
@@ -151,49 +186,52 @@ def _row(line: int, text: str) -> Row | Problem:
     return Row(line, value)
 
 
-def read_json(stream: BinaryIO) -> Iterator[Row | Problem]:
+def read_json(stream: BinaryIO, *, encoding: str | None = None) -> Iterator[Row | Problem]:
     """The objects of one JSON array. Holds the whole text in memory; the first fault of syntax is the last report."""
+    look = look_at(stream, encoding)
     try:
-        text = "".join(_text_lines(stream))
+        whole = "".join(_only_text(text(stream, look)))
     except _Wrong as wrong:
         yield wrong.problem
         return
-    at, line, counted = _skip(text, 0), 1, 0
+    if look.newline == "\r":
+        whole = whole.replace("\r", "\n")
+    at, line, counted = _skip(whole, 0), 1, 0
 
     def line_at(position: int) -> int:
         nonlocal line, counted
-        line, counted = line + text.count("\n", counted, position), position
+        line, counted = line + whole.count("\n", counted, position), position
         return line
 
-    if text[at : at + 1] != "[":
+    if whole[at : at + 1] != "[":
         what = {"": "nothing", "{": "an object (is it JSON lines? then --format jsonl)"}.get(
-            text[at : at + 1], "no array"
+            whole[at : at + 1], "no array"
         )
         yield Problem(line_at(at), f"expected one JSON array of objects, found {what}")
         return
-    at = _skip(text, at + 1)
-    if text[at : at + 1] == "]":
+    at = _skip(whole, at + 1)
+    if whole[at : at + 1] == "]":
         at += 1
     else:
         while True:
             start = line_at(at)
             try:
-                value, at = _DECODER.raw_decode(text, at)
+                value, at = _DECODER.raw_decode(whole, at)
             except (ValueError, RecursionError) as error:
                 yield Problem(getattr(error, "lineno", start), _explained(error))
                 return
             kind = None if isinstance(value, dict) else _kind(value)
             yield Problem(start, f"a record must be a JSON object, not {kind}") if kind else Row(start, value)
-            at = _skip(text, at)
-            mark, at = text[at : at + 1], at + 1
+            at = _skip(whole, at)
+            mark, at = whole[at : at + 1], at + 1
             if mark == "]":
                 break
             if mark != ",":
-                column = at - 1 - text.rfind("\n", 0, at - 1)
+                column = at - 1 - whole.rfind("\n", 0, at - 1)
                 yield Problem(line_at(at - 1), f"not JSON: expected ',' or ']' at column {column}")
                 return
-            at = _skip(text, at)
-    if (at := _skip(text, at)) < len(text):
+            at = _skip(whole, at)
+    if (at := _skip(whole, at)) < len(whole):
         yield Problem(line_at(at), "there is more after the end of the JSON array")
 
 
@@ -211,16 +249,16 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _float(text: str) -> float:
-    if math.isfinite(number := float(text)):
-        return number
+def _float(text: str) -> float | Decimal:
+    if math.isfinite(float(text)):
+        return exact_float(text)
     raise ValueError(f"the number {text[:40]} is too large")
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | Decimal:
     if len(text) > _LONGEST_INTEGER:
         raise ValueError(f"an integer of {len(text):,} digits is too large")
-    return int(text)
+    return exact_int(text)
 
 
 def _not_json(word: str) -> NoReturn:
@@ -248,32 +286,11 @@ def _kind(value: object) -> str:
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
-class _Decoded:
-    """The lines of a stream as text, or the Problem of a line that is not UTF-8."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.number = 0
-        self._at = 0
-
-    def __iter__(self) -> Iterator[str | Problem]:
-        for raw in self._stream:
-            self.number += 1
-            start, self._at = self._at, self._at + len(raw)
-            try:
-                text = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                place = start + error.start
-                yield Problem(self.number, f"not UTF-8: byte 0x{raw[error.start]:02x} at byte {place} of the file")
-                continue
-            yield text.removeprefix("\ufeff") if self.number == 1 else text
-
-
-def _text_lines(stream: BinaryIO) -> Iterator[str]:
-    for text in _Decoded(stream):
-        if isinstance(text, Problem):
-            raise _Wrong(text.line, text.what)
-        yield text
+def _only_text(lines: Iterator[str | Problem]) -> Iterator[str]:
+    for line in lines:
+        if isinstance(line, Problem):
+            raise _Wrong(line.line, line.what)
+        yield line
 
 
 def _count(number: int, noun: str) -> str:

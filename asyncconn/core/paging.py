@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 
 __all__ = ["Page", "Pager"]
 
@@ -40,7 +41,7 @@ class Pager(Generic[T]):
     def __await__(self) -> Generator[Any, None, Page[T]]:
         return self._fetch(None).__await__()
 
-    async def pages(self) -> AsyncIterator[Page[T]]:
+    async def pages(self) -> AsyncGenerator[Page[T], None]:
         """Every page."""
         cursor: Any = None
         seen: set[Any] = set()
@@ -55,15 +56,17 @@ class Pager(Generic[T]):
             cursor = page.next
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        async for page in self.pages():
-            for item in page.items:
-                yield item
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                for item in page.items:
+                    yield item
 
     async def collect(self, limit: int | None = None) -> list[T]:
         """All items, or the first ``limit``."""
         items: list[T] = []
-        async for page in self.pages():
-            items.extend(page.items)
-            if limit is not None and len(items) >= limit:
-                return items[:limit]
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                items.extend(page.items)
+                if limit is not None and len(items) >= limit:
+                    return items[:limit]
         return items

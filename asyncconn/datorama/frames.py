@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.extras import extra
 from asyncconn.core.files import replace_file
+from asyncconn.core.frames import exact_frame
 from asyncconn.datorama.bulk.log import COLUMNS, ERROR, SENDING, SOME_JOB, UNKNOWN, LogRow, read_log
 from asyncconn.datorama.models import DataStream, Job
 from asyncconn.errors import ConfigError
@@ -55,6 +56,7 @@ _JOB_FIELDS = (
     "processLog",
 )
 _TIMES = frozenset({"createTime", "updateTime", "lastUpdate", "startExecutionTime", "endExecutionTime"})
+_DIGITS = 4_000  # Python reads no integer of more than 4,300
 _CHANGES = ("stream", "new_params", "old_params", "status", "timestamp")
 
 
@@ -103,8 +105,10 @@ def log_rows_frame(rows: Iterable[LogRow]) -> pd.DataFrame:
     )
     for name in ("exec_start", "exec_end"):
         frame[name] = _pandas().to_datetime(frame[name], utc=True, errors="coerce", format="ISO8601")
-    for name in ("workspace", "stream"):
-        frame[name] = _pandas().to_numeric(frame[name], errors="coerce").astype("Int64")
+    for name in ("workspace", "stream"):  # not by way of a float, which has not every integer
+        ids = [_id(getattr(row, name)) for row in last]
+        fits = all(number is None or number < 2**63 for number in ids)
+        frame[name] = _pandas().Series(ids, index=frame.index, dtype="Int64" if fits else "object")
     return frame
 
 
@@ -138,6 +142,10 @@ def changes_frame(
     return made
 
 
+def _id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
+
+
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 
@@ -146,7 +154,7 @@ def _pandas() -> Any:
 
 
 def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
-    frame: pd.DataFrame = _pandas().DataFrame(rows, columns=columns)
+    frame = exact_frame(columns, rows)
     for name in _TIMES.intersection(columns):
         frame[name] = _pandas().to_datetime(
             _pandas().to_numeric(frame[name], errors="coerce"), unit="ms", utc=True, errors="coerce"

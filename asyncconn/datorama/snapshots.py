@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import orjson
-
 from asyncconn.core.files import replace_file
 from asyncconn.datorama.bulk.results import BulkResult
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Entity, Job, Workspace, decode_list
 from asyncconn.errors import ConfigError
+from asyncconn.http.decoding import json_of
+from asyncconn.http.outgoing import json_body
 
 if TYPE_CHECKING:
     from asyncconn.datorama.client import Datorama
@@ -138,7 +138,7 @@ def _raw(thing: Entity) -> dict[str, Any]:
 
 
 async def _save(directory: Directory, files: Mapping[str, list[Any]]) -> list[Path]:
-    contents = {Path(directory) / name: orjson.dumps([_raw(one) for one in things]) for name, things in files.items()}
+    contents = {Path(directory) / name: json_body([_raw(one) for one in things]) for name, things in files.items()}
 
     def write() -> None:
         Path(directory).mkdir(parents=True, exist_ok=True)
@@ -163,10 +163,10 @@ def _files(directory: Path, ending: str, ids: list[int] | None) -> list[tuple[in
 
 def _read(path: Path) -> Any:
     try:
-        return orjson.loads(path.read_bytes())
+        return json_of(path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(f"there is no {path} to restore from") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
-        raise ConfigError(f"{path} is damaged: it is not JSON ({error})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: it is {error}") from error

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
-from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted, RateLimited, Unprocessable, api_error_class
+from asyncconn.errors import (
+    AsyncConnError,
+    ConfigError,
+    ProtocolError,
+    QuotaExhausted,
+    RateLimited,
+    Unprocessable,
+    api_error_class,
+)
 from asyncconn.http.response import Response, http_date, retry_after, status_error
 from asyncconn.http.transport import RateHint
 
@@ -146,7 +154,7 @@ class DatoramaRules:
             return _refusal(response)
         if 300 <= response.status < 400:
             return status_error(response, redactor)
-        text = redactor.excerpt(response.body)
+        text = redactor.excerpt(response.utf8)
         kind = api_error_class(response.status)
         return (DatoramaQueryError if _is_query(response) and kind is Unprocessable else kind)(
             redactor.scrub(message_of(response.text))[:_LINE],  # what was escaped in JSON is not any more
@@ -166,11 +174,8 @@ def _page(response: Response) -> DatoramaProtocolError | None:
     if not response.body or response.content_type.endswith("json"):
         return None
     if "html" not in response.content_type:
-        try:
-            orjson.loads(response.body)
-        except orjson.JSONDecodeError:
-            pass
-        else:
+        with suppress(ProtocolError):
+            response.json()
             return None
     return _not_json(response, response.content_type or "something else")
 
@@ -179,8 +184,8 @@ def json_of(response: Response) -> Any:
     """The body, or None for an empty one. Raises ``DatoramaProtocolError``."""
     if not response.body.strip():
         return None
-    with suppress(orjson.JSONDecodeError):  # it holds the whole body, so it is no cause to pass on
-        return orjson.loads(response.body)
+    with suppress(ProtocolError):
+        return response.json()
     raise _not_json(response, "a broken body")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import aiohttp
 
 from asyncconn.core.clock import Clock
 from asyncconn.errors import ConnectionLost, PoolTimeout
+from asyncconn.http.compressed import decoded
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ class Call:
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
+
+    @property
+    def what(self) -> str:
+        """The call, as errors name it."""
+        return f"{self.platform}: {self.method} {self.path}"
 
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
@@ -178,6 +185,7 @@ class Exchange:
                 data=call.fresh_body(),
                 headers={**call.headers, **call.auth},
                 allow_redirects=False,
+                auto_decompress=False,
                 timeout=call.timeout,
                 # Given per request they would replace those of a borrowed session.
                 middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
@@ -218,15 +226,16 @@ class Exchange:
         """The answer's body as it comes."""
         if self._answer is not None:
             try:
-                async for chunk in self._answer.content.iter_any():
-                    yield chunk
+                async with aclosing(decoded(self._answer, self._call.what)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
             except Exception as error:
                 self.close(broken=True)
                 self._raise_ours(error)
                 raise
 
     def _raise_ours(self, error: BaseException) -> None:
-        ours = translated(error, f"{self._call.platform}: {self._call.method} {self._call.path}")
+        ours = translated(error, self._call.what)
         if ours is not None:
             # Some of their errors quote the URL and the headers of the request: those do not travel along.
             raise ours from (None if isinstance(error, _QUOTING) else error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from asyncconn.errors import AsyncConnError, ProtocolError, api_error_class
+from asyncconn.http.decoding import is_utf8, json_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,14 +40,23 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as UTF-8, anything else in it replaced."""
-        return self.body.decode("utf-8", "replace")
+        """The body by its byte order mark, else its charset, else as UTF-8; what does not fit is replaced."""
+        return text_of(self.body, self.headers.get("Content-Type", ""))
+
+    @property
+    def utf8(self) -> bytes:
+        """The body in UTF-8, for whoever looks for words (or credentials) in its beginning."""
+        kind = self.headers.get("Content-Type", "")
+        return self.body if is_utf8(self.body, kind) else text_of(self.body, kind).encode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as JSON. Raises ``ProtocolError`` when it is not, such as an HTML page behind a 200."""
+        """The body as JSON: integers exact whatever their size, other numbers as floats.
+
+        Raises ``ProtocolError`` when it is not, such as an HTML page behind a 200.
+        """
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
+            return json_of(self.body, self.headers.get("Content-Type", ""))
+        except ValueError as error:
             kind = self.content_type or "no content type"
             raise ProtocolError(
                 f"{self.platform}: {self.method} {self.path} answered {self.status} with {kind} instead of JSON"
@@ -90,7 +100,7 @@ def status_error(response: Response, redactor: Redactor) -> AsyncConnError | Non
         )
         error.maybe_sent = False
         return error
-    excerpt = redactor.excerpt(response.body)
+    excerpt = redactor.excerpt(response.utf8)
     return api_error_class(status)(
         redactor.scrub(_first_line(excerpt)),  # what was escaped in JSON is not any more
         platform=response.platform,

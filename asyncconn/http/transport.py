@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import aiohttp
-import orjson
-from yarl import URL
 
-from asyncconn._version import __version__
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.events import Events
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, ProtocolError, RateLimited, Unauthorized
 from asyncconn.http.auth import Auth, NoAuth
+from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Road
+from asyncconn.http.outgoing import Outgoing, build, check_headers, checked_base
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, status_error
 
@@ -37,10 +36,7 @@ logger = logging.getLogger("asyncconn.http")
 
 T = TypeVar("T")
 
-USER_AGENT = f"asyncconn/{__version__}"
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
-_NOT_ENCODED = re.compile(r"[\x00-\x20\x7f]").search
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -122,15 +118,10 @@ class Transport:
         clock: Clock | None = None,
         cookies: bool = True,
     ) -> None:
-        url = URL(base_url)
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ConfigError(f"{platform}: the base URL must be http(s)://host[:port][/path], not {base_url!r}")
-        if url.user or url.password or url.query_string or url.fragment:
-            raise ConfigError(f"{platform}: a base URL takes no user, password, query or fragment")
         if max_concurrency < 1:
             raise ConfigError(f"{platform}: max_concurrency must be at least 1, not {max_concurrency}")
         self.platform = platform
-        self.base_url = base_url.rstrip("/")
+        self.base_url = checked_base(base_url, platform)
         self.retry = retry or RetryPolicy()
         self.timeouts = timeouts or Timeouts()
         self.limiters = dict(limiters or {})
@@ -178,12 +169,13 @@ class Transport:
         """One call, answered completely; the :class:`Response` of its last attempt.
 
         ``path`` is appended to the base URL, already percent-encoded. Of ``params``, None is left out, a bool becomes
-        ``true`` or ``false``, and a list repeats its name. ``json`` is encoded as the body, or ``data`` is the body:
-        bytes, a form, or a function that makes a form or a stream anew for each attempt (an upload that may have to be
-        repeated must be such a function). ``limit`` names the limiter, ``cost`` what the call counts there,
-        ``max_wait`` the seconds to wait for it at most (by default ``timeouts.rate``). ``idempotent`` says whether a
-        repetition is harmless (by default what the method implies), ``timeout`` replaces the total seconds of each
-        attempt.
+        ``true`` or ``false``, a date or time ISO 8601, an Enum its value, and a list repeats its name; what means
+        nothing in a query is refused. ``json`` is encoded as the body (every digit as it is; NaN is refused), or
+        ``data`` is the body: bytes, a form, or a function that makes a form or a stream anew for each attempt (an
+        upload that may have to be repeated must be such a function). ``limit`` names the limiter, ``cost`` what the
+        call counts there, ``max_wait`` the seconds to wait for it at most (by default ``timeouts.rate``).
+        ``idempotent`` says whether a repetition is harmless (by default what the method implies), ``timeout`` replaces
+        the total seconds of each attempt.
         """
         call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
         self._time(call, self.timeouts.total if timeout is None else timeout)
@@ -242,7 +234,7 @@ class Transport:
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now() - call.waited
         async with Exchange(self._road, call) as answer:
-            body = await self._read(answer)
+            body = await self._read(call, answer)
         seconds = self._clock.now() - call.waited - started
         response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body, seconds)
         self._observe(call, response)
@@ -280,7 +272,7 @@ class Transport:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
             opened = 200 <= answer.status < 300
-            body = b"" if opened else await self._read(answer)
+            body = b"" if opened else await self._read(call, answer)
             response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
             if opened:
                 self._learn(call, response)
@@ -303,20 +295,7 @@ class Transport:
         cost: int,
         max_wait: float | None,
     ) -> Call:
-        url = self._url(path, params)
-        sent = {"User-Agent": USER_AGENT}
-        if headers:
-            sent.update(headers)
-        if headers and any(map(_CONTROL, headers.values())):
-            raise ConfigError(f"{self.platform}: a header of {method} {path} holds a line break or control character")
-        if json is not None:
-            if data is not None:
-                raise ConfigError(f"{self.platform}: {method} {path} takes a body as json or as data, not both")
-            try:
-                data = orjson.dumps(json)
-            except TypeError as error:
-                raise ConfigError(f"{self.platform}: the body of {method} {path} is not JSON: {error}") from error
-            sent.setdefault("Content-Type", "application/json")
+        made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers)
         limiter = self.limiters.get(limit)
         if limiter is None and limit != "default":
             raise ConfigError(
@@ -324,19 +303,18 @@ class Transport:
             )
         wait = self.timeouts.rate if max_wait is None else max_wait
         auth = {} if self._anonymous else await self._auth.headers()
-        shown = self.redactor.scrub(url.path)
-        call = Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
+        check_headers(auth)
+        shown = self.redactor.scrub(made.url.path)
+        call = Call(self.platform, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
         return call
 
-    def _url(self, path: str, params: Mapping[str, Any] | None) -> URL:
-        # Anything but a slash would go on with the host's name, and the credentials with it to another host.
-        if (path and path[0] not in "/?") or _NOT_ENCODED(path):
-            raise ConfigError(f"{self.platform}: a path begins with a slash and is percent-encoded, unlike {path!r}")
-        url = URL(self.base_url + path, encoded=True)
-        if not params:
-            return url
-        return url.update_query({name: _query(value) for name, value in params.items() if value is not None})
+    def _outgoing(self, method: str, path: str, **given: Any) -> Outgoing:
+        try:
+            return build(self.base_url, method, path, **given)
+        except ConfigError as error:
+            words = error.message
+        raise ConfigError(self.redactor.scrub(f"{self.platform}: {words}"))  # out here, it has no context to quote from
 
     def _time(self, call: Call, total: float | None, idle: float | None = None) -> None:
         connect = self.timeouts.connect
@@ -344,18 +322,19 @@ class Transport:
             connect = min(connect, 0.9 * total)  # so that who could not connect hears that nothing was sent
         call.timeout = _client_timeout(total, connect, idle)
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, call: Call, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
         length = answer.content_length
         if length is not None and length <= limit and "Content-Encoding" not in answer.headers:
             return await answer.read()
         pieces: list[bytes] = []
         size = 0
-        async for piece in answer.content.iter_any():
-            size += len(piece)
-            if size > limit:
-                raise ProtocolError(f"{self.platform}: the answer is larger than max_answer_bytes ({limit})")
-            pieces.append(piece)
+        async with aclosing(decoded(answer, call.what)) as found:
+            async for piece in found:
+                size += len(piece)
+                if size > limit:
+                    raise ProtocolError(f"{self.platform}: the answer is larger than max_answer_bytes ({limit})")
+                pieces.append(piece)
         return b"".join(pieces)
 
     def _observe(self, call: Call, response: Response) -> None:
@@ -427,9 +406,3 @@ class Stream:
 @lru_cache(maxsize=64)
 def _client_timeout(total: float | None, connect: float, idle: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
-
-
-def _query(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return [_query(item) for item in value] if isinstance(value, list | tuple) else str(value)

@@ -27,12 +27,22 @@ from asyncconn.errors import InvalidRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["TABLE", "decode_record", "encode_record", "encode_records", "record_encoder"]
+__all__ = [
+    "TABLE",
+    "decode_record",
+    "dump_record",
+    "encode_record",
+    "encode_records",
+    "exact_float",
+    "exact_int",
+    "record_encoder",
+]
 
 TABLE = "__table"
 
-# orjson itself leaves out a dataclass's fields that begin with an underscore, and takes NaT in an array for a date.
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+# orjson itself leaves out a dataclass's fields that begin with an underscore, takes NaT in an array for a date, and
+# cuts the seconds off an offset (+00:53:28, as cities had before time zones).
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _COARSE = ("[Y]", "[M]", "[W]", "[D]", "[h]", "[m]")  # units of numpy's dates that say no second
 _dumps = orjson.dumps
 _quoted = json.encoder.encode_basestring_ascii
@@ -45,7 +55,7 @@ def encode_record(table: str, record: Mapping[Any, Any]) -> bytes:
     dataclass, numpy scalars and arrays, set and tuple (a list), bytes (Base64); NaN, infinities, NaT and NA as null.
     The caller's mapping is not changed; its own ``__table`` is overridden.
 
-    Raises ``InvalidRecord`` with the path of the value that cannot be sent.
+    Raises ``InvalidRecord`` with the path of the value that cannot be sent, or of two keys that would be the same text.
     """
     return record_encoder(table)(record)
 
@@ -77,18 +87,35 @@ def decode_record(item: bytes) -> Any:
 
     Numbers are int and float where these hold them exactly, else Decimal.
     """
-    return json.loads(item, parse_int=_exact_int, parse_float=_exact_float)
+    return json.loads(item, parse_int=exact_int, parse_float=exact_float)
 
 
-def _exact_int(digits: str) -> int | Decimal:
+def dump_record(record: Mapping[Any, Any]) -> str:
+    """A record as one line of JSON, its values as :func:`encode_record` sends them, without a table.
+
+    Raises ``InvalidRecord``.
+    """
+    return _slowly(dict(record)).decode("ascii")
+
+
+def exact_int(digits: str) -> int | Decimal:
+    """The integer of a JSON text; a Decimal for ``-0``, and for more digits than Python reads as int."""
     try:
-        return int(digits)
-    except ValueError:  # Python refuses to read more than 4,300 digits; a Decimal can have them
+        return int(digits) if digits != "-0" else Decimal(digits)
+    except ValueError:
         return Decimal(digits)
 
 
-def _exact_float(text: str) -> float | Decimal:
-    number, exact = float(text), Decimal(text)
+def exact_float(text: str) -> float | Decimal:
+    """A number of a JSON text as float where that has all its digits, else as Decimal.
+
+    >>> exact_float("0.10"), exact_float("12345678901234567.89")
+    (0.1, Decimal('12345678901234567.89'))
+    """
+    number = float(text)
+    if repr(number) == text:
+        return number
+    exact = Decimal(text)
     return number if Decimal(repr(number)) == exact else exact
 
 
@@ -120,7 +147,10 @@ def _encoder(table: Any) -> Callable[[Mapping[Any, Any]], bytes]:
 def _with_table(record: Any, table: str) -> bytes:
     if not isinstance(record, Mapping):
         raise InvalidRecord(f"a record must be a mapping, not {type(record).__name__}")
-    whole = {**record, TABLE: table}
+    try:
+        whole = {**_dict_of(record), TABLE: table}
+    except TypeError as error:
+        raise InvalidRecord(f"a record cannot be a {error}") from None
     try:
         encoded = _dumps(whole, _default, _OPTIONS)
     except TypeError:
@@ -176,7 +206,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return dict(value)
+        return _dict_of(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     module = _module(value)
@@ -185,6 +215,14 @@ def _plain(value: Any) -> Any:
     if module == "pandas" and type(value).__name__ in ("NAType", "NaTType"):
         return None
     raise TypeError(type(value).__name__)
+
+
+def _dict_of(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Raises ``TypeError`` for a mapping that has a key twice, as headers and forms do."""
+    plain = dict(value)
+    if len(plain) != len(value):
+        raise TypeError(f"{type(value).__name__} with a key that stands twice")
+    return plain
 
 
 def _members(values: set[Any] | frozenset[Any]) -> list[Any]:
@@ -240,8 +278,10 @@ def _written(value: Any, path: str, above: set[int]) -> str:
     above.add(id(value))
     try:
         if isinstance(value, dict):
-            members = [f"{_key(k, path)}:{_written(v, _inside(path, k), above)}" for k, v in value.items()]
-            return "{" + ",".join(members) + "}"
+            members = {_key(k, path): _written(v, _inside(path, k), above) for k, v in value.items()}
+            if len(members) < len(value):
+                raise _same_text(value, path)
+            return "{" + ",".join([f"{key}:{member}" for key, member in members.items()]) + "}"
         if isinstance(value, list | tuple):
             return "[" + ",".join([_written(v, f"{path}[{i}]", above) for i, v in enumerate(value)]) + "]"
         try:
@@ -251,6 +291,15 @@ def _written(value: Any, path: str, above: set[int]) -> str:
         return _written(plain, path, above)
     finally:
         above.discard(id(value))
+
+
+def _same_text(value: dict[Any, Any], path: str) -> InvalidRecord:
+    seen: dict[str, Any] = {}
+    for key in value:
+        if (other := seen.setdefault(_key(key, path), key)) is not key:
+            message = f"{path}: the keys {other!r} and {key!r} are the same text once written"
+            return InvalidRecord(message, path=path)
+    return InvalidRecord(f"{path}: two keys are the same text once written", path=path)
 
 
 def _key(key: Any, path: str) -> str:

@@ -114,9 +114,21 @@ def state_text(state: Any) -> str:
     if not isinstance(state, Mapping):
         raise ConfigError(f"a state must be a mapping, not {type(state).__name__}")
     try:
-        return json.dumps(dict(state), allow_nan=False)
+        text = json.dumps(dict(state), allow_nan=False)
+        json.loads(text, object_pairs_hook=_each_once)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"a state must be JSON: {error}") from None
+    return text
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Keys such as 1 and "1" are one once written: a value would be lost."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two of its keys are {twice!r} once written")
+    return members
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import orjson
 from pydantic import SecretStr
 from yarl import URL
 
@@ -121,7 +120,7 @@ class TokenEndpoint:
         raise failure
 
     def _tokens(self, response: Response, old: Any) -> dict[str, str]:
-        answer = _json(response.body)
+        answer = _json(response)
         if not isinstance(answer, dict):
             raise ProtocolError(f"{response.platform} answered {response.status} without a JSON object")
         access, refresh = answer.get(self.access_key), answer.get(self.refresh_key)
@@ -144,7 +143,7 @@ class _Reticent:
             responses.get(status, ""),
             platform=response.platform,
             status=status,
-            code=_code(_json(response.body)),
+            code=_code(_json(response)),
             retry_after=retry_after(response.headers),
         )
 
@@ -163,11 +162,11 @@ def _parsed_url(text: Any) -> URL:
     return url
 
 
-def _json(body: bytes) -> Any:
-    """What the body says, or None. The decoder's error would carry the whole body."""
+def _json(response: Response) -> Any:
+    """What the body says, or None."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return response.json()
+    except ProtocolError:
         return None
 
 

@@ -219,7 +219,7 @@ class SqsRules:
         """The error of an answer, or None."""
         if 200 <= response.status < 400:
             return status_error(response, redactor)
-        text = redactor.excerpt(response.body)
+        text = redactor.excerpt(response.utf8)
         code, message, request_id = _xml_error(text) or _json_error(text) or ("", "", None)
         if not code:
             return status_error(response, redactor)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
@@ -33,6 +43,7 @@ __all__ = ["Panoply", "WriteReport"]
 _CHUNK = 64  # records encoded at a time by write_many
 _SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit of the spool
 
+T = TypeVar("T")
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -211,15 +222,17 @@ class Panoply(Connector):
     ) -> WriteReport:
         """Accept many records, in order, at less cost for each; waits whenever the buffer is full.
 
+        When it stops early, a generator is closed before this returns, so that its cursor or file is closed too.
         An error carries the ``index`` of the record that caused it; those before it are accepted and will arrive.
         """
         receipts: dict[Receipt, None] = {}
         count = 0
         try:
             if isinstance(records, AsyncIterable):
-                async for record in records:
-                    receipts[await self.write(table, record)] = None
-                    count += 1
+                async with _closing(aiter(records)) as found:
+                    async for record in found:
+                        receipts[await self.write(table, record)] = None
+                        count += 1
             else:
                 for items, failure in self._encoded(table, records):
                     for receipt in await self._put_many(items):
@@ -230,6 +243,9 @@ class Panoply(Connector):
         except InvalidRecord as error:
             error.index = count + (error.index or 0)
             raise
+        finally:
+            if isinstance(records, Generator):
+                records.close()
         return WriteReport(count, tuple(receipts))
 
     def _encoded(
@@ -305,6 +321,16 @@ class Panoply(Connector):
             return await self._buffer.aclose(timeout)
         finally:
             await self._sender.aclose()
+
+
+@asynccontextmanager
+async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """``aclosing`` for what can be closed; another iterator is its owner's."""
+    try:
+        yield found
+    finally:
+        if isinstance(found, AsyncGenerator):
+            await found.aclose()
 
 
 def _chunks(records: Iterable[Mapping[Any, Any]]) -> Iterator[list[Mapping[Any, Any]]]:

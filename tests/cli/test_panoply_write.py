@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import signal
@@ -12,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from asyncconn.cli.app import app
+from asyncconn.cli.panoply import _save
+from asyncconn.panoply.encoding import decode_record
 from asyncconn.sandbox import Fault, Sandbox
 from cli.commands import Ended, arun, ended, run, started
 
@@ -55,6 +58,60 @@ async def test_a_file_lands_as_it_is(
         assert silent(sandbox, end)
     assert end.out.startswith("2 of 2 records delivered to 't' (1 message, ")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "options", "said"),
+    [
+        ("a.csv", b"id,n\n1,2\n", (), ""),
+        ("a.csv", b"id;n\n1;2\n", (), "a.csv: read as CSV, columns separated by ';'\n"),
+        ("a.tsv", b"id\tn\n1\t2\n", (), "a.tsv: read as CSV, columns separated by tabs\n"),
+        ("a.csv", b"id;n\n1;2\n", ("--delimiter", ";"), "a.csv: read as CSV, columns separated by ';'\n"),
+        ("a.csv", "id,n\n1,é\n".encode("cp1252"), ("--encoding", "cp1252"), "a.csv: read as CSV, cp1252\n"),
+        ("a.csv.gz", gzip.compress(b"id,n\n1,2\n"), (), "a.csv.gz: read as CSV, gzip\n"),
+        ("a.jsonl.gz", gzip.compress(b'{"id": 1}\n'), (), "a.jsonl.gz: read as JSON lines, gzip\n"),
+        ("a.json", '[{"id": 1}]'.encode("utf-16"), (), "a.json: read as JSON, UTF-16\n"),
+        ("-", gzip.compress(b"id;n\n1;2\n"), (), "<stdin>: read as CSV, gzip, columns separated by ';'\n"),
+    ],
+)
+def test_how_a_file_is_read_is_said_unless_it_is_ordinary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, options: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if name != "-":
+        (tmp_path / name).write_bytes(data)
+    args = ["panoply", "write", name, "--table", "t", "--dry-run", *options]
+    end = CliRunner().invoke(app, args, input=data if name == "-" else None)
+    assert (end.exit_code, end.stderr) == (0, said), end.output
+    assert end.stdout.startswith("1 record (")
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        (b"id;n\n1;2\n", ("--delimiter", ","), "a.csv:1: there is no ',' in the header"),
+        (b"id;n\n1;\xe9\n", (), "a.csv:2: not UTF-8: byte 0xe9"),
+        (b"id;n\n1;\xe9\n", ("--encoding", "ascii"), "a.csv:2: not ascii: byte 0xe9"),
+        (b"id;n\n1;2\n", ("--delimiter", "ab"), "a delimiter is one character"),
+        (b"id;n\n1;2\n", ("--encoding", "unheard-of"), "there is no encoding 'unheard-of'"),
+        (gzip.compress(b"id;n\n1;2\n" * 9_999)[:-9], (), "the gzip file is cut off"),
+    ],
+)
+def test_a_wrong_delimiter_or_encoding_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, options: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_bytes(data)
+    end = CliRunner().invoke(app, ["panoply", "write", "a.csv", "--table", "t", "--dry-run", *options])
+    assert end.exit_code == 2
+    assert said in " ".join(end.stderr.replace("│", " ").split())
+
+
+def test_what_is_saved_for_another_try_has_all_its_digits(tmp_path: Path) -> None:
+    text = '{"amount":12345678901234567.89,"id":123456789012345678901234567890,"small":1E-400}'
+    record = decode_record(text.encode())
+    saved = _save([record], tmp_path / "undelivered.jsonl")
+    assert saved.read_text() == text + "\n"
 
 
 async def test_standard_input_is_read(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 
 class Book:
@@ -101,3 +105,22 @@ async def test_an_error_of_a_page_ends_the_iteration_after_what_came_before() ->
     with pytest.raises(ProtocolError, match="broken"):
         await read()
     assert seen == [1]
+
+
+async def test_pages_are_closed_when_a_list_is_left_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    pages = Pager.pages
+
+    async def watched(pager: Pager[int]) -> AsyncGenerator[Page[int], None]:
+        try:
+            async for page in pages(pager):
+                yield page
+        finally:
+            closed.append("pages")
+
+    monkeypatch.setattr(Pager, "pages", watched)
+    assert await Pager(Book(9).fetch).collect(2) == [0, 1]
+    assert closed == ["pages"]
+    async with aclosing(aiter(Pager(Book(9).fetch))) as items:  # type: ignore[type-var] # it is a generator
+        assert await anext(items) == 0
+    assert closed == ["pages", "pages"]

@@ -11,7 +11,10 @@ import pytest
 from helpers import virtual
 
 from asyncconn.datorama import DataStream, Job
-from asyncconn.datorama.frames import job_log_frame, jobs_frame, streams_frame, write_csv
+from asyncconn.datorama.bulk.log import COLUMNS, LogRow
+from asyncconn.datorama.errors import DatoramaProtocolError
+from asyncconn.datorama.frames import job_log_frame, jobs_frame, log_rows_frame, streams_frame, write_csv
+from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault
 
@@ -160,3 +163,51 @@ def test_a_job_of_no_known_stream_still_has_its_row() -> None:
     frame = jobs_frame([Job.model_validate({"id": 5, "dataStreamId": 7, "startExecutionTime": 1000})])
 
     assert (frame["streamId"][0], frame["workspaceId"][0]) == (7, None)
+
+
+# -- ids beside gaps ---------------------------------------------------------------------------------------------------
+
+ODD = 2**53 + 1  # the first integer that a float has not
+
+
+def _stream(**fields: Any) -> DataStream:
+    return DataStream.model_validate({"name": "s", "workspaceId": 3, **fields})
+
+
+async def test_an_id_beside_a_gap_keeps_its_digits_in_tables_and_files(tmp_path: Path) -> None:
+    frame = streams_frame([_stream(id=1, dataSourceAuthenticationId=ODD), _stream(id=2)])
+    assert frame["dataSourceAuthenticationId"].tolist() == [ODD, pd.NA]
+    path = await write_csv(frame, tmp_path / "streams.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["dataSourceAuthenticationId"] for row in rows] == [str(ODD), ""]
+
+
+def test_the_users_of_jobs_keep_their_digits_beside_a_gap() -> None:
+    jobs: list[dict[str, Any]] = [
+        {"id": 1, "dataStreamId": 5, "status": "SUCCESS", "userId": ODD},
+        {"id": 2, "dataStreamId": 5},
+    ]
+    frame = jobs_frame([Job.model_validate({"status": "SUCCESS", **job}) for job in jobs])
+    assert frame["userId"].tolist() == [ODD, pd.NA]
+
+
+def test_the_workspaces_of_a_job_log_keep_their_digits_beside_a_gap() -> None:
+    empty = dict.fromkeys(COLUMNS, "")
+    rows = [LogRow(**{**empty, "workspace": str(ODD), "stream": "1", "job": "1"}), LogRow(**{**empty, "stream": "x"})]
+    frame = log_rows_frame(rows)
+    assert frame["workspace"].tolist() == [ODD, pd.NA]
+    assert frame["stream"].tolist() == [1, pd.NA]
+
+
+def test_ids_of_a_query_keep_their_digits_beside_a_gap() -> None:
+    frame = QueryResult(("id", "clicks"), [[ODD, 1.5], [None, None], [7, 2]]).frame()
+    assert frame["id"].tolist() == [ODD, pd.NA, 7]
+    assert frame["clicks"].dtype == "float64"
+
+
+def test_two_columns_of_a_query_that_share_a_name_are_not_made_one() -> None:
+    result = QueryResult(("id", "id"), [[1, 2]])
+    with pytest.raises(DatoramaProtocolError, match="two columns are called 'id'"):
+        result.records()
+    assert result.frame().to_numpy().tolist() == [[1, 2]]

@@ -207,3 +207,9 @@ async def test_changed_parameters_that_are_not_json_leave_the_old_file(tmp_path:
     with pytest.raises(ConfigError, match="not JSON"):
         await store.save(Saved({"at": 2}, dict(changes)))
     assert json.loads(store.path.read_bytes())["state"] == {"at": 1}
+
+
+@pytest.mark.parametrize("state", [{1: "a", "1": "b"}, {"in": [{None: 1, "null": 2}]}, {True: 1, "true": 2}])
+def test_a_state_whose_keys_are_one_once_written_is_refused(state: dict[Any, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"two of its keys are '(1|null|true)' once written"):
+        state_text(state)

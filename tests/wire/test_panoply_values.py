@@ -19,9 +19,11 @@ import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from multidict import MultiDict
 
 from asyncconn.errors import InvalidRecord
 from asyncconn.panoply.encoding import decode_record, encode_record, record_encoder
+from asyncconn.panoply.frames import frame_records
 
 BEYOND = 2**70  # orjson refuses it, so the whole record takes the slow way
 
@@ -246,6 +248,49 @@ def test_what_cannot_be_sent_is_refused_by_the_name_of_its_place(make: Callable[
         encode_record("t", make())
     assert caught.value.path == path
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "path", "says"),
+    [
+        ({1: "int", "1": "text"}, "$", "the keys 1 and '1' are the same text"),
+        ({"1": "text", 1: "int"}, "$", "the keys '1' and 1 are"),
+        ({None: 1, "null": 2}, "$", "None and 'null'"),
+        ({True: 1, "true": 2}, "$", "True and 'true'"),
+        ({"deep": [{2.5: "float", "2.5": "text"}]}, "$.deep[0]", "2.5 and '2.5'"),
+        ({"a": UserDict({2: "int", "2": "text"})}, "$.a", "2 and '2'"),
+        ({Number.SEVEN: 1, "7": 2}, "$", "and '7' are the same text"),
+        ({"\ud83d\ude00": 1, "😀": 2}, "$", "are the same text"),
+    ],
+)
+def test_keys_that_are_the_same_text_once_written_are_refused(record: Any, path: str, says: str) -> None:
+    with pytest.raises(InvalidRecord, match="same text once written") as caught:
+        encode_record("t", record)
+    assert caught.value.path == path
+    assert says in caught.value.message
+
+
+def test_columns_of_a_frame_that_are_the_same_text_are_refused() -> None:
+    [record] = frame_records(pd.DataFrame([["a", "b"]], columns=[2024, "2024"]))
+    with pytest.raises(InvalidRecord, match="the keys 2024 and '2024' are the same text"):
+        encode_record("t", record)
+
+
+def test_a_mapping_with_a_key_that_stands_twice_is_refused() -> None:
+    twice = MultiDict([("a", 1), ("a", 2)])
+    for record, place in ((twice, "a record"), ({"in": twice}, r"\$\.in")):
+        with pytest.raises(InvalidRecord, match=place):
+            encode_record("t", record)
+    assert encode_record("t", MultiDict(a=1)) == b'{"a":1,"__table":"t"}'
+
+
+@pytest.mark.parametrize("more", [{}, {"big": BEYOND}], ids=["quick", "slow"])
+@pytest.mark.parametrize(
+    "offset", [timedelta(minutes=53, seconds=28), timedelta(hours=5.5), timedelta(microseconds=-5)]
+)
+def test_an_offset_keeps_its_seconds(offset: timedelta, more: dict[str, Any]) -> None:
+    at = datetime(1890, 1, 1, 12, tzinfo=timezone(offset))
+    assert sent(at, **more) == f'"{at.isoformat()}"'
 
 
 def test_the_same_value_twice_is_no_cycle() -> None:

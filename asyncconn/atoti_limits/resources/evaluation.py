@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +12,7 @@ from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.wire import document
+from asyncconn.core.csv_text import csv_reader
 
 __all__ = ["Evaluate", "Evaluation"]
 
@@ -31,7 +31,7 @@ class Evaluation:
 
     def frame(self) -> Any:
         """The rows as a pandas frame. Raises ``ConfigError`` without pandas."""
-        return csv_formats.frame(self.rows(), next(csv.reader(self.lines), []))
+        return csv_formats.frame(self.rows(), next(csv_reader(self.lines), []))
 
 
 class Evaluate(Resource):

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from asyncconn.core.csv_text import CsvError, csv_reader
 from asyncconn.core.tasks import drain_guard
 from asyncconn.errors import ConfigError
 
@@ -93,13 +94,13 @@ def read_log(path: str | os.PathLike[str]) -> list[LogRow]:
         return []
     except OSError as error:
         raise ConfigError(f"the job log {path} cannot be read: {error.strerror}") from error
-    lines = csv.reader(text.splitlines())
+    lines = csv_reader(text.splitlines())
     try:
         header = next(lines, None)
         if header is not None and tuple(header) != COLUMNS:
             raise ConfigError(f"{path} is no job log: its first line is not {','.join(COLUMNS)}")
         return [LogRow(*line) for line in lines if len(line) == len(COLUMNS)]
-    except csv.Error as error:
+    except CsvError as error:
         raise ConfigError(f"{path} is no job log: {error}") from error
 
 

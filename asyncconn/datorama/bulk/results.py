@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from asyncconn.core.extras import extra
+from asyncconn.core.frames import exact_frame
 from asyncconn.datorama.errors import BulkFailed
 from asyncconn.errors import AsyncConnError, ConfigError
 
@@ -121,8 +121,7 @@ class BulkResult(Generic[K, T]):
         if self._rows is not None:
             return self._rows(self)
         rows: list[Any] = [(item.key, item.outcome, item.value, item.error) for item in self.items]
-        made: pd.DataFrame = extra("pandas").DataFrame(rows, columns=["key", "outcome", "value", "error"])
-        return made
+        return exact_frame(["key", "outcome", "value", "error"], rows)
 
     def _with(self, outcome: Outcome) -> list[Item[K, T]]:
         return [item for item in self.items if item.outcome == outcome]

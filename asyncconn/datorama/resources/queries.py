@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.extras import extra
+from asyncconn.core.frames import exact_frame
 from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.datorama.resources.base import Resource
@@ -26,13 +26,17 @@ class QueryResult:
     rows: list[list[Any]]
 
     def records(self) -> list[dict[str, Any]]:
-        """Each row by header."""
+        """Each row by header. Raises ``DatoramaProtocolError`` where two are the same: a value would be lost."""
+        if len(set(self.headers)) < len(self.headers):
+            twice = next(name for name in self.headers if self.headers.count(name) > 1)
+            raise DatoramaProtocolError(
+                f"two columns are called {twice!r}: take headers and rows, or system_names=True"
+            )
         return [dict(zip(self.headers, row, strict=False)) for row in self.rows]
 
     def frame(self) -> pd.DataFrame:
         """A pandas ``DataFrame``. Raises ``ConfigError`` without pandas."""
-        made: pd.DataFrame = extra("pandas").DataFrame(self.rows, columns=list(self.headers))
-        return made
+        return exact_frame(list(self.headers), self.rows)
 
 
 class Queries(Resource):
