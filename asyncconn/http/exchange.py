@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import Clock
-from asyncconn.errors import ConnectionLost, PoolTimeout
+from asyncconn.errors import ConnectFailed, ConnectionLost, PoolTimeout, TransportError
+from asyncconn.http.connections import forget_address, on_a_usable_connection, pool_is_full, watched
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
-    from aiohttp.connector import Connection
     from yarl import URL
 
     from asyncconn.core.ratelimit import Permit, RateLimiter
@@ -47,10 +47,17 @@ class Call:
     cost: int
     max_wait: float
     timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
+    opening: float | None = None  # seconds until status and headers are there, where the timeout has no total
     repeatable: bool = True  # whether it may go out again although its outcome is unknown
+    patience: float = 30.0  # seconds that its credential may take
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
+
+    @property
+    def host(self) -> str:
+        """Where it goes, as errors name it."""
+        return f"{self.url.host}:{self.url.port}"
 
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
@@ -69,18 +76,21 @@ class Road:
 
 
 class _Attempt:
-    """The client middleware that pays for each time a request goes over the wire.
+    """The client middleware that pays for each time a request goes over the wire, and knows whether it did.
 
     aiohttp sends an idempotent request again when its connection breaks: the middleware runs each time, so each time
     takes a permit, and a call that may not go out twice does not.
     """
 
-    def __init__(self, call: Call, permit: Permit | None) -> None:
+    def __init__(self, call: Call, permit: Permit | None, session: aiohttp.ClientSession) -> None:
         self._call = call
         self._first = permit
+        self._session = session
         self._permit: Permit | None = None
         self._times = 0
-        self._began = False  # something may have been written
+        self._began = False  # something may have been written, this time
+        self.sent = False  # something may have been written, this time or before
+        self.full = False  # no connection could be had, for all were in use
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -88,13 +98,16 @@ class _Attempt:
         permit = self._once_more() if self._times else self._first
         self._times += 1
         self._permit = permit
-        if permit is not None:
-            self._watch(request)
+        self._began = False
+        watched(request, self._begin, None if permit is None else self._written)
         if not self._call.cookies:
             request.headers.popall("Cookie", None)
         try:
-            answer = await handler(request)
+            answer = await on_a_usable_connection(handler, request)
         except BaseException:
+            if not self._began:
+                self.full = pool_is_full(self._session)
+                forget_address(self._session, request)
             if permit is not None:
                 if self._began:
                     permit.sent()  # perhaps: and then the server may count it a little later than now
@@ -112,29 +125,23 @@ class _Attempt:
         If not, our own retries take over: the wait for a permit is then no part of this attempt's time.
         """
         call = self._call
-        if call.repeatable:
-            call.resent = True
+        if call.repeatable or not self.sent:
+            call.resent = call.resent or self.sent
             if call.limiter is None:
                 return None
             if (permit := call.limiter.acquire_nowait(call.cost)) is not None:
                 return permit
-        raise ConnectionLost(f"{call.platform}: {call.method} {call.path}: the connection broke")
+        kind: type[TransportError] = ConnectionLost if self.sent else ConnectFailed
+        raise kind(f"{call.platform}: {call.method} {call.path}: the connection broke to {call.host}")
 
-    def _watch(self, request: aiohttp.ClientRequest) -> None:
-        """Learn when ``request`` goes out, by its own method for it: aiohttp's tracing would cost a fifth of a call."""
-        send, body = request.send, self._call.body
-        # What fits a socket's buffer is on its way when send() returns; of more than that, only the answer tells.
-        short = body is None or (isinstance(body, bytes) and len(body) <= _SHORT)
-        self._began = False
+    def _begin(self) -> None:
+        self._began = self.sent = True
 
-        async def watched(conn: Connection) -> aiohttp.ClientResponse:
-            self._began = True
-            answer = await send(conn)
-            if short and self._permit is not None:
-                self._permit.sent()
-            return answer
-
-        request.send = watched  # type: ignore[method-assign] # there is no hook between connecting and sending
+    def _written(self) -> None:
+        """Of what fits a socket's buffer, all is on its way by now; of more than that, only the answer tells."""
+        body = self._call.body
+        if self._permit is not None and (body is None or (isinstance(body, bytes) and len(body) <= _SHORT)):
+            self._permit.sent()
 
     def end(self) -> None:
         """A permit that no request ever used is given back."""
@@ -164,7 +171,7 @@ class Exchange:
             permit = None
             if call.limiter is not None:
                 permit = call.limiter.acquire_nowait(call.cost) or await self._permit()
-            self._attempt = _Attempt(call, permit)
+            attempt = self._attempt = _Attempt(call, permit, session)
             if self._road.places.locked():
                 await self._wait_for_place()
             else:
@@ -172,21 +179,29 @@ class Exchange:
             self._placed = True
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
-            self._answer = await session.request(
-                call.method,
-                call.url,
-                data=call.fresh_body(),
-                headers={**call.headers, **call.auth},
-                allow_redirects=False,
-                timeout=call.timeout,
-                # Given per request they would replace those of a borrowed session.
-                middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
-            )
+            if call.opening is None:
+                self._answer = await self._sent(session, attempt)
+            else:
+                async with asyncio.timeout(call.opening):
+                    self._answer = await self._sent(session, attempt)
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)
             raise
         return self._answer
+
+    async def _sent(self, session: aiohttp.ClientSession, attempt: _Attempt) -> aiohttp.ClientResponse:
+        call = self._call
+        return await session.request(
+            call.method,
+            call.url,
+            data=call.fresh_body(),
+            headers={**call.headers, **call.auth},
+            allow_redirects=False,
+            timeout=call.timeout,
+            # Given per request they would replace those of a borrowed session.
+            middlewares=(*getattr(session, "_middlewares", ()), attempt),
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -226,7 +241,14 @@ class Exchange:
                 raise
 
     def _raise_ours(self, error: BaseException) -> None:
-        ours = translated(error, f"{self._call.platform}: {self._call.method} {self._call.path}")
+        call, attempt = self._call, self._attempt
+        ours = translated(
+            error,
+            f"{call.platform}: {call.method} {call.path}",
+            host=call.host,
+            sent=attempt is not None and attempt.sent,
+            full=attempt is not None and attempt.full,
+        )
         if ours is not None:
             # Some of their errors quote the URL and the headers of the request: those do not travel along.
             raise ours from (None if isinstance(error, _QUOTING) else error)
