@@ -122,7 +122,7 @@ class RetryPolicy:
         except AsyncConnError as last:
             unknown = next((error for error in reversed(errors) if error.maybe_sent), None)
             if unknown is not None and isinstance(last, NotSent):
-                raise unknown from last  # "nothing was sent" is true of the last attempt only
+                raise unknown from unknown.__cause__  # "nothing was sent" is true of the last attempt only
             last.maybe_sent = unknown is not None
             raise
 

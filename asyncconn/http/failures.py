@@ -97,7 +97,7 @@ def _not_sent(error: Exception, what: str, host: str, full: bool) -> TransportEr
     failed = ConnectFailed(f"{what}: no connection to {host}: {why}")
     if permanent:
         failed.permanent = True
-        failed.advice = f"nothing was sent; repeating does not help: check {remedy}"
+        failed.advice = f"repeating does not help: check {remedy}"
     return failed
 
 

@@ -59,6 +59,7 @@ class Pace:
     most: int | None
 
     async def kept(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The chunks, as long as they keep to it. Raises ``ReadTimeout`` and ``ProtocolError``."""
         now = asyncio.get_running_loop().time
         size = since = 0
         waited = 0.0

@@ -21,6 +21,7 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
+    ConnectionLost,
     NotSent,
     ProtocolError,
     RateLimited,
@@ -239,22 +240,20 @@ class Transport:
                     failed=failed,
                 )
             except AsyncConnError as error:
-                error.maybe_sent = error.maybe_sent or call.resent
-                raise
+                raise _with_doubt(error, call.resent) from error.__cause__
 
         try:
             return await run((first, started))
         except Unauthorized as refused:
+            unknown = refused.maybe_sent
             # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
             if not await self._in_time(self._auth.renew(call.auth), call.patience):
                 raise
-            unknown = refused.maybe_sent
-        call.auth = await self._in_time(self._auth.headers(), call.patience)
         try:
+            call.auth = await self._in_time(self._auth.headers(), call.patience)
             return await run(None)
         except AsyncConnError as error:
-            error.maybe_sent = error.maybe_sent or unknown
-            raise
+            raise _with_doubt(error, unknown) from error.__cause__
 
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now() - call.waited
@@ -430,6 +429,16 @@ class Transport:
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.platform, what, error.message, wait)
         self.events.emit("retry", error)
+
+
+def _with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
+    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
+    if not unknown or error.maybe_sent:
+        return error
+    if isinstance(error, NotSent):
+        return ConnectionLost(f"{error.message}; before that, the connection broke while it was being sent")
+    error.maybe_sent = True
+    return error
 
 
 @lru_cache(maxsize=64)
