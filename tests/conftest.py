@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import os
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,13 @@ settings.load_profile("asyncconn")
 
 #: Threads by these names belong to executors that end with their loop or with the process.
 ALLOWED_THREADS = ("asyncio_", "pytest_timeout")
+
+
+def pytest_configure() -> None:
+    """What tests talk to is on this machine: a proxy of the environment is not for them, nor for what they start."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ASYNCCONN_PROXY"):
+        os.environ.pop(name, None)
+        os.environ.pop(name.lower(), None)
 
 
 def pytest_collection_finish() -> None:
