@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import select
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from aiohttp.connector import Connection
 
 __all__ = ["Stale", "forget_address", "pool_is_full", "usable", "watched"]
 
-#: Connections that a request has gone out on: only on these can anything be that no request of ours asked for.
-_used: WeakSet[Any] = WeakSet()
+#: Connections that a request has gone out on: only on these can anything be that no request of ours asked for. With
+#: each, how to ask the system whether there is something to read.
+_used: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
 
 
 class Stale(Exception):
@@ -32,22 +33,24 @@ def usable(connection: Connection) -> bool:
     protocol = connection.protocol
     if protocol is None:
         return False
-    if protocol not in _used:
-        _used.add(protocol)
+    readable = _used.get(protocol)
+    if readable is None:
+        _used[protocol] = _question(connection)
         return True
-    return not protocol.should_close and not _readable(connection)
+    return not protocol.should_close and not readable()
 
 
-def _readable(connection: Connection) -> bool:
+def _question(connection: Connection) -> Callable[[], object]:
     transport = connection.transport
     socket = None if transport is None else transport.get_extra_info("socket")
-    if socket is None or (descriptor := socket.fileno()) < 0:
-        return True
+    if socket is None:
+        return lambda: False
+    descriptor = socket.fileno()
     if not hasattr(select, "poll"):
-        return bool(select.select([descriptor], (), (), 0)[0])
+        return lambda: select.select([descriptor], (), (), 0)[0]
     poll = select.poll()  # unlike select(), for descriptors of any number
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return partial(poll.poll, 0)
 
 
 def watched(

@@ -11,7 +11,7 @@ import aiohttp
 
 from asyncconn.core.clock import Clock
 from asyncconn.errors import ConnectFailed, ConnectionLost, PoolTimeout, TransportError
-from asyncconn.http.connections import forget_address, on_a_usable_connection, pool_is_full, watched
+from asyncconn.http.connections import Stale, forget_address, pool_is_full, watched
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
@@ -103,7 +103,12 @@ class _Attempt:
         if not self._call.cookies:
             request.headers.popall("Cookie", None)
         try:
-            answer = await on_a_usable_connection(handler, request)
+            while True:
+                try:
+                    answer = await handler(request)
+                    break
+                except Stale:  # that one is closed: another, until one is usable
+                    continue
         except BaseException:
             if not self._began:
                 self.full = pool_is_full(self._session)
@@ -179,29 +184,26 @@ class Exchange:
             self._placed = True
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
+            sending = session.request(
+                call.method,
+                call.url,
+                data=call.fresh_body(),
+                headers={**call.headers, **call.auth},
+                allow_redirects=False,
+                timeout=call.timeout,
+                # Given per request they would replace those of a borrowed session.
+                middlewares=(*getattr(session, "_middlewares", ()), attempt),
+            )
             if call.opening is None:
-                self._answer = await self._sent(session, attempt)
+                self._answer = await sending
             else:
                 async with asyncio.timeout(call.opening):
-                    self._answer = await self._sent(session, attempt)
+                    self._answer = await sending
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)
             raise
         return self._answer
-
-    async def _sent(self, session: aiohttp.ClientSession, attempt: _Attempt) -> aiohttp.ClientResponse:
-        call = self._call
-        return await session.request(
-            call.method,
-            call.url,
-            data=call.fresh_body(),
-            headers={**call.headers, **call.auth},
-            allow_redirects=False,
-            timeout=call.timeout,
-            # Given per request they would replace those of a borrowed session.
-            middlewares=(*getattr(session, "_middlewares", ()), attempt),
-        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -27,7 +27,7 @@ from asyncconn.errors import (
     RateLimited,
     Unauthorized,
 )
-from asyncconn.http.auth import Auth, NoAuth
+from asyncconn.http.auth import Auth, NoAuth, waits
 from asyncconn.http.exchange import Body, Call, Exchange, Road
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, status_error
@@ -354,7 +354,10 @@ class Transport:
             )
         patience = self.timeouts.total if patience is None else patience
         wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
-        auth = {} if self._anonymous else await self._in_time(self._auth.headers(), patience)
+        auth: Mapping[str, str] = {}
+        if not self._anonymous:
+            asked = self._auth.headers()
+            auth = await (self._in_time(asked, patience) if waits(self._auth) else asked)
         shown = self.redactor.scrub(url.path)
         call = Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
         call.cookies = self._cookies
