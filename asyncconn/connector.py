@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from asyncconn.core.durations import seconds
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth, NoAuth
@@ -152,7 +153,8 @@ class Connector:
                 raise error
             return report.reports.get(self.name)
         if not self._drained:
-            self._flushed = await self.drain(self.hub.settings.shutdown_timeout if timeout is None else timeout)
+            limit = self.hub.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
+            self._flushed = await self.drain(limit)
             self._drained = True
             self.hub.release(self)
         return self._flushed

@@ -18,8 +18,8 @@
     │   ├── BadRequest (400)                  ├── PayloadTooLarge (413)
     │   ├── Unauthorized (401)                ├── Unprocessable (422)
     │   ├── Forbidden (403)                   ├── RateLimited (429, or our own limiter)
-    │   ├── NotFound (404)                    └── ServerError (5xx)
-    │   └── Conflict (409)
+    │   ├── NotFound (404)                    ├── ServerError (5xx)
+    │   └── Conflict (409)                    └── NotDone (refused: surely nothing was done)
     ├── QuotaExhausted                        the day's calls are used up; says when they return
     ├── ProtocolError                         the answer was not what the contract says
     ├── BatchError
@@ -70,6 +70,7 @@ __all__ = [
     "InvalidRecord",
     "LifecycleError",
     "MaybeSent",
+    "NotDone",
     "NotFound",
     "NotSent",
     "OperationFailed",
@@ -149,7 +150,9 @@ class WrongLoop(LifecycleError):
 
 
 class TransportError(AsyncConnError):
-    """No usable answer came back over the network."""
+    """No usable answer came back. ``permanent`` is True where no repetition helps (a certificate, an unknown name)."""
+
+    permanent = False
 
 
 class NotSent(TransportError):
@@ -163,13 +166,13 @@ class ConnectFailed(NotSent):
 
 
 class ConnectTimeout(NotSent):
-    """No connection within the connect timeout."""
+    """No connection in time: the name, the proxy, TLS, or a server that does not answer."""
 
 
 class PoolTimeout(NotSent):
-    """No free place among this connector's concurrent requests in time."""
+    """No free place among the connector's concurrent requests, or no free connection of the pool, in time."""
 
-    advice = "nothing was sent; lower the concurrency or raise max_concurrency"
+    advice = "nothing was sent; lower the concurrency, or raise max_concurrency or max_connections"
 
 
 class MaybeSent(TransportError):
@@ -274,8 +277,7 @@ class Unprocessable(ApiError):
 class RateLimited(ApiError):
     """429, or a wait for our own limiter that would have been longer than ``max_wait``.
 
-    ``retry_after`` (seconds) says when it may work. ``local`` is True when nothing was sent because our limiter
-    refused.
+    ``retry_after`` (seconds) says when it may work. ``local``: our own limiter refused, nothing was sent.
     """
 
     advice = "wait for retry_after seconds"
@@ -317,6 +319,12 @@ class ServerError(ApiError):
     maybe_sent = True
 
 
+class NotDone(ApiError):
+    """Refused, and surely nothing was done: repeated whatever the call is. For rules of platforms that promise it."""
+
+    advice = "nothing was done; it is safe to repeat the call"
+
+
 class QuotaExhausted(AsyncConnError):
     """The fixed allowance (a day's calls) is used up until ``resets_at`` (aware UTC). Nothing was sent."""
 
@@ -348,11 +356,8 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 def api_error_class(status: int) -> type[ApiError]:
     """The class for a status: its own, ``ServerError`` for 5xx, else ``BadRequest`` for 4xx and ``ApiError``."""
-    if (known := _BY_STATUS.get(status)) is not None:
-        return known
-    if status >= 500:
-        return ServerError
-    return BadRequest if 400 <= status < 500 else ApiError
+    otherwise = ServerError if status >= 500 else BadRequest if status >= 400 else ApiError
+    return _BY_STATUS.get(status, otherwise)
 
 
 def outcome_unknown(error: BaseException) -> bool:
@@ -458,10 +463,7 @@ class PollError(AsyncConnError):
 
 
 class PollTimeout(PollError):
-    """Not done by the deadline.
-
-    ``token`` resumes the wait elsewhere; ``last`` is the last state seen; ``polls`` counts.
-    """
+    """Not done by the deadline. ``token`` resumes the wait elsewhere; ``last`` is the last state; ``polls`` counts."""
 
     advice = "it may still finish: resume with the token"
 

@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-import aiohttp
-
 from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.durations import seconds
 from asyncconn.core.ratelimit import RateLimiter
 from asyncconn.core.tasks import drain_guard
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
+from asyncconn.http.session import Network, open_session
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
+
+    import aiohttp
+    from pydantic import SecretStr
 
     from asyncconn.core.limits import Part
     from asyncconn.core.receipts import FlushReport
@@ -90,6 +94,11 @@ class Hub:
     ``Hub(session=s)`` borrows a session: it is never closed here. Leaving the block drains every connector within
     ``settings.shutdown_timeout`` seconds, also when it is left by cancellation; :attr:`report` then says what became of
     the records. A hub belongs to the event loop that opened it.
+
+    ``proxy`` is a URL, ``http(s)://[user:password@]host[:port]``, for all that connectors send; without one the
+    environment's ``HTTP_PROXY`` and ``HTTPS_PROXY`` count, and ``""`` means none. Hosts of ``NO_PROXY`` are reached
+    directly. ``ca_file`` is a PEM file of authorities to trust besides the system's; ``client_cert`` a PEM file of
+    certificate and key, or a pair of files. A borrowed session has its own of all three. Raises ``ConfigError``.
     """
 
     def __init__(
@@ -98,8 +107,14 @@ class Hub:
         session: aiohttp.ClientSession | None = None,
         settings: HubSettings | None = None,
         clock: Clock | None = None,
+        proxy: str | SecretStr | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> None:
+        if session is not None and not (proxy is ca_file is client_cert is None):
+            raise ConfigError("proxy, ca_file and client_cert are for the hub's own session; set them on the one given")
         self.settings = settings or load(HubSettings)
+        self._network = Network.of(self.settings, proxy, ca_file, client_cert)
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
         self.report: DrainReport | None = None
@@ -109,6 +124,7 @@ class Hub:
         self._members: list[Member] = []
         self._limiters: dict[str, dict[str, RateLimiter]] = {}
         self._closer: asyncio.Task[DrainReport] | None = None
+        self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Hub {self.state.value}, {len(self._members)} connectors>"
@@ -116,24 +132,29 @@ class Hub:
     # -- opening -----------------------------------------------------------------------------------------------------
 
     async def open(self) -> Self:
-        """Make the session. Raises ``HubClosed`` for a hub that has been closed; opening twice changes nothing."""
+        """Make the session. Raises ``HubClosed`` for a hub that has been closed; opening twice changes nothing.
+
+        ``ConfigError`` for a CA file, a client certificate or a proxy of the environment that cannot be used.
+        """
+        if self.state is HubState.NEW:
+            async with self._opening:  # reading certificates takes a while
+                if self.state is HubState.NEW:
+                    await self._open()
         if self.state in (HubState.DRAINING, HubState.CLOSED):
             raise HubClosed("this hub has been closed")
-        if self.state is HubState.NEW:
-            self._loop = asyncio.get_running_loop()
-            if self._session is None:
-                self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(
-                        limit=self.settings.max_connections,
-                        limit_per_host=self.settings.max_connections_per_host,
-                        ttl_dns_cache=self.settings.dns_cache_seconds,
-                    ),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                )
-            elif self._session.closed:
-                raise ConfigError("the session given to the hub is closed")
-            self.state = HubState.OPEN
         return self
+
+    async def _open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._session is None:
+            session = await open_session(self.settings, self._network)
+            if self.state is not HubState.NEW:
+                await session.close()
+                return
+            self._session = session
+        elif self._session.closed:
+            raise ConfigError("the session given to the hub is closed")
+        self.state = HubState.OPEN
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -195,7 +216,8 @@ class Hub:
     async def aclose(self, timeout: float | None = None) -> DrainReport:
         """Drain every connector within ``timeout`` seconds in all, then close the session if it is ours.
 
-        Goes through although the caller is cancelled meanwhile. Idempotent: a second call gets the same report.
+        0 means now: what is not delivered is reported. Goes through although the caller is cancelled meanwhile.
+        Idempotent: a second call gets the same report.
         """
         if self.report is not None:
             return self.report
@@ -205,7 +227,7 @@ class Hub:
             return self.report
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoop("this hub belongs to another event loop")
-        limit = self.settings.shutdown_timeout if timeout is None else timeout
+        limit = self.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
         if self._closer is None:
             self.state = HubState.DRAINING
             self._closer = asyncio.get_running_loop().create_task(self._close(limit), name="asyncconn:hub:close")

@@ -12,7 +12,7 @@ from asyncconn.errors import ConfigError
 
 __all__ = ["AtotiLimitsSettings", "DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _config(prefix: str) -> SettingsConfigDict:
@@ -32,6 +32,10 @@ class HubSettings(BaseSettings):
 
     ``max_connections`` in all and ``max_connections_per_host`` (0: no limit), ``dns_cache_seconds``, and the seconds of
     ``shutdown_timeout``, in which everything has to be delivered when the hub closes.
+
+    ``proxy`` is the URL of one for all traffic, instead of ``HTTP_PROXY`` and ``HTTPS_PROXY``; an empty one means none.
+    ``no_proxy`` are hosts besides those of ``NO_PROXY``. ``ca_file`` is a PEM file of authorities to trust besides the
+    system's, ``client_cert`` one with certificate and key, or both files with a comma between them.
     """
 
     model_config = _config("ASYNCCONN_")
@@ -40,6 +44,10 @@ class HubSettings(BaseSettings):
     max_connections_per_host: Annotated[int, Field(ge=0)] = 0
     dns_cache_seconds: Annotated[int, Field(ge=0)] = 300
     shutdown_timeout: Seconds = 30.0
+    proxy: SecretStr | None = None  # it may hold a password
+    no_proxy: str = ""
+    ca_file: str | None = None
+    client_cert: str | None = None
 
 
 class PanoplySettings(BaseSettings):

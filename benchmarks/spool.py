@@ -27,7 +27,7 @@ BATCH = 1_000
 
 
 async def measured(spool: Spool | None, how: str, url: str, rows: list[Record]) -> Figures:
-    async with Hub() as hub:
+    async with Hub(proxy="") as hub:
         panoply = Panoply(KEY, SECRET, hub=hub, endpoint_url=url, spool=spool)
         await panoply.write(TABLE, rows[0])
         await panoply.flush()

@@ -58,7 +58,7 @@ async def bare(url: str, requests: int) -> Figures:
 
 
 async def ours(url: str, requests: int) -> Figures:
-    async with Hub() as hub:
+    async with Hub(proxy="") as hub:
         return await measured(Bench(hub=hub, base_url=url).get, requests)
 
 

@@ -30,6 +30,13 @@ settings.load_profile("asyncconn")
 ALLOWED_THREADS = ("asyncio_", "pytest_timeout")
 
 
+def pytest_configure() -> None:
+    """What tests talk to is on this machine: a proxy of the environment is not for them, nor for what they start."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ASYNCCONN_PROXY"):
+        os.environ.pop(name, None)
+        os.environ.pop(name.lower(), None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """``slow(seconds)`` replaces the time that every other test has."""
     for item in items:

@@ -12,8 +12,7 @@ from asyncconn.atoti_limits.errors import (
     ExtensionNotLoaded,
     LimitsError,
     LimitsProtocolError,
-    LimitsUnreachable,
-    SessionUnreachable,
+    unreachable,
 )
 from asyncconn.atoti_limits.paths import READS, Paths
 from asyncconn.atoti_limits.readiness import Readiness
@@ -253,11 +252,8 @@ class AtotiLimits(Connector):
         try:
             return await transport.request(method, path, retry=retry, **options)
         except TransportError as error:
-            kind = SessionUnreachable if at_session else LimitsUnreachable
-            raise kind(
-                f"{'session' if at_session else 'Limits server'} at {transport.base_url}: {error.message}",
-                maybe_sent=error.maybe_sent,
-            ) from error
+            where = f"{'session' if at_session else 'Limits server'} at {transport.base_url}"
+            raise unreachable(f"{where}: {error.message}", error, at_session=at_session) from error
         except NotFound as error:
             error.message = f"{error.message} [path table: {name} = {method} {path}]"
             if not name.startswith("autoconfig."):

@@ -16,6 +16,7 @@ from asyncconn.atoti_limits.errors import (
     SlicingHierarchyMissing,
 )
 from asyncconn.atoti_limits.wire import boolean, document, passing
+from asyncconn.core.durations import positive
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ApiError, ConfigError, PollTimeout, ProtocolError
@@ -143,8 +144,7 @@ async def wait_connected(
     predicate: Callable[[], Awaitable[bool]] | None,
 ) -> Connected:
     """See ``AtotiLimits.wait_connected``."""
-    if timeout <= 0:
-        raise ConfigError(f"the timeout is more than 0 seconds, not {timeout!r}")
+    positive("timeout", timeout)
     clock = client.hub.clock
     started = clock.now()
     report: PreflightReport | None = None

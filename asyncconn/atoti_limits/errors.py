@@ -2,7 +2,11 @@
 
     LimitsError
     ├── LimitsUnreachable (TransportError)         the Limits server gave no answer
+    │   ├── LimitsNotReached (NotSent)             nothing was sent: safe to repeat
+    │   └── LimitsOutcomeUnknown (MaybeSent)       the call may have been carried out
     ├── SessionUnreachable (TransportError)        the Atoti session gave no answer
+    │   ├── SessionNotReached (NotSent)            nothing was sent: safe to repeat
+    │   └── SessionOutcomeUnknown (MaybeSent)      the call may have been carried out
     ├── LimitsAuthError (Unauthorized)             401
     ├── LimitsPermissionError (Forbidden)          403: a role is missing
     ├── ExtensionNotLoaded (NotFound)              404 on a connection endpoint
@@ -30,7 +34,9 @@ from asyncconn.errors import (
     ConfigError,
     Conflict,
     Forbidden,
+    MaybeSent,
     NotFound,
+    NotSent,
     PollTimeout,
     ProtocolError,
     ServerError,
@@ -53,14 +59,19 @@ __all__ = [
     "LimitsAuthError",
     "LimitsConflict",
     "LimitsError",
+    "LimitsNotReached",
+    "LimitsOutcomeUnknown",
     "LimitsPermissionError",
     "LimitsProtocolError",
     "LimitsUnreachable",
     "LimitsValidationError",
+    "SessionNotReached",
     "SessionNotReady",
+    "SessionOutcomeUnknown",
     "SessionUnreachable",
     "SlicingHierarchyMissing",
     "UiExtensionError",
+    "unreachable",
 ]
 
 _SHOWN = 5  # details in a message; the rest is in the attribute
@@ -74,11 +85,7 @@ class LimitsError(AsyncConnError):
 
 
 class _Unreachable(LimitsError, TransportError):
-    """``maybe_sent`` is that of the transport's error, which is the ``__cause__``: True when the outcome is unknown."""
-
-    def __init__(self, message: str, *, maybe_sent: bool) -> None:
-        super().__init__(message)
-        self.maybe_sent = maybe_sent
+    """Raised as one of its two kinds: nothing was sent, or the outcome is unknown."""
 
     def __str__(self) -> str:
         sent = "the call may have been carried out" if self.maybe_sent else "nothing was sent"
@@ -91,10 +98,35 @@ class LimitsUnreachable(_Unreachable):
     advice = "start the Limits server, or correct its URL"
 
 
+class LimitsNotReached(LimitsUnreachable, NotSent):
+    """The Limits server surely never saw the call."""
+
+
+class LimitsOutcomeUnknown(LimitsUnreachable, MaybeSent):
+    """The Limits server may have carried out the call."""
+
+
 class SessionUnreachable(_Unreachable):
     """No usable answer from the Atoti session."""
 
     advice = "start the session, or correct its URL"
+
+
+class SessionNotReached(SessionUnreachable, NotSent):
+    """The Atoti session surely never saw the call."""
+
+
+class SessionOutcomeUnknown(SessionUnreachable, MaybeSent):
+    """The Atoti session may have carried out the call."""
+
+
+def unreachable(message: str, error: TransportError, *, at_session: bool) -> LimitsUnreachable | SessionUnreachable:
+    """What the transport's ``error`` is called here, knowing as much as it does."""
+    kinds = (SessionNotReached, SessionOutcomeUnknown) if at_session else (LimitsNotReached, LimitsOutcomeUnknown)
+    made = kinds[error.maybe_sent](message)
+    if error.permanent:
+        made.permanent, made.advice = True, error.advice
+    return made
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

@@ -78,8 +78,13 @@ class SessionRules(ServerRules):
 
 
 def passing(error: AsyncConnError) -> bool:
-    """Whether a poll that ended so means "not yet": no connection, 502, 503, 504. Contract: section 5.1."""
-    return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in (502, 503, 504))
+    """Whether a poll that ended so means "not yet": no connection, 502, 503, 504. Contract: section 5.1.
+
+    Not where no repetition helps: a certificate that is not trusted stays so.
+    """
+    if isinstance(error, TransportError):
+        return not error.permanent
+    return isinstance(error, ApiError) and error.status in (502, 503, 504)
 
 
 def message_of(answer: Any) -> str:

@@ -154,7 +154,7 @@ def demo(
 
 async def _run(records: dict[str, list[Record]], faults: Faults, rate: float | None, sender: SenderName) -> Report:
     report = Report(expected=sum(map(len, records.values())), sender=sender.value)
-    async with Sandbox(faults=faults) as sandbox, Hub() as hub:
+    async with Sandbox(faults=faults) as sandbox, Hub(proxy="") as hub:
         panoply = Panoply(
             sandbox.panoply.api_key,
             sandbox.panoply.api_secret,

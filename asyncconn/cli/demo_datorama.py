@@ -68,7 +68,7 @@ def work() -> DatoramaReport:
 
 async def _run(clock: VirtualClock, report: DatoramaReport) -> None:
     world = World(workspaces=WORKSPACES, streams=STREAMS, jobs=JOBS, seed=1)
-    async with Sandbox(datorama=world, clock=clock) as sandbox, Hub(clock=clock) as hub:
+    async with Sandbox(datorama=world, clock=clock) as sandbox, Hub(clock=clock, proxy="") as hub:
         platform = sandbox.datorama
         datorama = Datorama(platform.token, base_url=sandbox.url, hub=hub)
         steps = _Steps(clock, platform, report)

@@ -63,7 +63,7 @@ async def work() -> LimitsReport:
     report = LimitsReport()
     started = time.perf_counter()
     try:
-        async with Sandbox(atoti_limits=LimitsWorld(), seed=1) as sandbox, Hub() as hub:
+        async with Sandbox(atoti_limits=LimitsWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
             await _run(sandbox.atoti_limits, hub, report)
     except AsyncConnError as error:
         report.wrong.append(plain(str(error)))

@@ -20,6 +20,7 @@ from yarl import URL
 from asyncconn import Hub, Panoply, __version__
 from asyncconn.cli.output import console, table
 from asyncconn.errors import AsyncConnError, ConfigError
+from asyncconn.http.session import Network, ProxyRule
 from asyncconn.panoply import wire
 from asyncconn.sandbox import Sandbox
 from asyncconn.settings import AtotiLimitsSettings, DatoramaSettings, HubSettings, PanoplySettings, load
@@ -176,7 +177,7 @@ async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
     record = {"id": sender, "text": "naïve €", "number": 1.5}
     advice = "is something in the way of connections to 127.0.0.1, such as a firewall?"
     try:
-        async with Sandbox() as sandbox, Hub(settings=HubSettings.model_construct()) as hub:
+        async with Sandbox() as sandbox, Hub(settings=HubSettings.model_construct(), proxy="") as hub:
             there = sandbox.panoply
             panoply = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.endpoint_url, sender=sender)
             await panoply.write("doctor", record)
@@ -198,9 +199,15 @@ async def _reach() -> Check:
     except ConfigError:
         return Check(name, "warn", "not known without credentials", "set them, then try again")
     url = URL(settings.endpoint_url or credentials.endpoint_url)
-    where: dict[str, Any] = {"host": url.host, "port": url.port}
-    if not all(where.values()):
+    if not url.host or not url.port:
         return Check(name, "fail", "not a URL", "correct ASYNCCONN_PANOPLY_ENDPOINT_URL: https://host[:port]")
+    try:
+        proxy = ProxyRule.of(Network.of(load(HubSettings))).proxy(url)
+    except ConfigError as error:
+        return Check(name, "fail", error.message, "correct the setting")
+    if proxy is not None:
+        name, url = "the proxy to Panoply's address", proxy.url
+    where: dict[str, Any] = {"host": url.host, "port": url.port}
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(**where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from asyncconn.core.durations import positive
 from asyncconn.core.receipts import Receipt
 from asyncconn.errors import ConfigError
 
@@ -34,9 +35,11 @@ class BatchPolicy:
     drain_timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("max_items", "max_bytes", "max_age", "max_in_flight", "drain_timeout"):
+        for name in ("max_items", "max_bytes", "max_in_flight"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"BatchPolicy.{name} must be more than 0, not {getattr(self, name)!r}")
+        positive("BatchPolicy.max_age", self.max_age)
+        positive("BatchPolicy.drain_timeout", self.drain_timeout)
         if self.max_pending_items < 1 or self.max_pending_bytes < self.max_bytes:
             raise ConfigError("BatchPolicy: what may be pending must hold at least one record and one batch")
         if self.overflow not in ("wait", "raise"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.batch import Batch, BatchPolicy
 from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.tasks import TaskScope, drain_guard
@@ -397,19 +398,19 @@ class BatchBuffer(Generic[T]):
     # -- flushing and closing ------------------------------------------------------------------------------------------
 
     async def flush(self, timeout: float | None = None) -> FlushReport:
-        """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most.
+        """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most; 0: do not wait.
 
         Never raises for failed batches: the report says what became of the records.
         """
         if self._loop is not None and asyncio.get_running_loop() is not self._loop:
             raise WrongLoop(f"{self.name} belongs to another event loop")
+        limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
         started = self._clock.now()
         self._cut()
         batches = [*self._in_flight.values(), *self._ready]
         waiting = [batch.receipt.settled() for batch in batches]
         if waiting:
-            limit = self.policy.drain_timeout if timeout is None else timeout
-            await asyncio.wait(waiting, timeout=max(0.0, limit))
+            await asyncio.wait(waiting, timeout=limit)
         return _report(batches, self._clock.now() - started)
 
     async def aclose(self, timeout: float | None = None) -> FlushReport:
@@ -422,7 +423,7 @@ class BatchBuffer(Generic[T]):
             loop = asyncio.get_running_loop()
             if self._loop is not None and loop is not self._loop:
                 raise WrongLoop(f"{self.name} belongs to another event loop")
-            self._close_limit = self.policy.drain_timeout if timeout is None else timeout
+            self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
             self._closing = True
             self._lane = None
             for future, _ in self._waiters:

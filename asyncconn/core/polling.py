@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.clock import Clock, SystemClock
-from asyncconn.errors import AsyncConnError, ConfigError, PollTimeout, RateLimited, ServerError, TransportError
+from asyncconn.core.durations import positive, seconds
+from asyncconn.errors import AsyncConnError, ConfigError, NotDone, PollTimeout, RateLimited, ServerError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator
@@ -38,10 +40,13 @@ class PollPolicy:
     tolerate: int = 10
 
     def __post_init__(self) -> None:
-        if not 0 < self.minimum <= self.maximum or self.share < 0 or not 0 <= self.jitter < 1:
-            raise ConfigError(f"a poll policy needs 0 < minimum <= maximum, share >= 0 and 0 <= jitter < 1: {self}")
-        if self.first < 0 or self.deadline <= 0 or self.tolerate < 0:
-            raise ConfigError(f"a poll policy needs first >= 0, deadline > 0 and tolerate >= 0: {self}")
+        for name in ("minimum", "maximum", "deadline"):
+            positive(f"PollPolicy.{name}", getattr(self, name))
+        seconds("PollPolicy.first", self.first)
+        if not self.minimum <= self.maximum or not 0 <= self.share < math.inf or not 0 <= self.jitter < 1:
+            raise ConfigError(f"a poll policy needs minimum <= maximum, share >= 0 and 0 <= jitter < 1: {self}")
+        if not self.tolerate >= 0:
+            raise ConfigError(f"a poll policy needs tolerate >= 0: {self}")
 
     def interval(self, elapsed: float) -> float:
         """The wait after ``elapsed`` seconds of waiting."""
@@ -50,7 +55,9 @@ class PollPolicy:
 
 
 def _passing(error: AsyncConnError) -> bool:
-    return isinstance(error, TransportError | ServerError | RateLimited)
+    if isinstance(error, TransportError):
+        return not error.permanent
+    return isinstance(error, ServerError | RateLimited | NotDone)
 
 
 class Poller(Generic[S, T]):

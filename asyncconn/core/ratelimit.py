@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.durations import seconds
 from asyncconn.core.limits import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
 from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited
@@ -127,6 +128,8 @@ class RateLimiter:
         ``max_wait`` seconds, and at the latest after ``max_wait``; ``QuotaExhausted`` when a quota has nothing left
         and does not wait; ``ConfigError`` for a cost that no part could ever grant.
         """
+        if max_wait is not None:
+            seconds("max_wait", max_wait)
         permit = self.acquire_nowait(cost)
         return await self._wait(cost, max_wait) if permit is None else permit
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from asyncconn.core.clock import Clock, SystemClock
-from asyncconn.errors import AsyncConnError, ConfigError, NotSent, ProtocolError, RateLimited
+from asyncconn.core.durations import positive, seconds
+from asyncconn.errors import AsyncConnError, ConfigError, NotDone, NotSent, ProtocolError, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,8 +32,10 @@ class RetryPolicy:
     trying. No new attempt begins more than ``deadline`` seconds after the start, time spent waiting for a rate
     limit not counted.
 
-    What surely was not sent is always repeated. ``maybe_sent`` says what happens when the outcome is unknown (a broken
-    connection, a 5xx): repeat ``"never"``, for ``"idempotent"`` calls only, or ``"always"``, accepting duplicates.
+    What surely was not sent, and what was refused with nothing done (``NotDone``, or a ``maybe_sent`` that rules have
+    set to False), is always repeated; not where no repetition helps (``permanent``: a certificate, an unknown name).
+    ``maybe_sent`` says what happens when the outcome is unknown (a broken connection, a 5xx): repeat ``"never"``, for
+    ``"idempotent"`` calls only, or ``"always"``, accepting duplicates.
     """
 
     attempts: int = 4
@@ -43,8 +46,12 @@ class RetryPolicy:
     max_retry_after: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.initial <= 0 or self.maximum < self.initial or self.deadline <= 0:
-            raise ConfigError(f"a retry policy needs attempts >= 1, 0 < initial <= maximum and deadline > 0: {self}")
+        for name in ("initial", "maximum", "deadline"):
+            positive(f"RetryPolicy.{name}", getattr(self, name))
+        if self.max_retry_after >= 0:  # less: a Retry-After always ends the trying
+            seconds("RetryPolicy.max_retry_after", self.max_retry_after)
+        if not self.attempts >= 1 or self.maximum < self.initial:
+            raise ConfigError(f"a retry policy needs attempts >= 1 and initial <= maximum: {self}")
         if self.maybe_sent not in ("never", "idempotent", "always"):
             raise ConfigError(
                 f"RetryPolicy.maybe_sent must be 'never', 'idempotent' or 'always', not {self.maybe_sent!r}"
@@ -53,7 +60,9 @@ class RetryPolicy:
     def allows(self, error: BaseException, *, idempotent: bool) -> bool:
         """Whether a call that ended in ``error`` may be repeated. An allow-list: cancellation is never on it."""
         if isinstance(error, NotSent):
-            return True
+            return not error.permanent
+        if isinstance(error, NotDone):
+            return (error.retry_after or 0.0) <= self.max_retry_after
         if isinstance(error, RateLimited):
             return not error.local and (error.retry_after or 0.0) <= self.max_retry_after
         if isinstance(error, ProtocolError):
@@ -61,7 +70,8 @@ class RetryPolicy:
             return error.maybe_sent and self.maybe_sent == "always"
         if isinstance(error, AsyncConnError) and error.maybe_sent:
             return self.repeats_unknown(idempotent=idempotent)
-        return False
+        # A kind whose outcome is unknown, and one of it that is known: nothing was done.
+        return isinstance(error, AsyncConnError) and type(error).maybe_sent
 
     def repeats_unknown(self, *, idempotent: bool) -> bool:
         """Whether a call may go out again while the outcome of the first time is unknown."""
@@ -110,7 +120,10 @@ class RetryPolicy:
                 on_retry,
             )
         except AsyncConnError as last:
-            last.maybe_sent = any(error.maybe_sent for error in errors)
+            unknown = next((error for error in reversed(errors) if error.maybe_sent), None)
+            if unknown is not None and isinstance(last, NotSent):
+                raise unknown from unknown.__cause__  # "nothing was sent" is true of the last attempt only
+            last.maybe_sent = unknown is not None
             raise
 
     async def repeat(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.durations import seconds
 from asyncconn.core.spool_file import Span, merged
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import (
@@ -374,7 +375,7 @@ class SpooledBuffer:
     async def flush(self, timeout: float | None = None) -> FlushReport:
         """As :meth:`BatchBuffer.flush`; what was left in the spool is sent first, within the same ``timeout``."""
         self.spool.check()
-        limit = self.policy.drain_timeout if timeout is None else timeout
+        limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
         return await self._wait(limit, self._buffer.flush)
 
     async def _wait(self, limit: float, then: Callable[[float], Awaitable[FlushReport]]) -> FlushReport:
@@ -412,7 +413,7 @@ class SpooledBuffer:
         """
         self.spool.check()
         if self._closer is None:
-            self._close_limit = self.policy.drain_timeout if timeout is None else timeout
+            self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
             self._closer = asyncio.get_running_loop().create_task(
                 self._close(self._close_limit), name=f"{self._buffer.name}:close"
             )

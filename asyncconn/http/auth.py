@@ -158,6 +158,14 @@ class TokenAuth(NoAuth):
         return super().identity() if self._provider is None else f"provider {hash(self._provider)}"
 
 
+def waits(auth: Auth) -> bool:
+    """Whether its headers may be long in coming; False only where they surely are at hand."""
+    kind = type(auth).headers
+    if isinstance(auth, TokenAuth) and kind is TokenAuth.headers:
+        return auth._token is None
+    return kind not in (NoAuth.headers, HeaderKey.headers, BasicAuth.headers)
+
+
 def _fits_header(value: SecretStr) -> bool:
     text = value.get_secret_value()
     return bool(text) and text.isprintable() and text == text.strip() and text.isascii()

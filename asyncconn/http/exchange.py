@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import Clock
-from asyncconn.errors import ConnectionLost, PoolTimeout
+from asyncconn.errors import ConnectFailed, ConnectionLost, PoolTimeout, TransportError
 from asyncconn.http.compressed import decoded
+from asyncconn.http.connections import Stale, forget_address, pool_is_full, watched
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
-    from aiohttp.connector import Connection
     from yarl import URL
 
     from asyncconn.core.ratelimit import Permit, RateLimiter
@@ -49,7 +49,9 @@ class Call:
     cost: int
     max_wait: float
     timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
+    opening: float | None = None  # seconds until status and headers are there, where the timeout has no total
     repeatable: bool = True  # whether it may go out again although its outcome is unknown
+    patience: float = 30.0  # seconds that its credential may take
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
@@ -58,6 +60,11 @@ class Call:
     def what(self) -> str:
         """The call, as errors name it."""
         return f"{self.platform}: {self.method} {self.path}"
+
+    @property
+    def host(self) -> str:
+        """Where it goes, as errors name it."""
+        return f"{self.url.host}:{self.url.port}"
 
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
@@ -76,18 +83,21 @@ class Road:
 
 
 class _Attempt:
-    """The client middleware that pays for each time a request goes over the wire.
+    """The client middleware that pays for each time a request goes over the wire, and knows whether it did.
 
     aiohttp sends an idempotent request again when its connection breaks: the middleware runs each time, so each time
     takes a permit, and a call that may not go out twice does not.
     """
 
-    def __init__(self, call: Call, permit: Permit | None) -> None:
+    def __init__(self, call: Call, permit: Permit | None, session: aiohttp.ClientSession) -> None:
         self._call = call
         self._first = permit
+        self._session = session
         self._permit: Permit | None = None
         self._times = 0
-        self._began = False  # something may have been written
+        self._began = False  # something may have been written, this time
+        self.sent = False  # something may have been written, this time or before
+        self.full = False  # no connection could be had, for all were in use
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -95,13 +105,21 @@ class _Attempt:
         permit = self._once_more() if self._times else self._first
         self._times += 1
         self._permit = permit
-        if permit is not None:
-            self._watch(request)
+        self._began = False
+        watched(request, self._begin, None if permit is None else self._written)
         if not self._call.cookies:
             request.headers.popall("Cookie", None)
         try:
-            answer = await handler(request)
+            while True:
+                try:
+                    answer = await handler(request)
+                    break
+                except Stale:  # that one is closed: another, until one is usable
+                    continue
         except BaseException:
+            if not self._began:
+                self.full = pool_is_full(self._session)
+                forget_address(self._session, request)
             if permit is not None:
                 if self._began:
                     permit.sent()  # perhaps: and then the server may count it a little later than now
@@ -119,29 +137,23 @@ class _Attempt:
         If not, our own retries take over: the wait for a permit is then no part of this attempt's time.
         """
         call = self._call
-        if call.repeatable:
-            call.resent = True
+        if call.repeatable or not self.sent:
+            call.resent = call.resent or self.sent
             if call.limiter is None:
                 return None
             if (permit := call.limiter.acquire_nowait(call.cost)) is not None:
                 return permit
-        raise ConnectionLost(f"{call.platform}: {call.method} {call.path}: the connection broke")
+        kind: type[TransportError] = ConnectionLost if self.sent else ConnectFailed
+        raise kind(f"{call.platform}: {call.method} {call.path}: the connection broke to {call.host}")
 
-    def _watch(self, request: aiohttp.ClientRequest) -> None:
-        """Learn when ``request`` goes out, by its own method for it: aiohttp's tracing would cost a fifth of a call."""
-        send, body = request.send, self._call.body
-        # What fits a socket's buffer is on its way when send() returns; of more than that, only the answer tells.
-        short = body is None or (isinstance(body, bytes) and len(body) <= _SHORT)
-        self._began = False
+    def _begin(self) -> None:
+        self._began = self.sent = True
 
-        async def watched(conn: Connection) -> aiohttp.ClientResponse:
-            self._began = True
-            answer = await send(conn)
-            if short and self._permit is not None:
-                self._permit.sent()
-            return answer
-
-        request.send = watched  # type: ignore[method-assign] # there is no hook between connecting and sending
+    def _written(self) -> None:
+        """Of what fits a socket's buffer, all is on its way by now; of more than that, only the answer tells."""
+        body = self._call.body
+        if self._permit is not None and (body is None or (isinstance(body, bytes) and len(body) <= _SHORT)):
+            self._permit.sent()
 
     def end(self) -> None:
         """A permit that no request ever used is given back."""
@@ -171,7 +183,7 @@ class Exchange:
             permit = None
             if call.limiter is not None:
                 permit = call.limiter.acquire_nowait(call.cost) or await self._permit()
-            self._attempt = _Attempt(call, permit)
+            attempt = self._attempt = _Attempt(call, permit, session)
             if self._road.places.locked():
                 await self._wait_for_place()
             else:
@@ -179,7 +191,7 @@ class Exchange:
             self._placed = True
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
-            self._answer = await session.request(
+            sending = session.request(
                 call.method,
                 call.url,
                 data=call.fresh_body(),
@@ -188,8 +200,13 @@ class Exchange:
                 auto_decompress=False,
                 timeout=call.timeout,
                 # Given per request they would replace those of a borrowed session.
-                middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
+                middlewares=(*getattr(session, "_middlewares", ()), attempt),
             )
+            if call.opening is None:
+                self._answer = await sending
+            else:
+                async with asyncio.timeout(call.opening):
+                    self._answer = await sending
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)
@@ -235,7 +252,14 @@ class Exchange:
                 raise
 
     def _raise_ours(self, error: BaseException) -> None:
-        ours = translated(error, self._call.what)
+        call, attempt = self._call, self._attempt
+        ours = translated(
+            error,
+            call.what,
+            host=call.host,
+            sent=attempt is not None and attempt.sent,
+            full=attempt is not None and attempt.full,
+        )
         if ours is not None:
             # Some of their errors quote the URL and the headers of the request: those do not travel along.
             raise ours from (None if isinstance(error, _QUOTING) else error)

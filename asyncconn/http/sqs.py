@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from yarl import URL
 
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
-    ConnectFailed,
-    ConnectionLost,
-    ConnectTimeout,
     ProtocolError,
     RateLimited,
-    ReadTimeout,
     api_error_class,
 )
+from asyncconn.http.connections import forget_address, on_a_usable_connection, pool_is_full, watched
+from asyncconn.http.failures import translated
 from asyncconn.http.response import retry_after
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class SqsClient:
     Sends unsigned unless ``credentials`` are given, or ``"default"`` asks for AWS's own chain (environment,
     profile, role).
 
-    The connections, DNS cache and TLS settings are those of the session it is given, which it never closes. It does not
-    retry; errors are of :mod:`asyncconn.errors`.
+    The connections, DNS cache, TLS settings and proxy are those of the session it is given, which it never closes. It
+    does not retry; errors are of :mod:`asyncconn.errors`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class SqsClient:
         self._timeouts = timeouts
         self._redactor = redactor
         self._endpoint_url = endpoint_url
+        self._host = URL(endpoint_url or queue_url).host or "the queue"
         self._credentials = credentials
         self._platform = platform
         self._stack = AsyncExitStack()
@@ -70,16 +72,20 @@ class SqsClient:
     async def send_message(self, body: str, attributes: Mapping[str, str]) -> tuple[str, str | None]:
         """Send one message with text attributes; its id, and the queue's MD5 (hex) of the body if the answer has it."""
         client = await self._opened()
+        way = _Way()
+        token = _way.set(way)
         typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
         try:
             async with asyncio.timeout(self._timeouts.total + self._timeouts.connect):
                 answer = await client.send_message(QueueUrl=self._queue_url, MessageBody=body, MessageAttributes=typed)
         except Exception as error:
-            ours = self._translated(error)
+            ours = self._translated(error, way)
             if ours is None:
                 raise
             # Their errors can quote the request with its attributes, so they do not travel along.
             raise ours from (None if _quotes_request(error) else error)
+        finally:
+            _way.reset(token)
         message_id = answer.get("MessageId")
         if not isinstance(message_id, str):
             raise ProtocolError(f"{self._platform}: an answer without a MessageId")
@@ -124,13 +130,14 @@ class SqsClient:
             connect_timeout=self._timeouts.connect,
             read_timeout=self._timeouts.total,
             retries={"total_max_attempts": 1, "mode": "standard"},  # repeating is our transport's business
+            proxies={},  # nor does it look for one: the session knows the way
             parameter_validation=False,
         )
         return lambda: session.create_client(
             "sqs", region_name=self._region, endpoint_url=self._endpoint_url, config=config, **keys
         )
 
-    def _translated(self, error: Exception) -> AsyncConnError | None:
+    def _translated(self, error: Exception, way: _Way) -> AsyncConnError | None:
         from botocore import exceptions as aws
 
         what = f"{self._platform}: SendMessage"
@@ -140,14 +147,16 @@ class SqsClient:
             return self._answered(error)
         if isinstance(error, aws.HTTPClientError) and isinstance(inner := error.kwargs.get("error"), AsyncConnError):
             return inner
-        if isinstance(error, aws.ConnectTimeoutError):
-            return ConnectTimeout(f"{what}: no connection in time")
-        if isinstance(error, aws.EndpointConnectionError | aws.SSLError | aws.ProxyConnectionError):
-            return ConnectFailed(f"{what}: no connection")
-        if isinstance(error, aws.ReadTimeoutError | TimeoutError):
-            return ReadTimeout(f"{what}: no complete answer in time")
-        if isinstance(error, aws.HTTPClientError | aws.ConnectionError | aiohttp.ClientError | OSError):
-            return ConnectionLost(f"{what}: the connection broke")
+        if isinstance(error, aws.ReadTimeoutError | aws.ConnectTimeoutError):
+            below: Exception = TimeoutError()  # which of the two it really is, the first byte tells
+        elif isinstance(error, aws.HTTPClientError | aws.ConnectionError):
+            inner = error.kwargs.get("error")
+            below = inner if isinstance(inner, aiohttp.ClientError | OSError) else aiohttp.ClientConnectionError()
+        else:
+            below = error
+        ours = translated(below, what, host=way.host or self._host, sent=way.sent, full=way.full)
+        if ours is not None:
+            return ours
         if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError | aws.ParamValidationError):
             return ConfigError(f"{what}: {error}")
         if isinstance(error, aws.BotoCoreError):
@@ -170,6 +179,21 @@ class SqsClient:
         )
 
 
+@dataclass(slots=True)
+class _Way:
+    """How far one message has come. Their client takes it along from here to the session in the same task."""
+
+    sent: bool = False
+    full: bool = False
+    host: str = ""
+
+    def begin(self) -> None:
+        self.sent = True
+
+
+_way: ContextVar[_Way] = ContextVar("asyncconn_sqs_way")
+
+
 class _Unprinted(bytes):
     """A request's body: it holds the message and its attributes, which may be credentials."""
 
@@ -189,11 +213,18 @@ def _quotes_request(error: Exception) -> bool:
     return hasattr(error, "kwargs") and "request" in error.kwargs
 
 
-async def _refuse_redirects(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """AWS's client would follow one and turn the POST into a GET."""
-    response = await handler(request)
+async def _one_message(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send it on a usable connection, know whether it went out, and follow no redirect: that would make it a GET."""
+    way = _way.get()
+    way.host = f"{request.url.host}:{request.url.port}"
+    watched(request, way.begin)
+    try:
+        response = await on_a_usable_connection(handler, request)
+    except BaseException:
+        if not way.sent:
+            way.full = pool_is_full(request.session)
+            forget_address(request.session, request)
+        raise
     if 300 <= response.status < 400:
         response.close()
         error = ProtocolError(f"sqs: the request was redirected ({response.status}): refused")
@@ -221,7 +252,10 @@ def _on_connector_of(session: Callable[[], aiohttp.ClientSession]) -> type[Any]:
                     timeout=self._timeout,
                     skip_auto_headers={"CONTENT-TYPE"},
                     auto_decompress=False,
-                    middlewares=(_refuse_redirects,),
+                    proxy=getattr(shared, "_default_proxy", None),
+                    trust_env=shared.trust_env,
+                    # The hub's way out is one of these, and whatever else a borrowed session has.
+                    middlewares=(*getattr(shared, "_middlewares", ()), _one_message),
                 )
                 self._sessions[proxy_url] = await self._exit_stack.enter_async_context(known)
             return known

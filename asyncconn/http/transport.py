@@ -7,24 +7,33 @@ import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import aiohttp
 
 from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, ProtocolError, RateLimited, Unauthorized
-from asyncconn.http.auth import Auth, NoAuth
+from asyncconn.errors import (
+    AsyncConnError,
+    ConfigError,
+    ConnectionLost,
+    NotSent,
+    ProtocolError,
+    RateLimited,
+    Unauthorized,
+)
+from asyncconn.http.auth import Auth, NoAuth, waits
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Road
 from asyncconn.http.outgoing import Outgoing, build, check_headers, checked_base
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, status_error
+from asyncconn.http.stream import Pace, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from pydantic import SecretStr
 
@@ -46,13 +55,20 @@ class Timeouts:
 
     ``connect`` for the socket and TLS; ``total`` to have the whole answer, looking up the name and waiting for a pooled
     connection included; ``place`` to wait for one of the connector's concurrent places; ``rate`` to wait for the rate
-    limit. The last two are not part of the others.
+    limit. The last two are not part of the others, and 0 there means: do not wait. A function that gets a token has
+    ``total`` seconds, too. Raises ``ConfigError`` for what would never end: 0, less, NaN, infinity.
     """
 
     connect: float = 10.0
     total: float = 30.0
     place: float = 60.0
     rate: float = 3600.0
+
+    def __post_init__(self) -> None:
+        positive("Timeouts.connect", self.connect)
+        positive("Timeouts.total", self.total)
+        seconds("Timeouts.place", self.place)
+        seconds("Timeouts.rate", self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +193,10 @@ class Transport:
         ``idempotent`` says whether a repetition is harmless (by default what the method implies), ``timeout`` replaces
         the total seconds of each attempt.
         """
-        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
-        self._time(call, self.timeouts.total if timeout is None else timeout)
+        total = self.timeouts.total if timeout is None else positive("timeout", timeout)
+        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total)
+        # Of the total, something is left after the connecting, so that who could not connect hears why.
+        call.timeout = _client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
         return await self._renewing(call, self._attempt, retry, idempotent)
 
     async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
@@ -214,22 +232,20 @@ class Transport:
                     failed=failed,
                 )
             except AsyncConnError as error:
-                error.maybe_sent = error.maybe_sent or call.resent
-                raise
+                raise _with_doubt(error, call.resent) from error.__cause__
 
         try:
             return await run((first, started))
         except Unauthorized as refused:
-            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
-            if not await self._auth.renew(call.auth):
-                raise
             unknown = refused.maybe_sent
-        call.auth = await self._auth.headers()
+            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
+            if not await self._in_time(self._auth.renew(call.auth), call.patience):
+                raise
         try:
+            call.auth = await self._in_time(self._auth.headers(), call.patience)
             return await run(None)
         except AsyncConnError as error:
-            error.maybe_sent = error.maybe_sent or unknown
-            raise
+            raise _with_doubt(error, unknown) from error.__cause__
 
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now() - call.waited
@@ -253,26 +269,39 @@ class Transport:
         cost: int = 1,
         max_wait: float | None = None,
         idempotent: bool | None = None,
+        timeout: float | None = None,
         idle_timeout: float = 60.0,
+        min_rate: float = 0.0,
+        max_bytes: int | None = None,
         retry: RetryPolicy | None = None,
     ) -> Stream:
         """A download that is not held in memory: ``async with transport.stream(...) as s: async for chunk in s: ...``.
 
-        Opening is retried like a request; once open it may last as long as chunks come within ``idle_timeout`` seconds.
+        Opening is retried like a request. Each attempt has ``timeout`` seconds (by default ``idle_timeout``) to
+        connect, send, and get status and headers, or the whole answer if it is an error's. Once open it may last as
+        long as chunks come within ``idle_timeout`` seconds. Who fears a slow drip sets ``min_rate``, in bytes a second
+        over any ``idle_timeout`` seconds of waiting (below: ``ReadTimeout``); who fears a flood, ``max_bytes``
+        (above: ``ProtocolError``).
         """
+        idle = positive("idle_timeout", idle_timeout)
+        opening = idle if timeout is None else positive("timeout", timeout)
+        if not 0 <= min_rate < float("inf") or (max_bytes is not None and max_bytes < 0):
+            raise ConfigError("min_rate is 0 or more bytes a second, max_bytes 0 or more bytes")
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait)
-            self._time(call, None, idle_timeout)
+            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening)
+            call.timeout = _client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
+            call.opening = opening
             return await self._renewing(call, self._open, retry, idempotent)
 
-        return Stream(opened)
+        return Stream(opened, Pace(f"{self.platform}: {method} {path}", idle, min_rate, max_bytes))
 
     async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
             opened = 200 <= answer.status < 300
-            body = b"" if opened else await self._read(call, answer)
+            async with asyncio.timeout(None if opened else call.opening):
+                body = b"" if opened else await self._read(call, answer)
             response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
             if opened:
                 self._learn(call, response)
@@ -294,6 +323,7 @@ class Transport:
         limit: str,
         cost: int,
         max_wait: float | None,
+        patience: float | None = None,
     ) -> Call:
         made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers)
         limiter = self.limiters.get(limit)
@@ -301,12 +331,17 @@ class Transport:
             raise ConfigError(
                 f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
             )
-        wait = self.timeouts.rate if max_wait is None else max_wait
-        auth = {} if self._anonymous else await self._auth.headers()
-        check_headers(auth)
+        patience = self.timeouts.total if patience is None else patience
+        wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
+        auth: Mapping[str, str] = {}
+        if not self._anonymous:
+            asked = self._auth.headers()
+            auth = await (self._in_time(asked, patience) if waits(self._auth) else asked)
+            check_headers(auth)
         shown = self.redactor.scrub(made.url.path)
         call = Call(self.platform, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
+        call.patience = patience
         return call
 
     def _outgoing(self, method: str, path: str, **given: Any) -> Outgoing:
@@ -316,11 +351,15 @@ class Transport:
             words = error.message
         raise ConfigError(self.redactor.scrub(f"{self.platform}: {words}"))  # out here, it has no context to quote from
 
-    def _time(self, call: Call, total: float | None, idle: float | None = None) -> None:
-        connect = self.timeouts.connect
-        if total is not None:
-            connect = min(connect, 0.9 * total)  # so that who could not connect hears that nothing was sent
-        call.timeout = _client_timeout(total, connect, idle)
+    async def _in_time(self, credential: Awaitable[T], patience: float) -> T:
+        """What a credential says; it may ask a server of its own, which may not answer."""
+        try:
+            async with asyncio.timeout(patience) as limit:
+                return await credential
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise NotSent(f"{self.platform}: no credential came within {patience:g} s from what provides it") from error
 
     async def _read(self, call: Call, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -374,33 +413,14 @@ class Transport:
         self.events.emit("retry", error)
 
 
-class Stream:
-    """An open download: ``status``, ``headers``, and its chunks of bytes by ``async for``."""
-
-    def __init__(self, opened: Callable[[], Awaitable[tuple[Exchange, aiohttp.ClientResponse]]]) -> None:
-        self._opened = opened
-        self._exchange: Exchange | None = None
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-
-    async def __aenter__(self) -> Self:
-        self._exchange, answer = await self._opened()
-        self.status, self.headers = answer.status, answer.headers
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._exchange is not None:
-            # Not read to its end, the rest of the answer is still on the connection: do not use that again.
-            exchange, self._exchange = self._exchange, None
-            exchange.close(broken=True)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._exchange is None:
-            raise LifecycleError("a stream is open only inside its 'async with'")
-        async for chunk in self._exchange.chunks():
-            yield chunk
+def _with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
+    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
+    if not unknown or error.maybe_sent:
+        return error
+    if isinstance(error, NotSent):
+        return ConnectionLost(f"{error.message}; before that, the connection broke while it was being sent")
+    error.maybe_sent = True
+    return error
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import math
 import time
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,8 +49,8 @@ def background_progress(message: str, waiting_interval: float = 600.0, timeout: 
 
     Raises ``IncorrectParamError``, at decoration, when a duration is not more than 0. Contract: panoply section 8.
     """
-    if not waiting_interval > 0 or not timeout > 0:
-        raise IncorrectParamError("background_progress: waiting_interval and timeout must be more than 0 seconds")
+    if not 0 < waiting_interval < math.inf or not 0 < timeout < math.inf:
+        raise IncorrectParamError("background_progress: the two durations must be more than 0, and not without end")
 
     def decorate(method: F) -> F:
         @functools.wraps(method)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+from asyncconn.core.durations import positive
 from asyncconn.core.threads import OwnThread
 from asyncconn.errors import ConfigError
 
@@ -202,6 +203,7 @@ async def choices_of(
     """
     if param.values is None or isinstance(param.values, tuple):
         return param.values
+    positive("timeout", timeout)
     thread = OwnThread(f"asyncconn-values-{param.name}")
     try:
         async with asyncio.timeout(timeout) as limit:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncconn.core.durations import positive
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, InvalidRecord
@@ -32,7 +32,7 @@ __all__ = ["READ_RETRY", "RowWriter", "run_source"]
 logger = logging.getLogger("asyncconn.panoply.runner")
 
 #: Three retries of a read, as the platform makes them; however long the read itself took.
-READ_RETRY = RetryPolicy(attempts=4, initial=1.0, maximum=30.0, deadline=math.inf)
+READ_RETRY = RetryPolicy(attempts=4, initial=1.0, maximum=30.0, deadline=30 * 86_400.0)
 
 _STATE = "__state"
 _DELIVERY = 300.0  # seconds for the last rows of a run to arrive; the writer's own deadlines are shorter
@@ -90,8 +90,10 @@ async def run_source(
     ``SourceError`` with the ``report``, after what was read before has been delivered; ``ConfigError`` before anything
     is read. What the constructor of a class raises comes through as it is.
     """
-    if batch_size < 1 or read_timeout <= 0 or close_timeout <= 0:
-        raise ConfigError("batch_size, read_timeout and close_timeout must be more than 0")
+    if batch_size < 1:
+        raise ConfigError("batch_size must be more than 0")
+    positive("read_timeout", read_timeout)
+    positive("close_timeout", close_timeout)
     store = StateFile(state) if isinstance(state, str | os.PathLike) else state
     saved = await store.load() if store is not None else Saved()
     hub = getattr(into, "hub", None)

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.core.batching import BatchBuffer, BatchStats, FlushReport
+from asyncconn.core.durations import seconds
 from asyncconn.core.threads import LoopThread
 from asyncconn.errors import BufferClosed, BufferFull, ConfigError, LifecycleError, RecordTooLarge
 from asyncconn.panoply import wire
@@ -256,6 +257,8 @@ class SDK:
         self._check_process()
         if self._thread.here:
             raise LifecycleError("a handler cannot close the SDK: it would wait for itself")
+        if timeout is not None:
+            seconds("timeout", timeout)
         with self._room:
             self._closed = True
             self._room.notify_all()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from asyncconn.core.durations import positive
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import LoopThread
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout
@@ -218,8 +219,7 @@ async def open_tunnel(
 async def _connect(
     host: str, port: int, login: _Login, known_hosts: str | Path | None, connect_timeout: float
 ) -> Tunnel:
-    if not connect_timeout > 0:
-        raise ConfigError(f"connect_timeout must be more than 0, not {connect_timeout!r}")
+    positive("connect_timeout", connect_timeout)
     key, hosts = await asyncio.to_thread(_prepare, login, known_hosts)
     if hosts is None:
         logger.warning("the identity of the SSH server %s is not checked: give known_hosts to check it", login.host)

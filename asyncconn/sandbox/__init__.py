@@ -10,6 +10,7 @@ async with Sandbox() as sandbox:
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Self
 
 from asyncconn.core.clock import SystemClock
@@ -109,10 +110,11 @@ class Sandbox:
 
     @property
     def env(self) -> dict[str, str]:
-        """Environment variables that lead clients here; they hold the made-up secrets."""
+        """Environment variables that lead clients here, past any proxy; they hold the made-up secrets."""
         if self._url is None:
             raise LifecycleError("the sandbox is not open: its address is known inside 'async with'")
         env = {name: value for platform in self._platforms for name, value in platform.env().items()}
+        env |= _past_the_proxy(self._host)
         return env if self._limits is None else env | self._limits.env()
 
     @property
@@ -164,6 +166,13 @@ class Sandbox:
                 platform.close()
             if self._limits is not None:
                 await self._limits.stop()
+
+
+def _past_the_proxy(host: str) -> dict[str, str]:
+    """No proxy for this host: for clients of asyncconn (in a .env file, too), and for all others."""
+    name = "no_proxy" if os.environ.get("no_proxy") else "NO_PROXY"
+    others = [one for one in os.environ.get(name, "").split(",") if one.strip()]
+    return {"ASYNCCONN_NO_PROXY": host, name: ",".join(others if host in others else [*others, host])}
 
 
 def _script(faults: Faults | Iterable[Fault] | str | None, seed: int | str | None) -> Faults:

@@ -11,7 +11,7 @@ from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits.connection import PreflightReport
-from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionNotReady, SessionUnreachable
+from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionNotReady, SessionOutcomeUnknown
 from asyncconn.errors import ConfigError
 from asyncconn.http.response import Response
 
@@ -194,7 +194,7 @@ async def test_not_ready_is_known_after_a_second(clock: VirtualClock) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [NOT_READY, SessionUnreachable("x", maybe_sent=True), ConfigError("x"), ValueError("a provider's own")]
+    "error", [NOT_READY, SessionOutcomeUnknown("x"), ConfigError("x"), ValueError("a provider's own")]
 )
 @virtual
 async def test_an_error_is_a_no_and_the_next_second_may_be_better(clock: VirtualClock, error: Exception) -> None:

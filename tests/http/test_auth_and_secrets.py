@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from asyncconn.core.ratelimit import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
-from asyncconn.errors import ApiError, AsyncConnError, ConfigError, Unauthorized
+from asyncconn.errors import ApiError, AsyncConnError, ConfigError, NotSent, Unauthorized
 from asyncconn.http.auth import BasicAuth, HeaderKey, NoAuth, TokenAuth
 from asyncconn.http.exchange import Call
 from asyncconn.http.redact import Redactor
@@ -274,3 +274,44 @@ async def test_different_secrets_have_different_limiters_and_equal_ones_share() 
         assert limiter(TokenAuth(one)) is limiter(TokenAuth(one))
         assert limiter(TokenAuth(one)) is not limiter(TokenAuth(two))
         assert limiter(BasicAuth("u", "p")) is not limiter(BasicAuth("v", "p"))
+
+
+# -- providers that do not answer --------------------------------------------------------------------------------------
+
+
+async def test_a_provider_without_an_answer_ends_the_calls_that_wait_for_it() -> None:
+    asked = 0
+
+    async def provider() -> str:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        return "never"
+
+    async with Loopback() as server, road(server, auth=TokenAuth(provider)) as http:
+        calls = [http.request("GET", "/", timeout=0.1) for _ in range(3)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        with pytest.raises(NotSent):
+            async with http.stream("GET", "/", idle_timeout=0.1):
+                pass
+
+    assert [type(one) for one in ended] == [NotSent] * 3
+    assert "no credential came within 0.1 s" in str(ended[0])
+    assert (server.seen, asked > 0) == ([], True)
+
+
+async def test_a_provider_without_a_newer_token_ends_a_refused_call() -> None:
+    first = True
+
+    async def provider() -> str:
+        nonlocal first
+        if not first:
+            await asyncio.Event().wait()
+        first = False
+        return "old"
+
+    async with Loopback(otherwise=Reply(401)) as server, road(server, auth=TokenAuth(provider)) as http:
+        with pytest.raises(NotSent, match="no credential"):
+            await http.request("POST", "/", timeout=0.2)
+
+    assert len(server.seen) == 1

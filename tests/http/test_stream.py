@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from asyncconn.http.transport import Timeouts, Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from asyncconn.http.transport import Stream
 
@@ -177,3 +178,86 @@ async def test_cancelled_at_any_await_a_download_leaves_nothing_behind() -> None
 
     scene: list[Any] = []
     assert await cancel_at_every_await(make, check) >= 3
+
+
+# -- every wait ends ---------------------------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {  # what comes again and again, after what
+    "headers": (HEAD + b"X: ", b"a"),
+    "informational answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "the body of an error": (b"HTTP/1.1 500 Oh\r\nContent-Length: 99999\r\n\r\n", b"a"),
+}
+
+
+@asynccontextmanager
+async def _dripping(start: bytes, drop: bytes) -> AsyncIterator[str]:
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(start)
+            while not writer.is_closing():
+                writer.write(drop)
+                await asyncio.sleep(0.02)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize("what", DRIPS)
+async def test_opening_ends_however_slowly_it_drips(what: str) -> None:
+    async with _dripping(*DRIPS[what]) as url, road(url, retry=ONCE) as http:
+        with pytest.raises(ReadTimeout):
+            await _all_of(http.stream("GET", "/", idle_timeout=0.2))
+
+
+async def test_opening_may_have_a_time_of_its_own() -> None:
+    async with Loopback(Reply(after=0.3)) as server, road(server, retry=ONCE) as http:
+        assert await _all_of(http.stream("GET", "/", timeout=10.0, idle_timeout=5.0)) == b"{}"
+    async with Loopback(Reply(after=60.0)) as server, road(server, retry=ONCE) as http:
+        with pytest.raises(ReadTimeout):
+            await _all_of(http.stream("GET", "/", timeout=0.1, idle_timeout=60.0))
+
+
+async def test_a_download_slower_than_its_least_rate_is_given_up() -> None:
+    start = HEAD + b"Content-Length: 99999\r\n\r\n"
+    async with _dripping(start, b"a") as url, road(url, retry=ONCE) as http:
+        with pytest.raises(ReadTimeout, match="less than 100000"):
+            await _all_of(http.stream("GET", "/", idle_timeout=0.2, min_rate=100_000.0))
+
+
+async def test_a_slow_reader_is_not_a_slow_download() -> None:
+    async with (
+        Loopback(BIG) as server,
+        road(server) as http,
+        http.stream("GET", "/", idle_timeout=0.2, min_rate=1000.0) as stream,
+    ):
+        size = 0
+        async for chunk in stream:
+            size += len(chunk)
+            await asyncio.sleep(0.02)
+
+    assert size == len(BIG.body)
+
+
+async def test_a_download_larger_than_it_may_be_is_given_up() -> None:
+    async with Loopback(otherwise=BIG) as server, road(server) as http:
+        with pytest.raises(ProtocolError, match="max_bytes"):
+            await _all_of(http.stream("GET", "/", max_bytes=len(BIG.body) - 1))
+        assert len(await _all_of(http.stream("GET", "/", max_bytes=len(BIG.body)))) == len(BIG.body)

@@ -17,6 +17,7 @@ from asyncconn.atoti_limits.errors import (
     LimitsUnreachable,
     LimitsValidationError,
     SessionUnreachable,
+    unreachable,
 )
 from asyncconn.core.retrying import RetryPolicy
 
@@ -27,7 +28,11 @@ KINDS: dict[str, type[LimitsError]] = {
 }
 KIN = {
     "LimitsUnreachable": general.TransportError,
+    "LimitsNotReached": general.NotSent,
+    "LimitsOutcomeUnknown": general.MaybeSent,
     "SessionUnreachable": general.TransportError,
+    "SessionNotReached": general.NotSent,
+    "SessionOutcomeUnknown": general.MaybeSent,
     "LimitsAuthError": general.Unauthorized,
     "LimitsPermissionError": general.Forbidden,
     "ExtensionNotLoaded": general.NotFound,
@@ -46,14 +51,12 @@ def make(kind: type[LimitsError]) -> LimitsError:
     extra: dict[str, Any] = {}
     if issubclass(kind, general.ApiError):
         extra = {"platform": "atoti_limits", "status": 400}
-    elif issubclass(kind, general.TransportError):
-        extra = {"maybe_sent": True}
     return kind("it went wrong", **extra)
 
 
 def test_every_error_is_exported_sorted_and_drawn_in_the_tree() -> None:
     assert sorted(errors.__all__) == errors.__all__
-    assert KINDS.keys() | {"LimitsError", "Detail"} == set(errors.__all__)
+    assert KINDS.keys() | {"LimitsError", "Detail", "unreachable"} == set(errors.__all__)
     assert all(f" {name} (" in (errors.__doc__ or "") for name in KINDS)
 
 
@@ -72,14 +75,29 @@ def test_every_error_says_what_happened_and_what_the_caller_may_do(name: str) ->
     assert "it went wrong" in str(make(kind))
 
 
-@pytest.mark.parametrize("kind", [LimitsUnreachable, SessionUnreachable])
-def test_a_server_out_of_reach_says_whether_the_call_may_have_been_carried_out(kind: Any) -> None:
-    unsent, unknown = kind("no connection", maybe_sent=False), kind("broke off", maybe_sent=True)
+@pytest.mark.parametrize(("at_session", "kind"), [(False, LimitsUnreachable), (True, SessionUnreachable)])
+def test_a_server_out_of_reach_says_whether_the_call_may_have_been_carried_out(at_session: bool, kind: Any) -> None:
+    unsent = unreachable("no connection", general.ConnectFailed("x"), at_session=at_session)
+    unknown = unreachable("broke off", general.ReadTimeout("x"), at_session=at_session)
 
+    assert isinstance(unsent, kind)
+    assert isinstance(unsent, general.NotSent)
+    assert isinstance(unknown, kind)
+    assert isinstance(unknown, general.MaybeSent)
     assert (general.outcome_unknown(unsent), general.outcome_unknown(unknown)) == (False, True)
     assert str(unsent).startswith("no connection (nothing was sent; start ")
     assert str(unknown).startswith("broke off (the call may have been carried out; start ")
     assert RetryPolicy(maybe_sent="never").allows(unknown, idempotent=True) is False
+    assert RetryPolicy(maybe_sent="never").allows(unsent, idempotent=False) is True
+
+
+def test_a_server_out_of_reach_for_good_says_what_to_check() -> None:
+    cause = general.ConnectFailed("x")
+    cause.permanent, cause.advice = True, "check the certificate"
+    error = unreachable("not trusted", cause, at_session=True)
+
+    assert error.permanent
+    assert str(error) == "not trusted (nothing was sent; check the certificate)"
 
 
 def test_a_refused_request_is_caught_as_either_status_and_lists_its_details() -> None:

@@ -194,8 +194,25 @@ async def test_it_is_entered_once_and_says_when_it_is_not_open() -> None:
         _ = sandbox.panoply.queue_url
 
 
-async def test_the_environment_leads_a_client_here(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+async def test_the_environment_leads_a_client_past_any_proxy(
+    sandbox: Sandbox, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv(name, "intranet.example, 10.0.0.0/8")
+
+    assert sandbox.env[name] == "intranet.example, 10.0.0.0/8,127.0.0.1"
+    monkeypatch.setenv(name, sandbox.env[name])
+    assert sandbox.env[name] == "intranet.example, 10.0.0.0/8,127.0.0.1"
+
+
+async def test_the_environment_leads_a_client_here(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
     assert sandbox.env == {
+        "ASYNCCONN_NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1",
         "ASYNCCONN_DATORAMA_TOKEN": sandbox.datorama.token,
         "ASYNCCONN_DATORAMA_BASE_URL": sandbox.url,
         "ASYNCCONN_PANOPLY_API_KEY": sandbox.panoply.api_key,

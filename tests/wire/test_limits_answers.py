@@ -17,12 +17,12 @@ from asyncconn.atoti_limits.errors import (
     LimitsAuthError,
     LimitsConflict,
     LimitsError,
+    LimitsNotReached,
     LimitsPermissionError,
     LimitsProtocolError,
-    LimitsUnreachable,
     LimitsValidationError,
     SessionNotReady,
-    SessionUnreachable,
+    SessionOutcomeUnknown,
 )
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response
@@ -207,8 +207,8 @@ def _api(status: int) -> errors.AsyncConnError:
 @pytest.mark.parametrize(
     ("error", "passes"),
     [
-        (SessionUnreachable("x", maybe_sent=True), True),
-        (LimitsUnreachable("x", maybe_sent=False), True),
+        (SessionOutcomeUnknown("x"), True),
+        (LimitsNotReached("x"), True),
         (errors.ReadTimeout("x"), True),
         (_api(502), True),
         (_api(503), True),

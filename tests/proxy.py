@@ -1,0 +1,89 @@
+"""A proxy on a loopback socket that writes down what it is asked for, and does as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Proxy:
+    """Passes on what it gets; with ``says`` it answers that itself instead, with ``silent`` nothing at all.
+
+    ``asked`` are the request lines, ``shown`` the values of ``Proxy-Authorization``.
+    """
+
+    def __init__(self, says: bytes | None = None, *, silent: bool = False) -> None:
+        self.asked: list[str] = []
+        self.shown: list[str | None] = []
+        self._says = says
+        self._silent = silent
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.sleep(0)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+        self.asked.append(line)
+        self.shown.append(headers.get("proxy-authorization"))
+        if self._silent:
+            await asyncio.Event().wait()
+        if self._says is not None:
+            writer.write(self._says)
+            await writer.drain()
+            return
+        method, target, _ = line.split(" ", 2)
+        where = urlsplit(target if "://" in target else f"//{target}")
+        there, to_there = await asyncio.open_connection(where.hostname, where.port)
+        try:
+            if method == "CONNECT":
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                to_there.write(head)
+            await asyncio.gather(_piped(reader, to_there), _piped(there, writer))
+        finally:
+            to_there.close()
+
+
+async def _piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
