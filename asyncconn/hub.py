@@ -16,6 +16,7 @@ import aiohttp
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.ratelimit import RateLimiter
 from asyncconn.core.tasks import drain_guard
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.settings import HubSettings, load
 
@@ -80,7 +81,7 @@ class DrainReport:
         return [record for report in self.reports.values() for record in report.undelivered]
 
 
-class Hub:
+class Hub(Unpicklable):
     """Owns the one session that all connectors of a program share, and ends them in order.
 
         >>> async with Hub() as hub:
@@ -91,6 +92,8 @@ class Hub:
     ``settings.shutdown_timeout`` seconds, also when it is left by cancellation; :attr:`report` then says what became of
     the records. A hub belongs to the event loop that opened it.
     """
+
+    elsewhere = "open a Hub of its own there; HubSettings can be handed over"
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import Clock
-from asyncconn.errors import ConnectionLost, PoolTimeout
+from asyncconn.errors import AsyncConnError, ConfigError, ConnectionLost, PoolTimeout
 from asyncconn.http.failures import translated
 
 if TYPE_CHECKING:
@@ -136,6 +136,11 @@ class _Attempt:
 
         request.send = watched  # type: ignore[method-assign] # there is no hook between connecting and sending
 
+    @property
+    def tried(self) -> bool:
+        """Whether a request was handed to the connection."""
+        return self._times > 0
+
     def end(self) -> None:
         """A permit that no request ever used is given back."""
         if not self._times and self._first is not None:
@@ -156,6 +161,7 @@ class Exchange:
         self._placed = False
         self._waited = False
         self._kept = False
+        self.seen = b""  # what has been looked at already, and comes with the chunks
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
@@ -179,6 +185,7 @@ class Exchange:
                 headers={**call.headers, **call.auth},
                 allow_redirects=False,
                 timeout=call.timeout,
+                raise_for_status=False,  # a borrowed session may want it: what an answer means is for the rules
                 # Given per request they would replace those of a borrowed session.
                 middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
             )
@@ -214,10 +221,22 @@ class Exchange:
         if self._attempt is not None:
             self._attempt.end()
 
+    async def peek(self, most: int) -> bool:
+        """Read up to ``most`` bytes ahead into :attr:`seen`; whether they are all there is."""
+        if self._answer is not None:
+            while len(self.seen) <= most:
+                piece = await self._answer.content.readany()
+                if not piece:
+                    return True
+                self.seen += piece
+        return False
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The answer's body as it comes."""
         if self._answer is not None:
             try:
+                if self.seen:
+                    yield self.seen
                 async for chunk in self._answer.content.iter_any():
                     yield chunk
             except Exception as error:
@@ -226,10 +245,20 @@ class Exchange:
                 raise
 
     def _raise_ours(self, error: BaseException) -> None:
-        ours = translated(error, f"{self._call.platform}: {self._call.method} {self._call.path}")
+        what = f"{self._call.platform}: {self._call.method} {self._call.path}"
+        ours = translated(error, what)
+        if ours is None and isinstance(error, Exception) and not isinstance(error, AsyncConnError):
+            ours = self._strange(error, what)
         if ours is not None:
             # Some of their errors quote the URL and the headers of the request: those do not travel along.
             raise ours from (None if isinstance(error, _QUOTING) else error)
+
+    def _strange(self, error: Exception, what: str) -> AsyncConnError:
+        """For what is not the network's: settings of a borrowed session that do not fit, hooks in it that raise."""
+        why = f"{type(error).__name__}: {error}"
+        if self._attempt is None or not self._attempt.tried:
+            return ConfigError(f"{what} cannot be sent over this session: {why}")
+        return ConnectionLost(f"{what}: the exchange failed: {why}")
 
     async def _permit(self) -> Permit | None:
         call = self._call

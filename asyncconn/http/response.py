@@ -47,6 +47,7 @@ class Response:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
+            error.doc = ""  # all of the answer, which may quote a credential
             kind = self.content_type or "no content type"
             raise ProtocolError(
                 f"{self.platform}: {self.method} {self.path} answered {self.status} with {kind} instead of JSON"
@@ -74,9 +75,15 @@ def http_date(value: str) -> datetime | None:
     """An HTTP date as aware UTC; None when it is none."""
     try:
         when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # whatever its parser meets
         return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+    return when if 1970 <= when.year < 9999 else None  # beyond that, a day more would be an error
 
 
 def status_error(response: Response, redactor: Redactor) -> AsyncConnError | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
@@ -19,6 +20,7 @@ from asyncconn.errors import (
     ReadTimeout,
     api_error_class,
 )
+from asyncconn.http.redact import UnshownBytes
 from asyncconn.http.response import retry_after
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ __all__ = ["THROTTLES", "SqsClient"]
 THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException", "ThrottledException", "OverLimit"})
 
 
-class SqsClient:
+class SqsClient(Unpicklable):
     """One SQS queue through aiobotocore.
 
     Sends unsigned unless ``credentials`` are given, or ``"default"`` asks for AWS's own chain (environment,
@@ -170,19 +172,10 @@ class SqsClient:
         )
 
 
-class _Unprinted(bytes):
-    """A request's body: it holds the message and its attributes, which may be credentials."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes>"
-
-    __str__ = __repr__
-
-
 def _keep_body_out_of_logs(params: dict[str, Any], **_: Any) -> None:
     """AWS's client logs the whole request at DEBUG, by its repr; loggers are not ours to configure."""
     body = params["body"]
-    params["body"] = _Unprinted(body if isinstance(body, bytes) else body.encode())
+    params["body"] = UnshownBytes(body if isinstance(body, bytes) else body.encode())
 
 
 def _quotes_request(error: Exception) -> bool:

@@ -17,10 +17,12 @@ from asyncconn._version import __version__
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.events import Events
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, ProtocolError, RateLimited, Unauthorized
 from asyncconn.http.auth import Auth, NoAuth
 from asyncconn.http.exchange import Body, Call, Exchange, Road
-from asyncconn.http.redact import Redactor
+from asyncconn.http.guarded import GuardedRules
+from asyncconn.http.redact import Redactor, unshown
 from asyncconn.http.response import Response, status_error
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ USER_AGENT = f"asyncconn/{__version__}"
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _NOT_ENCODED = re.compile(r"[\x00-\x20\x7f]").search
+_PEEK = 65_536  # bytes of a download in which an error may be looked for
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -92,7 +95,7 @@ class PlainRules:
         return ()
 
 
-class Transport:
+class Transport(Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -137,7 +140,7 @@ class Transport:
         self.events = Events("attempt", "retry")
         self._auth = auth or NoAuth()
         self._anonymous = type(self._auth) is NoAuth
-        self._rules = rules or PlainRules()
+        self._rules = GuardedRules(rules or PlainRules())
         self._given_redactor = redactor
         self._own_redactor = Redactor()
         self._known_secrets: list[SecretStr] = []
@@ -192,11 +195,19 @@ class Transport:
     async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
         return await self.retry.run(
-            attempt,
+            lambda: self._cleaned(attempt),
             idempotent=idempotent,
             clock=self._clock,
             on_retry=lambda error, wait: self._retrying("repeated", error, wait),
         )
+
+    async def _cleaned(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """An attempt whose error shows no secret, whoever made it, before anybody sees it."""
+        try:
+            return await attempt()
+        except AsyncConnError as error:
+            self.redactor.clean(error)
+            raise
 
     async def _renewing(
         self, call: Call, attempt: Callable[[Call], Awaitable[T]], retry: RetryPolicy | None, idempotent: bool | None
@@ -209,12 +220,13 @@ class Transport:
         try:
             return await attempt(call)
         except AsyncConnError as error:
+            self.redactor.clean(error)
             first = error
 
         async def run(failed: tuple[AsyncConnError, float] | None) -> T:
             try:
                 return await policy.run(
-                    lambda: attempt(call),
+                    lambda: self._cleaned(lambda: attempt(call)),
                     idempotent=harmless,
                     clock=self._clock,
                     not_counted=lambda: call.waited,
@@ -232,7 +244,7 @@ class Transport:
             if not await self._auth.renew(call.auth):
                 raise
             unknown = refused.maybe_sent
-        call.auth = await self._auth.headers()
+        call.auth = unshown(await self._auth.headers())
         try:
             return await run(None)
         except AsyncConnError as error:
@@ -242,9 +254,11 @@ class Transport:
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now() - call.waited
         async with Exchange(self._road, call) as answer:
-            body = await self._read(answer)
-        seconds = self._clock.now() - call.waited - started
-        response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body, seconds)
+            # The body, which may quote a credential, is not to stand among the locals of a traceback.
+            response = Response(
+                self.platform, call.method, call.path, answer.status, answer.headers, await self._read(answer)
+            )
+        response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
         return response
 
@@ -280,10 +294,13 @@ class Transport:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
             opened = 200 <= answer.status < 300
-            body = b"" if opened else await self._read(answer)
-            response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
+            whole = not opened or (_may_say_no(answer) and await exchange.peek(_PEEK))
+            response = Response(self.platform, call.method, call.path, answer.status, answer.headers, b"")
+            if whole:
+                response.body = exchange.seen if opened else await self._read(answer)
             if opened:
-                self._learn(call, response)
+                # What may be an error in spite of its status is short, and JSON or a page: rules look at that.
+                (self._observe if whole else self._learn)(call, response)
                 exchange.keep()
                 return exchange, answer
         self._observe(call, response)
@@ -323,7 +340,7 @@ class Transport:
                 f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
             )
         wait = self.timeouts.rate if max_wait is None else max_wait
-        auth = {} if self._anonymous else await self._auth.headers()
+        auth = {} if self._anonymous else unshown(await self._auth.headers())
         shown = self.redactor.scrub(url.path)
         call = Call(self.platform, method, url, shown, data, sent, auth, limiter, cost, wait)
         call.cookies = self._cookies
@@ -427,6 +444,12 @@ class Stream:
 @lru_cache(maxsize=64)
 def _client_timeout(total: float | None, connect: float, idle: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
+
+
+def _may_say_no(answer: aiohttp.ClientResponse) -> bool:
+    """Whether a download may be an error in disguise: JSON or a page, and not known to be long."""
+    kind = answer.content_type.lower()
+    return kind.endswith(("json", "html")) and (answer.content_length or 0) <= _PEEK
 
 
 def _query(value: Any) -> Any:
