@@ -72,9 +72,10 @@ def _meant(response: Response, redactor: Redactor, raised: Exception) -> AsyncCo
 def _usable(hint: RateHint) -> RateHint:
     """The hint, its numbers only where they are some."""
     left, after = hint.remaining, hint.reset_after
-    if (left is None or type(left) is int) and (after is None or (type(after) is float and 0 <= after < 1e9)):
+    fine = (left is None or type(left) is int) and (after is None or (type(after) is float and 0 <= after < 1e9))
+    if fine and type(hint.part) is str:
         return hint
-    return replace(hint, remaining=_number(left, int), reset_after=_number(after, float))
+    return replace(hint, part=str(hint.part), remaining=_number(left, int), reset_after=_number(after, float))
 
 
 def _number(given: Any, kind: type[Any]) -> Any:
