@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 
 from asyncconn.core.clock import Clock
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectionLost, PoolTimeout
 from asyncconn.http.failures import translated
+from asyncconn.http.redact import Unprinted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
     from aiohttp.connector import Connection
@@ -161,7 +163,8 @@ class Exchange:
         self._placed = False
         self._waited = False
         self._kept = False
-        self.seen = b""  # what has been looked at already, and comes with the chunks
+        self.seen = b""  # of the body, by peek()
+        self._ahead: AsyncGenerator[bytes, None] | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
@@ -178,7 +181,7 @@ class Exchange:
             self._placed = True
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
-            self._answer = await session.request(
+            answer = await session.request(
                 call.method,
                 call.url,
                 data=call.fresh_body(),
@@ -189,6 +192,8 @@ class Exchange:
                 # Given per request they would replace those of a borrowed session.
                 middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
             )
+            self._answer = cast("aiohttp.ClientResponse", Unprinted(answer))
+            del answer
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)
@@ -222,21 +227,26 @@ class Exchange:
             self._attempt.end()
 
     async def peek(self, most: int) -> bool:
-        """Read up to ``most`` bytes ahead into :attr:`seen`; whether they are all there is."""
-        if self._answer is not None:
-            while len(self.seen) <= most:
-                piece = await self._answer.content.readany()
-                if not piece:
-                    return True
-                self.seen += piece
-        return False
+        """Read ``most`` bytes ahead, or a little more, into :attr:`seen`; whether they are all there is."""
+        self._ahead = self.chunks()
+        async for piece in self._ahead:
+            self.seen += piece
+            if len(self.seen) > most:
+                return False
+        return True
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def whole(self) -> AsyncGenerator[bytes, None]:
+        """The chunks, with what has been read ahead."""
+        if self.seen:
+            yield self.seen
+        async with aclosing(self._ahead or self.chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The answer's body as it comes."""
         if self._answer is not None:
             try:
-                if self.seen:
-                    yield self.seen
                 async for chunk in self._answer.content.iter_any():
                     yield chunk
             except Exception as error:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EXCERPT", "Redactor", "UnshownBytes", "UnshownText", "secret", "unshown"]
+__all__ = ["EXCERPT", "Redactor", "Unprinted", "UnshownBytes", "UnshownText", "secret", "unshown"]
 
 MASK = "***"
 EXCERPT = 2_000  # characters of an answer that an error may carry
@@ -50,6 +50,18 @@ class UnshownBytes(bytes):
         return f"<{len(self)} bytes>"
 
     __str__ = __repr__
+
+
+class Unprinted:
+    """A library's object as it is, but for its ``repr``: that of an answer quotes its URL and headers."""
+
+    __slots__ = ("_it",)
+
+    def __init__(self, it: Any) -> None:
+        self._it = it
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._it, name)
 
 
 def unshown(headers: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -75,7 +76,7 @@ class Rules(Protocol):
     """What a platform adds to the transport; pure functions of its wire layer."""
 
     def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        """The error an answer means, or None."""
+        """The error an answer means, or None. For every answer: lists, files, empty bodies and proxies' pages too."""
         ...
 
     def hints(self, response: Response) -> Iterable[RateHint]:
@@ -299,7 +300,7 @@ class Transport(Unpicklable):
             if whole:
                 response.body = exchange.seen if opened else await self._read(answer)
             if opened:
-                # What may be an error in spite of its status is short, and JSON or a page: rules look at that.
+                # What may be an error in spite of its status is a short JSON document: rules look at that.
                 (self._observe if whole else self._learn)(call, response)
                 exchange.keep()
                 return exchange, answer
@@ -437,8 +438,9 @@ class Stream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._exchange is None:
             raise LifecycleError("a stream is open only inside its 'async with'")
-        async for chunk in self._exchange.chunks():
-            yield chunk
+        async with aclosing(self._exchange.whole()) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 @lru_cache(maxsize=64)
@@ -447,9 +449,9 @@ def _client_timeout(total: float | None, connect: float, idle: float | None) -> 
 
 
 def _may_say_no(answer: aiohttp.ClientResponse) -> bool:
-    """Whether a download may be an error in disguise: JSON or a page, and not known to be long."""
+    """Whether a download may be an error in disguise: one JSON document, and not known to be long."""
     kind = answer.content_type.lower()
-    return kind.endswith(("json", "html")) and (answer.content_length or 0) <= _PEEK
+    return (kind == "application/json" or kind.endswith("+json")) and (answer.content_length or 0) <= _PEEK
 
 
 def _query(value: Any) -> Any:

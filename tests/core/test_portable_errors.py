@@ -42,7 +42,8 @@ def _kinds(kind: type[AsyncConnError] = AsyncConnError) -> Iterator[type[AsyncCo
             yield from _kinds(one)
 
 
-KINDS = sorted({AsyncConnError, *_kinds()}, key=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
+ALL: set[type[AsyncConnError]] = {AsyncConnError, *_kinds()}
+KINDS = sorted(ALL, key=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
 
 
 def made(kind: type[AsyncConnError]) -> AsyncConnError:
