@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from asyncconn.core.clock import Clock
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectionLost, PoolTimeout
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aiohttp.connector import Connection
-    from yarl import URL
 
     from asyncconn.core.ratelimit import Permit, RateLimiter
 
 __all__ = ["Body", "Call", "Exchange", "Road"]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+_NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
 _SHORT = 65_536  # bytes of a body
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
@@ -260,6 +262,8 @@ class Exchange:
         if ours is None and isinstance(error, Exception) and not isinstance(error, AsyncConnError):
             ours = self._strange(error, what)
         if ours is not None:
+            if isinstance(error, aiohttp.ClientResponseError):
+                _forget_request(error)
             # Some of their errors quote the URL and the headers of the request: those do not travel along.
             raise ours from (None if isinstance(error, _QUOTING) else error)
 
@@ -293,3 +297,9 @@ class Exchange:
                 raise PoolTimeout(
                     f"{self._call.platform}: all concurrent places were taken for {seconds:g} s"
                 ) from None
+
+
+def _forget_request(error: aiohttp.ClientResponseError) -> None:
+    """Take URL, headers and answer out of a stranger's error: it still stands among the locals of our traceback."""
+    error.request_info = _NO_REQUEST
+    error.args, error.history, error.headers, error.message = (), (), None, ""
