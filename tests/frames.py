@@ -26,14 +26,14 @@ def _shown(value: object) -> str:
         return f"<{error!r} in its repr>"
 
 
-def locals_of_ours(error: BaseException) -> list[str]:
-    """The names of all frames of this package that the error went through, with their values' reprs."""
+def locals_of_ours(error: BaseException, *others: str) -> list[str]:
+    """The names of all frames of this package (and of ``others``) that the error went through, and their values."""
     shown = []
     for one in chain(error):
         traceback = one.__traceback__
         while traceback is not None:
             frame = traceback.tb_frame
-            if frame.f_globals.get("__name__", "").startswith("asyncconn."):
+            if frame.f_globals.get("__name__", "").startswith(("asyncconn.", *others)):
                 shown += [
                     f"{frame.f_code.co_qualname}: {name} = {_shown(value)}" for name, value in frame.f_locals.items()
                 ]

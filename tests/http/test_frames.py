@@ -68,7 +68,7 @@ HOWS = {"request": _asked, "stream": _streamed}
 
 
 def shown(error: AsyncConnError) -> str:
-    lines = locals_of_ours(error)
+    lines = locals_of_ours(error, "aiohttp.")  # its frames have the headers, too
     assert lines, "no frame was looked at"
     return "\n".join([*lines, *(f"{one} {one!r} {vars(one)!r}" for one in chain(error))])
 
