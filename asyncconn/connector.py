@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from asyncconn.core.durations import seconds
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth, NoAuth
 from asyncconn.http.transport import PlainRules, Rules, Timeouts, Transport
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Connector"]
 
 
-class Connector:
+class Connector(Unpicklable):
     """A client of one platform. Subclass it, name the platform, and use ``self.http``.
 
         >>> class Weather(Connector):
@@ -38,6 +39,8 @@ class Connector:
     With ``hub=`` it shares that hub's session, and the limiters of its credential with every connector that has the
     same; without one it makes a private hub, opened by ``async with`` and closed with it.
     """
+
+    elsewhere = "make another one there: with from_env() where it has that, or with the arguments of this one"
 
     platform: ClassVar[str] = ""
     base_url: ClassVar[str] = ""

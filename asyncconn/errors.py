@@ -5,7 +5,8 @@
     ├── LifecycleError (RuntimeError)
     │   ├── HubNotOpen                        open it first
     │   ├── HubClosed                         make a new one
-    │   └── WrongLoop                         use it on the loop that opened it
+    │   ├── WrongLoop                         use it on the loop that opened it
+    │   └── NotPicklable (TypeError)          pass settings, and make one in the other process
     ├── TransportError
     │   ├── NotSent                           the server never saw the request: safe to repeat
     │   │   ├── ConnectFailed
@@ -40,68 +41,35 @@
         └── SubscriptionRefused
 
 Errors of libraries underneath never cross the API: they are the ``__cause__``. Every error knows its ``advice``:
-what the caller may do next.
+what the caller may do next. All can be copied and pickled, also those of your own with another constructor.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from asyncconn._portable import PortableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
 __all__ = [
-    "ApiError",
-    "AsyncConnError",
-    "BadRequest",
-    "BatchError",
-    "BufferClosed",
-    "BufferFull",
-    "ConfigError",
-    "Conflict",
-    "ConnectFailed",
-    "ConnectTimeout",
-    "ConnectionLost",
-    "DeliveryFailed",
-    "Forbidden",
-    "HubClosed",
-    "HubNotOpen",
-    "InvalidRecord",
-    "LifecycleError",
-    "MaybeSent",
-    "NotDone",
-    "NotFound",
-    "NotSent",
-    "OperationFailed",
-    "PayloadTooLarge",
-    "PollError",
-    "PollTimeout",
-    "PoolTimeout",
-    "ProtocolError",
-    "QuotaExhausted",
-    "RateLimited",
-    "ReadTimeout",
-    "RecordTooLarge",
-    "ServerError",
-    "SpoolDamaged",
-    "SpoolError",
-    "SpoolFull",
-    "SpoolInUse",
-    "StreamError",
-    "StreamLost",
-    "SubscriptionRefused",
-    "TransportError",
-    "Unauthorized",
-    "Unprocessable",
-    "WrongLoop",
-    "api_error_class",
-    "outcome_unknown",
-]
+    "ApiError", "AsyncConnError", "BadRequest", "BatchError", "BufferClosed", "BufferFull", "ConfigError",
+    "Conflict", "ConnectFailed", "ConnectTimeout", "ConnectionLost", "DeliveryFailed", "Forbidden", "HubClosed",
+    "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
+    "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
+    "QuotaExhausted", "RateLimited", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
+    "SpoolFull", "SpoolInUse", "StreamError", "StreamLost", "SubscriptionRefused", "TransportError", "Unauthorized",
+    "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
+]  # fmt: skip
 
 
-class AsyncConnError(Exception):
-    """The root: ``except AsyncConnError`` catches all that this library raises on purpose."""
+class AsyncConnError(PortableError):
+    """The root: ``except AsyncConnError`` catches all that this library raises on purpose.
+
+    ``message`` is what happened, without the ``advice`` that ``str`` adds.
+    """
 
     advice = ""
     #: Whether the platform may have carried out the call, in this or an earlier attempt.
@@ -109,7 +77,6 @@ class AsyncConnError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
 
     def __str__(self) -> str:
         return f"{self.message} ({self.advice})" if self.advice else self.message
@@ -144,6 +111,12 @@ class WrongLoop(LifecycleError):
     """Used from another event loop than the one that opened it."""
 
     advice = "make one for each loop, or hand the call over with asyncio.run_coroutine_threadsafe"
+
+
+class NotPicklable(LifecycleError, TypeError):
+    """It holds connections, tasks or credentials, which belong to this process."""
+
+    advice = "pass its settings, or the names of variables, and make another one there"
 
 
 # -- transport ---------------------------------------------------------------------------------------------------------
@@ -193,6 +166,15 @@ class ConnectionLost(MaybeSent):
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
+class Answered(TypedDict, total=False):
+    """What an answer may tell besides its status: the keywords of :class:`ApiError` that its kinds hand on."""
+
+    code: str | None
+    request_id: str | None
+    retry_after: float | None
+    body: str
+
+
 class ApiError(AsyncConnError):
     """The platform answered with an error.
 
@@ -219,7 +201,7 @@ class ApiError(AsyncConnError):
         self.status = status
         self.code = code
         self.request_id = request_id
-        self.retry_after = retry_after
+        self.retry_after = _seconds(retry_after)
         self.body = body
 
     def __str__(self) -> str:
@@ -230,6 +212,15 @@ class ApiError(AsyncConnError):
         if self.request_id:
             words.append(f"(request {self.request_id})")
         return f"{words[0]} {' '.join(words[1:])} ({self.advice})"
+
+
+def _seconds(given: Any) -> float | None:
+    """Seconds that can be waited for: a header's text where it is a number, nothing where it is none."""
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 class BadRequest(ApiError):
@@ -283,26 +274,9 @@ class RateLimited(ApiError):
     advice = "wait for retry_after seconds"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        platform: str,
-        status: int = 429,
-        code: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        body: str = "",
-        local: bool = False,
+        self, message: str, *, platform: str, status: int = 429, local: bool = False, **answer: Unpack[Answered]
     ) -> None:
-        super().__init__(
-            message,
-            platform=platform,
-            status=status,
-            code=code,
-            request_id=request_id,
-            retry_after=retry_after,
-            body=body,
-        )
+        super().__init__(message, platform=platform, status=status, **answer)
         self.local = local
 
     def __str__(self) -> str:

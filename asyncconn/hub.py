@@ -15,6 +15,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.ratelimit import RateLimiter
 from asyncconn.core.tasks import drain_guard
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.session import Network, open_session
 from asyncconn.settings import HubSettings, load
@@ -84,7 +85,7 @@ class DrainReport:
         return [record for report in self.reports.values() for record in report.undelivered]
 
 
-class Hub:
+class Hub(Unpicklable):
     """Owns the one session that all connectors of a program share, and ends them in order.
 
         >>> async with Hub() as hub:
@@ -100,6 +101,8 @@ class Hub:
     directly. ``ca_file`` is a PEM file of authorities to trust besides the system's; ``client_cert`` a PEM file of
     certificate and key, or a pair of files. A borrowed session has its own of all three. Raises ``ConfigError``.
     """
+
+    elsewhere = "open a Hub of its own there; HubSettings can be handed over"
 
     def __init__(
         self,

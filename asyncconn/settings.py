@@ -20,7 +20,7 @@ def _config(prefix: str) -> SettingsConfigDict:
     return SettingsConfigDict(
         env_prefix=prefix,
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding="utf-8-sig",  # with or without the mark that Windows puts in front
         extra="ignore",
         hide_input_in_errors=True,
         frozen=True,
@@ -106,11 +106,15 @@ def load(kind: type[S], **given: Any) -> S:
     """
     try:
         return kind(**{name: value for name, value in given.items() if value is not None})
+    except (OSError, UnicodeError) as error:
+        what = "is not UTF-8" if isinstance(error, UnicodeError) else f"cannot be read: {error.strerror}"
+        problem = f"the file {kind.model_config.get('env_file')} with settings {what}"
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         wrong = [
             f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
             for e in error.errors(include_input=False)
         ]
-        # "from None": the original quotes its input in its own repr.
-        raise ConfigError(f"settings do not fit: {'; '.join(wrong)}") from None
+        problem = f"settings do not fit: {'; '.join(wrong)}"
+    # Out here it has no context: the originals hold what they read, credentials too.
+    raise ConfigError(problem)

@@ -25,8 +25,10 @@ class TidesRules(PlainRules):
     """Tides answers 200 to everything; its errors are in the body."""
 
     def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        if response.status == 200 and (said := response.json().get("error")):
-            return Conflict(redactor.scrub(said), platform="tides", status=409)
+        if response.status == 200 and response.content_type == "application/json":
+            answer = response.json()
+            if isinstance(answer, dict) and (said := answer.get("error")):  # a text, or an object
+                return Conflict(redactor.scrub(said), platform="tides", status=409)
         return super().error(response, redactor)
 
 

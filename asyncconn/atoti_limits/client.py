@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from asyncconn.atoti_limits import connection
 from asyncconn.atoti_limits.connection import Connected, PreflightReport
-from asyncconn.atoti_limits.credentials import Credential, Discreet, auth_of
+from asyncconn.atoti_limits.credentials import Credential, Discreet, auth_of, masked
 from asyncconn.atoti_limits.errors import (
     ExtensionNotLoaded,
     LimitsError,
@@ -85,6 +85,7 @@ class AtotiLimits(Connector):
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
     ) -> None:
+        auth, limits_auth = masked(auth), masked(limits_auth)
         if generation not in _SESSIONS:
             raise ConfigError(f"the generation is one of {', '.join(map(str, _SESSIONS))}, not {generation!r}")
         if not server_name.strip():

@@ -9,8 +9,9 @@ from pydantic import SecretStr
 
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth, BasicAuth, NoAuth, TokenAuth
+from asyncconn.http.redact import secret
 
-__all__ = ["Credential", "Discreet", "auth_of"]
+__all__ = ["Credential", "Discreet", "auth_of", "masked"]
 
 Credential = tuple[str, str | SecretStr] | str | SecretStr | Auth
 
@@ -37,6 +38,13 @@ class Discreet(NoAuth):
     def identity(self) -> str:
         """Its own."""
         return self._own.identity()
+
+
+def masked(given: Any) -> Any:
+    """The same, printed without what is secret in it: tracebacks may show where it was given."""
+    if isinstance(given, str):
+        return secret(given)
+    return tuple(given[:1]) + tuple(map(secret, given[1:])) if isinstance(given, tuple) else given
 
 
 def auth_of(given: Any) -> Auth:

@@ -26,9 +26,10 @@ Contract: limits section 13.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from asyncconn.errors import (
+    Answered,
     AsyncConnError,
     BadRequest,
     ConfigError,
@@ -188,22 +189,11 @@ class LimitsValidationError(LimitsError, BadRequest, Unprocessable):
         *,
         platform: str = "atoti_limits",
         status: int = 422,
-        code: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        body: str = "",
         details: Sequence[Detail] = (),
         local: bool = False,
+        **answer: Unpack[Answered],
     ) -> None:
-        super().__init__(
-            message,
-            platform=platform,
-            status=status,
-            code=code,
-            request_id=request_id,
-            retry_after=retry_after,
-            body=body,
-        )
+        super().__init__(message, platform=platform, status=status, **answer)
         self.details = tuple(details)
         self.local = local
 

@@ -101,7 +101,7 @@ def _read_object(name: str) -> dict[str, Any]:
         found = json.loads(text)
     except OSError as problem:
         raise ConfigError(f"{name}: {problem.strerror or problem}") from None
-    except ValueError as problem:  # bytes that are no text among them
+    except (ValueError, RecursionError) as problem:  # bytes that are no text among them
         raise ConfigError(f"{name} is not JSON: {problem}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{name} holds no JSON object")

@@ -241,7 +241,7 @@ def _entries(given: Sequence[str]) -> dict[str, Any]:
             raise ConfigError("--option takes NAME=JSON")
         try:
             entries[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             # It may hold a client's secret: not repeated.
             raise ConfigError(f"--option {name}: not JSON after the '='; a text stands in double quotes") from None
     return entries
@@ -252,7 +252,7 @@ def _more(path: Path | None) -> dict[str, Any]:
         return {}
     found: Any = None
     try:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             found = json.loads(path.read_bytes())
     except OSError as problem:
         raise ConfigError(f"--source: {path}: {problem.strerror or problem}") from None

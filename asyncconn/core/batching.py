@@ -17,6 +17,7 @@ from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.tasks import TaskScope, drain_guard
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     BufferClosed,
     BufferFull,
@@ -52,7 +53,7 @@ def _watch_forks() -> None:
         os.register_at_fork(after_in_child=_forked)
 
 
-class BatchBuffer(Generic[T]):
+class BatchBuffer(Unpicklable, Generic[T]):
     """Collects items and sends them in batches.
 
     ``send`` delivers one batch and does its own retries: when it raises, the batch has failed. ``size`` gives an item's

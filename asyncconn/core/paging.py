@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page: its ``items``, and the cursor of the ``next`` one (hashable; None on the last)."""
+    """One page: its ``items``, and the cursor of the ``next`` one: any value, an object or list of the answer too.
+
+    It is None on the last page.
+    """
 
     items: list[T] = field(default_factory=list)
     next: Any = None
@@ -50,9 +53,9 @@ class Pager(Generic[T]):
             yield page
             if page.next is None:
                 return
-            if page.next in seen:
+            if (mark := _hashable(page.next)) in seen:
                 raise ProtocolError(f"the page after {page.next!r} leads back to {page.next!r}")
-            seen.add(page.next)
+            seen.add(mark)
             cursor = page.next
 
     async def __aiter__(self) -> AsyncIterator[T]:
@@ -70,3 +73,16 @@ class Pager(Generic[T]):
                 if limit is not None and len(items) >= limit:
                     return items[:limit]
         return items
+
+
+def _hashable(cursor: Any) -> Any:
+    """Equal for equal cursors, in a form that a set takes."""
+    if isinstance(cursor, dict):
+        return dict, frozenset((key, _hashable(value)) for key, value in cursor.items())
+    if isinstance(cursor, list | tuple):
+        return list, tuple(map(_hashable, cursor))
+    try:
+        hash(cursor)
+    except TypeError:
+        return type(cursor), repr(cursor)
+    return cursor

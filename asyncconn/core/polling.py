@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, NotDone, PollTimeout, RateLimited, ServerError, TransportError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _passing(error: AsyncConnError) -> bool:
     return isinstance(error, ServerError | RateLimited | NotDone)
 
 
-class Poller(Generic[S, T]):
+class Poller(Unpicklable, Generic[S, T]):
     """Something under way at a platform: await it for the result, iterate over it for every state seen.
 
     ``fetch`` asks for the state; ``done`` says whether it is final, and may raise ``OperationFailed``; ``result``
@@ -73,6 +74,8 @@ class Poller(Generic[S, T]):
 
     Raises ``PollTimeout`` (with the token, the last state and the number of polls) at the deadline.
     """
+
+    elsewhere = "hand over its token(), and go on from that"
 
     def __init__(
         self,

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncconn.core.files import replace_file
+from asyncconn.core.paths import file_path
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FileQuotaStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+        self._path = file_path(path, "the quota file")
 
     async def add(self, key: str, window: str, amount: int) -> int:
         """See :class:`QuotaStore`. Runs in a thread; waits for other processes that hold the lock."""
@@ -84,7 +84,7 @@ class FileQuotaStore:
             counts = json.loads(data)
             if not all(isinstance(e["window"], str) and isinstance(e["used"], int) for e in counts.values()):
                 raise ValueError("an entry without window and used")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigError(
                 f"the quota file {self._path} is damaged ({error}); delete it to start from zero"
             ) from error

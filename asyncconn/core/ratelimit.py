@@ -12,6 +12,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.limits import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Permit:
             self._limiter._on_cancel(self._slots)
 
 
-class RateLimiter:
+class RateLimiter(Unpicklable):
     """Grants calls in the order they were asked for, when all parts allow it together.
 
         >>> limiter = RateLimiter(Window(60, 60.0), Quota(20_000), name="datorama")

@@ -12,9 +12,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from asyncconn.core.paths import file_path
 from asyncconn.core.spool_file import Span, SpoolFile
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import OwnThread
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, SpoolError, SpoolFull, SpoolInUse, WrongLoop
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class _Append:
         self.withdrawn = False
 
 
-class Spool:
+class Spool(Unpicklable):
     """Numbered records in a file that survives ``kill -9``, and with ``fsync`` the loss of power too.
 
         >>> async def main() -> list[tuple[int, bytes]]:
@@ -74,11 +76,11 @@ class Spool:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = True, max_bytes: int = 1 << 30) -> None:
-        if not os.fspath(path) or os.fspath(path) == ":memory:":
-            raise ConfigError(f"a spool is a file on disk: {os.fspath(path)!r} is no path for it")
+        if path in ("", ":memory:"):
+            raise ConfigError(f"a spool is a file on disk: {path!r} is no path for it")
         if max_bytes < 1:
             raise ConfigError(f"max_bytes of a spool must be more than 0, not {max_bytes}")
-        self.path = Path(path)
+        self.path = file_path(path, "the spool")
         self.max_bytes = max_bytes
         self._file = SpoolFile(self.path, fsync=fsync)
         self._thread: OwnThread | None = None

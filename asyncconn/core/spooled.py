@@ -13,6 +13,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.spool_file import Span, merged
 from asyncconn.core.tasks import drain_guard, reap
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
     BufferClosed,
@@ -51,7 +52,7 @@ class _Notes:
             self.spans.append((first, last))
 
 
-class SpooledBuffer:
+class SpooledBuffer(Unpicklable):
     """A :class:`BatchBuffer` of bytes whose records are in ``spool`` from before ``put`` returns until they arrived.
 
     What an earlier run left there is sent first, in order; new puts wait until all of it is in the buffer. Records of a

@@ -35,6 +35,7 @@ from asyncconn.datorama.resources.workspaces import Workspaces
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
+from asyncconn.http.redact import secret
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.settings import DatoramaSettings, load
 
@@ -100,6 +101,8 @@ class Datorama(BulkCalls, Connector):
         max_concurrency: int | None = None,
     ) -> None:
         given: Any = [token] if isinstance(token, str | SecretStr) else token
+        if isinstance(given, Iterable):  # masked wherever this frame is shown
+            token = given = [secret(one) if isinstance(one, str) else one for one in given]
         tokens = list(given) if isinstance(given, Iterable) else []
         if not tokens or not all(isinstance(one, str | SecretStr) for one in tokens):
             raise ConfigError("Datorama needs a token, or several of them: texts")

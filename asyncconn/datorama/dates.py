@@ -78,17 +78,19 @@ class DateRange:
         return list(self._windows(most) if how == "window" else self._even(most))
 
     def _windows(self, most: int) -> Iterator[DateRange]:
-        start = self.start
-        while start <= self.end:
-            end = min(self.end, start + (most - 1) * _DAY)
-            yield DateRange(start, end)
-            start = end + _DAY
+        for first in range(0, self.days, most):
+            yield self._part(first, min(most, self.days - first))
 
     def _even(self, most: int) -> Iterator[DateRange]:
         parts = -(-self.days // most)
         length, longer = divmod(self.days, parts)
-        start = self.start
+        first = 0
         for number in range(parts):
-            end = start + (length + (number < longer) - 1) * _DAY
-            yield DateRange(start, end)
-            start = end + _DAY
+            days = length + (number < longer)
+            yield self._part(first, days)
+            first += days
+
+    def _part(self, first: int, days: int) -> DateRange:
+        """``days`` of it, from its day number ``first``: counted from the start, as there is no day after the last."""
+        start = self.start + first * _DAY
+        return DateRange(start, start + (days - 1) * _DAY)

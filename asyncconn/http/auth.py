@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
 
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
 from asyncconn.http.redact import secret
 
@@ -38,7 +39,7 @@ class Auth(Protocol):
         ...
 
 
-class NoAuth:
+class NoAuth(Unpicklable):
     """Nothing: for platforms that put the credential elsewhere, or ask for none."""
 
     async def headers(self) -> Mapping[str, str]:
@@ -62,8 +63,9 @@ class HeaderKey(NoAuth):
     """A fixed key in a header, such as ``x-api-key: ...`` or a bare ``Authorization: ...``."""
 
     def __init__(self, header: str, key: str | SecretStr) -> None:
+        key = secret(key)  # before anything is raised: what a traceback can show of this frame is masked
         self._header = header
-        self._key = secret(key)
+        self._key = key
         if not _fits_header(self._key):
             raise ConfigError(f"the key for the header {header} must be printable ASCII without spaces around it")
 
@@ -80,11 +82,13 @@ class BasicAuth(NoAuth):
     """User and password, encoded as UTF-8."""
 
     def __init__(self, user: str, password: str | SecretStr) -> None:
-        if ":" in user:
+        password = secret(password)
+        if ":" in str(user):
             raise ConfigError("a user name for Basic authentication cannot contain a colon")
-        self._password = secret(password)
-        pair = f"{user}:{self._password.get_secret_value()}".encode()
-        self._encoded = SecretStr(base64.b64encode(pair).decode())
+        self._password = password
+        self._encoded = _pair(user, password)
+        if not self._encoded:
+            raise ConfigError("user and password for Basic authentication must be text that UTF-8 can hold")
 
     async def headers(self) -> Mapping[str, str]:
         """``Authorization: Basic ...``."""
@@ -102,6 +106,7 @@ class TokenAuth(NoAuth):
     """
 
     def __init__(self, token: str | SecretStr | Callable[[], Awaitable[str]], *, scheme: str = "Bearer") -> None:
+        token = secret(token) if isinstance(token, str) else token
         self._scheme = scheme
         self._provider = token if inspect.isroutine(token) or not isinstance(token, str | SecretStr) else None
         self._token = secret(token) if isinstance(token, str | SecretStr) else None
@@ -138,16 +143,16 @@ class TokenAuth(NoAuth):
 
     async def _ask(self) -> None:
         if self._provider is not None:
-            token = await self._provider()
-            if not isinstance(token, str) or not _fits_header(SecretStr(token)):
+            token = SecretStr(await self._provider())
+            if not _fits_header(token):
                 raise ConfigError(
                     f"the token provider must return a text of printable ASCII without spaces around it, "
-                    f"not this {type(token).__name__}"
+                    f"not this {type(token.get_secret_value()).__name__}"
                 )
             self._asked += 1
-            if self._token is not None and self._token.get_secret_value() != token:
+            if self._token is not None and self._token != token:
                 self._old = [self._token]  # an answer to an older request may still quote it
-            self._token = SecretStr(token)
+            self._token = token
 
     def secrets(self) -> list[SecretStr]:
         """The token in use, and the one before it."""
@@ -167,5 +172,13 @@ def waits(auth: Auth) -> bool:
 
 
 def _fits_header(value: SecretStr) -> bool:
-    text = value.get_secret_value()
-    return bool(text) and text.isprintable() and text == text.strip() and text.isascii()
+    text: Any = value.get_secret_value()
+    return isinstance(text, str) and bool(text) and text.isprintable() and text == text.strip() and text.isascii()
+
+
+def _pair(user: str, password: SecretStr) -> SecretStr:
+    """User and password as Basic authentication sends them; nothing where they cannot be sent."""
+    try:
+        return SecretStr(base64.b64encode(b":".join(map(str.encode, (user, password.get_secret_value())))).decode())
+    except (TypeError, UnicodeEncodeError):
+        return SecretStr("")

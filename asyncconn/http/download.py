@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from asyncconn.core.paths import file_path
 from asyncconn.core.tasks import drain_guard
 from asyncconn.errors import ConfigError
 
@@ -27,7 +28,7 @@ async def save(chunks: AsyncIterator[bytes], path: Path) -> int:
     It is readable by its owner alone, and written in a thread. Raises ``ConfigError`` when it cannot be written, and
     what ``chunks`` raises; either way, and when it is cancelled, nothing is left behind.
     """
-    partial = _Partial(path)
+    partial = _Partial(file_path(path, "the download"))
     try:
         await _in_thread(partial.open)
         size = await _write(chunks, partial)

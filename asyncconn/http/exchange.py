@@ -6,27 +6,29 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from asyncconn.core.clock import Clock
-from asyncconn.errors import ConnectFailed, ConnectionLost, PoolTimeout, TransportError
+from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectionLost, PoolTimeout, TransportError
 from asyncconn.http.compressed import decoded
 from asyncconn.http.connections import Stale, forget_address, pool_is_full, watched
 from asyncconn.http.failures import translated
+from asyncconn.http.redact import Unprinted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
-
-    from yarl import URL
 
     from asyncconn.core.ratelimit import Permit, RateLimiter
 
 __all__ = ["Body", "Call", "Exchange", "Road"]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+_NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
 _SHORT = 65_536  # bytes of a body
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
@@ -155,6 +157,11 @@ class _Attempt:
         if self._permit is not None and (body is None or (isinstance(body, bytes) and len(body) <= _SHORT)):
             self._permit.sent()
 
+    @property
+    def tried(self) -> bool:
+        """Whether a request was handed to the connection."""
+        return self._times > 0
+
     def end(self) -> None:
         """A permit that no request ever used is given back."""
         if not self._times and self._first is not None:
@@ -175,6 +182,8 @@ class Exchange:
         self._placed = False
         self._waited = False
         self._kept = False
+        self.seen = b""  # of the body, by peek()
+        self._ahead: AsyncGenerator[bytes, None] | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
@@ -199,14 +208,17 @@ class Exchange:
                 allow_redirects=False,
                 auto_decompress=False,
                 timeout=call.timeout,
+                raise_for_status=False,  # a borrowed session may want it: what an answer means is for the rules
                 # Given per request they would replace those of a borrowed session.
                 middlewares=(*getattr(session, "_middlewares", ()), attempt),
             )
             if call.opening is None:
-                self._answer = await sending
+                answer = await sending
             else:
                 async with asyncio.timeout(call.opening):
-                    self._answer = await sending
+                    answer = await sending
+            self._answer = cast("aiohttp.ClientResponse", Unprinted(answer))
+            del answer
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)
@@ -239,7 +251,24 @@ class Exchange:
         if self._attempt is not None:
             self._attempt.end()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def peek(self, most: int) -> bool:
+        """Read ``most`` bytes ahead, or a little more, into :attr:`seen`; whether they are all there is."""
+        self._ahead = self.chunks()
+        async for piece in self._ahead:
+            self.seen += piece
+            if len(self.seen) > most:
+                return False
+        return True
+
+    async def whole(self) -> AsyncGenerator[bytes, None]:
+        """The chunks, with what has been read ahead."""
+        if self.seen:
+            yield self.seen
+        async with aclosing(self._ahead or self.chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The answer's body as it comes."""
         if self._answer is not None:
             try:
@@ -260,9 +289,20 @@ class Exchange:
             sent=attempt is not None and attempt.sent,
             full=attempt is not None and attempt.full,
         )
+        if ours is None and isinstance(error, Exception) and not isinstance(error, AsyncConnError):
+            ours = self._strange(error, call.what)
         if ours is not None:
+            if isinstance(error, aiohttp.ClientResponseError):
+                _forget_request(error)
             # Some of their errors quote the URL and the headers of the request: those do not travel along.
             raise ours from (None if isinstance(error, _QUOTING) else error)
+
+    def _strange(self, error: Exception, what: str) -> AsyncConnError:
+        """For what is not the network's: settings of a borrowed session that do not fit, hooks in it that raise."""
+        why = f"{type(error).__name__}: {error}"
+        if self._attempt is None or not self._attempt.tried:
+            return ConfigError(f"{what} cannot be sent over this session: {why}")
+        return ConnectionLost(f"{what}: the exchange failed: {why}")
 
     async def _permit(self) -> Permit | None:
         call = self._call
@@ -287,3 +327,9 @@ class Exchange:
                 raise PoolTimeout(
                     f"{self._call.platform}: all concurrent places were taken for {seconds:g} s"
                 ) from None
+
+
+def _forget_request(error: aiohttp.ClientResponseError) -> None:
+    """Take URL, headers and answer out of a stranger's error: it still stands among the locals of our traceback."""
+    error.request_info = _NO_REQUEST
+    error.args, error.history, error.headers, error.message = (), (), None, ""

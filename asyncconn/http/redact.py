@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, SupportsIndex
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["EXCERPT", "Redactor", "secret"]
+__all__ = ["EXCERPT", "Redactor", "Unprinted", "UnshownBytes", "UnshownText", "secret", "unshown"]
 
 MASK = "***"
 EXCERPT = 2_000  # characters of an answer that an error may carry
@@ -24,6 +25,48 @@ _SHORTEST = 4  # shorter "secrets" would blank out ordinary words
 def secret(value: str | SecretStr) -> SecretStr:
     """The value as a type that does not print."""
     return value if isinstance(value, SecretStr) else SecretStr(value)
+
+
+class UnshownText(str):
+    """A text on its way to the wire whose ``repr`` is masked: tracebacks with locals and debug logs show that.
+
+    >>> {"Authorization": UnshownText("Bearer t0ken")}
+    {'Authorization': '***'}
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+    def __getitem__(self, key: SupportsIndex | slice) -> UnshownText:
+        return UnshownText(super().__getitem__(key))  # the start of a long text, as some printers cut it
+
+
+class UnshownBytes(bytes):
+    """A body with credentials in it: its ``repr`` is its size."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
+
+
+class Unprinted:
+    """A library's object as it is, but for its ``repr``: that of an answer quotes its URL and headers."""
+
+    __slots__ = ("_it",)
+
+    def __init__(self, it: Any) -> None:
+        self._it = it
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._it, name)
+
+
+def unshown(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with credentials, their values masked wherever the mapping is printed."""
+    return {name: UnshownText(value) for name, value in headers.items()}
 
 
 class Redactor:
@@ -46,12 +89,13 @@ class Redactor:
         # The longest first, or a secret inside another would leave the rest of the other standing.
         self._forms = sorted(forms, key=len, reverse=True)
 
-    def scrub(self, text: str) -> str:
-        """``text`` without the secrets."""
+    def scrub(self, text: Any) -> str:
+        """``text`` without the secrets; what is no text (an error of an answer may be an object) as its JSON."""
+        said: str = text if isinstance(text, str) else _written(text)
         for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
-        return text
+            if form in said:
+                said = said.replace(form, MASK)
+        return said
 
     def excerpt(self, body: bytes) -> str:
         """The start of an answer as text, without the secrets."""
@@ -62,5 +106,76 @@ class Redactor:
             text = text[: -len(self._forms[0])]  # here the first cut may have left a half
         return text[:EXCERPT]
 
+    def clean(self, error: BaseException) -> None:
+        """Take the secrets out of an error as it is: its words, fields and notes, and those of all its causes.
+
+        A cause that shows one nevertheless is cut off; a note says so.
+        """
+        if self._forms:
+            self._clean(error, set())
+
+    def _clean(self, error: BaseException, seen: set[int]) -> None:
+        if id(error) in seen:
+            return
+        seen.add(id(error))
+        args = tuple(self._cleaned(value, seen) for value in error.args)
+        if any(new is not old for new, old in zip(args, error.args, strict=True)):
+            error.args = args
+        for name, value in list(vars(error).items()):
+            vars(error)[name] = self._cleaned(value, seen)
+        if isinstance(error, UnicodeDecodeError):
+            error.object = self._cleaned(error.object, seen)
+        for name in ("__cause__", "__context__"):
+            before: BaseException | None = getattr(error, name)
+            if before is not None:
+                self._clean(before, seen)
+                if self._shows(before):
+                    setattr(error, name, None)
+                    error.add_note(f"its cause, {type(before).__name__}, showed a credential and is left out")
+
+    def _cleaned(self, value: Any, seen: set[int]) -> Any:
+        """The value itself where nothing is to be hidden in it."""
+        if isinstance(value, BaseException):
+            self._clean(value, seen)
+        if value is None or isinstance(value, bool | int | float | SecretStr):
+            return value
+        if type(value) is str:
+            return self.scrub(value)
+        if not self._shows(value):
+            return value
+        if isinstance(value, bytes):
+            return self.scrub(value.decode("utf-8", "replace")).encode()
+        if type(value) in (list, tuple, set, frozenset):
+            return type(value)(self._cleaned(member, seen) for member in value)
+        if type(value) is dict:
+            return {self._cleaned(key, seen): self._cleaned(member, seen) for key, member in value.items()}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return _replaced(value, lambda member: self._cleaned(member, seen))
+        return MASK
+
+    def _shows(self, value: Any) -> bool:
+        """Whether a secret can be read in what it prints. What cannot be printed counts as if it did."""
+        try:
+            text = f"{value!r}" if isinstance(value, list | tuple | dict | set | frozenset) else f"{value!r}{value!s}"
+        except Exception:  # noqa: BLE001 - a stranger's repr
+            return True
+        return any(form in text for form in self._forms)
+
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._forms)} forms>"
+
+
+def _replaced(value: Any, clean: Any) -> Any:
+    try:
+        return dataclasses.replace(
+            value, **{field.name: clean(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        )
+    except Exception:  # noqa: BLE001 - one with fields that are not given, or a check of its own
+        return MASK
+
+
+def _written(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return f"<{type(value).__name__}>"

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -57,6 +58,8 @@ class Response:
         try:
             return json_of(self.body, self.headers.get("Content-Type", ""))
         except ValueError as error:
+            if isinstance(error, JSONDecodeError):
+                error.doc = ""  # all of the answer, which may quote a credential
             kind = self.content_type or "no content type"
             raise ProtocolError(
                 f"{self.platform}: {self.method} {self.path} answered {self.status} with {kind} instead of JSON"
@@ -84,9 +87,15 @@ def http_date(value: str) -> datetime | None:
     """An HTTP date as aware UTC; None when it is none."""
     try:
         when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # whatever its parser meets
         return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+    return when if 1970 <= when.year < 9999 else None  # beyond that, a day more would be an error
 
 
 def status_error(response: Response, redactor: Redactor) -> AsyncConnError | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
@@ -20,6 +21,7 @@ from asyncconn.errors import (
 )
 from asyncconn.http.connections import forget_address, on_a_usable_connection, pool_is_full, watched
 from asyncconn.http.failures import translated
+from asyncconn.http.redact import UnshownBytes
 from asyncconn.http.response import retry_after
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ __all__ = ["THROTTLES", "SqsClient"]
 THROTTLES = frozenset({"RequestThrottled", "Throttling", "ThrottlingException", "ThrottledException", "OverLimit"})
 
 
-class SqsClient:
+class SqsClient(Unpicklable):
     """One SQS queue through aiobotocore.
 
     Sends unsigned unless ``credentials`` are given, or ``"default"`` asks for AWS's own chain (environment,
@@ -194,19 +196,10 @@ class _Way:
 _way: ContextVar[_Way] = ContextVar("asyncconn_sqs_way")
 
 
-class _Unprinted(bytes):
-    """A request's body: it holds the message and its attributes, which may be credentials."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes>"
-
-    __str__ = __repr__
-
-
 def _keep_body_out_of_logs(params: dict[str, Any], **_: Any) -> None:
     """AWS's client logs the whole request at DEBUG, by its repr; loggers are not ours to configure."""
     body = params["body"]
-    params["body"] = _Unprinted(body if isinstance(body, bytes) else body.encode())
+    params["body"] = UnshownBytes(body if isinstance(body, bytes) else body.encode())
 
 
 def _quotes_request(error: Exception) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from asyncconn.errors import LifecycleError, ProtocolError, ReadTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
     from types import TracebackType
 
     import aiohttp
@@ -45,8 +46,9 @@ class Stream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._exchange is None:
             raise LifecycleError("a stream is open only inside its 'async with'")
-        async for chunk in self._pace.kept(self._exchange.chunks()):
-            yield chunk
+        async with aclosing(self._exchange.whole()) as chunks, aclosing(self._pace.kept(chunks)) as kept:
+            async for chunk in kept:
+                yield chunk
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Pace:
     least: float  # bytes a second
     most: int | None
 
-    async def kept(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def kept(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The chunks, as long as they keep to it. Raises ``ReadTimeout`` and ``ProtocolError``."""
         now = asyncio.get_running_loop().time
         size = since = 0

@@ -15,6 +15,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
@@ -27,8 +28,9 @@ from asyncconn.errors import (
 from asyncconn.http.auth import Auth, NoAuth, waits
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Road
+from asyncconn.http.guarded import GuardedRules
 from asyncconn.http.outgoing import Outgoing, build, check_headers, checked_base
-from asyncconn.http.redact import Redactor
+from asyncconn.http.redact import Redactor, unshown
 from asyncconn.http.response import Response, status_error
 from asyncconn.http.stream import Pace, Stream
 
@@ -46,6 +48,7 @@ logger = logging.getLogger("asyncconn.http")
 T = TypeVar("T")
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_PEEK = 65_536  # bytes of a download in which an error may be looked for
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -84,7 +87,7 @@ class Rules(Protocol):
     """What a platform adds to the transport; pure functions of its wire layer."""
 
     def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        """The error an answer means, or None."""
+        """The error an answer means, or None. For every answer: lists, files, empty bodies and proxies' pages too."""
         ...
 
     def hints(self, response: Response) -> Iterable[RateHint]:
@@ -104,7 +107,7 @@ class PlainRules:
         return ()
 
 
-class Transport:
+class Transport(Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -144,7 +147,7 @@ class Transport:
         self.events = Events("attempt", "retry")
         self._auth = auth or NoAuth()
         self._anonymous = type(self._auth) is NoAuth
-        self._rules = rules or PlainRules()
+        self._rules = GuardedRules(rules or PlainRules())
         self._given_redactor = redactor
         self._own_redactor = Redactor()
         self._known_secrets: list[SecretStr] = []
@@ -202,11 +205,19 @@ class Transport:
     async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
         return await self.retry.run(
-            attempt,
+            lambda: self._cleaned(attempt),
             idempotent=idempotent,
             clock=self._clock,
             on_retry=lambda error, wait: self._retrying("repeated", error, wait),
         )
+
+    async def _cleaned(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """An attempt whose error shows no secret, whoever made it, before anybody sees it."""
+        try:
+            return await attempt()
+        except AsyncConnError as error:
+            self.redactor.clean(error)
+            raise
 
     async def _renewing(
         self, call: Call, attempt: Callable[[Call], Awaitable[T]], retry: RetryPolicy | None, idempotent: bool | None
@@ -219,12 +230,13 @@ class Transport:
         try:
             return await attempt(call)
         except AsyncConnError as error:
+            self.redactor.clean(error)
             first = error
 
         async def run(failed: tuple[AsyncConnError, float] | None) -> T:
             try:
                 return await policy.run(
-                    lambda: attempt(call),
+                    lambda: self._cleaned(lambda: attempt(call)),
                     idempotent=harmless,
                     clock=self._clock,
                     not_counted=lambda: call.waited,
@@ -242,7 +254,7 @@ class Transport:
             if not await self._in_time(self._auth.renew(call.auth), call.patience):
                 raise
         try:
-            call.auth = await self._in_time(self._auth.headers(), call.patience)
+            call.auth = unshown(await self._in_time(self._auth.headers(), call.patience))
             return await run(None)
         except AsyncConnError as error:
             raise _with_doubt(error, unknown) from error.__cause__
@@ -250,9 +262,11 @@ class Transport:
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now() - call.waited
         async with Exchange(self._road, call) as answer:
-            body = await self._read(call, answer)
-        seconds = self._clock.now() - call.waited - started
-        response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body, seconds)
+            # The body, which may quote a credential, is not to stand among the locals of a traceback.
+            response = Response(
+                self.platform, call.method, call.path, answer.status, answer.headers, await self._read(call, answer)
+            )
+        response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
         return response
 
@@ -300,11 +314,14 @@ class Transport:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
             opened = 200 <= answer.status < 300
-            async with asyncio.timeout(None if opened else call.opening):
-                body = b"" if opened else await self._read(call, answer)
-            response = Response(self.platform, call.method, call.path, answer.status, answer.headers, body)
+            response = Response(self.platform, call.method, call.path, answer.status, answer.headers, b"")
+            async with asyncio.timeout(call.opening):
+                whole = not opened or (_may_say_no(answer) and await exchange.peek(_PEEK))
+                if whole:
+                    response.body = exchange.seen if opened else await self._read(call, answer)
             if opened:
-                self._learn(call, response)
+                # What may be an error in spite of its status is a short JSON document: rules look at that.
+                (self._observe if whole else self._learn)(call, response)
                 exchange.keep()
                 return exchange, answer
         self._observe(call, response)
@@ -336,7 +353,7 @@ class Transport:
         auth: Mapping[str, str] = {}
         if not self._anonymous:
             asked = self._auth.headers()
-            auth = await (self._in_time(asked, patience) if waits(self._auth) else asked)
+            auth = unshown(await (self._in_time(asked, patience) if waits(self._auth) else asked))
             check_headers(auth)
         shown = self.redactor.scrub(made.url.path)
         call = Call(self.platform, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
@@ -426,3 +443,9 @@ def _with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
 @lru_cache(maxsize=64)
 def _client_timeout(total: float | None, connect: float, idle: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
+
+
+def _may_say_no(answer: aiohttp.ClientResponse) -> bool:
+    """Whether a download may be an error in disguise: one JSON document, and not known to be long."""
+    kind = answer.content_type.lower()
+    return (kind == "application/json" or kind.endswith("+json")) and (answer.content_length or 0) <= _PEEK

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import LoopThread
 from asyncconn.errors import ConfigError, LifecycleError, RateLimited, ServerError, TransportError
-from asyncconn.http.redact import Redactor
+from asyncconn.http.redact import Redactor, UnshownText
 from asyncconn.panoply.errors import PanoplyException, TokenCallbackException, TokenValidationException
 from asyncconn.panoply.token_endpoint import TokenEndpoint
 
@@ -149,7 +149,7 @@ class _Renewer:
         self._callback = callback
 
     def token(self, source: DataSource) -> Any:
-        return source.source.get(self._endpoint.access_key)
+        return _masked(source.source.get(self._endpoint.access_key))
 
     def helps(self, source: DataSource, error: BaseException) -> bool:
         """Whether a new token is worth a try: not for a cancellation, not inside the announcement of one."""
@@ -234,16 +234,16 @@ class _Renewer:
 
     async def _fetch(self, source: DataSource, flight: _Flight, form: Form, hub: Hub | None) -> dict[str, str]:
         """Get the new tokens and put them into the source."""
-        changes = await self._endpoint.renew(form, source.source.get(self._endpoint.refresh_key), hub)
-        source.source.update(changes)  # the access token last: who sees it changed may rely on the other
+        changes = await self._endpoint.renew(form, _masked(source.source.get(self._endpoint.refresh_key)), hub)
+        source.source.update(_plain(changes))  # the access token last: who sees it changed may rely on the other
         flight.renewed = True
         form.learn(changes.values())
         flight.redactor = form.redactor
         return changes
 
     def _announce(self, source: DataSource, changes: dict[str, str], callback: Callable[[str], Any]) -> Any:
-        source.fire("source-change", dict(changes))
-        return callback(changes[self._endpoint.access_key])
+        source.fire("source-change", _plain(changes))
+        return callback(str(changes[self._endpoint.access_key]))
 
     @contextmanager
     def _marked(self, source: DataSource) -> Iterator[None]:
@@ -291,7 +291,16 @@ class _Renewer:
     def _late(self, source: DataSource, fetching: Future[dict[str, str]]) -> None:
         """Tokens for which nobody waits any more: they are in the source, and have to be kept."""
         if not fetching.cancelled() and fetching.exception() is None:
-            source.fire("source-change", fetching.result())
+            source.fire("source-change", _plain(fetching.result()))
+
+
+def _masked(token: Any) -> Any:
+    """The same token; what prints it (a traceback with locals, a debug log) prints a mask."""
+    return UnshownText(token) if isinstance(token, str) else token
+
+
+def _plain(changes: dict[str, str]) -> dict[str, str]:
+    return {name: str(value) for name, value in changes.items()}
 
 
 def _wait_for(flight: _Flight) -> None:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 from asyncconn.core.batching import BatchBuffer, BatchStats, FlushReport
 from asyncconn.core.durations import seconds
 from asyncconn.core.threads import LoopThread
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import BufferClosed, BufferFull, ConfigError, LifecycleError, RecordTooLarge
+from asyncconn.http.redact import secret
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import encode_record
 from asyncconn.panoply.writer import Panoply
@@ -37,7 +39,7 @@ logger = logging.getLogger("asyncconn.panoply.sdk")
 _TURN = 2000  # records taken over before the loop may do something else
 
 
-class SDK:
+class SDK(Unpicklable):
     """Streams records into Panoply from code that cannot await; :class:`Panoply` is the one for code that can.
 
         >>> with SDK(api_key, api_secret) as sdk:
@@ -60,6 +62,7 @@ class SDK:
     def __init__(self, apikey: str | SecretStr, apisecret: str | SecretStr, **options: Any) -> None:
         if options.get("hub") is not None:
             raise ConfigError("an SDK has a hub of its own: to share one, use Panoply on the hub's loop")
+        apikey, apisecret = secret(apikey), secret(apisecret)  # masked wherever this frame is shown
         credentials = wire.parse_credentials(apikey, apisecret)
         self.apikey = credentials.api_key.get_secret_value()
         self._queue_path = credentials.queue_path

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ProtocolError
+from asyncconn.http.redact import UnshownBytes
 from asyncconn.http.sqs import SqsClient
 from asyncconn.panoply import wire
 
@@ -42,7 +43,7 @@ class FormSender:
 
     async def send(self, items: Sequence[bytes]) -> SentMessage:
         """One POST, repeated by the transport's policy; the digest in the answer is compared."""
-        body, digest = wire.form_message(items, self._tail)
+        body, digest = self._message(items)
 
         async def once() -> SentMessage:
             headers = {"Content-Type": wire.CONTENT_TYPE}
@@ -55,6 +56,10 @@ class FormSender:
 
         # The digest is part of the attempt: an answer that is not the queue's leaves the outcome open.
         return await self._transport.repeat(once, idempotent=False)
+
+    def _message(self, items: Sequence[bytes]) -> tuple[bytes, str]:
+        body, digest = wire.form_message(items, self._tail)
+        return UnshownBytes(body), digest  # it ends with key and secret
 
     async def aclose(self) -> None:
         """Nothing of its own."""

@@ -12,10 +12,10 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from asyncconn.core.files import replace_file
+from asyncconn.core.paths import file_path
 from asyncconn.errors import ConfigError
 
 __all__ = ["Saved", "StateFile", "StateStore", "StateTracker", "state_text"]
@@ -68,7 +68,7 @@ class StateFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = file_path(path, "the state file")
 
     def __repr__(self) -> str:
         return f"StateFile({str(self.path)!r})"
@@ -90,7 +90,7 @@ class StateFile:
             return Saved()
         except OSError as error:
             raise ConfigError(f"the state file {self.path} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, RecursionError):
             # "from None": the error would quote the file, and it may hold tokens.
             raise ConfigError(
                 f"the state file {self.path} is damaged or none of ours: restore it, or delete it to start anew"
@@ -105,7 +105,7 @@ class StateFile:
             replace_file(self.path, text.encode())
         except OSError as error:
             raise ConfigError(f"the state file {self.path} cannot be written: {error.strerror}") from error
-        except (TypeError, ValueError):  # only the changes: states have been through JSON before
+        except (TypeError, ValueError, RecursionError):  # only the changes: states have been through JSON before
             raise ConfigError("source-change: the changed parameters are not JSON; nothing of them was kept") from None
 
 

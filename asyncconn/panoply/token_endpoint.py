@@ -17,7 +17,7 @@ from yarl import URL
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, api_error_class
 from asyncconn.http.auth import BasicAuth, NoAuth
-from asyncconn.http.redact import Redactor
+from asyncconn.http.redact import Redactor, UnshownBytes, UnshownText, unshown
 from asyncconn.http.response import retry_after, status_error
 from asyncconn.http.transport import Timeouts, Transport
 from asyncconn.hub import Hub
@@ -51,7 +51,7 @@ class Form:
 
     def __init__(self, fields: Iterable[tuple[str, str]], secrets: Iterable[str]) -> None:
         fields = list(fields)
-        self.body = urlencode(fields).encode()
+        self.body = UnshownBytes(urlencode(fields).encode())
         # The grant type is a word of the protocol; masking it would blank out innocent paths.
         self._secrets = [*secrets, *(value for name, value in fields if name != "grant_type")]
         self.redactor = Redactor(map(SecretStr, self._secrets))
@@ -92,12 +92,29 @@ class TokenEndpoint:
     async def renew(self, form: Form, old: Any, hub: Hub | None) -> dict[str, str]:
         """The new access token under its name and, before it, the new refresh token if it is another than ``old``.
 
+        Their ``repr`` is masked: ``str`` makes plain ones of them.
+
         Over the session of ``hub``, or a private one. Raises what the transport raises, ``ApiError`` without a body,
         ``ProtocolError`` for an answer that is not a JSON object with the access token, ``ConfigError`` for the URL.
         """
         if hub is None:
             async with Hub() as private:
                 return await self.renew(form, old, private)
+        transport, path = self._transport(form, hub)
+        try:
+            response = await transport.request("POST", path, data=form.body, headers=_HEADERS)
+        except AsyncConnError as error:
+            failure = error
+        else:
+            found = self._tokens(response, old)
+            if isinstance(found, ProtocolError):
+                raise found
+            return found
+        failure.__cause__ = failure.__context__ = None  # some of aiohttp's errors quote the whole URL
+        raise failure
+
+    def _transport(self, form: Form, hub: Hub) -> tuple[Transport, str]:
+        """The road there, and the path with its query, which may hold a credential."""
         url = _parsed_url(self.url)
         transport = Transport(
             lambda: hub.session,
@@ -110,25 +127,19 @@ class TokenEndpoint:
             redactor=form.redactor,
             clock=hub.clock,
         )
-        try:
-            response = await transport.request("POST", url.raw_path_qs, data=form.body, headers=_HEADERS)
-        except AsyncConnError as error:
-            failure = error
-        else:
-            return self._tokens(response, old)
-        failure.__cause__ = failure.__context__ = None  # some of aiohttp's errors quote the whole URL
-        raise failure
+        return transport, UnshownText(url.raw_path_qs)
 
-    def _tokens(self, response: Response, old: Any) -> dict[str, str]:
+    def _tokens(self, response: Response, old: Any) -> dict[str, str] | ProtocolError:
+        """The tokens, masked; an error is returned, as its traceback would hold the answer if it were raised here."""
         answer = _json(response)
         if not isinstance(answer, dict):
-            raise ProtocolError(f"{response.platform} answered {response.status} without a JSON object")
+            return ProtocolError(f"{response.platform} answered {response.status} without a JSON object")
         access, refresh = answer.get(self.access_key), answer.get(self.refresh_key)
         if not isinstance(access, str) or not access:
             reason = _code(answer) or "the answer does not have it"
-            raise ProtocolError(f"{response.platform} gave no {self.access_key!r}: {reason}")
+            return ProtocolError(f"{response.platform} gave no {self.access_key!r}: {reason}")
         rotated = isinstance(refresh, str) and refresh not in ("", old)
-        return {**({self.refresh_key: str(refresh)} if rotated else {}), self.access_key: access}
+        return unshown({**({self.refresh_key: str(refresh)} if rotated else {}), self.access_key: access})
 
 
 class _Reticent:

@@ -16,8 +16,9 @@ from urllib.parse import quote_plus
 import orjson
 from pydantic import SecretStr
 
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, RateLimited, api_error_class
-from asyncconn.http.redact import Redactor, secret
+from asyncconn.http.redact import Redactor, UnshownText, secret
 from asyncconn.http.response import Response, retry_after, status_error
 from asyncconn.http.sqs import THROTTLES
 
@@ -60,7 +61,7 @@ _XML_ERROR = {name: re.compile(rf"<{name}>([^<]*)</{name}>") for name in ("Code"
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Unpicklable):
     """A key and secret, and the queue they lead to.
 
     ``queue_path`` begins with a slash and holds a part of the secret.
@@ -81,15 +82,17 @@ def parse_credentials(api_key: str | SecretStr, api_secret: str | SecretStr) -> 
     The key is ``ACCOUNT/RAND1``; the secret is Base64 of ``RAND2/UUID/AWSACCOUNT/REGION``; the queue is
     ``https://sqs.REGION.amazonaws.com/AWSACCOUNT/sdk-ACCOUNT-RAND2``. Contract: panoply section 1.
     """
+    # A traceback may show the names of this frame with their values: those with a secret are masked.
+    api_key, api_secret = secret(api_key), secret(api_secret)
     key, given = _text(api_key, "key"), _text(api_secret, "secret")
     account = key.partition("/")[0]
     if not _URL_SAFE.fullmatch(account):
         raise ConfigError("the Panoply key does not begin with an account name: it should look like ACCOUNT/RANDOM")
     try:
-        decoded = base64.b64decode(given, validate=True).decode("ascii")
+        decoded = UnshownText(base64.b64decode(given, validate=True).decode("ascii"))
     except (binascii.Error, ValueError):
         raise ConfigError("the Panoply secret does not decode: it should be Base64, as the platform shows it") from None
-    parts = decoded.split("/")
+    parts = [*map(UnshownText, decoded.split("/"))]
     if len(parts) < 4:
         shape = "RANDOM/UUID/AWSACCOUNT/REGION"
         raise ConfigError(f"the Panoply secret decodes to {len(parts)} parts instead of 4 ({shape}): is it cut off?")
@@ -99,20 +102,21 @@ def parse_credentials(api_key: str | SecretStr, api_secret: str | SecretStr) -> 
             raise ConfigError(f"the Panoply secret decodes, but its {name} is empty or cannot stand in a URL")
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return Credentials(
-        api_key=secret(api_key),
-        api_secret=secret(api_secret),
+        api_key=api_key,
+        api_secret=api_secret,
         account=account,
         region=region,
         endpoint_url=f"https://sqs.{region}.{domain}",
-        queue_path=f"/{aws_account}/sdk-{account}-{rand2}",
+        queue_path=UnshownText(f"/{aws_account}/sdk-{account}-{rand2}"),
         redactor=Redactor([SecretStr(value) for value in (key, given, decoded, rand2, parts[1])]),
     )
 
 
-def _text(value: str | SecretStr, name: str) -> str:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str):
-        raise ConfigError(f"the Panoply {name} must be text, not {type(text).__name__}")
+def _text(value: SecretStr, name: str) -> str:
+    if not isinstance(given := value.get_secret_value(), str):
+        raise ConfigError(f"the Panoply {name} must be text, not {type(given).__name__}")
+    text = UnshownText(given)
+    del given
     if not text:
         raise ConfigError(f"the Panoply {name} is empty")
     if not text.isprintable() or not text.isascii() or " " in text:
@@ -133,8 +137,8 @@ def message_attributes(credentials: Credentials, client_name: str) -> dict[str, 
     if not client_name or not client_name.isprintable():
         raise ConfigError("the client_name must be printable text of at least one character")
     return {
-        "key": credentials.api_key.get_secret_value(),
-        "secret": credentials.api_secret.get_secret_value(),
+        "key": UnshownText(credentials.api_key.get_secret_value()),
+        "secret": UnshownText(credentials.api_secret.get_secret_value()),
         "sdk": client_name,
     }
 

@@ -24,6 +24,7 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.spool import Spool
 from asyncconn.core.spooled import SpooledBuffer
 from asyncconn.errors import ConfigError, InvalidRecord
+from asyncconn.http.redact import secret
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import decode_record, encode_record, encode_records
@@ -104,6 +105,7 @@ class Panoply(Connector):
         timeouts: Timeouts | None = None,
         spool: str | os.PathLike[str] | Spool | None = None,
     ) -> None:
+        api_key, api_secret = secret(api_key), secret(api_secret)  # masked wherever this frame is shown
         credentials = wire.parse_credentials(api_key, api_secret)
         attributes = wire.message_attributes(credentials, client_name)
         room = max_message_bytes - wire.attributes_size(attributes)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from datorama_scene import QUICK, STREAM, WORKSPACE, scene
+from frames import chain, locals_of_ours
 from helpers import virtual
 from loopback import Loopback, Reply, saying
 
@@ -46,9 +47,8 @@ def forms_of(*tokens: str) -> set[str]:
 def all_of(error: BaseException | None) -> list[str]:
     """What an error and everything behind it can show."""
     shown: list[str] = []
-    while error is not None:
-        shown += [str(error), repr(error), str(vars(error)), *traceback.format_exception(error)]
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for one in chain(error):
+        shown += [str(one), repr(one), str(vars(one)), *traceback.format_exception(one)]
     return shown
 
 
@@ -186,7 +186,7 @@ def test_settings_and_clients_do_not_print_the_token(monkeypatch: pytest.MonkeyP
 def test_a_refused_token_is_not_quoted(token: Any) -> None:
     with pytest.raises(errors.ConfigError) as caught:
         Datorama(token)
-    assert_silent("\n".join(all_of(caught.value)), forms_of(TOKEN), "error")
+    assert_silent("\n".join([*all_of(caught.value), *locals_of_ours(caught.value)]), forms_of(TOKEN), "error")
 
 
 def test_a_setting_that_does_not_fit_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

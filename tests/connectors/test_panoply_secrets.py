@@ -9,16 +9,18 @@ import io
 import logging
 import traceback
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from frames import chain, locals_of_ours
 from panoply_sandbox import QUICK
 from panoply_writer import SLOW
 
 from asyncconn import Hub, Panoply, errors
 from asyncconn.core.retrying import ONCE
 from asyncconn.http.transport import Timeouts
+from asyncconn.panoply.sdk import SDK
 from asyncconn.sandbox import Fault
 from asyncconn.settings import PanoplySettings, load
 
@@ -73,7 +75,7 @@ def ours(*roots: object) -> list[object]:
             continue
         seen.add(id(value))
         is_ours = type(value).__module__.startswith("asyncconn.") and "sandbox" not in type(value).__module__
-        if is_ours:
+        if is_ours and not isinstance(value, str | bytes):  # masked, but what they are: on their way to the wire
             found.append(value)
         if is_ours or isinstance(value, dict | list | tuple | set):
             waiting.extend(gc.get_referents(value))
@@ -122,7 +124,8 @@ async def test_a_session_full_of_mishaps_gives_nothing_away(target: SandboxTarge
     for value in objects:
         shown += [repr(value), str(value)]
     for failure in failures:
-        shown += traceback.format_exception(failure)
+        shown += [*traceback.format_exception(failure), *locals_of_ours(failure)]
+        shown += [f"{one} {one!r} {vars(one)!r}" for one in chain(failure)]
         for error in (failure, failure.__cause__):
             shown += [repr(error), str(error), str(vars(error)) if error else ""]
     logged = written.getvalue()
@@ -171,6 +174,8 @@ async def test_a_server_that_echoes_the_secrets_does_not_get_them_into_errors_or
             cause = failure.__cause__
             assert isinstance(cause, errors.AsyncConnError)
             shown += [str(failure), str(cause), repr(cause), str(vars(cause)), getattr(cause, "body", "")]
+            shown += [*traceback.format_exception(failure), *locals_of_ours(failure)]
+            shown += [f"{one} {one!r} {vars(one)!r}" for one in chain(failure)]
             await panoply.aclose()
     assert_silent("\n".join(shown), forms, "shown")
 
@@ -182,8 +187,21 @@ async def test_an_answer_that_is_not_http_gives_nothing_away_in_its_message(targ
         [failure] = (await panoply.flush()).failures
         await panoply.aclose()
     assert isinstance(failure.__cause__, errors.ProtocolError | errors.ConnectionLost)
-    shown = "".join(traceback.format_exception(failure))
+    shown = "".join([*traceback.format_exception(failure), *locals_of_ours(failure)])
     assert_silent(shown, forms_of(*target.credentials), "traceback")
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["the key", "the secret"])
+@pytest.mark.parametrize("make", [Panoply, SDK], ids=["Panoply", "SDK"])
+@pytest.mark.parametrize("wrong", ["{}\n", "/{}", "{}é", "{}%"])
+def test_a_credential_that_is_refused_is_in_no_frame(make: Any, part: int, wrong: str) -> None:
+    pair = ["acme/k1r4nd0mr4nd0m01", base64.b64encode(b"r4nd2r4nd2r4nd22/3f2b8c1e-uuid").decode()]
+    pair[part] = wrong.format(pair[part])
+    with pytest.raises(errors.ConfigError) as caught:
+        make(*pair)
+
+    shown = "\n".join(locals_of_ours(caught.value))
+    assert_silent(shown, {"k1r4nd0mr4nd0m01", "r4nd2r4nd2", "cjRuZDJ"}, "frames")
 
 
 def test_settings_do_not_print_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -124,3 +125,45 @@ async def test_pages_are_closed_when_a_list_is_left_early(monkeypatch: pytest.Mo
     async with aclosing(aiter(Pager(Book(9).fetch))) as items:  # type: ignore[type-var] # it is a generator
         assert await anext(items) == 0
     assert closed == ["pages", "pages"]
+
+
+class _Odd:
+    """Neither hashable nor comparable by value."""
+
+    __hash__ = None  # type: ignore[assignment] # that is the point
+
+    def __repr__(self) -> str:
+        return "odd"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda at: {"id": at},
+        lambda at: {"key": {"id": [at, {"sort": [1, None]}]}},
+        lambda at: [at, "2030-01-01"],
+        lambda at: ([at], {"a": at}),
+        lambda at: {at},
+        lambda at: bytearray([at]),
+    ],
+)
+async def test_a_cursor_may_be_any_value(make: Any) -> None:
+    async def fetch(cursor: Any) -> Page[int]:
+        at = 0 if cursor is None else next(one for one in range(9) if make(one) == cursor)
+        return Page([at], make(at + 1) if at < 3 else None)
+
+    assert await Pager(fetch).collect() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("cursor", [{"id": 1}, [1, [2]], {"b": 1, "a": {1: 2}}, {1, 2}, bytearray(b"x"), _Odd()])
+async def test_a_cursor_that_comes_twice_is_an_error_whatever_it_is(cursor: Any) -> None:
+    asked = 0
+
+    async def fetch(given: Any) -> Page[int]:
+        nonlocal asked
+        asked += 1
+        return Page([1], copy.copy(cursor))
+
+    with pytest.raises(ProtocolError, match="leads back"):
+        await Pager(fetch).collect()
+    assert asked == 2

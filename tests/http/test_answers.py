@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from loopback import DROP, Loopback, Reply, road, saying
+from loopback import DROP, OK, Loopback, QuickClock, Reply, road, saying
 
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import (
@@ -34,6 +34,7 @@ from asyncconn.errors import (
     Unauthorized,
     Unprocessable,
 )
+from asyncconn.http.response import http_date, retry_after
 from asyncconn.http.transport import Timeouts
 
 if TYPE_CHECKING:
@@ -331,3 +332,45 @@ async def test_an_answer_at_the_limit_is_taken() -> None:
     async with Loopback(Reply(body=b"x" * 9_999), packed) as server, road(server, max_answer_bytes=9_999) as http:
         assert len((await http.request("GET", "/")).body) == 9_999
         assert len((await http.request("GET", "/")).body) == 9_999
+
+
+# -- times that are none -----------------------------------------------------------------------------------------------
+
+NO_DATES = [
+    "Mon, 01 Jan 99999999999 00:00:00 GMT",
+    "Mon, 01 Jan 9999 00:00:00 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -2359",
+    "Mon, 01 Jan 0100 00:00:00 +2359",
+    "Mon, 32 Jan 2030 00:00:00 GMT",
+    "Mon, 01 Jan 2030 99:99:99 GMT",
+    "Mon, 01 Jan 2030 00:00:00 +99999999999999999999",
+    "1" * 5000,
+    "-1",
+    "1e999",
+    "nan",
+    "\u0664",
+    ",",
+    "Mon,",
+    ", , , , :",
+]
+
+
+@pytest.mark.parametrize("text", NO_DATES, ids=lambda text: text[:30])
+def test_what_is_no_date_is_no_time(text: str) -> None:
+    assert http_date(text) is None
+
+
+@pytest.mark.parametrize("text", NO_DATES, ids=lambda text: text[:30])
+def test_a_retry_after_that_is_no_time_is_none_or_a_number(text: str) -> None:
+    assert retry_after({"Retry-After": text}) in (None, 4.0)
+    assert retry_after({"Retry-After": "Tue, 01 Jan 2030 00:00:10 GMT", "Date": text}) is not None
+
+
+@pytest.mark.parametrize("header", ["Retry-After", "Date"])
+@pytest.mark.parametrize("text", NO_DATES[:3])
+async def test_a_503_with_an_odd_time_is_repeated_like_any(header: str, text: str) -> None:
+    async with Loopback(Reply(503, headers={header: text}), OK) as server:
+        async with road(server, clock=QuickClock()) as http:
+            assert (await http.request("GET", "/")).status == 200
+
+        assert len(server.seen) == 2

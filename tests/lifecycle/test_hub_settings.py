@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from frames import chain, locals_of_ours
 from pydantic import ValidationError
 
 from asyncconn.errors import ConfigError
@@ -85,3 +86,29 @@ def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = PanoplySettings(api_key="s3cret", api_secret="s3cret")
 
     assert "s3cret" not in f"{settings} {settings!r} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_file_may_begin_with_a_byte_order_mark(empty: Path, encoding: str) -> None:
+    (empty / ".env").write_text("ASYNCCONN_MAX_CONNECTIONS=5\n", encoding=encoding)
+
+    assert load(HubSettings).max_connections == 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-32"])
+def test_a_file_in_another_encoding_is_named_and_not_quoted(empty: Path, encoding: str) -> None:
+    (empty / ".env").write_text("ASYNCCONN_PANOPLY_API_KEY=s3cret-é\n", encoding=encoding)
+    with pytest.raises(ConfigError, match=r"the file \.env with settings is not UTF-8") as caught:
+        Hub()
+
+    assert [*chain(caught.value)] == [caught.value]
+    assert "s3cret" not in "".join(locals_of_ours(caught.value))
+
+
+def test_settings_that_do_not_fit_come_without_the_error_that_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCCONN_MAX_CONNECTIONS", "s3cret")
+    with pytest.raises(ConfigError) as caught:
+        Hub()
+
+    assert [*chain(caught.value)] == [caught.value]
+    assert "s3cret" not in "".join(locals_of_ours(caught.value))

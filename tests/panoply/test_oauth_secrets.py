@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
+from frames import locals_of_ours
 from loopback import DROP, Loopback, Reply, saying
 
 from asyncconn.http.transport import Timeouts
@@ -64,7 +66,7 @@ async def test_a_failure_shows_nothing_of_the_form_or_the_answer(
             await source.request("x")
 
     assert len(server.seen) == len(_ANSWERS[answer])
-    _nothing_secret(shown(caught.value), _log_text(caplog), scene.logs)
+    _nothing_secret(shown(caught.value), *locals_of_ours(caught.value), _log_text(caplog), scene.logs)
 
 
 @pytest.mark.usefixtures("_lowest")
@@ -73,7 +75,7 @@ def test_nor_does_it_in_a_thread(scene: Scene, caplog: pytest.LogCaptureFixture,
     with elsewhere(*_ANSWERS[answer], otherwise=granting()) as server, pytest.raises(PanoplyException) as caught:
         scene.source(f"{server.url}/token?key={QUERY}").fetch("x")
 
-    _nothing_secret(shown(caught.value), _log_text(caplog), scene.logs)
+    _nothing_secret(shown(caught.value), *locals_of_ours(caught.value), _log_text(caplog), scene.logs)
 
 
 @pytest.mark.usefixtures("_lowest")
@@ -87,6 +89,20 @@ async def test_a_connection_that_cannot_be_made_in_time_does_not_quote_the_url(
 
     assert type(caught.value.__cause__).__name__ in ("ConnectTimeout", "ConnectFailed")
     _nothing_secret(shown(caught.value), _log_text(caplog), scene.logs)
+
+
+@pytest.mark.usefixtures("_lowest")
+async def test_a_success_in_debug_mode_shows_nothing_either(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.0
+    async with Loopback(otherwise=granting(refresh_token="rotated-0002", note=CANARY)) as server:
+        source = scene.source(f"{server.url}/token?key={QUERY}", callback="keep")
+        await source.request("x")
+
+    ours = [record for record in caplog.records if "asyncconn" in record.getMessage()]
+    assert any("Executing" in record.getMessage() for record in ours)
+    _nothing_secret(*(record.getMessage() for record in ours))
 
 
 @pytest.mark.usefixtures("_lowest")
@@ -110,7 +126,8 @@ async def test_the_text_of_a_callback_s_error_is_masked_where_we_quote_it(
         with pytest.raises(PanoplyException, match=r"failed \(\*\*\* is no good\)") as caught:
             await scene.source(server.url, callback=fail).request("x")
 
-    _nothing_secret(caught.value, _log_text(caplog), scene.logs)
+    frames = [line for line in locals_of_ours(caught.value) if "error = ValueError" not in line]  # the callback's own
+    _nothing_secret(caught.value, *frames, _log_text(caplog), scene.logs)
 
 
 async def test_the_source_s_own_error_does_not_travel_along(scene: Scene) -> None:

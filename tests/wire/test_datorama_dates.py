@@ -119,3 +119,12 @@ def test_a_way_to_split_that_there_is_not_is_refused() -> None:
     how: Any = "halves"
     with pytest.raises(BadDate, match="'window' or 'even'"):
         DateRange.of("2021-01-01", "2021-01-02").split(10, how)
+
+
+@pytest.mark.parametrize("how", ["window", "even"])
+@pytest.mark.parametrize("most", [1, 7, 10, 10**12])
+def test_a_range_may_end_with_the_last_day_there_is(most: int, how: Any) -> None:
+    parts = DateRange.of("9999-12-01", "9999-12-31").split(most, how)
+
+    assert (parts[0].start, parts[-1].end) == (date(9999, 12, 1), date.max)
+    assert sum(part.days for part in parts) == 31

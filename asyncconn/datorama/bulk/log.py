@@ -15,10 +15,10 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asyncconn.core.csv_text import CsvError, csv_reader
+from asyncconn.core.paths import file_path
 from asyncconn.core.tasks import drain_guard
 from asyncconn.errors import ConfigError
 
@@ -89,7 +89,7 @@ def read_log(path: str | os.PathLike[str]) -> list[LogRow]:
     No file is an empty log. Raises ``ConfigError`` when it cannot be read, or is another kind of file.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = file_path(path, "the job log").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -108,7 +108,7 @@ class JobLog:
     """Appends lines to a log, each batch with one write that is on the disk when :meth:`append` returns."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = file_path(path, "the job log")
         self._turn = asyncio.Lock()
 
     async def open(self) -> list[LogRow]:

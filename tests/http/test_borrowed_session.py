@@ -1,0 +1,98 @@
+"""A borrowed session may be set up in any way: what comes out of a call is an answer, or an error of ours."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from loopback import Loopback, saying
+
+from asyncconn.core.retrying import ONCE
+from asyncconn.errors import ConfigError, MaybeSent, NotFound
+from asyncconn.http.auth import TokenAuth
+from asyncconn.http.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Broken(Exception):
+    """Of a hook in the session."""
+
+
+def traced(name: str) -> aiohttp.TraceConfig:
+    async def fail(*given: Any) -> None:
+        raise Broken("s3cret-token")
+
+    config = aiohttp.TraceConfig()
+    getattr(config, name).append(fail)
+    return config
+
+
+async def _unhappy(answer: aiohttp.ClientResponse) -> None:
+    raise Broken
+
+
+SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
+    "raise_for_status": lambda: {"raise_for_status": True},
+    "raise_for_status as a function": lambda: {"raise_for_status": _unhappy},
+    "headers": lambda: {"headers": {"Authorization": "Basic theirs", "Accept": "text/x-odd"}},
+    "cookies": lambda: {"cookies": {"a": "b"}},
+    "json_serialize": lambda: {"json_serialize": lambda value: 1 / 0},
+    "base_url": lambda: {"base_url": "http://elsewhere.example/api/"},
+    "read_bufsize": lambda: {"read_bufsize": 1},
+    "a timeout": lambda: {"timeout": aiohttp.ClientTimeout(total=1e-9)},
+    "version": lambda: {"version": aiohttp.HttpVersion10},
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("how", ["request", "stream"])
+async def test_settings_of_a_session_change_nothing_about_an_answer(setting: str, how: str) -> None:
+    async with Loopback(saying({"a": 1}), saying({}, 404)) as server, aiohttp.ClientSession(**SETTINGS[setting]()) as s:
+        http = Transport(lambda: s, platform="test", base_url=server.url, auth=TokenAuth("s3cret-token"), retry=ONCE)
+        if how == "request":
+            assert (await http.request("POST", "/", json={"b": 2})).json() == {"a": 1}
+        else:
+            async with http.stream("POST", "/", json={"b": 2}) as stream:
+                assert b"".join([chunk async for chunk in stream]) == b'{"a": 1}'
+        with pytest.raises(NotFound):
+            await http.request("GET", "/")
+
+    assert {seen.headers["authorization"] for seen in server.seen} == {"Bearer s3cret-token"}
+
+
+async def test_a_session_with_a_credential_of_its_own_is_refused_before_anything_is_sent() -> None:
+    with warnings.catch_warnings(action="ignore"):  # some versions call it deprecated
+        session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("their", "own"))
+    async with Loopback() as server, session:
+        http = Transport(lambda: session, platform="test", base_url=server.url, auth=TokenAuth("s3cret-token"))
+        with pytest.raises(ConfigError, match="cannot be sent over this session"):
+            await http.request("GET", "/")
+
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "kind", "requests"),
+    [
+        ("on_request_start", ConfigError, 0),
+        ("on_request_end", MaybeSent, 1),
+        ("on_response_chunk_received", MaybeSent, 1),
+    ],
+)
+async def test_a_hook_of_a_session_that_raises_is_the_cause_of_an_error_of_ours(
+    hook: str, kind: type[Exception], requests: int
+) -> None:
+    async with Loopback() as server, aiohttp.ClientSession(trace_configs=[traced(hook)]) as session:
+        http = Transport(
+            lambda: session, platform="test", base_url=server.url, auth=TokenAuth("s3cret-token"), retry=ONCE
+        )
+        with pytest.raises(kind) as caught:
+            await http.request("POST", "/", json={})
+
+    assert isinstance(caught.value.__cause__, Broken)
+    assert "s3cret-token" not in f"{caught.value} {caught.value.__cause__}"
+    assert len(server.seen) == requests
