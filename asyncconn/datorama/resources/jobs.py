@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,8 @@ class Jobs(Resource):
         found = []
         async for job in self.list(stream):
             first, last = job.data_start_date, job.data_end_date
-            inside = first is not None and last is not None and days.start <= first and last <= days.end
+            told = isinstance(first, date) and isinstance(last, date)  # what is no day is kept as it came
+            inside = told and days.start <= first and last <= days.end
             begun = job.start_execution_time
             if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
                 found.append(job)
@@ -145,9 +146,10 @@ class Jobs(Resource):
         job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
         file_based = self._file_based.get(owner.id, owner.file_based)
         target = Path(path)
+        where = self._client.workspace_of(owner)  # a number or None, whatever the platform called the workspace
         if await asyncio.to_thread(target.is_dir):
-            target /= f"{owner.workspace_id}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
-        where = self._client.workspace_of(owner)
+            workspace = "unknown" if where is None else where
+            target /= f"{workspace}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
         stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
@@ -161,6 +163,6 @@ class Jobs(Resource):
         for job in jobs:
             if isinstance(stream, DataStream):
                 job._stream = stream
-            if job.data_stream_id is None and stream is not None:
+            if not isinstance(job.data_stream_id, int) and stream is not None:
                 job.data_stream_id = stream.id if isinstance(stream, DataStream) else stream
         return jobs
