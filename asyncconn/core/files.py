@@ -1,4 +1,4 @@
-"""Files that are either the old or the new one, whatever happens in between; their locks; and names that strangers give.
+"""Files that are either the old or the new one, whatever happens in between; their locks; strangers' names for them.
 
 Every file that this package saves goes through here.
 """

@@ -42,9 +42,9 @@ class Snapshots:
         >>> await datorama.snapshots.save_streams("snapshot", streams)
         >>> streams = await datorama.snapshots.restore_streams("snapshot")
 
-    Each file is written as a whole or not at all; a new one is readable by its owner alone. Saving returns the files; it raises
-    ``ConfigError`` when one cannot be written. Restoring makes no call: what it gives is as old as its file, bound to
-    this client, and usable. It raises ``ConfigError``, naming the file, for one that is missing or damaged.
+    Each file is written as a whole or not at all; a new one is readable by its owner alone. Saving returns the files;
+    it raises ``ConfigError`` when one cannot be written. Restoring makes no call: what it gives is as old as its file,
+    bound to this client, and usable. It raises ``ConfigError``, naming the file, for one that is missing or damaged.
     """
 
     def __init__(self, client: Datorama) -> None:

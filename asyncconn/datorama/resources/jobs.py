@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
+from asyncconn.datorama.bulk.planning import days_of
 from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, wait_for
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import DatoramaProtocolError
@@ -112,9 +113,8 @@ class Jobs(Resource):
         since = since.astimezone(UTC) if since is not None else None
         found = []
         async for job in self.list(stream):
-            first, last = job.data_start_date, job.data_end_date
-            told = isinstance(first, date) and isinstance(last, date)  # what is no day is kept as it came
-            inside = told and days.start <= first and last <= days.end
+            told = days_of(job)  # of what is no day, as a model keeps it, none
+            inside = told is not None and days.start <= told.start and told.end <= days.end
             begun = job.start_execution_time
             if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
                 found.append(job)
