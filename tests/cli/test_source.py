@@ -159,15 +159,15 @@ def test_a_module_in_the_current_folder_is_found_by_its_name(tmp_path: Path) -> 
 
 def test_values_arrive_as_their_types_and_defaults_silently(here: Path) -> None:
     source = echoed(
-        *WHO, "--ratio", "0.5", "--tags", "a,b", "--tags", "c", "--mode", "Changes", "--param-state", "s"
+        *WHO, "--ratio", "0.50", "--tags", "a,b", "--tags", "c", "--mode", "Changes", "--param-state", "s"
     )  # fmt: skip
 
     assert source == {
         "type": "echo",
         "hostName": "h",
         "user": "u",
-        "port": 5432,
-        "ratio": 0.5,
+        "port": "5432",
+        "ratio": "0.50",
         "tags": ["a", "b", "c"],
         "mode": {"name": "Changes", "value": "inc"},
         "zone": "eu",
@@ -184,7 +184,7 @@ def test_choices_are_asked_for_with_what_they_depend_on_and_options(here: Path) 
 
 @pytest.mark.parametrize("args", [(*WHO, "--port", "1"), ("--", *WHO, "--port", "1")])
 def test_options_stand_after_the_module_with_or_without_two_dashes(here: Path, args: tuple[str, ...]) -> None:
-    assert echoed(*args)["port"] == 1
+    assert echoed(*args)["port"] == "1"
 
 
 def test_options_of_ours_may_stand_before_the_module(here: Path) -> None:
@@ -207,7 +207,7 @@ def test_the_command_line_comes_before_the_environment_and_that_before_a_file(he
     source = echoed("--host-name", "given", "--source", "more.json", env=env)
 
     assert source == {
-        "id": 5, "type": "shop", "hostName": "given", "user": "env", "port": 4, "ratio": 3, "tags": ["a", "b"],
+        "id": 5, "type": "shop", "hostName": "given", "user": "env", "port": 4, "ratio": "3", "tags": ["a", "b"],
         "zone": "eu",
     }  # fmt: skip
 
@@ -361,8 +361,8 @@ def test_a_reader_that_goes_away_ends_a_dry_run_quietly(tmp_path: Path) -> None:
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state(tmp_path: Path) -> None:
-    args = ("source", "run", COUNTING, "--to", "sandbox", "--batch-size", "2", "--state", "s.json")
+def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state_when_asked(tmp_path: Path) -> None:
+    args = ("source", "run", COUNTING, "--to", "sandbox", "--batch-size", "2", "--state", "s.json", "--keep-state")
     first = run(tmp_path, *args, env=ENV)
 
     assert first.status == 0, first.text
@@ -373,6 +373,10 @@ def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state(tmp_path: 
 
     second = run(tmp_path, *args, "--rows", "8", env=ENV)
     assert "3 of 3 rows delivered" in second.out
+    anew = run(tmp_path, *args[:-1], "--rows", "9", env=ENV)
+    assert "1 of 1 row delivered" in anew.out
+    assert "the next run begins anew" in anew.out
+    assert "9 of 9 rows delivered" in run(tmp_path, *args[:-1], "--rows", "9", env=ENV).out
     assert PASSWORD not in (first.text + second.text + (tmp_path / "s.json").read_text())
 
 
