@@ -142,6 +142,11 @@ class FileLock:
         self._path = path
         self._handle: int | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether it is ours."""
+        return self._handle is not None
+
     def take(self, *, wait: bool = False) -> bool:
         """Whether it is ours now; with ``wait`` it will be, as soon as all others have let go."""
         import fcntl  # not on every platform

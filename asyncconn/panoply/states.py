@@ -11,7 +11,7 @@ import json
 import os
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -129,7 +129,8 @@ class StateFile:
             await drain_guard(asyncio.to_thread(self._lock, lock), timeout=_DISK, name="asyncconn:state:lock")
             yield
         finally:
-            await drain_guard(asyncio.to_thread(_unlock, lock), timeout=_DISK, name="asyncconn:state:unlock")
+            if lock.held:
+                await drain_guard(asyncio.to_thread(lock.release), timeout=_DISK, name="asyncconn:state:unlock")
 
     async def load(self) -> Saved:
         """See :class:`StateStore`. In a thread."""
@@ -197,11 +198,6 @@ class StateFile:
             raise StateInUse(
                 f"the state file {self.path} has been changed by another run meanwhile; it is left as it is"
             )
-
-
-def _unlock(lock: FileLock) -> None:
-    with suppress(ImportError):
-        lock.release()
 
 
 def state_text(state: Any) -> str:

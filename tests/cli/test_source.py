@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asyncconn.cli.app import app
+from asyncconn.core.files import FileLock
 from asyncconn.sandbox import Sandbox
 from cli.commands import Ended, arun, command, ended, environment, run, started
 
@@ -373,11 +374,29 @@ def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state_when_asked
 
     second = run(tmp_path, *args, "--rows", "8", env=ENV)
     assert "3 of 3 rows delivered" in second.out
-    anew = run(tmp_path, *args[:-1], "--rows", "9", env=ENV)
-    assert "1 of 1 row delivered" in anew.out
-    assert "the next run begins anew" in anew.out
-    assert "9 of 9 rows delivered" in run(tmp_path, *args[:-1], "--rows", "9", env=ENV).out
     assert PASSWORD not in (first.text + second.text + (tmp_path / "s.json").read_text())
+
+
+def test_a_run_that_brought_everything_forgets_its_state_unless_asked_to_keep_it(here: Path) -> None:
+    (here / "s.json").write_text('{"state": {"at": 3}, "source": {}}')
+    args = ("run", COUNTING, "--to", "sandbox", "--state", "s.json")
+    first, second = inside(*args, env=ENV), inside(*args, env=ENV)
+
+    assert "2 of 2 rows delivered" in first.out
+    assert "the next run begins anew" in first.out
+    assert "5 of 5 rows delivered" in second.out
+    assert inside("run", COUNTING, "--keep-state", env=ENV).status == 2
+
+
+def test_a_state_file_in_use_is_refused_and_a_dry_run_may_look_at_it(here: Path) -> None:
+    lock = FileLock(here / "s.json")
+    assert lock.take()
+    refused = inside("run", COUNTING, "--to", "sandbox", "--state", "s.json", env=ENV)
+    looked = inside("run", COUNTING, "--dry-run", "--state", "s.json", env=ENV)
+    lock.release()
+
+    assert (refused.status, looked.status) == (1, 0)
+    assert "the state file s.json is in use by another run (wait until" in refused.err
 
 
 async def test_a_run_goes_to_the_panoply_of_the_environment(tmp_path: Path) -> None:
