@@ -281,7 +281,9 @@ class _Run:
             raise StateRefused(str(self._refused.args[0]), report=self.report) from self._refused
         if self._unsaved is not None:
             why = self._unsaved.args[0] if isinstance(self._unsaved, AsyncConnError) else repr(self._unsaved)
-            raise StateRefused(f"the state could not be saved: {why}", report=self.report) from self._unsaved
+            refused = StateRefused(f"the state could not be saved: {why}", report=self.report)
+            refused.advice = SourceError.advice
+            raise refused from self._unsaved
         if (failed := self._undelivered) is not None:
             raise RowsUndelivered(f"{len(failed.records)} rows or more were not delivered", report=self.report) from (
                 failed
