@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from asyncconn.core.retrying import RetryPolicy
     from asyncconn.datorama import Datorama
     from asyncconn.http.transport import Timeouts
-    from asyncconn.hub import DrainReport, Hub, run
+    from asyncconn.hub import DrainReport, Hub
     from asyncconn.panoply import DataSource, Panoply, run_source
+    from asyncconn.running import run
 
 __all__ = [
     "AtotiLimits",
@@ -78,7 +79,7 @@ _HOMES = {
     "Timeouts": "asyncconn.http.transport",
     "TokenBucket": "asyncconn.core.limits",
     "Window": "asyncconn.core.limits",
-    "run": "asyncconn.hub",
+    "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
 }
 

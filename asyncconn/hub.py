@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
@@ -22,7 +21,7 @@ from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     import aiohttp
@@ -31,11 +30,9 @@ if TYPE_CHECKING:
     from asyncconn.core.limits import Part
     from asyncconn.core.receipts import FlushReport
 
-__all__ = ["DrainReport", "Hub", "HubState", "run"]
+__all__ = ["DrainReport", "Hub", "HubState"]
 
 logger = logging.getLogger("asyncconn.hub")
-
-T = TypeVar("T")
 
 _GRACE = 5.0  # seconds beyond the shutdown deadline for cancelling what still runs
 
@@ -272,49 +269,3 @@ class Hub(Unpicklable):
                 except Exception as error:  # noqa: BLE001 - a quota store that fails must not keep the session open
                     errors[limiter.name] = error
                     logger.error("closing the limiter %s failed: %s", limiter.name, error)
-
-
-def run(main: Callable[[Hub], Coroutine[Any, Any, T]], *, settings: HubSettings | None = None) -> T:
-    """``asyncio.run`` with a hub around it, for scripts and services: SIGTERM and Ctrl-C deliver before they end.
-
-        >>> async def main(hub: Hub) -> None:
-        ...     panoply = Panoply.from_env(hub=hub)
-        ...     await panoply.write("events", {"id": 1})
-        >>> asyncconn.run(main)
-
-    On SIGTERM ``main`` is cancelled, the hub drains, and ``SystemExit(143)`` is raised; a second SIGTERM ends at once.
-    """
-    results = asyncio.run(_serve(main, settings))
-    if not results:
-        raise SystemExit(128 + signal.SIGTERM)
-    return results[0]
-
-
-async def _serve(main: Callable[[Hub], Coroutine[Any, Any, T]], settings: HubSettings | None) -> list[T]:
-    """What ``main`` returned, in a list; an empty one if SIGTERM ended it."""
-    loop = asyncio.get_running_loop()
-    work: asyncio.Task[T] | None = None
-    terminated = False
-
-    def on_sigterm() -> None:
-        nonlocal terminated
-        terminated = True
-        loop.remove_signal_handler(signal.SIGTERM)
-        if work is not None:
-            work.cancel()
-
-    with suppress(NotImplementedError):  # not every platform's loop can watch signals
-        loop.add_signal_handler(signal.SIGTERM, on_sigterm)
-    try:
-        # The handler stays until the hub has drained: what main left to deliver is as dear as main itself.
-        async with Hub(settings=settings) as hub:
-            work = loop.create_task(main(hub), name="asyncconn:main")
-            results = [await work]
-    except asyncio.CancelledError:
-        if not terminated or work is None or not work.cancelled():
-            raise
-        return []
-    finally:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
-    return [] if terminated else results

@@ -126,6 +126,9 @@ def report(
     skip_preamble: Annotated[
         bool, typer.Option("--skip-preamble", help="Leave out the lines that stand before a CSV's header.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="In a folder, replace a file that is called as the platform calls it.")
+    ] = False,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for it.")] = 3600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the calls, and make none.")] = False,
     region: Region = None,
@@ -155,7 +158,8 @@ def report(
     async def work(datorama: Datorama) -> Path:
         number = report_id if fields is None else (await datorama.reports.create(fields)).id
         try:
-            return await _export(datorama, number or 0, policy, output, skip_preamble)
+            job = await _finished(datorama, number or 0, policy)
+            return await datorama.reports.download(job, output, skip_preamble=skip_preamble, overwrite=overwrite)
         finally:
             if delete and number is not None:
                 await datorama.reports.delete(number)
@@ -183,14 +187,15 @@ def _calls(report_id: int | None, *, delete: bool) -> list[str]:
     ]
 
 
-async def _export(datorama: Datorama, report_id: int, policy: PollPolicy, output: Path, skip_preamble: bool) -> Path:
+async def _finished(datorama: Datorama, report_id: int, policy: PollPolicy) -> int:
+    """The job of a report that was run."""
     with progress(stderr()) as bar:
         task = bar.add_task(f"report {report_id}", total=None, note="")
         poller = await datorama.reports.run(report_id, policy=policy)
         async for state in poller:
             bar.update(task, note=str(state.status).lower())
         bar.update(task, completed=1, total=1, note="")
-    return await datorama.reports.download(int(poller.token()), output, skip_preamble=skip_preamble)
+    return int(poller.token())
 
 
 # -- download ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from asyncconn.cli.output import console, count, error, progress, size, stderr
 from asyncconn.cli.readers import Format, Problem, Row, detect_format, read_records
 from asyncconn.cli.spool import spool
 from asyncconn.cli.text_files import check_delimiter, check_encoding, find_delimiter, look_at
+from asyncconn.core.files import replace_file
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import TABLE, dump_record, record_encoder
@@ -381,8 +382,7 @@ def _written(lines: list[str], wanted: Path) -> Path:
     number, path = 1, wanted
     while True:
         try:
-            with path.open("x", encoding="ascii") as stream:
-                stream.writelines(lines)
+            replace_file(path, "".join(lines).encode("ascii"), replace=False)
         except FileExistsError:
             number += 1
             path = wanted.with_stem(f"{wanted.stem}-{number}")

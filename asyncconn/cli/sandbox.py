@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import signal
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from asyncconn.cli.output import console, count, size, stderr, table
+from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import LimitsWorld, Sandbox
 
@@ -129,15 +129,13 @@ def _settings(path: Path | None, values: Mapping[str, str]) -> Iterator[None]:
     finally:
         with suppress(OSError):
             if path.read_text() == text:
-                path.unlink()
+                path.resolve().unlink()  # what a link leads to: the link is the user's
 
 
 def _write(path: Path, text: str) -> None:
     try:
         if path.exists() and not path.read_text().startswith(_MARK):
             raise ConfigError(f"{path} was not made by the sandbox; it is left as it is")
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(text)
+        replace_file(path, text.encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -144,8 +144,11 @@ def run(
     ctx: typer.Context,
     module: Module,
     state: Annotated[
-        Path | None, typer.Option("--state", metavar="FILE", help="Go on where the last run ended, and keep how far.")
+        Path | None, typer.Option("--state", metavar="FILE", help="Go on where a run that failed ended; keep how far.")
     ] = None,
+    keep_state: Annotated[
+        bool, typer.Option("--keep-state", help="Go on after a run that brought everything, too: do not begin anew.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print rows as JSON lines; send nothing, keep no state.")
     ] = False,
@@ -181,6 +184,8 @@ def run(
     with bad_input(ctx):
         if limit is not None and not dry_run:
             raise ConfigError("--limit is for --dry-run: a run that keeps state must not end in the middle")
+        if keep_state and state is None:
+            raise ConfigError("--keep-state is for a run with --state")
         if dry_run and (to is not To.ENV or spool is not None):
             raise ConfigError("--dry-run sends nothing: it goes with neither --to nor --spool")
         if destination is not None:
@@ -196,7 +201,7 @@ def run(
         params.setdefault("type", given.module.name.rpartition(".")[2].removeprefix("asyncconn_source_"))
     if destination is not None:
         params["destination"] = destination
-    job = Job(given.module.stream, params, entries, batch_size, state, spool, to is To.SANDBOX)
+    job = Job(given.module.stream, params, entries, batch_size, state, spool, to is To.SANDBOX, keep_state)
     redactor = Redactor(
         SecretStr(str(params[one.param.name]))
         for one in given.options

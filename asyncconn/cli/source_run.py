@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from asyncconn.panoply.writer import WriteReport
 from asyncconn.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import TextIO
 
@@ -63,14 +63,20 @@ class Outcome:
             retries = f"; {report.retries:,} of {report.reads + report.retries:,} reads were repeated"
             yield Text(f"{words}{retries if report.retries else ''}")
             if job.state is not None:
-                kept = report.state or report.changes
-                yield Text(f"state saved in {job.state}" if kept else "the source reported no state: none was saved")
+                yield Text(_kept(job, report))
         elif self.writer is not None:
             stats = self.writer.stats
             before = "interrupted: " if interrupted else ""
             yield Text(f"{before}{stats.delivered:,} of {count(stats.accepted, 'row')} delivered")
             if job.state is not None:
                 yield Text(f"the state in {job.state} covers no more than that: run it again to go on")
+
+
+def _kept(job: Job, report: RunReport) -> str:
+    if report.complete and not job.keep_state:
+        return f"all is there: the next run begins anew; {job.state} has when this one began"
+    kept = report.state or report.changes
+    return f"state saved in {job.state}" if kept else "the source reported no state: none was saved"
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Job:
     state: Path | None
     spool: Path | None
     sandbox: bool
+    keep_state: bool = False
 
     async def run(self, hub: Hub, outcome: Outcome, limit: int | None) -> None:
         """To the end, or to what ends it; either way ``outcome`` says how far."""
@@ -113,6 +120,7 @@ class Job:
                     self.options,
                     into=panoply,
                     state=self.state,
+                    keep_state="always" if self.keep_state else "failure",
                     batch_size=self.batch_size,
                     on_progress=advanced,
                 )
@@ -183,7 +191,11 @@ class _Printer:
 
 
 class _Unchanged(StateFile):
-    """A state to go on from that stays as it is."""
+    """A state to go on from that stays as it is. Looking at it keeps nobody else from it."""
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        yield
 
     async def save(self, saved: Saved) -> None:
         pass

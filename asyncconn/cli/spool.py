@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from asyncconn.cli.output import console, count, error, size, table
+from asyncconn.core.files import PartialFile
 from asyncconn.core.spool import Spool
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.encoding import TABLE, decode_record
@@ -37,16 +38,19 @@ def spool(
     """
     if discard and export is None:
         raise typer.BadParameter("is for records that are kept elsewhere: give --export too", param_hint="--discard")
+    out = None if export is None else PartialFile(export, replace=False, sync=True)
     try:
-        out = None if export is None else export.open("xb")
+        if out is not None:
+            out.open()
+        found, total = asyncio.run(_take(file, out, discard))
     except FileExistsError:
         error(f"{export} is there already: choose another name")
         raise typer.Exit(2) from None
-    try:
-        found, total = asyncio.run(_take(file, out, discard))
+    except OSError as problem:
+        raise ConfigError(f"{export} cannot be written: {problem.strerror or problem}") from None
     finally:
         if out is not None:
-            out.close()
+            out.discard()
     records = sum(found.values())
     if records:
         console().print(table("", ["table", "records"], found.most_common(), numbers=["records"]))
@@ -54,7 +58,7 @@ def spool(
     console().print(Text(f"{count(records, 'record')} ({size(total)}) in {file}{done}"))
 
 
-async def _take(file: Path, out: BinaryIO | None, discard: bool) -> tuple[Counter[str], int]:
+async def _take(file: Path, out: PartialFile | None, discard: bool) -> tuple[Counter[str], int]:
     kept = Spool(file)
     if not await kept.open(create=False):
         raise ConfigError(f"there is no spool {file}")
@@ -66,9 +70,9 @@ async def _take(file: Path, out: BinaryIO | None, discard: bool) -> tuple[Counte
             found[str(record.get(TABLE))] += 1
             total += len(item)
             if out is not None:
-                await asyncio.to_thread(out.write, item + b"\n")
+                await asyncio.to_thread(out.write, [item + b"\n"])
         if out is not None:
-            await asyncio.to_thread(out.flush)
+            await asyncio.to_thread(out.finish)  # before anything is forgotten
         if discard:
             await kept.trim([range(1, kept.last + 1)])
     finally:

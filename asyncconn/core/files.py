@@ -1,26 +1,189 @@
-"""Files that are either the old or the new one, whatever happens in between."""
+"""Files that are either the old or the new one, whatever happens in between; their locks; strangers' names for them.
+
+Every file that this package saves goes through here.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, BinaryIO
 
-__all__ = ["replace_file"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["FileLock", "PartialFile", "file_name", "replace_file"]
+
+_LONGEST = 200  # bytes of a name that a stranger gives; file systems allow 255, and a temporary name is longer
+_PRIVATE = 0o600
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write ``data`` to ``path`` so that a reader, or a crash, sees the file as it was or as it is now, never a part.
 
-    It is readable by its owner alone. Blocks until it is on disk; raises ``OSError``.
+    See :class:`PartialFile` for links, modes and ``replace``. Blocks until it is on disk; raises ``OSError``.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = PartialFile(path, replace=replace, sync=True)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        partial.open()
+        partial.write([data])
+        partial.finish()
+    finally:
+        partial.discard()
+
+
+class PartialFile:
+    """A file while it is written: under a hidden name beside its place, which it takes when it is finished.
+
+    A symbolic link stays one: what it points to is replaced, or made. The new file has the mode of the one that it
+    replaces, and its owner as far as the system lets us; one that was not there before is readable by its owner alone.
+    What is no file (``/dev/stdout``, a pipe) is written to as it is. With ``replace=False`` a file that is there
+    already stays: ``FileExistsError``, from :meth:`open` or, for one that has appeared meanwhile, from :meth:`finish`.
+
+    Every method blocks, and raises ``OSError``. Call :meth:`discard` in the end, whatever has happened.
+    """
+
+    def __init__(self, path: Path, *, replace: bool = True, sync: bool = False) -> None:
+        self._path = path
+        self._replace = replace
+        self._sync = sync
+        self._target = path
+        self._temporary: Path | None = None
+        self._file: BinaryIO | None = None
+
+    def open(self) -> None:
+        """Make the hidden file."""
+        self._target = Path(os.path.realpath(self._path))
+        there = _status(self._path)
+        if there is not None and not self._replace:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            self._file = self._path.open("wb")  # of a folder, the error that the caller expects
+            return
+        handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=f".{self._target.name[:40]}.")
+        self._temporary, self._file = Path(name), os.fdopen(handle, "wb")
+        if there is not None:
+            if hasattr(os, "chown"):
+                with suppress(PermissionError):  # not ours to give away
+                    os.chown(name, there.st_uid, there.st_gid)
+            self._temporary.chmod(there.st_mode & 0o777)
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Add to it."""
+        if self._file is not None:
+            self._file.writelines(pieces)
+
+    def finish(self) -> None:
+        """Put it in its place."""
+        if self._file is None:
+            return
+        self._file.flush()
+        if self._sync and self._temporary is not None:
+            os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        if self._temporary is None:
+            return
+        if self._replace:
+            self._temporary.replace(self._target)
+        else:
+            _place(self._temporary, self._target)
+        self._temporary = None
+
+    def discard(self) -> None:
+        """Remove what is left of it, if it was not finished. Idempotent."""
+        file, self._file = self._file, None
+        temporary, self._temporary = self._temporary, None
+        if file is not None:
+            with suppress(OSError):  # what did not fit on the disk does not fit now
+                file.close()
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """That of what ``path`` leads to; None where nothing is there."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _place(temporary: Path, target: Path) -> None:
+    """Give a file its name unless that is taken."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
         raise
+    except OSError:  # a file system without links
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE))
+        temporary.replace(target)
+    else:
+        temporary.unlink()
+
+
+class FileLock:
+    """Keeps others from a file while somebody works with it: other processes, and the rest of this one.
+
+        >>> lock = FileLock(Path("state.json"))
+        >>> lock.take()
+        True
+        >>> lock.release()
+
+    It is held on ``FILE.lock`` beside what ``path`` leads to, through any links; that file stays. The system lets it go
+    when its holder dies. Every method blocks; raises ``OSError``, and ``ImportError`` on a system without ``flock``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it is ours."""
+        return self._handle is not None
+
+    def take(self, *, wait: bool = False) -> bool:
+        """Whether it is ours now; with ``wait`` it will be, as soon as all others have let go."""
+        import fcntl  # not on every platform
+
+        handle = os.open(f"{os.path.realpath(self._path)}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException as error:
+            os.close(handle)
+            if isinstance(error, BlockingIOError):
+                return False
+            raise
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Let it go. Idempotent."""
+        import fcntl
+
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a forked child may have the handle too
+            os.close(handle)
+
+
+def file_name(given: str, otherwise: str) -> str:
+    """A stranger's name for a file, made safe to use in a folder of ours: ``otherwise`` where nothing is left of it.
+
+    No folders, in the way of any system; no dot or blank in front, no unprintable character, no more than 200 bytes.
+
+        >>> file_name("../../.ssh/authorized_keys", "report"), file_name("..", "report"), file_name("a/Jan 5.csv", "")
+        ('authorized_keys', 'report', 'Jan 5.csv')
+    """
+    last = PureWindowsPath(PurePosixPath(given).name).name
+    name = "".join(one if one.isprintable() and one not in '<>:"|?*' else "_" for one in last).strip().lstrip(". ")
+    if len(name.encode("utf-8", "replace")) > _LONGEST:
+        ending = PurePosixPath(name).suffix[:20]
+        kept = name.encode("utf-8", "replace")[: _LONGEST - len(ending.encode("utf-8", "replace"))]
+        name = kept.decode("utf-8", "ignore") + ending
+    return name or otherwise

@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asyncconn.core.files import replace_file
+from asyncconn.core.files import FileLock, replace_file
 from asyncconn.core.paths import file_path
 from asyncconn.errors import ConfigError
 
@@ -69,11 +69,12 @@ class FileQuotaStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        import fcntl  # not on every platform; only this store needs it
-
-        with self._path.with_name(self._path.name + ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(self._path)
+        lock.take(wait=True)
+        try:
             yield
+        finally:
+            lock.release()
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -67,10 +67,11 @@ class Spool(Unpicklable):
         >>> asyncio.run(main())
         [(2, b'two')]
 
-    It is an SQLite database in WAL mode, made with mode 0600. Whatever is appended or trimmed while a commit runs goes
-    with the next one. The work is done in a thread; the spool belongs to the event loop that opened it. One spool at a
-    time may have the file open, in this process or any other. ``max_bytes`` bounds the records; the file is somewhat
-    larger.
+    It is an SQLite database in WAL mode that nobody but its owner may read: made with mode 0600, also through a
+    symbolic link; one that others may read is made private, which is logged. Whatever is appended or trimmed while a
+    commit runs goes with the next one. The work is done in a thread; the spool belongs to the event loop that opened
+    it. One spool at a time may have the file open, in this process or any other. ``max_bytes`` bounds the records; the
+    file is somewhat larger.
 
     Raises ``ConfigError`` for a path or size that cannot be.
     """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
+import shutil
 import sqlite3
 import sys
 import weakref
@@ -13,16 +15,19 @@ from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from asyncconn.core.spool_log import lost_commit
 from asyncconn.errors import AsyncConnError, ConfigError, SpoolDamaged, SpoolError, SpoolFull, SpoolInUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 __all__ = ["Span", "SpoolFile", "merged"]
+
+logger = logging.getLogger("asyncconn.spool")
 
 Span = tuple[int, int]  # of record numbers, both ends included
 
@@ -71,6 +76,7 @@ class SpoolFile:
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
         self.path = path
+        self._real = path  # what it leads to, through any links
         self.records = self.size = self.commits = 0
         self.next = 1
         self._fsync = fsync
@@ -85,14 +91,20 @@ class SpoolFile:
         try:
             if not create and not self.path.exists():
                 return False
-            # SQLite would make it readable for all. A file that exists is not touched: closing it would drop the lock
+            self._real = Path(os.path.realpath(self.path))
+            # SQLite would make it readable for all. A file that exists is not opened: closing it would drop the lock
             # that this process may have on it through another connection.
             with suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+                os.close(os.open(self._real, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            suspect = self._log_is_damaged()
+            connection = sqlite3.connect(self._real, timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise self._error(error, "opened") from error
         try:
+            self._lock(connection)
+            if suspect and self._log_is_damaged():  # now that nobody else writes to it
+                self._leave(connection)
+                raise SpoolDamaged(f"{self.path}-wal is damaged: records behind the damage would be left out")
             self._prepare(connection, owner)
             self._load(connection)
         except BaseException as error:
@@ -105,10 +117,46 @@ class SpoolFile:
         _open_files.add(self)
         return True
 
-    def _prepare(self, connection: sqlite3.Connection, owner: str) -> None:
+    def _lock(self, connection: sqlite3.Connection) -> None:
         # Before anything else: the first access takes the lock and keeps it, and no shared memory is needed.
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA secure_delete=OFF")
+        connection.execute("PRAGMA application_id")
+
+    def _beside(self, ending: str) -> Path:
+        return self._real.with_name(self._real.name + ending)
+
+    def _log_is_damaged(self) -> bool:
+        try:
+            return lost_commit(self._beside("-wal").read_bytes())
+        except FileNotFoundError:
+            return False
+
+    def _leave(self, connection: sqlite3.Connection) -> None:
+        """Close it and keep the log, which SQLite removes with what it could not read: somebody may want to look."""
+        log, kept = self._beside("-wal"), self._beside("-wal-damaged")
+        kept.unlink(missing_ok=True)
+        try:
+            os.link(log, kept)
+        except OSError:  # a file system without links
+            shutil.copy2(log, kept)
+        connection.close()
+        kept.replace(log)
+
+    def _make_private(self) -> None:
+        """Records are personal data: whoever has made the file, nobody else may read it, nor what SQLite adds to it."""
+        for file in (self._real, *map(self._beside, ("-wal", "-shm", "-journal"))):
+            with suppress(FileNotFoundError):
+                mode = file.stat().st_mode & 0o777
+                if not mode & 0o077:
+                    continue
+                with suppress(OSError):
+                    file.chmod(mode & 0o700)
+                still = file.stat().st_mode & 0o077
+                done = "it cannot be changed" if still else "now it is its owner's alone"
+                logger.warning("%s could be read by others (mode %o): %s", file, mode, done)
+
+    def _prepare(self, connection: sqlite3.Connection, owner: str) -> None:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         new = application == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -116,6 +164,7 @@ class SpoolFile:
             raise ConfigError(f"{self.path} is a database of something else, not a spool")
         if not new and version != _VERSION:
             raise ConfigError(f"{self.path} is a spool of version {version}; this library knows version {_VERSION}")
+        self._make_private()
         if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
             raise SpoolError(f"{self.path} is where SQLite cannot keep a write-ahead log")
         connection.execute(f"PRAGMA synchronous={'FULL' if self._fsync else 'NORMAL'}")

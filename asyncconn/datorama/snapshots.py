@@ -17,6 +17,7 @@ from asyncconn.core.files import replace_file
 from asyncconn.datorama.bulk.results import BulkResult
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Entity, Job, Workspace, decode_list
+from asyncconn.datorama.paths import number
 from asyncconn.errors import ConfigError
 from asyncconn.http.decoding import json_of
 from asyncconn.http.outgoing import json_body
@@ -41,9 +42,9 @@ class Snapshots:
         >>> await datorama.snapshots.save_streams("snapshot", streams)
         >>> streams = await datorama.snapshots.restore_streams("snapshot")
 
-    Each file is written as a whole or not at all, readable by its owner alone. Saving returns the files; it raises
-    ``ConfigError`` when one cannot be written. Restoring makes no call: what it gives is as old as its file, bound to
-    this client, and usable. It raises ``ConfigError``, naming the file, for one that is missing or damaged.
+    Each file is written as a whole or not at all; a new one is readable by its owner alone. Saving returns the files;
+    it raises ``ConfigError`` when one cannot be written. Restoring makes no call: what it gives is as old as its file,
+    bound to this client, and usable. It raises ``ConfigError``, naming the file, for one that is missing or damaged.
     """
 
     def __init__(self, client: Datorama) -> None:
@@ -64,7 +65,7 @@ class Snapshots:
         """
         files: defaultdict[str, list[Entity]] = defaultdict(list)
         for stream in _flat(streams, files, _STREAMS):
-            if stream.workspace_id is None:
+            if not isinstance(stream.workspace_id, int):  # a text would be a path
                 raise ConfigError(f"stream {stream.id} does not say which workspace it is in")
             files[f"{stream.workspace_id}{_STREAMS}"].append(stream)
         return await _save(directory, files)
@@ -76,7 +77,7 @@ class Snapshots:
         """
         files: defaultdict[str, list[Entity]] = defaultdict(list)
         for job in _flat(jobs, files, _JOBS):
-            if job.data_stream_id is None:
+            if not isinstance(job.data_stream_id, int):
                 raise ConfigError(f"job {job.id} does not say which stream it is of")
             files[f"{job.data_stream_id}{_JOBS}"].append(job)
         return await _save(directory, files)
@@ -96,7 +97,7 @@ class Snapshots:
         for workspace_id, path in await asyncio.to_thread(_files, Path(directory), _STREAMS, _ids(workspaces)):
             found = self._decoded(DataStream, await asyncio.to_thread(_read, path), path)
             for stream in found:
-                stream.workspace_id = stream.workspace_id or workspace_id
+                stream.workspace_id = stream.workspace_id if isinstance(stream.workspace_id, int) else workspace_id
             streams += found
         self._client.remember(streams)
         return streams
@@ -109,7 +110,7 @@ class Snapshots:
         for stream_id, path in await asyncio.to_thread(_files, Path(directory), _JOBS, _ids(given)):
             found = self._decoded(Job, await asyncio.to_thread(_read, path), path)
             for job in found:
-                job.data_stream_id = job.data_stream_id or stream_id
+                job.data_stream_id = job.data_stream_id if isinstance(job.data_stream_id, int) else stream_id
                 job._stream = objects.get(stream_id) or self._client.stream_of(stream_id)
             jobs += found
         return jobs
@@ -130,7 +131,7 @@ def _flat(given: Iterable[E] | BulkResult[Any, list[E]], files: defaultdict[str,
 
 
 def _ids(given: Iterable[Entity | int] | None) -> list[int] | None:
-    return None if given is None else [one.id if isinstance(one, Entity) else one for one in given]
+    return None if given is None else [one.id if isinstance(one, Entity) else number(one) for one in given]
 
 
 def _raw(thing: Entity) -> dict[str, Any]:
@@ -154,11 +155,11 @@ async def _save(directory: Directory, files: Mapping[str, list[Any]]) -> list[Pa
 
 def _files(directory: Path, ending: str, ids: list[int] | None) -> list[tuple[int, Path]]:
     if ids is not None:
-        return [(number, directory / f"{number}{ending}") for number in ids]
+        return [(one, directory / f"{one}{ending}") for one in ids]
     if not directory.is_dir():
         raise ConfigError(f"there is no directory {directory} to restore from")
     found = [(path.name.removesuffix(ending), path) for path in directory.glob(f"*{ending}")]
-    return sorted((int(number), path) for number, path in found if number.isdecimal())
+    return sorted((int(name), path) for name, path in found if name.isdecimal())
 
 
 def _read(path: Path) -> Any:

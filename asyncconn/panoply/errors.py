@@ -11,11 +11,13 @@
     │   ├── RowRefused                    a row that cannot be written; says which
     │   ├── StateRefused                  a state that cannot be kept
     │   └── RowsUndelivered               the writer gave up
+    ├── StateInUse                        the state file is another run's at the moment
     ├── TunnelRefused                     the SSH server said no to the login or to the forwarding
     ├── InvalidRecord
     │   └── RecordValueError              to_record was given something else than rows of a resource
     │       └── RecordTypeError (TypeError)
     └── ConfigError
+        ├── TruncateRefused               truncateTable: what is in a table cannot be deleted from here
         └── IncorrectParamError           a parameter of a helper
             └── NotAnException (RuntimeError)
 
@@ -47,9 +49,11 @@ __all__ = [
     "RowRefused",
     "RowsUndelivered",
     "SourceError",
+    "StateInUse",
     "StateRefused",
     "TokenCallbackException",
     "TokenValidationException",
+    "TruncateRefused",
     "TunnelRefused",
     "set_internal_code",
     "wrap_errors",
@@ -142,6 +146,18 @@ class TunnelRefused(AsyncConnError):
     """The SSH server was reached, and refused: the login, or the forwarding to the target."""
 
     advice = "check user, key and password, and what the server lets this user do"
+
+
+class StateInUse(AsyncConnError):
+    """The state file belongs to a run that has not ended yet, or was changed by one."""
+
+    advice = "wait until the other run has ended, or give each a state file of its own"
+
+
+class TruncateRefused(ConfigError):
+    """A source was given ``truncateTable``, which only the platform itself can do."""
+
+    advice = "empty the table in Panoply, then run the source without truncateTable"
 
 
 class SourceError(AsyncConnError):

@@ -18,7 +18,7 @@ from asyncconn.core.durations import positive
 from asyncconn.core.threads import OwnThread
 from asyncconn.errors import ConfigError
 
-__all__ = ["Param", "choices_of", "convert", "default_of", "label", "parse_params"]
+__all__ = ["Param", "choices_of", "convert", "copied", "default_of", "label", "parse_params"]
 
 _LISTS = frozenset({"list", "dynamic-list", "exclude", "parse-string"})
 _SECRETS = frozenset({"password", "oauth"})
@@ -98,7 +98,7 @@ def parse_params(params: Any) -> tuple[Param, ...]:
 
     >>> [param] = parse_params([{"name": "port", "type": "number", "default": "5432"}])
     >>> param.kind, default_of(param)
-    ('number', 5432)
+    ('number', '5432')
     """
     if not isinstance(params, list | tuple):
         raise ConfigError(f'CONFIG["params"] is {_a(params)}: make it a list of dicts, one for each parameter')
@@ -207,7 +207,7 @@ async def choices_of(
     thread = OwnThread(f"asyncconn-values-{param.name}")
     try:
         async with asyncio.timeout(timeout) as limit:
-            arguments = _arguments(param.values, dict(source), dict(options or {}))
+            arguments = _arguments(param.values, copied(source), dict(options or {}))
             found = await thread.run(param.values, *arguments)
             if inspect.isawaitable(found):
                 found = await found
@@ -251,14 +251,34 @@ def label(choice: Any) -> str:
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
+def copied(value: Any) -> Any:
+    """Parameters for a source to do with as it likes: dicts, lists and sets are new at every depth, the rest is shared.
+
+    Raises ``ConfigError`` for one that holds itself.
+    """
+    try:
+        return _copied(value)
+    except RecursionError:
+        raise ConfigError("the parameters of a source are nested without end: does one hold itself?") from None
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(one) for key, one in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_copied, value))
+    return value
+
+
 def convert(param: Param, texts: Sequence[str], choices: Sequence[Any] | None = None) -> Any:
     """The value for ``source`` of what was given as text; a list takes several texts, and commas in each.
 
-    With ``choices`` (see :func:`choices_of`) it is one of them, by value or by name; a dict comes back whole. Raises
+    A number stays a text, as the platform hands it to a source, digit by digit; it is looked at, though. With
+    ``choices`` (see :func:`choices_of`) it is one of them, by value or by name; a dict comes back whole. Raises
     ``ConfigError`` that says what is allowed; of a secret it repeats nothing.
 
         >>> convert(Param("port", type="number"), ["5432"])
-        5432
+        '5432'
         >>> convert(Param("forms", type="list"), ["a,b", "c"])
         ['a', 'b', 'c']
         >>> convert(Param("table", type="select"), ["Users"], [{"name": "Users", "value": 7}])
@@ -324,11 +344,11 @@ def _disabled(choice: Any) -> bool:
     return isinstance(choice, Mapping) and bool(choice.get("disabled"))
 
 
-def _number(param: Param, text: str) -> int | float:
+def _number(param: Param, text: str) -> str:
     plain = text.strip()
-    if (match := _NUMBER.fullmatch(plain)) is None or len(plain) > _LONGEST or not math.isfinite(float(plain)):
+    if _NUMBER.fullmatch(plain) is None or len(plain) > _LONGEST or not math.isfinite(float(plain)):
         raise ConfigError(f"{_quoted(param, text)} is not a number")
-    return float(plain) if match[1] or match[2] else int(plain)
+    return plain
 
 
 def _quoted(param: Param, text: str) -> str:

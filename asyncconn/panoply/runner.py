@@ -9,9 +9,11 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from asyncconn.core.clock import SystemClock
 from asyncconn.core.durations import positive
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.tasks import drain_guard, reap
@@ -19,11 +21,16 @@ from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, Invali
 from asyncconn.panoply.destination import Destination
 from asyncconn.panoply.driver import SourceDriver
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
+from asyncconn.panoply.params import copied
 from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.returned import rows_of
+from asyncconn.panoply.shaping import RowShape, refuse_truncation
 from asyncconn.panoply.source import DataSource
-from asyncconn.panoply.states import Saved, StateFile, StateStore, StateTracker, digest, state_text
+from asyncconn.panoply.states import Saved, StateFile, StateStore, StateTracker, digest, held, state_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from asyncconn.core.receipts import FlushReport, Receipt
     from asyncconn.panoply.writer import WriteReport
 
@@ -63,6 +70,7 @@ async def run_source(
     retry: RetryPolicy = READ_RETRY,
     read_timeout: float = 1800.0,
     close_timeout: float = 30.0,
+    keep_state: Literal["failure", "always"] = "failure",
     keep_state_ids: bool = False,
     on_progress: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> RunReport:
@@ -71,54 +79,72 @@ async def run_source(
         >>> report = await run_source(Stream, {"type": "typeform"}, into=panoply, state="typeform.json")
 
     ``source`` is a :class:`DataSource`, or the class of one. A class is made with ``params`` and ``options`` where it
-    is going to live: on the loop if its ``read`` is a coroutine function, else in a thread of its own.
+    is going to live: on the loop if its ``read`` is a coroutine function, else in a thread of its own. It gets a deep
+    copy of ``params``, and ``options`` as a dict, empty where none are given.
 
-    ``state``, a file or a store, makes the run one that can go on where the last one ended, which needs the class:
-    what was saved is in its ``params["state"]``. A state is saved when every row that it covers has arrived, never
-    before, so that rows come again after a crash rather than not at all. Parameters that the source changes
-    (``source-change``) are saved at once, and given to the next run, unless that is started with another value for one.
+    ``state``, a file or a store, makes the run one that can go on where one that failed has ended, which needs the
+    class: what was saved is in its ``params["state"]``. A state is saved when every row that it covers has arrived,
+    never before, so that rows come again after a crash rather than not at all. A run that has brought everything
+    forgets it, and the next one begins anew, unless ``keep_state="always"``. It leaves ``lastTimeSucceed`` (when it
+    began, ISO 8601 UTC) to the next one, and where there is an ``inckey``, the greatest value of that column as
+    ``incval``. Parameters that the source changes (``source-change``) are saved at once. Each of these is given to the
+    next run, unless that is started with another value for it.
 
     Rows go to the table ``destination``, or ``source["destination"]``, or ``source["type"]``; ``{field}`` in it is
-    filled from each row. ``__state`` is taken off the rows unless ``keep_state_ids``. ``batch_size`` is the hint that
-    ``read`` gets.
+    filled from each row. ``source["idpattern"]``, ``["excludes"]`` and ``["stringFields"]`` change the rows as
+    :class:`RowShape` says. ``__state`` is taken off unless ``keep_state_ids``. ``batch_size`` is the hint that ``read``
+    gets.
 
     A ``read`` that raises is repeated by ``retry`` (three times) unless the error's ``retryable`` is False. One that
     shows no sign of life (progress, state, log, any event) for ``read_timeout`` seconds is given up. ``close`` is
     always called, and given ``close_timeout`` seconds. ``on_progress`` gets ``{"loaded", "total", "msg"}`` on the loop.
 
     Raises ``ReadFailed``, ``ReadTimedOut``, ``RowRefused``, ``StateRefused``, ``RowsUndelivered``, each a
-    ``SourceError`` with the ``report``, after what was read before has been delivered; ``ConfigError`` before anything
-    is read. What the constructor of a class raises comes through as it is.
+    ``SourceError`` with the ``report``, after what was read before has been delivered; before anything is read,
+    ``ConfigError``, ``TruncateRefused`` for ``truncateTable``, ``StateInUse`` for a state file that another run has.
+    What the constructor of a class raises comes through as it is.
     """
     if batch_size < 1:
         raise ConfigError("batch_size must be more than 0")
     positive("read_timeout", read_timeout)
     positive("close_timeout", close_timeout)
+    if keep_state not in ("failure", "always"):
+        raise ConfigError(f"keep_state is 'failure' or 'always', not {keep_state!r}")
+    for name, given in (("params", params), ("options", options)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ConfigError(f"the {name} of a source are a dict, not {type(given).__name__}")
     store = StateFile(state) if isinstance(state, str | os.PathLike) else state
-    saved = await store.load() if store is not None else Saved()
     hub = getattr(into, "hub", None)
-    if isinstance(source, DataSource):
-        if store is not None or params is not None or options is not None:
-            raise ConfigError("params, options and state are for a source that is still to be made: give its class")
-        driver = SourceDriver(source, hub=hub)
-    else:
-        if not callable(source):
-            raise ConfigError(f"a source is a DataSource or its class, not {type(source).__name__}")
-        driver = await SourceDriver.make(source, saved.over(params or {}), options, hub=hub)
-    run = _Run(
-        driver,
-        into,
-        store,
-        saved,
-        dict(params or {}),
-        batch_size,
-        retry,
-        read_timeout,
-        close_timeout,
-        keep_state_ids,
-        on_progress,
-    )
-    return await run.run(destination)
+    async with held(store):
+        began = (SystemClock() if hub is None else hub.clock).utcnow()
+        saved = await store.load() if store is not None else Saved()
+        if isinstance(source, DataSource):
+            if store is not None or params is not None or options is not None:
+                raise ConfigError("params, options and state are for a source that is still to be made: give its class")
+            driver = SourceDriver(source, hub=hub)
+        else:
+            if not callable(source):
+                raise ConfigError(f"a source is a DataSource or its class, not {type(source).__name__}")
+            refuse_truncation(params or {})
+            driver = await SourceDriver.make(
+                source, copied(saved.over(params or {})), {} if options is None else dict(options), hub=hub
+            )
+        run = _Run(
+            driver,
+            into,
+            store,
+            saved,
+            copied(params or {}),
+            batch_size,
+            retry,
+            read_timeout,
+            close_timeout,
+            keep_state_ids,
+            on_progress,
+        )
+        report = await run.run(destination)
+        await run.succeeded(began, keep_state=keep_state == "always")
+        return report
 
 
 class _Run:
@@ -151,6 +177,7 @@ class _Run:
         self._saved = saved
         self._params = params
         self._tracker = StateTracker(saved.state)
+        self._shape = RowShape({})
         self.report = RunReport(state=dict(saved.state))
         # Filled where the source runs, which may be a thread; emptied on the loop. Appending is atomic.
         self._states: deque[tuple[Any, str]] = deque()
@@ -174,6 +201,7 @@ class _Run:
             self._source.on(name, handler)
         try:
             try:
+                self._shape = RowShape(self._source.source)
                 await self._read_all(self._destination(destination))
             finally:
                 # Whatever ended it, a cancellation too: what was read is delivered, and its state saved.
@@ -194,6 +222,17 @@ class _Run:
             raise RowsUndelivered(f"{left} rows were not delivered within {_DELIVERY:g} s", report=self.report)
         return self.report
 
+    async def succeeded(self, began: datetime, *, keep_state: bool) -> None:
+        """Keep what the next run needs to know of one that has brought everything, and forget its state if need be."""
+        if self._store is None:
+            return
+        saved = self._saved.after_success(began, self._shape.key, self._shape.incval, self._params)
+        try:
+            await self._keep(saved if keep_state else replace(saved, state={}))
+        except Exception as error:  # noqa: BLE001 - as while it ran: a store may be a stranger's
+            self._unsaved = error
+            self._check()
+
     def _destination(self, destination: str | None) -> Destination:
         found = destination or self._source.source.get("destination") or self._source.source.get("type")
         if not found:
@@ -209,12 +248,8 @@ class _Run:
             self.report.reads += 1
             read = self.report.reads
             self._take_states(read)
-            if not isinstance(rows, list | tuple) and not _is_group(rows):
-                what = type(rows).__name__
-                raise RowRefused(
-                    f"read {read} returned a {what}: return a list of rows, or None at the end", read=read, row=0
-                )
-            placed, ids, count = self._placed(rows, destination, read)
+            rows = rows_of(rows, read, str(self._source.source.get("type") or type(self._source).__name__))
+            placed, ids, count = self._placed(rows, destination)
             self._tracker.end_read(read, ids, count)
             await self._write(placed, read)
         self._take_states(self.report.reads)
@@ -248,7 +283,9 @@ class _Run:
             raise StateRefused(str(self._refused.args[0]), report=self.report) from self._refused
         if self._unsaved is not None:
             why = self._unsaved.args[0] if isinstance(self._unsaved, AsyncConnError) else repr(self._unsaved)
-            raise StateRefused(f"the state could not be saved: {why}", report=self.report) from self._unsaved
+            refused = StateRefused(f"the state could not be saved: {why}", report=self.report)
+            refused.advice = SourceError.advice
+            raise refused from self._unsaved
         if (failed := self._undelivered) is not None:
             raise RowsUndelivered(f"{len(failed.records)} rows or more were not delivered", report=self.report) from (
                 failed
@@ -301,7 +338,7 @@ class _Run:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _placed(
-        self, rows: Any, destination: Destination, read: int
+        self, rows: Iterable[tuple[Any, Mapping[str, Any] | None]], destination: Destination
     ) -> tuple[dict[str, list[tuple[int, Any]]], set[str], int]:
         """Rows by their table, each with its place among the rows read; the state ids they carry; how many there are.
 
@@ -310,11 +347,12 @@ class _Run:
         placed: dict[str, list[tuple[int, Any]]] = {}
         ids: set[str] = set()
         index = -1
-        for index, (row, more) in enumerate(_rows(rows)):
+        for index, (row, more) in enumerate(rows):
             try:
                 if not isinstance(row, Mapping):
                     raise InvalidRecord(f"a row must be a mapping, not {type(row).__name__}")
                 table = destination.table_of(row, more)
+                shaped = row if self._shape.idle else self._shape.of(row, more)
             except InvalidRecord as error:
                 placed.setdefault("", []).append((index, error))
                 break
@@ -323,9 +361,9 @@ class _Run:
                 state_id = more.get(_STATE)
             if state_id is not None:
                 ids.add(str(state_id))
-                if not self._keep_state_ids and _STATE in row:
-                    row = {name: value for name, value in row.items() if name != _STATE}
-            placed.setdefault(table, []).append((index, row))
+                if not self._keep_state_ids and _STATE in shaped:
+                    shaped = {name: value for name, value in shaped.items() if name != _STATE}
+            placed.setdefault(table, []).append((index, shaped))
         return placed, ids, index + 1
 
     async def _write(self, placed: dict[str, list[tuple[int, Any]]], read: int) -> None:
@@ -412,12 +450,14 @@ class _Run:
         if state is None and not changed:
             return
         given = {name: digest(self._params.get(name)) for name in changes}
-        saved = Saved(self._saved.state if state is None else state, changes, given)
+        await self._keep(Saved(self._saved.state if state is None else state, changes, given, self._saved.last))
+        self.report.state = dict(self._saved.state)
+        self.report.changes = tuple(sorted(self._saved.changes))
+
+    async def _keep(self, saved: Saved) -> None:
         if self._store is not None:
             await self._store.save(saved)
         self._saved = saved
-        self.report.state = dict(saved.state)
-        self.report.changes = tuple(sorted(saved.changes))
 
     # -- what the source says, in whatever thread it runs --------------------------------------------------------------
 
@@ -442,25 +482,3 @@ class _Run:
     def _on_advance(self, data: Mapping[str, Any]) -> None:
         if self._on_progress is not None:
             self._loop.call_soon_threadsafe(self._on_progress, data)
-
-
-def _rows(rows: Any) -> Iterator[tuple[Any, Mapping[str, Any] | None]]:
-    """Each row that a read returned, with the fields that stand outside of it: of a record group or of a raw row."""
-    for row in [rows] if _is_group(rows) else rows:
-        if _is_group(row):
-            for member in row["data"]:
-                yield member, row["metadata"]
-        elif isinstance(row, Mapping) and row.get("type") == "raw" and isinstance(row.get("metadata"), Mapping):
-            yield row, row["metadata"]
-        else:
-            yield row, None
-
-
-def _is_group(value: Any) -> bool:
-    """Whether it is what ``to_record`` makes."""
-    return (
-        isinstance(value, Mapping)
-        and value.keys() == {"data", "metadata"}
-        and isinstance(value["data"], list)
-        and isinstance(value["metadata"], Mapping)
-    )

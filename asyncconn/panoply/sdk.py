@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
@@ -51,9 +52,11 @@ class SDK(Unpicklable):
 
     Leaving the block or :meth:`close` delivers what was written. So does the end of the program, for up to
     ``ASYNCCONN_SHUTDOWN_TIMEOUT`` seconds, after its other threads have ended; not its death by a signal that nobody
-    handles. A batch that fails is logged, counted in :attr:`stats`, and handed with its records to the ``error`` event.
+    handles, nor ``os._exit``. A batch that fails is logged, counted in :attr:`stats`, and handed with its records to
+    the ``error`` event.
 
-    A forked child cannot use its parent's SDK (``LifecycleError``): make one after the fork.
+    A forked child cannot use its parent's SDK (``LifecycleError``): make one after the fork. Its end is the end of a
+    program, with ``multiprocessing`` too, unless its parent terminates it, as leaving ``with Pool()`` does.
 
     Raises ``ConfigError`` for a key or secret that does not decode, and for options that do not fit.
     Contract: panoply sections 1, 4 and 5.
@@ -95,7 +98,7 @@ class SDK(Unpicklable):
         except BaseException:
             self._thread.close()
             raise
-        atexit.register(self._at_exit)
+        self._forget_end = _at_end(self._at_exit)
 
     def __repr__(self) -> str:
         return f"<SDK at {self._panoply.http.base_url}{', closed' if self._closed else ''}>"
@@ -272,7 +275,7 @@ class SDK(Unpicklable):
         finally:
             if self._ending.done():
                 self._thread.close()
-                atexit.unregister(self._at_exit)
+                self._forget_end()
 
     async def _end(self, timeout: float | None) -> FlushReport:
         try:
@@ -292,3 +295,22 @@ class SDK(Unpicklable):
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:
             self.close()
+
+
+def _at_end(call: Callable[[], None]) -> Callable[[], object]:
+    """Call it when the program ends, after its other threads; what is returned takes that back."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is None or processes.parent_process() is None:
+        atexit.register(call)
+        return lambda: atexit.unregister(call)
+
+    # A child of multiprocessing ends without atexit when it was forked, and with both when it was spawned.
+    from multiprocessing.util import Finalize
+
+    def after_threads() -> None:
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+        call()
+
+    return Finalize(None, after_threads, exitpriority=0).cancel

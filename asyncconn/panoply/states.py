@@ -10,38 +10,70 @@ import hashlib
 import json
 import os
 from collections import OrderedDict, deque
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from asyncconn.core.files import replace_file
+from asyncconn.core.files import FileLock, replace_file
 from asyncconn.core.paths import file_path
+from asyncconn.core.tasks import drain_guard
 from asyncconn.errors import ConfigError
+from asyncconn.panoply.errors import StateInUse
 
-__all__ = ["Saved", "StateFile", "StateStore", "StateTracker", "state_text"]
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["Saved", "StateFile", "StateStore", "StateTracker", "held", "state_text"]
 
 _REMEMBERED = 1024  # ids of recent rows: a state may be reported after them
+_DISK = 60.0  # seconds that locking may take when nobody waits for it any more
 
 
 @dataclass(frozen=True)
 class Saved:
     """What outlives a run: the merged ``state``, and the parameters that the source ``changes`` (its tokens, say).
 
-    ``given`` has, for each of these, a digest of what the parameter was when the run began.
+    ``given`` has, for each of these, a digest of what the parameter was when the run began. ``last`` is what the last
+    run that brought everything leaves to the next one: ``lastTimeSucceed``, and where there is an incremental key,
+    ``inckey`` with its greatest value, ``incval``.
     """
 
     state: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict, repr=False)
     given: dict[str, str] = field(default_factory=dict, repr=False)
+    last: dict[str, Any] = field(default_factory=dict)
 
     def over(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """``params`` for the next run, with the changes in them; a parameter that is given anew counts more."""
+        """``params`` for the next run, with what was kept in them; a parameter that is given anew counts more."""
         kept = {
             name: value
             for name, value in self.changes.items()
             if self.given.get(name) in (None, digest(params.get(name)))
         }
-        return {**params, **kept, **({"state": self.state} if self.state else {})}
+        state = {"state": self.state} if self.state else {}
+        return {**params, **self._of_last(params), **kept, **state}
+
+    def after_success(self, began: datetime, key: str, incval: Any, params: Mapping[str, Any]) -> Saved:
+        """What a run leaves that has brought everything: it began then, with these parameters.
+
+        ``key`` is its incremental key, if it has one, and ``incval`` the greatest value of that; None if none came.
+        """
+        last: dict[str, Any] = {"lastTimeSucceed": began.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+        if incval is not None:
+            last |= {"inckey": key, "incval": incval, "began": digest(params.get("incval"))}
+        elif key and self.last.get("inckey") == key:
+            last = {**self.last, **last}
+        return replace(self, last=last)
+
+    def _of_last(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
+        if "lastTimeSucceed" in self.last and params.get("lastTimeSucceed") in (None, ""):
+            found["lastTimeSucceed"] = self.last["lastTimeSucceed"]
+        same_key = params.get("inckey") in (None, "", self.last.get("inckey"))
+        if "incval" in self.last and same_key and self.last.get("began") == digest(params.get("incval")):
+            found["incval"] = self.last["incval"]
+        return found
 
 
 def digest(value: Any) -> str:
@@ -50,7 +82,10 @@ def digest(value: Any) -> str:
 
 
 class StateStore(Protocol):
-    """Where a run's state is kept."""
+    """Where a run's state is kept.
+
+    One that has a method ``hold()`` as well, which gives an async context manager, is held for the whole of a run.
+    """
 
     async def load(self) -> Saved:
         """What the last run left, or an empty ``Saved``."""
@@ -61,31 +96,72 @@ class StateStore(Protocol):
         ...
 
 
-class StateFile:
-    """A JSON file, replaced atomically and readable by its owner alone: changed parameters may hold tokens.
+def held(store: StateStore | None) -> AbstractAsyncContextManager[None]:
+    """The store, kept from other runs, if it knows how to do that."""
+    hold: Callable[[], AbstractAsyncContextManager[None]] | None = getattr(store, "hold", None)
+    return nullcontext() if hold is None else hold()
 
-    Raises ``ConfigError``, naming the file, when it cannot be read or written, or is not what was written.
+
+class StateFile:
+    """A JSON file, replaced atomically; a new one is readable by its owner alone: changed parameters may hold tokens.
+
+    A symbolic link is followed. A run holds the file: ``StateInUse`` for another one that begins meanwhile. Raises
+    ``ConfigError``, naming the file, when it cannot be read or written, or is not what was written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = file_path(path, "the state file")
+        self._seen: bytes | None = None  # what the file held when it was last read or written here
 
     def __repr__(self) -> str:
         return f"StateFile({str(self.path)!r})"
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Keep every other run off the file, in this process and on this machine. Raises ``StateInUse``.
+
+        The lock is on ``FILE.lock`` beside it, and ends with the process at the latest. A system without ``flock`` has
+        none: there, only a state that another run has saved meanwhile is noticed.
+        """
+        lock = FileLock(self.path)
+        try:
+            # A cancellation is held back until it is known what has to be let go again.
+            await drain_guard(asyncio.to_thread(self._lock, lock), timeout=_DISK, name="asyncconn:state:lock")
+            yield
+        finally:
+            if lock.held:
+                await drain_guard(asyncio.to_thread(lock.release), timeout=_DISK, name="asyncconn:state:unlock")
 
     async def load(self) -> Saved:
         """See :class:`StateStore`. In a thread."""
         return await asyncio.to_thread(self._load)
 
     async def save(self, saved: Saved) -> None:
-        """See :class:`StateStore`. In a thread; on disk when it returns."""
+        """See :class:`StateStore`. In a thread; on disk when it returns.
+
+        Raises ``StateInUse`` when the file is no longer as it was loaded or saved here: an older run must not set back
+        what a newer one has reached.
+        """
         await asyncio.to_thread(self._save, saved)
+
+    def _lock(self, lock: FileLock) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not lock.take():
+                raise StateInUse(f"the state file {self.path} is in use by another run")
+        except ImportError:
+            return
+        except OSError as error:
+            raise ConfigError(f"the state file {self.path} cannot be locked: {error.strerror}") from error
 
     def _load(self) -> Saved:
         try:
-            found = json.loads(self.path.read_bytes())
+            self._seen = b""
+            data = self.path.read_bytes()
+            found = json.loads(data)
             if not (isinstance(found, dict) and isinstance(found["state"], dict) and isinstance(found["source"], dict)):
                 raise ValueError("it holds something else")
+            self._seen = data
         except FileNotFoundError:
             return Saved()
         except OSError as error:
@@ -95,18 +171,33 @@ class StateFile:
             raise ConfigError(
                 f"the state file {self.path} is damaged or none of ours: restore it, or delete it to start anew"
             ) from None
-        return Saved(found["state"], found["source"], dict(found.get("given", {})))
+        given, last = (value if isinstance(value := found.get(name), dict) else {} for name in ("given", "last"))
+        return Saved(found["state"], found["source"], given, last)
 
     def _save(self, saved: Saved) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            whole = {"state": saved.state, "source": saved.changes, "given": saved.given}
-            text = json.dumps(whole, indent=1)
-            replace_file(self.path, text.encode())
+            whole = {"state": saved.state, "source": saved.changes, "given": saved.given, "last": saved.last}
+            data = json.dumps(whole, indent=1).encode()
+            self._check_unchanged()
+            replace_file(self.path, data)
+            self._seen = data
         except OSError as error:
             raise ConfigError(f"the state file {self.path} cannot be written: {error.strerror}") from error
         except (TypeError, ValueError, RecursionError):  # only the changes: states have been through JSON before
             raise ConfigError("source-change: the changed parameters are not JSON; nothing of them was kept") from None
+
+    def _check_unchanged(self) -> None:
+        if self._seen is None:
+            return
+        try:
+            there = self.path.read_bytes()
+        except FileNotFoundError:
+            return  # somebody wants to begin anew
+        if there != self._seen:
+            raise StateInUse(
+                f"the state file {self.path} has been changed by another run meanwhile; it is left as it is"
+            )
 
 
 def state_text(state: Any) -> str:

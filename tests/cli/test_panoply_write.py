@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import signal
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -233,6 +234,7 @@ async def test_the_first_failure_ends_the_sending_and_the_rest_is_saved_too(tmp_
     saved = [json.loads(line)["id"] for line in (tmp_path / "rest.jsonl").read_text().splitlines()]
     assert sorted(saved) == list(range(1000))
     assert "1,000 records not delivered; saved to rest.jsonl" in end.err
+    assert stat.S_IMODE((tmp_path / "rest.jsonl").stat().st_mode) == 0o600
 
 
 async def test_a_server_that_is_not_there_is_a_failure_with_its_reason(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asyncconn.cli.app import app
+from asyncconn.core.files import FileLock
 from asyncconn.sandbox import Sandbox
 from cli.commands import Ended, arun, command, ended, environment, run, started
 
@@ -159,15 +160,15 @@ def test_a_module_in_the_current_folder_is_found_by_its_name(tmp_path: Path) -> 
 
 def test_values_arrive_as_their_types_and_defaults_silently(here: Path) -> None:
     source = echoed(
-        *WHO, "--ratio", "0.5", "--tags", "a,b", "--tags", "c", "--mode", "Changes", "--param-state", "s"
+        *WHO, "--ratio", "0.50", "--tags", "a,b", "--tags", "c", "--mode", "Changes", "--param-state", "s"
     )  # fmt: skip
 
     assert source == {
         "type": "echo",
         "hostName": "h",
         "user": "u",
-        "port": 5432,
-        "ratio": 0.5,
+        "port": "5432",
+        "ratio": "0.50",
         "tags": ["a", "b", "c"],
         "mode": {"name": "Changes", "value": "inc"},
         "zone": "eu",
@@ -184,7 +185,7 @@ def test_choices_are_asked_for_with_what_they_depend_on_and_options(here: Path) 
 
 @pytest.mark.parametrize("args", [(*WHO, "--port", "1"), ("--", *WHO, "--port", "1")])
 def test_options_stand_after_the_module_with_or_without_two_dashes(here: Path, args: tuple[str, ...]) -> None:
-    assert echoed(*args)["port"] == 1
+    assert echoed(*args)["port"] == "1"
 
 
 def test_options_of_ours_may_stand_before_the_module(here: Path) -> None:
@@ -207,7 +208,7 @@ def test_the_command_line_comes_before_the_environment_and_that_before_a_file(he
     source = echoed("--host-name", "given", "--source", "more.json", env=env)
 
     assert source == {
-        "id": 5, "type": "shop", "hostName": "given", "user": "env", "port": 4, "ratio": 3, "tags": ["a", "b"],
+        "id": 5, "type": "shop", "hostName": "given", "user": "env", "port": 4, "ratio": "3", "tags": ["a", "b"],
         "zone": "eu",
     }  # fmt: skip
 
@@ -361,8 +362,8 @@ def test_a_reader_that_goes_away_ends_a_dry_run_quietly(tmp_path: Path) -> None:
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state(tmp_path: Path) -> None:
-    args = ("source", "run", COUNTING, "--to", "sandbox", "--batch-size", "2", "--state", "s.json")
+def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state_when_asked(tmp_path: Path) -> None:
+    args = ("source", "run", COUNTING, "--to", "sandbox", "--batch-size", "2", "--state", "s.json", "--keep-state")
     first = run(tmp_path, *args, env=ENV)
 
     assert first.status == 0, first.text
@@ -374,6 +375,28 @@ def test_a_run_into_the_sandbox_shows_what_landed_and_keeps_its_state(tmp_path: 
     second = run(tmp_path, *args, "--rows", "8", env=ENV)
     assert "3 of 3 rows delivered" in second.out
     assert PASSWORD not in (first.text + second.text + (tmp_path / "s.json").read_text())
+
+
+def test_a_run_that_brought_everything_forgets_its_state_unless_asked_to_keep_it(here: Path) -> None:
+    (here / "s.json").write_text('{"state": {"at": 3}, "source": {}}')
+    args = ("run", COUNTING, "--to", "sandbox", "--state", "s.json")
+    first, second = inside(*args, env=ENV), inside(*args, env=ENV)
+
+    assert "2 of 2 rows delivered" in first.out
+    assert "the next run begins anew" in first.out
+    assert "5 of 5 rows delivered" in second.out
+    assert inside("run", COUNTING, "--keep-state", env=ENV).status == 2
+
+
+def test_a_state_file_in_use_is_refused_and_a_dry_run_may_look_at_it(here: Path) -> None:
+    lock = FileLock(here / "s.json")
+    assert lock.take()
+    refused = inside("run", COUNTING, "--to", "sandbox", "--state", "s.json", env=ENV)
+    looked = inside("run", COUNTING, "--dry-run", "--state", "s.json", env=ENV)
+    lock.release()
+
+    assert (refused.status, looked.status) == (1, 0)
+    assert "the state file s.json is in use by another run (wait until" in refused.err
 
 
 async def test_a_run_goes_to_the_panoply_of_the_environment(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import stat
 from typing import TYPE_CHECKING
 
 from asyncconn.core.spool import Spool
@@ -45,6 +46,7 @@ def test_records_are_exported_as_they_would_be_sent_and_then_discarded(tmp_path:
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert rows[0] == {"id": 10, "name": "Zoë", "__table": "t"}
     assert (len(rows), rows[-1]) == (2991, {"id": 1, "__table": "other"})
+    assert stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) == 0o600
     assert run(tmp_path, "panoply", "spool", "a.spool").out.startswith("0 records (0 bytes)")
 
 

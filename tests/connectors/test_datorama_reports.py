@@ -207,3 +207,40 @@ async def test_the_policy_of_the_wait_can_be_chosen() -> None:
         poller = await datorama.reports.run(report.id, policy=PollPolicy(minimum=100.0, maximum=100.0, jitter=0.0))
         await poller
         assert poller.polls == 2
+
+
+# -- names of files ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_name_of_the_servers_replaces_nothing_unless_asked(tmp_path: Path) -> None:
+    headers = {"Content-Type": "text/csv", "Content-Disposition": 'attachment; filename="notes.txt"'}
+    (tmp_path / "notes.txt").write_text("mine")
+    async with (
+        Loopback(otherwise=lambda seen: Reply(200, b"theirs", headers)) as server,
+        Datorama("made-up-token", base_url=server.url) as datorama,
+    ):
+        with pytest.raises(errors.ConfigError, match=r"notes\.txt is there already"):
+            await datorama.reports.download(1, tmp_path)
+        assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("notes.txt", "mine")]
+        assert await datorama.reports.download(1, tmp_path, overwrite=True) == tmp_path / "notes.txt"
+        assert (tmp_path / "notes.txt").read_text() == "theirs"
+        await datorama.reports.download(1, tmp_path / "notes.txt")  # a name of our own
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (".bashrc", "bashrc"),
+        ("..\\..\\evil.csv", "evil.csv"),
+        ("x" * 400 + ".csv", "x" * 196 + ".csv"),
+        ("a\tb", "a_b"),
+    ],
+)
+async def test_a_name_of_the_servers_is_made_safe(name: str, file: str, tmp_path: Path) -> None:
+    headers = {"Content-Type": "text/csv", "Content-Disposition": f'attachment; filename="{name}"'}
+    async with (
+        Loopback(Reply(200, b"x", headers)) as server,
+        Datorama("made-up-token", base_url=server.url) as datorama,
+    ):
+        await datorama.reports.download(1, tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == [file]

@@ -61,7 +61,7 @@ class Checking:
 
     async def save(self, saved: Saved) -> None:
         here = await asyncio.to_thread(lambda: self._target.rows("t_0") | self._target.rows("t_1"))
-        assert set(range(saved.state["next"])) <= here, "the state is ahead of what has arrived"
+        assert set(range(saved.state.get("next", 0))) <= here, "the state is ahead of what has arrived"
         self.saved = saved
         self.saves += 1
 

@@ -90,6 +90,56 @@ async def test_only_its_owner_may_read_the_file_or_its_log(path: Path) -> None:
         os.umask(before)
 
 
+async def test_through_a_link_to_nothing_yet_the_file_is_private_too(path: Path) -> None:
+    (path.parent / "volume").mkdir()
+    real = path.parent / "volume" / "elsewhere.spool"
+    path.symlink_to(real)
+    before = os.umask(0)
+    try:
+        async with opened(path) as spool:
+            await spool.append([b"a"])
+            files = list(real.parent.iterdir())
+            assert sorted(file.name for file in files) == ["elsewhere.spool", "elsewhere.spool-wal"]
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    finally:
+        os.umask(before)
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o640, 0o604])
+async def test_a_file_that_others_may_read_is_made_private_and_that_is_told(
+    path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.touch()
+    path.chmod(mode)
+    for _ in range(2):
+        async with opened(path) as spool:
+            await spool.append([b"a"])
+            assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told == f"{path} could be read by others (mode {mode:o}): now it is its owner's alone"
+
+
+async def test_a_log_that_others_may_read_is_made_private(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    await asyncio.to_thread(killed, path)
+    for file in path.parent.iterdir():
+        file.chmod(0o644)
+    async with opened(path) as spool:
+        assert spool.stats.records > 0
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    assert len(caplog.records) == 2
+
+
+async def test_a_strangers_database_keeps_its_mode(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE accounts (id)")
+    connection.close()
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="something else"):
+        await Spool(path).open()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 async def test_appends_at_one_time_share_a_commit_and_keep_their_order(path: Path) -> None:
     async with opened(path) as spool:
         before = spool.stats.commits
@@ -506,15 +556,49 @@ asyncio.run(main())
 """
 
 
+def killed(path: Path) -> list[int]:
+    """A process that appends twelve times, and is killed: how long the log was after each."""
+    done = subprocess.run(program(DIE, path), env={**os.environ, "PYTHONPATH": HOME}, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    return [int(line) for line in done.stdout.split()]
+
+
+async def test_damage_in_the_log_is_told_and_what_there_is_stays_as_it_is(path: Path) -> None:
+    ends = await asyncio.to_thread(killed, path)
+    log = path.with_name(f"{path.name}-wal")
+    sound = log.read_bytes()
+    chance = random.Random(5)
+    for at in [5, 20, 30, *(chance.randrange(ends[-2]) for _ in range(10))]:
+        harmed = bytearray(sound)
+        harmed[at] ^= 1
+        log.write_bytes(harmed)
+        for _ in range(2):  # looking at it does not mend it
+            with pytest.raises(SpoolDamaged, match=r"records\.spool-wal is damaged"):
+                await Spool(path).open()
+        assert log.read_bytes() == harmed
+        assert sorted(file.name for file in path.parent.iterdir()) == ["records.spool", "records.spool-wal"]
+    log.write_bytes(sound)
+    async with opened(path) as spool:
+        assert len(await items(spool)) == sum(1 + n % 5 for n in range(12))
+
+
+async def test_a_log_that_somebody_is_writing_is_in_use_and_not_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as spool:
+        await spool.append([b"a"])
+        monkeypatch.setattr("asyncconn.core.spool_file.lost_commit", lambda log: True)
+        with pytest.raises(SpoolInUse):
+            await Spool(path).open()
+        await spool.append([b"b"])
+        assert await items(spool) == [b"a", b"b"]
+
+
 @pytest.mark.parametrize(
     "garbage", [b"", b"\0" * 5000, random.Random(1).randbytes(5000)], ids=["cut", "zeros", "noise"]
 )
 async def test_a_torn_tail_costs_nothing_that_was_committed_before_it(path: Path, garbage: bytes) -> None:
-    done = await asyncio.to_thread(
-        subprocess.run, program(DIE, path), env={**os.environ, "PYTHONPATH": HOME}, capture_output=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL
-    ends = [int(line) for line in done.stdout.split()]
+    ends = await asyncio.to_thread(killed, path)
     groups = [[b"%d-%d" % (n, m) * 200 for m in range(1 + n % 5)] for n in range(12)]
     log = path.with_name(f"{path.name}-wal").read_bytes()
     assert len(log) == ends[-1]

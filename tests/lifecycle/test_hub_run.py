@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import asyncconn
+from asyncconn.errors import LifecycleError
 from asyncconn.hub import HubState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from asyncconn import Hub
@@ -86,6 +91,79 @@ def test_run_raises_what_main_raises_and_leaves_no_signal_handler() -> None:
     with pytest.raises(KeyError, match="mine"):
         asyncconn.run(main)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def mine() -> Iterator[Callable[..., None]]:
+    """A handler of SIGTERM that the program has set before."""
+
+    def handler(*_: object) -> None:
+        raise AssertionError("nobody has sent a SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, handler)
+    yield handler
+    signal.signal(signal.SIGTERM, before)
+
+
+async def _plain(hub: Hub) -> str:
+    return "done"
+
+
+async def _fails(hub: Hub) -> None:
+    raise KeyError("mine")
+
+
+async def _watches_by_itself(hub: Hub) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
+
+
+@pytest.mark.parametrize("main", [_plain, _fails, _watches_by_itself])
+def test_the_programs_own_handler_is_in_its_place_again(mine: Callable[..., None], main: Any) -> None:
+    with suppress(KeyError):
+        asyncconn.run(main)
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
+def test_a_handler_that_main_has_set_stays(mine: Callable[..., None]) -> None:
+    def newer(*_: object) -> None:
+        pass
+
+    async def main(hub: Hub) -> None:
+        signal.signal(signal.SIGTERM, newer)
+
+    asyncconn.run(main)
+    assert signal.getsignal(signal.SIGTERM) is newer
+
+
+def test_sigterm_ends_main_and_not_the_programs_own_handler(mine: Callable[..., None]) -> None:
+    async def main(hub: Hub) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(60)
+
+    with pytest.raises(SystemExit) as ended:
+        asyncconn.run(main)
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
+def test_it_runs_in_a_thread_that_is_not_the_main_one(mine: Callable[..., None]) -> None:
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(asyncconn.run(_plain)))
+    thread.start()
+    thread.join()
+    assert found == ["done"]
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
+async def test_where_a_loop_runs_already_it_says_what_to_write_and_makes_no_coroutine() -> None:
+    made: list[Hub] = []
+
+    async def main(hub: Hub) -> None:
+        made.append(hub)
+
+    with pytest.raises(LifecycleError, match="async with Hub\\(\\) as hub: await main"):
+        asyncconn.run(main)
+    assert made == []
 
 
 def test_sigterm_cancels_main_drains_and_exits_with_143() -> None:

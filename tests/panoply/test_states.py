@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import stat
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers import cancel_at_every_await
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncconn.errors import ConfigError
+from asyncconn.panoply.errors import StateInUse
 from asyncconn.panoply.states import Saved, StateFile, StateTracker, state_text
 
 if TYPE_CHECKING:
@@ -198,6 +201,62 @@ async def test_a_state_file_that_cannot_be_used_is_named(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be (read|written): "):
         await StateFile(tmp_path / "file" / "state.json").save(Saved())
+
+
+async def test_a_state_file_may_be_a_link_into_a_volume(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    link, real = tmp_path / "state.json", tmp_path / "volume" / "state.json"
+    link.symlink_to(real)
+    await StateFile(link).save(Saved({"at": 1}))
+    real.chmod(0o640)
+    await StateFile(link).save(Saved({"at": 2}))
+    assert (link.is_symlink(), stat.S_IMODE(real.stat().st_mode)) == (True, 0o640)
+    assert (await StateFile(real).load()).state == {"at": 2}
+
+
+async def test_a_state_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"state": {"at": 1}, "source": {"token": "t"}, "last": "nonsense"}')
+    assert await StateFile(path).load() == Saved({"at": 1}, {"token": "t"})
+
+
+async def test_a_file_that_was_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    store = StateFile(tmp_path / "state.json")
+    await store.save(Saved({"at": 1}))
+    await store.load()
+    store.path.unlink()
+    await store.save(Saved({"at": 2}))
+    assert json.loads(store.path.read_bytes())["state"] == {"at": 2}
+
+
+async def test_an_older_one_is_not_saved_over_what_somebody_else_saved(tmp_path: Path) -> None:
+    older, newer = StateFile(tmp_path / "state.json"), StateFile(tmp_path / "state.json")
+    await older.load()
+    await newer.load()
+    await newer.save(Saved({"at": 2}))
+    await newer.save(Saved({"at": 3}))
+    with pytest.raises(StateInUse, match="changed by another run"):
+        await older.save(Saved({"at": 1}))
+    assert (await newer.load()).state == {"at": 3}
+
+
+async def test_a_lock_that_was_taken_by_a_cancelled_run_is_let_go(tmp_path: Path) -> None:
+    stores: list[StateFile] = []
+
+    async def make() -> Callable[[], Awaitable[object]]:
+        stores.append(StateFile(tmp_path / "state.json"))
+
+        async def hold() -> None:
+            async with stores[-1].hold():
+                await asyncio.sleep(0)
+
+        return hold
+
+    async def check(error: BaseException | None) -> None:
+        async with StateFile(tmp_path / "state.json").hold():
+            pass
+
+    assert await cancel_at_every_await(make, check) >= 2
 
 
 async def test_changed_parameters_that_are_not_json_leave_the_old_file(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_tables_of_a_database_are_chosen_by_name_and_land_in_the_sandbox(tmp_pat
     connection.close()
     args = ("source", "run", "postgres_like.py", "--database", "shop.db", "--tables", "people,things")
 
-    done = run(tmp_path, *args, "--to", "sandbox", "--state", "state.json")
+    done = run(tmp_path, *args, "--to", "sandbox", "--keep-state", "--state", "state.json")
 
     assert (done.status, done.err) == (0, "")
     assert "postgres_people      7" in done.out

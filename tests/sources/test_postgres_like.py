@@ -67,6 +67,7 @@ async def test_every_row_of_every_table_arrives_and_the_state_is_saved(
         {"logger": logged.append},
         into=panoply,
         state=tmp_path / "state.json",
+        keep_state="always",
         batch_size=100,
     )
 

@@ -74,13 +74,14 @@ class LogRow:
             _text(first),
             _text(last),
             status,
-            at.isoformat(),
-            "" if ended is None else ended.isoformat(),
+            _text(at),
+            _text(ended),
         )
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    """Times in ISO form; what the platform gave for a time and is none, as it came."""
+    return "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def read_log(path: str | os.PathLike[str]) -> list[LogRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,6 @@ from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
     import os
-    from datetime import datetime
 
     from asyncconn.datorama.client import Datorama
 
@@ -242,7 +242,7 @@ def _rerun_in(listing: Sequence[Job], work: _Work, at: datetime) -> list[Job]:
 
     def fresh(job: Job) -> bool:
         begun = job.start_execution_time
-        return (not job.final and begun is None) or (begun is not None and begun >= since)
+        return (not job.final and begun is None) or (isinstance(begun, datetime) and begun >= since)
 
     return [
         job

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
+from asyncconn.datorama.bulk.planning import days_of
 from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, wait_for
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import DatoramaProtocolError
@@ -112,8 +113,8 @@ class Jobs(Resource):
         since = since.astimezone(UTC) if since is not None else None
         found = []
         async for job in self.list(stream):
-            first, last = job.data_start_date, job.data_end_date
-            inside = first is not None and last is not None and days.start <= first and last <= days.end
+            told = days_of(job)  # of what is no day, as a model keeps it, none
+            inside = told is not None and days.start <= told.start and told.end <= days.end
             begun = job.start_execution_time
             if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
                 found.append(job)
@@ -145,9 +146,10 @@ class Jobs(Resource):
         job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
         file_based = self._file_based.get(owner.id, owner.file_based)
         target = Path(path)
+        where = self._client.workspace_of(owner)  # a number or None, whatever the platform called the workspace
         if await asyncio.to_thread(target.is_dir):
-            target /= f"{owner.workspace_id}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
-        where = self._client.workspace_of(owner)
+            workspace = "unknown" if where is None else where
+            target /= f"{workspace}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
         stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
@@ -161,6 +163,6 @@ class Jobs(Resource):
         for job in jobs:
             if isinstance(stream, DataStream):
                 job._stream = stream
-            if job.data_stream_id is None and stream is not None:
+            if not isinstance(job.data_stream_id, int) and stream is not None:
                 job.data_stream_id = stream.id if isinstance(stream, DataStream) else stream
         return jobs

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.core.files import file_name
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
@@ -101,8 +102,13 @@ class Reports(Collection[Report]):
         path = paths.entity("reports", report_id, "report-jobs")
         return self._pager(ReportJob, path, workspace_id=self.where(report_id))
 
-    async def download(self, job: ReportJob | int, path: str | Path, *, skip_preamble: bool = False) -> Path:
+    async def download(
+        self, job: ReportJob | int, path: str | Path, *, skip_preamble: bool = False, overwrite: bool = False
+    ) -> Path:
         """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.
+
+        Under such a name nothing is replaced unless ``overwrite``: ``ConfigError`` for a file that is there already.
+        One that you name yourself is replaced.
 
         A CSV begins with some lines that describe it and an empty line; ``skip_preamble`` leaves them out. A compressed
         report is a zip, which is kept as it is. The file appears when it is complete.
@@ -114,9 +120,12 @@ class Reports(Collection[Report]):
             kind = answer.headers.get("Content-Type", "")
             if "html" in kind:
                 raise DatoramaProtocolError(f"the download of report job {job_id} answered a page instead of the file")
-            if await asyncio.to_thread(target.is_dir):
-                target /= _named(answer.headers.get("Content-Disposition", "")) or f"report_{job_id}"
-            await save(without_preamble(answer.__aiter__()) if skip_preamble else answer.__aiter__(), target)
+            theirs = await asyncio.to_thread(target.is_dir)
+            if theirs:
+                found = _NAME.search(answer.headers.get("Content-Disposition", ""))
+                target /= file_name(found[1] if found else "", f"report_{job_id}")
+            chunks = without_preamble(answer.__aiter__()) if skip_preamble else answer.__aiter__()
+            await save(chunks, target, replace=overwrite or not theirs)
         return target
 
     def _workspace(self, job_id: int) -> int | None:
@@ -131,10 +140,3 @@ class Reports(Collection[Report]):
     async def create(self, fields: Mapping[str, Any]) -> Report:
         """Make one, from fields as the platform calls them; see section 3.9 for those that were seen."""
         return await super().create(fields)
-
-
-def _named(disposition: str) -> str:
-    """The name that the platform gives a file, without any folder; empty if it gives none."""
-    found = _NAME.search(disposition)
-    name = PurePath(found[1]).name if found else ""
-    return "" if name in (".", "..") else name

@@ -35,7 +35,7 @@ class Streams(Resource):
                 DataStream, await self._client.call("GET", path, workspace_id=workspace_id), self._client
             )
             for one in found:
-                one.workspace_id = one.workspace_id or workspace_id
+                one.workspace_id = one.workspace_id if isinstance(one.workspace_id, int) else workspace_id
             self._client.remember(found)
             return Page(found)
 

@@ -13,7 +13,7 @@ class Counting(panoply.DataSource):
     def __init__(self, source: dict[str, Any], options: dict[str, Any]) -> None:
         super().__init__(source, options)
         self.at = source.get("state", {}).get("at", 0)
-        self.total = source["rows"]
+        self.total = int(source["rows"])
         if source["mode"] == "broken":
             raise RuntimeError(f"cannot log in with {source['password']}")
 
@@ -25,7 +25,7 @@ class Counting(panoply.DataSource):
         size = min(n or 2, self.total - self.at)
         state_id = str(uuid.uuid4())
         rows = [{"id": f"{i}", "half": "ab"[i % 2], "__state": state_id} for i in range(self.at, self.at + size)]
-        time.sleep(self.source.get("pause") or 0)
+        time.sleep(float(self.source.get("pause") or 0))
         self.at += size
         self.progress(self.at, self.total, f"{self.at} of [{self.total}]\x1b[2J")
         self.state(state_id, {"at": self.at})
