@@ -85,7 +85,8 @@ def frame(rows: Iterable[Mapping[str, Any]], named: Iterable[str] | None = None)
     """Rows as a pandas ``DataFrame``, the columns in the order of ``named``. Raises ``ConfigError`` without pandas."""
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row)) if named is None else list(named)
-    return exact_frame(names, [[row.get(name) for name in names] for row in rows])
+    made: pd.DataFrame = exact_frame(names, [[row.get(name) for name in names] for row in rows])
+    return made
 
 
 # -- the files ---------------------------------------------------------------------------------------------------------

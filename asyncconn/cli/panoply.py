@@ -237,16 +237,14 @@ def _check(source: Source, table: str, room: int) -> tuple[int, int]:
     encode = record_encoder(table)
     seen: dict[Any, int] = {}
     records = total_bytes = bad = 0
-    misread = False
     with progress(stderr()) as bar:
         task = bar.add_task("checking", total=None, note="")
         for row in source.rows():
             found = row if isinstance(row, Problem) else _problem(row, encode, room, seen if source.id_column else None)
             if isinstance(found, Problem):
                 bad += 1
-                misread = misread or (found.what.startswith("not UTF-8") and source.reading.encoding is None)
                 if bad <= _SHOWN:
-                    bar.console.print(Text(f"{source.name}:{found.line}: {found.what}"))
+                    bar.console.print(Text(f"{source.name}:{found.line}: {found.what}{_hint(found, source)}"))
             else:
                 records, total_bytes = records + 1, total_bytes + found
                 if records % 1000 == 0:
@@ -254,10 +252,14 @@ def _check(source: Source, table: str, room: int) -> tuple[int, int]:
         bar.update(task, completed=records, total=records)
     if bad:
         more = f", {bad - _SHOWN:,} of them not shown" if bad > _SHOWN else ""
-        hint = " (is it in another encoding? Then say --encoding cp1252, or what it is)" if misread else ""
-        error(f"{count(bad, 'problem')} in {source.name}{more}; nothing was sent{hint}")
+        error(f"{count(bad, 'problem')} in {source.name}{more}; nothing was sent")
         raise typer.Exit(BAD_INPUT)
     return records, total_bytes
+
+
+def _hint(problem: Problem, source: Source) -> str:
+    guessed = source.reading.encoding is None and problem.what.startswith("not UTF-8")
+    return " (is it in another encoding? Say --encoding cp1252, or which)" if guessed else ""
 
 
 def _problem(row: Row, encode: Callable[[Any], bytes], room: int, seen: dict[Any, int] | None) -> Problem | int:

@@ -9,16 +9,14 @@ from asyncconn.core.extras import extra
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
 __all__ = ["exact_frame"]
 
 _INT64 = (-(2**63), 2**63 - 1)
 _FLOAT = 2**53  # above, a float has not every integer
 
 
-def exact_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """``rows`` below ``columns``, short rows filled with gaps.
+def exact_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    """A pandas ``DataFrame`` of ``rows`` below ``columns``, short rows filled with gaps.
 
     Integers with gaps are pandas' ``Int64``, what no number type holds is ``object``: pandas itself would make floats
     of them, 123456.0, with other digits above 2**53. Raises ``ConfigError`` without pandas.
@@ -26,7 +24,7 @@ def exact_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.Dat
     pandas = extra("pandas")
     width = len(columns)
     rows = [row if len(row) >= width else [*row, *[None] * (width - len(row))] for row in rows]
-    made: pd.DataFrame = pandas.DataFrame(rows, columns=list(columns))
+    made = pandas.DataFrame(rows, columns=list(columns))
     for at in range(width):
         values = [row[at] for row in rows]
         if (dtype := _dtype(values)) is not None:

@@ -154,7 +154,7 @@ def _pandas() -> Any:
 
 
 def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
-    frame = exact_frame(columns, rows)
+    frame: pd.DataFrame = exact_frame(columns, rows)
     for name in _TIMES.intersection(columns):
         frame[name] = _pandas().to_datetime(
             _pandas().to_numeric(frame[name], errors="coerce"), unit="ms", utc=True, errors="coerce"

@@ -121,7 +121,8 @@ class BulkResult(Generic[K, T]):
         if self._rows is not None:
             return self._rows(self)
         rows: list[Any] = [(item.key, item.outcome, item.value, item.error) for item in self.items]
-        return exact_frame(["key", "outcome", "value", "error"], rows)
+        made: pd.DataFrame = exact_frame(["key", "outcome", "value", "error"], rows)
+        return made
 
     def _with(self, outcome: Outcome) -> list[Item[K, T]]:
         return [item for item in self.items if item.outcome == outcome]

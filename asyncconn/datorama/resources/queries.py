@@ -36,7 +36,8 @@ class QueryResult:
 
     def frame(self) -> pd.DataFrame:
         """A pandas ``DataFrame``. Raises ``ConfigError`` without pandas."""
-        return exact_frame(list(self.headers), self.rows)
+        made: pd.DataFrame = exact_frame(list(self.headers), self.rows)
+        return made
 
 
 class Queries(Resource):
