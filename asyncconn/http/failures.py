@@ -60,6 +60,9 @@ def translated(
         return None
     if not sent:
         return _not_sent(error, what, host, full)
+    if isinstance(error, aiohttp.ClientPayloadError) and "exceeds the configured limit" in str(error):
+        # Some versions of aiohttp have a limit of their own for what comes out of a compressed answer.
+        return ProtocolError(f"{what}: the answer is larger than max_answer_bytes once it is unpacked, from {host}")
     for theirs, ours, words in _SENT:
         if isinstance(error, theirs):
             # Their text stays in the cause: some of their errors quote headers or URLs.
