@@ -94,16 +94,26 @@ def _refusal(response: Response) -> AsyncConnError:
             f"{response.platform}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
             resets_at=resets_at,
         )
-    mine = left.get(QUERY if _is_query(response) else PLATFORM)
-    used_up = mine.reset_after if mine is not None and mine.remaining == 0 else None
-    named = (retry_after(headers), _until(response, "X-RateLimit-Reset", _MINUTE), used_up)
-    waits = [wait for wait in named if wait is not None]
     return RateLimited(
         "Too Many Requests",
         platform=response.platform,
         status=response.status,
-        retry_after=max(_LEAST, *waits) if waits else _UNNAMED,
+        retry_after=_asked_for(response, left.get(QUERY if _is_query(response) else PLATFORM)),
     )
+
+
+def _asked_for(response: Response, mine: RateHint | None) -> float:
+    """Seconds that a 429 asks to wait, and no more: by the header made for it, else by a reset, else by a guess.
+
+    All callers of the token wait so long, so the longest of several times would hold them beyond the server's word.
+    """
+    if (asked := retry_after(response.headers)) is not None:
+        return asked
+    reset = _until(response, "X-RateLimit-Reset", _MINUTE)
+    if reset is None and mine is not None and mine.reset_after is not None:
+        # With calls left it was a passing refusal: no time is named, but a new minute begins then at the latest.
+        reset = mine.reset_after if mine.remaining == 0 else min(_UNNAMED, mine.reset_after)
+    return _UNNAMED if reset is None else max(_LEAST, reset)
 
 
 def _whole(text: str | None) -> int | None:
