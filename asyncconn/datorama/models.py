@@ -17,7 +17,7 @@ from asyncconn.http import models
 from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, Word, leniently
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from asyncconn.core.paging import Pager
@@ -136,9 +136,9 @@ class DataStream(Entity):
         """Queue jobs for the days from ``start`` to ``end``, both included."""
         return await self._bound().streams.process(self, start, end)
 
-    async def rerun(self, job_ids: Sequence[int]) -> list[Job]:
-        """Queue jobs again."""
-        return await self._bound().jobs.rerun(self, job_ids)
+    async def rerun(self, jobs: Job | int | Iterable[Job | int]) -> list[Job]:
+        """Queue jobs again: one or several, as objects or ids."""
+        return await self._bound().jobs.rerun(self, jobs)
 
     async def rerun_all(self) -> list[Job]:
         """Queue all its jobs again."""
@@ -167,6 +167,14 @@ class DataStream(Entity):
     async def mapping(self) -> Any:
         """Its mapping, as raw JSON. Unverified path."""
         return await self._bound().streams.mapping(self.id, workspace_id=self.workspace_id)
+
+    async def patch_mapping(self, changes: Mapping[str, Any]) -> Any:
+        """Change those members of its mapping that are given, by reading and writing it: see ``streams``."""
+        return await self._bound().streams.patch_mapping(self.id, changes, workspace_id=self.workspace_id)
+
+    async def replace_mapping(self, mapping: Any) -> Any:
+        """Write its whole mapping: what is not given is **cleared**."""
+        return await self._bound().streams.replace_mapping(self.id, mapping, workspace_id=self.workspace_id)
 
 
 class Job(Entity):

@@ -55,9 +55,9 @@ class BulkCalls:
 
             >>> frame = (await datorama.fetch_all_jobs()).frame()
 
-        Calls: for each stream one for every ``page_size`` jobs, and one more when its last page is full; without
-        ``streams``, those of :meth:`fetch_all_streams` before. A workspace that cannot be read is a failed item. What
-        was read of a stream before it failed is the item's value.
+        Calls: for each stream one for every ``page_size`` jobs, and one more when its last page is full, or when it is
+        file based and has none; without ``streams``, those of :meth:`fetch_all_streams` before. A workspace that cannot
+        be read is a failed item. What was read of a stream before it failed is the item's value.
         """
         return await fetching.fetch_all_jobs(self._client(), streams, page_size, on_progress)
 
@@ -121,7 +121,7 @@ class BulkCalls:
 
     async def rerun(
         self,
-        streams: Streams,
+        streams: Streams | None,
         jobs: Job | int | Iterable[Job | int],
         *,
         max_pending: int | None = 15,
@@ -131,7 +131,13 @@ class BulkCalls:
         on_progress: OnProgress | None = None,
         capacity_policy: PollPolicy = CAPACITY_POLLING,
     ) -> BulkResult[tuple[DataStream, int], list[Job]]:
-        """Queue jobs again: ``streams`` is the one they are all of, or has the stream of each.
+        """Queue jobs again, one or several, as objects or ids.
+
+            >>> states = await datorama.jobs.wait(jobs)
+            >>> result = await datorama.rerun(None, states.failed)
+
+        ``streams`` is the one they are all of, or has the stream of each; None where each job is an object that says
+        it. Raises ``ConfigError`` for a job that says it is of another.
 
         One call for each stream (for every ``max_pending`` of its jobs). An item's value are the jobs that the answer
         tells: they may have new ids. The other options are those of :meth:`process_streams`.

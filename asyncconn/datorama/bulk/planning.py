@@ -10,15 +10,27 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange, Split
 from asyncconn.datorama.errors import UnequalInput
-from asyncconn.datorama.models import DataStream, Job
+from asyncconn.datorama.models import DataStream, Job, Model
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Submission", "chunked", "covers", "jobs_of", "listed", "one_for_each", "pieces", "plan", "uncovered"]
+__all__ = [
+    "Submission",
+    "chunked",
+    "covers",
+    "job_of",
+    "jobs_of",
+    "listed",
+    "one_for_each",
+    "pieces",
+    "plan",
+    "uncovered",
+]
 
 SERVER_DAYS = 10  # days of one job, unless the stream says otherwise. Contract: section 3.3
 _LONGEST_BATCH = 100  # streams in one call where no capacity bounds them: the platform's own limit is not known
@@ -30,7 +42,7 @@ _DAY = timedelta(days=1)
 
 def listed(value: Any, what: str) -> list[Any]:
     """One thing or several as a list. Raises ``ConfigError`` when there is none."""
-    alone = isinstance(value, str | bytes | date | int | DataStream | Job | Mapping)
+    alone = isinstance(value, str | bytes | date | Model | Mapping)
     found = list(value) if isinstance(value, Iterable) and not alone else [value]
     if not found:
         raise ConfigError(f"there is nothing to do: {what} is empty")
@@ -39,12 +51,21 @@ def listed(value: Any, what: str) -> list[Any]:
 
 def one_for_each(value: Any, count: int, what: str) -> list[Any]:
     """One value for all, or a list with one for each. Raises ``UnequalInput``."""
-    if isinstance(value, str | bytes | date | Job) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | date | Model | Mapping) or not isinstance(value, Iterable):
         return [value] * count
     found = list(value)
     if len(found) != count:
         raise UnequalInput(f"{what} has {len(found)} entries for {count} streams")
     return found
+
+
+def job_of(job: Any, stream: int) -> int:
+    """The id of a job of this stream. Raises ``ConfigError`` for none, and for one that says it is of another."""
+    if not isinstance(job, Job):
+        return paths.number(job, "job")
+    if job.data_stream_id not in (None, stream):
+        raise ConfigError(f"job {job.id} is of stream {job.data_stream_id}, not of {stream}")
+    return job.id
 
 
 # -- days --------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
+from asyncconn.datorama.bulk.planning import job_of, listed
 from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, wait_for
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import DatoramaProtocolError
@@ -34,7 +36,7 @@ class Jobs(Resource):
 
     def __init__(self, client: Datorama) -> None:
         super().__init__(client)
-        self._file_based: dict[int, bool] = {}  # by stream: where its jobs were found
+        self._listed_as_files: dict[int, bool] = {}  # by stream: where its jobs were found
 
     def list(self, stream: DataStream | int, *, page_size: int = 100) -> Pager[Job]:
         """All jobs of a stream, ``page_size`` a call. A full page means one more call: no total is told.
@@ -42,8 +44,8 @@ class Jobs(Resource):
         Pages of 100 are known to be given. Where more is asked for, a server that gives fewer is noticed, which costs
         one more call for a list of 100 or more.
 
-        API streams and file-based ones have their lists in different places; where a stream's kind is unknown or
-        misleading the other place is tried once, and remembered.
+        API streams and file-based ones have their lists in different places. Where the one answers 404, or nothing
+        for a stream that is not known to be an API stream, the other is tried; the place is remembered.
         """
         if page_size < 1:
             raise ConfigError(f"page_size must be at least 1, not {page_size}")
@@ -58,21 +60,31 @@ class Jobs(Resource):
         return Pager(fetch)
 
     async def _stats(self, stream: DataStream | int, stream_id: int, body: dict[str, int]) -> Any:
-        known = self._file_based.get(stream_id)
-        file_based = (isinstance(stream, DataStream) and stream.file_based) if known is None else known
         where = self._client.workspace_of(stream)
+
+        async def page(*, file_based: bool) -> Any:
+            path = paths.stats(stream_id, file_based=file_based)
+            return await self._client.call("POST", path, json=body, idempotent=True, workspace_id=where)
+
+        remembered = self._listed_as_files.get(stream_id)
+        if remembered is not None:
+            return await page(file_based=remembered)
+        kind = self._names_files(stream)
+        file_based = bool(kind)
         try:
-            found = await self._client.call(
-                "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
-            )
+            found = await page(file_based=file_based)
         except NotFound:
-            if known is not None:
-                raise
+            found = await page(file_based=not file_based)
             file_based = not file_based
-            found = await self._client.call(
-                "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
-            )
-        self._file_based[stream_id] = file_based
+        else:
+            if not found and body["pageNumber"] == 1 and kind is not False:
+                # Not known to be an API stream: its jobs may be listed where those of API streams are.
+                with suppress(NotFound):
+                    found = await page(file_based=not file_based)
+                    file_based = not file_based
+                if not found:
+                    return found  # it has no job yet: nothing to remember
+        self._listed_as_files[stream_id] = file_based
         return found
 
     async def get(self, id: int, *, stream: DataStream | None = None) -> Job:
@@ -81,15 +93,14 @@ class Jobs(Resource):
         [job] = self.decoded([await self._client.call("GET", paths.stat(id), workspace_id=where)], stream)
         return job
 
-    async def rerun(self, stream: DataStream | int, job_ids: Sequence[int]) -> builtins.list[Job]:
-        """Queue jobs of a stream again. The ids in the answer are the ones to watch: they may be new.
+    async def rerun(self, stream: DataStream | int, jobs: Job | int | Iterable[Job | int]) -> builtins.list[Job]:
+        """Queue jobs of a stream again: one or several, as objects or ids.
 
-        Not repeated when the outcome is unknown.
+        The ids in the answer are the ones to watch: they may be new. Not repeated when the outcome is unknown. Raises
+        ``ConfigError`` for no job, or one that says it is of another stream: nothing is sent then.
         """
-        ids = paths.numbers(job_ids, "job")
-        if not ids:
-            raise ConfigError("there is no job to rerun")
         stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+        ids = [job_of(one, stream_id) for one in listed(jobs, "jobs")]
         where = self._client.workspace_of(stream)
         return self.decoded(
             await self._client.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
@@ -143,7 +154,8 @@ class Jobs(Resource):
         if owner is None:
             raise ConfigError("which stream is the job of? Its kind decides where the data is: give stream=")
         job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
-        file_based = self._file_based.get(owner.id, owner.file_based)
+        # Wherever its jobs are listed, the name of its source says where their data is.
+        file_based = owner.file_based or self._listed_as_files.get(owner.id, False)
         target = Path(path)
         if await asyncio.to_thread(target.is_dir):
             target /= f"{owner.workspace_id}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
@@ -154,6 +166,11 @@ class Jobs(Resource):
                 raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
             await save(answer.__aiter__(), target)
         return target
+
+    def _names_files(self, stream: DataStream | int) -> bool | None:
+        """Whether a stream is file based, by the name of its source; None where nobody has told that name."""
+        known = stream if isinstance(stream, DataStream) else self._client.stream_of(stream)
+        return None if known is None or known.data_source_name is None else known.file_based
 
     def decoded(self, found: Any, stream: DataStream | int | None = None) -> builtins.list[Job]:
         """Jobs of an answer, knowing their stream."""
