@@ -67,6 +67,8 @@ class Structure(Model):
     """A limit structure: what is limited, and how. Contract: section 11.2.
 
     Its id is called ``reference_id`` or ``structure_id``, as the server's version will have it; :attr:`id` is either.
+    ``warning_threshold`` is the least utilisation in percent that is a warning, but in 4.0.1 to 4.0.3 and in 4.1.0 a
+    distance from the limit in percent: ``warning_threshold_is_distance`` tells.
     """
 
     reference_id: Text = None
