@@ -60,7 +60,8 @@ class Model(TolerantModel):
 
     def wire(self) -> dict[str, Any]:
         """As it is to be written: what came, with what was set since over it."""
-        return {**self.raw, **self.model_dump(mode="json", by_alias=True, include=self.model_fields_set)}
+        own = self.model_dump(mode="json", by_alias=True, include=self.model_fields_set, warnings=False)
+        return {**self.raw, **own}
 
 
 class Structure(Model):
@@ -223,7 +224,14 @@ def decode_list(kind: type[M], value: Any) -> list[M]:
     """An array of objects. Raises ``LimitsProtocolError`` when it is none."""
     if not isinstance(value, list):
         raise LimitsProtocolError(f"a list of {kind.__name__} must be an array, not {type(value).__name__}")
-    return [decode(kind, one) for one in value]
+    made: list[M] = []
+    for index, one in enumerate(value):
+        try:
+            made.append(decode(kind, one))
+        except LimitsProtocolError as error:
+            error.path = f"$[{index}]"
+            raise
+    return made
 
 
 def body_of(value: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What Datorama knows: workspaces, data streams, jobs, and the rest, as pydantic models.
 
 Nothing is documented enough to be strict about: only ``id`` is required, unknown fields are kept as attributes of their
-own name, a value of an unexpected type is kept as it came, and an unknown status word is a status like any other. Epoch
-milliseconds become aware UTC times, calendar days ``date``. Contract: datorama sections 1.4, 6, 7.
+own name, a value of an unexpected type is kept as it came, and an unknown status word is a status like any other. Ids
+that later calls and file names are made of are whole numbers or absent: anything else is a ``DatoramaProtocolError``.
+Epoch milliseconds become aware UTC times, calendar days ``date``. Contract: datorama sections 1.4, 6, 7.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Workspace(Entity):
 class DataStream(Entity):
     """A data stream. Contract: section 7.2."""
 
-    workspace_id: Int = None
+    workspace_id: int | None = None
     data_source_id: Int = None
     data_source_name: Text = None
     source_display_name: Text = None
@@ -180,7 +181,7 @@ class DataStream(Entity):
 class Job(Entity):
     """One run of a stream over some days ("stat" on the wire). Contract: section 7.3."""
 
-    data_stream_id: Int = None
+    data_stream_id: int | None = None
     user_id: Int = None
     status: Status = None
     data_start_date: Day = None
@@ -238,7 +239,7 @@ class Measurement(Model):
 class Report(Entity):
     """A report: what to export. Contract: section 3.9."""
 
-    workspace_id: Int = None
+    workspace_id: int | None = None
     export_format: Text = None
     export_file_name: Text = None
     compressed: Flag = None
@@ -247,7 +248,7 @@ class Report(Entity):
 class ReportJob(Entity):
     """One run of a report. Contract: section 3.9."""
 
-    report_id: Int = None
+    report_id: int | None = None
     status: Status = None
     status_reason: Text = None
     compressed: Flag = None
@@ -274,4 +275,10 @@ def decode_list(kind: type[M], value: Any, client: Datorama | None = None) -> li
         return []
     if not isinstance(value, list):
         raise DatoramaProtocolError(f"a list of {kind.__name__} must be an array, not {type(value).__name__}")
-    return [decode(kind, one, client) for one in value]
+    made: list[M] = []
+    for index, one in enumerate(value):
+        try:
+            made.append(decode(kind, one, client))
+        except DatoramaProtocolError as error:
+            raise DatoramaProtocolError(f"at $[{index}]: {error.message}") from None
+    return made

@@ -43,6 +43,7 @@ _UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them 
 _LINE = 300  # characters of a message
 _MINUTE, _DAY = 62.0, 86_402.0  # seconds until a reset at most, with two for a Date in whole seconds
 _PAST = 5.0  # seconds: a reset that is longer ago is none, or the clocks of header and Date do not agree
+_YEARS_APART = 20  # a clock further from ours is not set
 _LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
 
 
@@ -121,8 +122,9 @@ def _whole(text: str | None) -> int | None:
 
 
 def _now(headers: Mapping[str, str]) -> datetime:
-    """The server's clock where the answer shows it, so that ours may be wrong."""
-    return http_date(headers.get("Date", "")) or datetime.now(UTC)
+    """The server's clock where the answer shows one that can be true, so that ours may be wrong."""
+    ours, theirs = datetime.now(UTC), http_date(headers.get("Date", ""))
+    return ours if theirs is None or abs(theirs.year - ours.year) > _YEARS_APART else theirs
 
 
 def _until(response: Response, name: str, most: float) -> float | None:
@@ -215,4 +217,8 @@ def message_of(text: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    with suppress(TypeError):  # nested deeper than can be written
+        return orjson.dumps(value).decode()
+    return ""

@@ -74,7 +74,7 @@ def http_date(value: str) -> datetime | None:
     """An HTTP date as aware UTC; None when it is none."""
     try:
         when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 

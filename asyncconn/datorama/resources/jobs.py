@@ -13,7 +13,7 @@ from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.planning import job_of, listed
-from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, wait_for
+from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, matching, wait_for
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Job, decode_list
@@ -121,14 +121,7 @@ class Jobs(Resource):
         """
         days = DateRange.of(start, end)
         since = since.astimezone(UTC) if since is not None else None
-        found = []
-        async for job in self.list(stream):
-            first, last = job.data_start_date, job.data_end_date
-            inside = first is not None and last is not None and days.start <= first and last <= days.end
-            begun = job.start_execution_time
-            if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
-                found.append(job)
-        return found
+        return matching(await self.list(stream).collect(), days, since)
 
     def wait(self, jobs: Iterable[Job] | str, *, policy: PollPolicy = JOB_POLLING) -> Poller[JobStates, JobStates]:
         """A poller for jobs of one or many streams, or for the ``token()`` of an earlier one.
