@@ -27,6 +27,7 @@ __all__ = [
     "jobs_of",
     "listed",
     "one_for_each",
+    "owner_of",
     "pieces",
     "plan",
     "uncovered",
@@ -66,6 +67,14 @@ def job_of(job: Any, stream: int) -> int:
     if job.data_stream_id not in (None, stream):
         raise ConfigError(f"job {job.id} is of stream {job.data_stream_id}, not of {stream}")
     return job.id
+
+
+def owner_of(job: Any) -> DataStream | int:
+    """The stream that a job says it is of. Raises ``ConfigError`` when it does not."""
+    owner = (job._stream or job.data_stream_id) if isinstance(job, Job) else None
+    if owner is None:
+        raise ConfigError(f"which stream is the job of? Give streams: {job!r} does not say")
+    return owner
 
 
 # -- days --------------------------------------------------------------------------------------------------------------

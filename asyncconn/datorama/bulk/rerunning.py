@@ -13,7 +13,7 @@ from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
 from asyncconn.datorama.bulk.log import ALL_JOBS, QUEUED, LogRow
-from asyncconn.datorama.bulk.planning import chunked, days_of, job_of, listed, one_for_each
+from asyncconn.datorama.bulk.planning import chunked, days_of, job_of, listed, one_for_each, owner_of
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
 from asyncconn.datorama.bulk.running import each, together
@@ -22,7 +22,7 @@ from asyncconn.datorama.bulk.waiting import JOB_POLLING, Waiting
 from asyncconn.datorama.errors import JobFailed
 from asyncconn.datorama.frames import log_rows_frame
 from asyncconn.datorama.models import DataStream, Job, JobStatus
-from asyncconn.errors import AsyncConnError, ConfigError
+from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
     import os
@@ -66,7 +66,7 @@ async def rerun(
 ) -> BulkResult[tuple[DataStream, int], list[Job]]:
     """See ``Datorama.rerun``."""
     wanted = listed(jobs, "jobs")
-    given = one_for_each([_owner(job) for job in wanted] if streams is None else streams, len(wanted), "streams")
+    given = one_for_each([owner_of(job) for job in wanted] if streams is None else streams, len(wanted), "streams")
     for job in wanted:
         _ = job.id if isinstance(job, Job) else paths.number(job, "job")  # before anything is looked up
     found = await resolve(client, given)
@@ -84,14 +84,6 @@ async def rerun_all(client: Datorama, streams: Any, options: Options) -> BulkRes
     run = _Run(client, options)
     works = await run.carry_out([(stream, None) for stream in await resolve(client, given)])
     return BulkResult([run.item(work.stream, work) for work in works], run.frame)
-
-
-def _owner(job: Any) -> DataStream | int:
-    """The stream that a job says it is of."""
-    owner = (job._stream or job.data_stream_id) if isinstance(job, Job) else None
-    if owner is None:
-        raise ConfigError(f"which stream is the job of? Give streams: {job!r} does not say")
-    return owner
 
 
 class _Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from asyncconn.datorama.client import Datorama
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "Through"]
+
+#: What the chunks of a download pass on their way to the disk.
+Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 
 _SURE = 100  # a page size that works; the largest is not documented
 
@@ -137,28 +140,39 @@ class Jobs(Resource):
         """
         return wait_for(self._client, jobs, policy)
 
-    async def download(self, job: Job | int, path: str | Path, *, stream: DataStream | None = None) -> Path:
+    async def download(
+        self, job: Job | int, path: str | Path, *, stream: DataStream | None = None, through: Through | None = None
+    ) -> Path:
         """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.
 
         File-based streams give CSV, all others zip, so the stream has to be known. The file appears when it is
-        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written.
+        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written. ``through`` is what the chunks
+        pass on their way to it: what it raises ends the download. For many files use ``datorama.download_jobs``.
         """
         owner = stream or (job._stream if isinstance(job, Job) else None)
         if owner is None:
             raise ConfigError("which stream is the job of? Its kind decides where the data is: give stream=")
         job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
-        # Wherever its jobs are listed, the name of its source says where their data is.
-        file_based = owner.file_based or self._listed_as_files.get(owner.id, False)
+        file_based = self._gives_csv(owner)
         target = Path(path)
         if await asyncio.to_thread(target.is_dir):
-            target /= f"{owner.workspace_id}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
+            target /= self.file_name(job_id, owner)
         where = self._client.workspace_of(owner)
         stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
                 raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
-            await save(answer.__aiter__(), target)
+            await save(through(answer.__aiter__()) if through else answer.__aiter__(), target)
         return target
+
+    def file_name(self, job_id: int, stream: DataStream) -> str:
+        """What a job's data is called in a folder: the name that pyDatorama gave it."""
+        where, ending = self._client.workspace_of(stream), "csv" if self._gives_csv(stream) else "zip"
+        return f"{where}_{stream.id}_{job_id}_data.{ending}"
+
+    def _gives_csv(self, stream: DataStream) -> bool:
+        """Wherever its jobs are listed, the name of its source says where their data is, and in which form."""
+        return stream.file_based or self._listed_as_files.get(stream.id, False)
 
     def _names_files(self, stream: DataStream | int) -> bool | None:
         """Whether a stream is file based, by the name of its source; None where nobody has told that name."""
