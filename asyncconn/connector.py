@@ -91,7 +91,7 @@ class Connector(Unpicklable):
         the class's own are not meant; ``rules`` are for a host whose answers have a meaning of their own.
         """
         address = (base_url or self._base_url).rstrip("/")  # however it is written, it is one address
-        return Transport(
+        made = Transport(
             lambda: self.hub.session,
             platform=self.platform,
             base_url=address,
@@ -105,6 +105,10 @@ class Connector(Unpicklable):
             clock=self.hub.clock,
             cookies=self.cookies,
         )
+        first: Transport | None = getattr(self, "http", None)
+        if first is not None and first.base_url == made.base_url:
+            made.join(first)  # who listens there, or bounds it, means all its calls, whichever credential makes them
+        return made
 
     @classmethod
     def limits(cls) -> Mapping[str, Sequence[Part]]:

@@ -24,6 +24,7 @@ from asyncconn.atoti_limits.resources.transfer import Export
 from asyncconn.atoti_limits.roles import missing_roles
 from asyncconn.atoti_limits.scopes import Scope, parse_scope
 from asyncconn.atoti_limits.ui_extension import UiExtension, extract_ui_extension
+from asyncconn.atoti_limits.versions import warning_threshold_is_distance
 
 __all__ = [
     "AtotiLimits",
@@ -53,4 +54,5 @@ __all__ = [
     "extract_ui_extension",
     "missing_roles",
     "parse_scope",
+    "warning_threshold_is_distance",
 ]

@@ -225,7 +225,10 @@ class AtotiLimits(Connector):
     async def export(
         self, structure_ids: str | Sequence[str] = (), *, version: str = LATEST, timeout: float = 120.0
     ) -> Export:
-        """Structures and their limits as CSV, all or those named. ``version`` is that of the server's CSV format."""
+        """Structures and their limits as CSV, all or those named. ``version`` is that of the server's CSV format.
+
+        From Limits 1.x (``Paths("v1")``) come its limits, in the format of ``legacy_limits.csv``.
+        """
         return await transfer.export(self, structure_ids, version=version, timeout=timeout)
 
     async def learn_paths(self) -> Paths:

@@ -14,7 +14,7 @@ from asyncconn.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FORMER_NAMES", "Column", "Kind", "Values", "columns"]
+__all__ = ["BETA_NAMES", "FORMER_NAMES", "Column", "Kind", "Values", "columns"]
 
 Kind = Literal["structures", "limits", "incidents", "legacy_limits", "as_of_date"]
 Values = Literal["text", "number", "numbers", "integer", "boolean", "date"]
@@ -55,7 +55,7 @@ _PRECEDENCE = _columns("Precedence*:integer")
 _LIMITS_4_2 = _columns("Limit Changes Workflow Variables")
 
 _INCIDENTS = _columns(
-    "limitKey*", "Incident Type*", "Measure Value*:number", "Location*", "MDX*", "As Of Date*:date",
+    "Limit ID*", "Incident Type*", "Measure Value*:number", "Location*", "MDX*", "As Of Date*:date",
     "BreachCount*:integer", "EvaluationTimestamp*", "SessionID", "Status*", "Workflow", "Workflow parameters",
     "Comment",
 )  # fmt: skip
@@ -71,12 +71,14 @@ _LEGACY_LIMITS = _columns(
 
 _AS_OF_DATE = _columns("AsOfDate*:date")
 
+#: What a column of incidents is called in the beta of 4.0, and nowhere else; either is read as the other.
+BETA_NAMES = {"Limit ID": "limitKey"}
+
 #: What a column was called in earlier versions.
 FORMER_NAMES = {
     "Structure ID": "Structure Reference ID",
     "Source Limit ID": "parentLimitKey",
     "Limit Value": "Limit Values",
-    "Limit ID": "limitKey",
 }
 
 
@@ -127,7 +129,8 @@ def _limits(limits: Version) -> tuple[Column, ...]:
 
 
 def _incidents(limits: Version) -> tuple[Column, ...]:
-    found = _INCIDENTS if limits < Version.parse("4.0.0") else _renamed(_INCIDENTS, "Limit ID", "limitKey")
+    before = limits.release[0] == 4 and limits < Version.parse("4.0.0")
+    found = _renamed(_INCIDENTS, "limitKey", "Limit ID") if before else _INCIDENTS
     return found + _INCIDENTS_4_2 if limits.release >= (4, 2) else found
 
 

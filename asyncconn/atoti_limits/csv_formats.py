@@ -18,7 +18,7 @@ from datetime import date, datetime, time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.atoti_limits.csv_columns import FORMER_NAMES, Column, Kind, columns
+from asyncconn.atoti_limits.csv_columns import BETA_NAMES, FORMER_NAMES, Column, Kind, columns
 from asyncconn.atoti_limits.errors import Detail, LimitsProtocolError, LimitsValidationError
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.core.csv_text import CsvError, csv_reader
@@ -35,6 +35,7 @@ __all__ = [
     "CsvTable",
     "Row",
     "Source",
+    "evaluation_columns",
     "evaluation_rows",
     "frame",
     "read_as_of_date",
@@ -54,6 +55,7 @@ Source = str | bytes | Iterable[Mapping[str, Any]]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NOT_BETA = {beta: name for name, beta in BETA_NAMES.items()}
 _DIGITS = 300  # a double has no more; Python refuses to read integers of thousands
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -110,7 +112,11 @@ def read_limits(source: Source, version: str | Version = LATEST, *, complete: bo
 
 
 def read_incidents(source: Source, version: str | Version = LATEST, *, complete: bool = True) -> CsvTable:
-    """Read a file of incidents; see :func:`read_structures`. For an answer of evaluate use :func:`evaluation_rows`."""
+    """Read a file of incidents; see :func:`read_structures`. For an answer of evaluate use :func:`evaluation_rows`.
+
+    ``Limit ID``, as it is called from 3.3 on, and ``limitKey`` of the beta of 4.0 are both read; rows have the name of
+    ``version``.
+    """
     return _read("incidents", source, version, complete)
 
 
@@ -156,7 +162,7 @@ def evaluation_rows(lines: Iterable[str]) -> list[Row]:
     """The answer of an evaluation, a list of CSV lines with the header first, as rows.
 
     Numbers and dates are converted where they can be, and stay text where not: the evaluation has happened, and its
-    incidents are stored. Empty cells are None.
+    incidents are stored. Empty cells are None. What the beta of 4.0 calls ``limitKey`` is ``Limit ID`` here, too.
 
         >>> evaluation_rows(["Limit ID,Measure Value", "lim_0001,120000.5"])
         [{'Limit ID': 'lim_0001', 'Measure Value': 120000.5}]
@@ -175,7 +181,7 @@ def evaluation_rows(lines: Iterable[str]) -> list[Row]:
     try:
         for cells in reader:
             if header is None:
-                header = cells
+                header = _named(cells, _NOT_BETA)
                 if len(set(header)) < len(header):
                     raise LimitsProtocolError("two columns share a name", path="$[0]")
             elif cells:
@@ -186,6 +192,11 @@ def evaluation_rows(lines: Iterable[str]) -> list[Row]:
     except CsvError as error:
         raise LimitsProtocolError(f"this is not CSV: {error}", path=f"$[{reader.line_num - 1}]") from error
     return rows
+
+
+def evaluation_columns(lines: Iterable[str]) -> list[str]:
+    """The columns of an answer that :func:`evaluation_rows` has read, also if it has no row."""
+    return _named(next(csv_reader(lines), []), _NOT_BETA)
 
 
 def _lenient(column: Column | None, cell: str) -> Any:
@@ -216,9 +227,11 @@ def _read(kind: Kind, source: Source, version: str | Version, complete: bool) ->
     wanted = columns(kind, version)
     if isinstance(source, str | bytes):
         found = _cells(kind, source)
+        _call_alike(found, wanted)
         _check_header(found, wanted, complete)
     else:
         found = _given(source)
+        _call_alike(found, wanted)
     known = {column.name: column for column in wanted}
     missing = {detail.field for detail in found.details if detail.row == 1} | set(found.header)
     absent = [column.name for column in wanted if column.required and column.name not in missing]
@@ -274,6 +287,23 @@ def _given(source: Iterable[Any]) -> _Found:
         else:
             details.append(Detail(f"a mapping from column to value is expected, not {type(row).__name__}", row=number))
     return _Found(list(dict.fromkeys(name for _, row in rows for name in row)), rows, details)
+
+
+def _call_alike(found: _Found, wanted: tuple[Column, ...]) -> None:
+    """Give a column that another version calls otherwise the name that this one has for it."""
+    wanted_names = {column.name for column in wanted}
+    both = {**BETA_NAMES, **_NOT_BETA}
+    names = {other: name for name, other in both.items() if name in wanted_names and other not in wanted_names}
+    if names.keys() & set(found.header):
+        found.rows = [
+            (number, dict(zip(_named(list(row), names), row.values(), strict=True))) for number, row in found.rows
+        ]
+        found.header = list(_named(found.header, names))
+
+
+def _named(header: list[str], names: Mapping[str, str]) -> list[str]:
+    """``header`` with other names for some, unless such a column is there already."""
+    return [names[name] if name in names and names[name] not in header else name for name in header]
 
 
 def _check_header(found: _Found, wanted: tuple[Column, ...], complete: bool) -> None:

@@ -60,13 +60,16 @@ class Model(TolerantModel):
 
     def wire(self) -> dict[str, Any]:
         """As it is to be written: what came, with what was set since over it."""
-        return {**self.raw, **self.model_dump(mode="json", by_alias=True, include=self.model_fields_set)}
+        own = self.model_dump(mode="json", by_alias=True, include=self.model_fields_set, warnings=False)
+        return {**self.raw, **own}
 
 
 class Structure(Model):
     """A limit structure: what is limited, and how. Contract: section 11.2.
 
     Its id is called ``reference_id`` or ``structure_id``, as the server's version will have it; :attr:`id` is either.
+    ``warning_threshold`` is the least utilisation in percent that is a warning, but in 4.0.1 to 4.0.3 and in 4.1.0 a
+    distance from the limit in percent: ``warning_threshold_is_distance`` tells.
     """
 
     reference_id: Text = None
@@ -221,7 +224,14 @@ def decode_list(kind: type[M], value: Any) -> list[M]:
     """An array of objects. Raises ``LimitsProtocolError`` when it is none."""
     if not isinstance(value, list):
         raise LimitsProtocolError(f"a list of {kind.__name__} must be an array, not {type(value).__name__}")
-    return [decode(kind, one) for one in value]
+    made: list[M] = []
+    for index, one in enumerate(value):
+        try:
+            made.append(decode(kind, one))
+        except LimitsProtocolError as error:
+            error.path = f"$[{index}]"
+            raise
+    return made
 
 
 def body_of(value: Any) -> dict[str, Any]:

@@ -54,6 +54,7 @@ PATHS_V2: dict[str, Entry] = {
     "evaluate.limits": ("POST", "{rest}/evaluate/limits"),
     "evaluate.structures": ("POST", "{rest}/evaluate/structures"),
     "evaluate.all": ("POST", "{rest}/evaluate/all"),
+    "evaluate.roll_date": ("POST", "/custom/rest/load-controller/execute"),  # 2.0; at the root
     "incidents.list": ("GET", "{rest}/incidents"),
     "incidents.act": ("POST", "{rest}/incidents/{incidentKey}/actions/{action}"),
     "workflow.can_start": ("GET", "{rest}/workflow/can-start"),
@@ -61,12 +62,14 @@ PATHS_V2: dict[str, Entry] = {
     "workflow.audit": ("GET", "{rest}/workflow/process-instances/{processInstanceId}/history"),
 }
 
-#: Limits 1.x: nothing else is documented for it.
+#: Limits 1.x: nothing else is documented for it. The last two are of 1.0 alpha.
 PATHS_V1: dict[str, Entry] = {
     **_SESSION,
     **_SERVER,
     "limits.create": ("POST", "{rest}/limitDefinition/create"),
     "upload.limits": ("POST", "{rest}/limitDefinition/upload"),
+    "export": ("POST", "{rest}/limitDefinition/export"),
+    "workflow.can_start": ("GET", "/limit-process-definition/canStart"),  # at the root
 }
 
 #: What only reads, whatever its method: it may be repeated when the outcome is unknown.

@@ -11,7 +11,7 @@ from asyncconn.errors import ConfigError
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["LATEST", "Version"]
+__all__ = ["LATEST", "Version", "warning_threshold_is_distance"]
 
 #: What is assumed of a Limits server whose version nobody says.
 LATEST = "6.2"
@@ -20,6 +20,7 @@ _FORM = re.compile(r"v?(\d+(?:\.\d+)*)(\.x)?(?:[-._+]?([a-z][a-z0-9.-]*|[-+].*|_
 _PRE = re.compile(r"(alpha|beta|rc|a|b|m|dev|snapshot)[-.]?(\d*)", re.IGNORECASE)
 _RANK = {"dev": 0, "snapshot": 0, "m": 1, "a": 1, "alpha": 1, "b": 2, "beta": 2, "rc": 3}
 _FINAL = (4, 0)
+_DISTANCES = ("4.0.1", "4.0.2", "4.0.3", "4.1.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,16 @@ class Version:
             release = release[:-1]
         pre = _PRE.fullmatch(self.suffix)
         return release, _FINAL if pre is None else (_RANK[pre[1].lower()], int(pre[2] or 0))
+
+
+def warning_threshold_is_distance(version: str | Version) -> bool:
+    """Whether a structure's ``warning_threshold`` is a distance from the limit in percent, on a server of ``version``.
+
+    It is so in 4.0.1 to 4.0.3 and in 4.1.0; in all others, earlier ones too, it is the least utilisation in percent
+    that is a warning. Where 90 was meant, those few need 10. Contract: limits section 10.5.
+
+        >>> warning_threshold_is_distance("4.1.0"), warning_threshold_is_distance("4.1.1")
+        (True, False)
+    """
+    asked = Version.parse(version, "version")
+    return any(asked.same(Version.parse(one)) for one in _DISTANCES)

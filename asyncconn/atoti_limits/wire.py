@@ -35,6 +35,7 @@ _KINDS: dict[int, type[ApiError]] = {
 }
 _SHOWN = 3  # details in the message of an error that has no place for them
 _TRACE = "stackTrace"
+_DEEP = 50  # members inside members: more than that nobody reads, and no encoder writes without end
 
 
 class ServerRules:
@@ -122,11 +123,13 @@ def details_of(answer: Any, redactor: Redactor) -> list[Detail]:
     ]
 
 
-def without_trace(answer: Any) -> Any:
-    """An error as it came, but for its stack traces."""
+def without_trace(answer: Any, depth: int = _DEEP) -> Any:
+    """An error as it came, but for its stack traces, and what is nested deeper than any error is."""
+    if depth == 0:
+        return None
     if isinstance(answer, dict):
-        return {key: without_trace(value) for key, value in answer.items() if key != _TRACE}
-    return [without_trace(one) for one in answer] if isinstance(answer, list) else answer
+        return {key: without_trace(value, depth - 1) for key, value in answer.items() if key != _TRACE}
+    return [without_trace(one, depth - 1) for one in answer] if isinstance(answer, list) else answer
 
 
 def _compact(answer: Any) -> bytes:

@@ -11,15 +11,17 @@ import typer
 from rich.text import Text
 
 from asyncconn.cli.datorama_common import BaseUrl, Place, Region, run, stream_of
-from asyncconn.cli.output import console, count, error, progress, stderr
+from asyncconn.cli.datorama_watch import watching
+from asyncconn.cli.output import console, count, error, plain, progress, stderr
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.models import JobStatus
-from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted
+from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncconn import Datorama
+    from asyncconn.datorama.bulk.results import BulkResult
     from asyncconn.datorama.models import Job
 
 __all__ = ["download", "query", "report"]
@@ -209,37 +211,40 @@ def download(
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where the files go, each under a name of its own.")
     ] = Path(),
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", metavar="N", help="All files together have so many bytes at most.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Fetch what is there already again.")] = False,
     region: Region = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Download what jobs have loaded: zip for API streams, CSV for file-based ones.
+    """Download what jobs have loaded: zip for API streams, CSV for file-based ones. What is there already is kept.
 
     Status: 0 all ok, 1 some failed, 2 bad input.
     """
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}")
 
-    async def work(datorama: Datorama) -> tuple[int, int]:
+    async def work(datorama: Datorama) -> BulkResult[Any, Path] | None:
         stream = await stream_of(datorama, stream_id)
         wanted: list[Job | int] = [*(job_ids or [])] or [
             job async for job in stream.jobs() if job.status == JobStatus.SUCCESS
         ]
-        done = 0
-        with progress(stderr()) as bar:
-            task = bar.add_task("downloading", total=len(wanted), note="")
-            for job in wanted:
-                try:
-                    path = await datorama.jobs.download(job, folder, stream=stream)
-                except (QuotaExhausted, ConfigError):
-                    raise
-                except AsyncConnError as problem:
-                    error(f"job {job if isinstance(job, int) else job.id}: {problem}")
-                else:
-                    done += 1
-                    print(path)
-                bar.advance(task)
-        return done, len(wanted)
+        if not wanted:
+            return None
+        with watching() as show:
+            return await datorama.download_jobs(
+                wanted, folder, streams=stream, max_bytes=max_bytes, overwrite=overwrite, on_progress=show
+            )
 
-    done, wanted = run(Place(region, base_url), work)
-    stderr().print(Text(f"{done} of {count(wanted, 'file')} downloaded to {folder}"))
-    raise typer.Exit(0 if done == wanted else 1)
+    found = run(Place(region, base_url), work)
+    items = list(found or ())
+    for item in items:
+        if item.outcome == "ok":
+            print(item.value)
+        else:
+            error(plain(f"job {item.key[1]}: {item.error}"))
+    done, there = sum(item.outcome == "ok" for item in items), sum(item.skipped for item in items)
+    words = f"{done} of {count(len(items), 'file')} downloaded to {folder}"
+    stderr().print(Text(f"{words}, {there} of them before" if there else words))
+    raise typer.Exit(0 if done == len(items) else 1)

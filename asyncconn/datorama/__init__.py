@@ -1,5 +1,6 @@
 """Datorama: workspaces, data streams, jobs, bulk work under the cap, reports and queries."""
 
+from asyncconn.core.progress import Progress
 from asyncconn.datorama import errors
 from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, JobStates, Span
 from asyncconn.datorama.client import Datorama, DatoramaLimits
@@ -18,6 +19,7 @@ __all__ = [
     "Job",
     "JobStates",
     "JobStatus",
+    "Progress",
     "Report",
     "ReportJob",
     "Span",

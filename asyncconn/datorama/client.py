@@ -35,7 +35,7 @@ from asyncconn.datorama.resources.workspaces import Workspaces
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
-from asyncconn.http.redact import secret
+from asyncconn.http.redact import Redactor, secret
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.settings import DatoramaSettings, load
 
@@ -69,6 +69,9 @@ class Datorama(BulkCalls, Connector):
     of both a UTC day, shared by every client of the hub. The server's headers may only tighten that. The day's count
     outlives the process with ``quota_store``, a file or a store; the token itself is not in it. When the day is used
     up, calls raise ``QuotaExhausted`` with ``resets_at``, or wait with ``wait_for_quota``.
+
+    ``http.events``, ``rate`` and ``max_concurrency`` are those of all tokens together; ``http.request`` itself is a
+    call with the first token, :meth:`call` takes whichever can go soonest.
 
     ``region`` is ``us``, ``us2``, ``eu`` or ``eu2``; ``base_url`` replaces its address (sandbox, proxy).
     ``sandbox_mode`` runs the calls in the account's own sandbox.
@@ -119,17 +122,20 @@ class Datorama(BulkCalls, Connector):
         auths = [HeaderKey("Authorization", one) for one in tokens]
         if len({auth.identity() for auth in auths}) < len(auths):
             raise ConfigError("a token is given twice: it would not have twice the calls")
+        # An answer to one token may quote another of them.
+        redactor = Redactor([one for auth in auths for one in auth.secrets()])
         super().__init__(
             hub=hub,
             base_url=base_url or wire.base_url(region),
             auth=auths[0],
+            redactor=redactor,
             retry=retry,
             timeouts=_patient(timeouts or self.timeouts) if wait_for_quota else timeouts,
             max_concurrency=max_concurrency,
             limits=parts,
         )
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
-        others = [self.transport(auth, limits=parts) for auth in auths[1:]]
+        others = [self.transport(auth, limits=parts, redactor=redactor) for auth in auths[1:]]
         self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
         self._workspace_of: dict[int, int] = {}
         self._streams: dict[int, DataStream] = {}
@@ -168,6 +174,11 @@ class Datorama(BulkCalls, Connector):
     async def query(self, query: Mapping[str, Any], **options: Any) -> Any:
         """:meth:`asyncconn.datorama.resources.queries.Queries.run`."""
         return await self.queries.run(query, **options)
+
+    @property
+    def rate(self) -> RateSnapshot:
+        """What may still be called: the books of the tokens' default limiters, added up. :attr:`rates` has each."""
+        return self.pool.books("default")
 
     @property
     def rates(self) -> list[dict[str, RateSnapshot]]:

@@ -1,5 +1,7 @@
 """Datorama's own errors, below those of :mod:`asyncconn.errors`.
 
+AsyncConnError
+└── TooManyBytes            a download that is larger than the bounds that were given
 ConfigError
 ├── BadDate                 a date that is none, or a range that ends before it begins
 ├── UnequalInput            lists that belong together have different lengths
@@ -17,7 +19,7 @@ OperationFailed
 
 from __future__ import annotations
 
-from asyncconn.errors import ConfigError, OperationFailed, ProtocolError, Unprocessable
+from asyncconn.errors import AsyncConnError, ConfigError, OperationFailed, ProtocolError, Unprocessable
 
 __all__ = [
     "BadDate",
@@ -27,9 +29,16 @@ __all__ = [
     "JobFailed",
     "NotVisible",
     "ReportFailed",
+    "TooManyBytes",
     "UnequalInput",
     "UnknownStream",
 ]
+
+
+class TooManyBytes(AsyncConnError):
+    """A download is larger than the bounds that were given. Nothing of it is kept."""
+
+    advice = "allow more bytes, or take fewer files at once"
 
 
 class BadDate(ConfigError):

@@ -165,7 +165,7 @@ def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
 
 def _wire(thing: DataStream | Job) -> dict[str, Any]:
     """As the platform tells it; what was added here (a stream's workspace) too."""
-    own = thing.model_dump(mode="json", by_alias=True, exclude_none=True)
+    own = thing.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
     return {**own, **thing.raw} if thing.raw else own
 
 

@@ -1,8 +1,9 @@
 """What Datorama knows: workspaces, data streams, jobs, and the rest, as pydantic models.
 
 Nothing is documented enough to be strict about: only ``id`` is required, unknown fields are kept as attributes of their
-own name, a value of an unexpected type is kept as it came, and an unknown status word is a status like any other. Epoch
-milliseconds become aware UTC times, calendar days ``date``. Contract: datorama sections 1.4, 6, 7.
+own name, a value of an unexpected type is kept as it came, and an unknown status word is a status like any other. Ids
+that later calls and file names are made of are whole numbers or absent: anything else is a ``DatoramaProtocolError``.
+Epoch milliseconds become aware UTC times, calendar days ``date``. Contract: datorama sections 1.4, 6, 7.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from asyncconn.http import models
 from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, Word, leniently
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from asyncconn.core.paging import Pager
@@ -105,7 +106,7 @@ class Workspace(Entity):
 class DataStream(Entity):
     """A data stream. Contract: section 7.2."""
 
-    workspace_id: Int = None
+    workspace_id: int | None = None
     data_source_id: Int = None
     data_source_name: Text = None
     source_display_name: Text = None
@@ -136,9 +137,9 @@ class DataStream(Entity):
         """Queue jobs for the days from ``start`` to ``end``, both included."""
         return await self._bound().streams.process(self, start, end)
 
-    async def rerun(self, job_ids: Sequence[int]) -> list[Job]:
-        """Queue jobs again."""
-        return await self._bound().jobs.rerun(self, job_ids)
+    async def rerun(self, jobs: Job | int | Iterable[Job | int]) -> list[Job]:
+        """Queue jobs again: one or several, as objects or ids."""
+        return await self._bound().jobs.rerun(self, jobs)
 
     async def rerun_all(self) -> list[Job]:
         """Queue all its jobs again."""
@@ -168,11 +169,19 @@ class DataStream(Entity):
         """Its mapping, as raw JSON. Unverified path."""
         return await self._bound().streams.mapping(self.id, workspace_id=self.workspace_id)
 
+    async def patch_mapping(self, changes: Mapping[str, Any]) -> Any:
+        """Change those members of its mapping that are given, by reading and writing it: see ``streams``."""
+        return await self._bound().streams.patch_mapping(self.id, changes, workspace_id=self.workspace_id)
+
+    async def replace_mapping(self, mapping: Any) -> Any:
+        """Write its whole mapping: what is not given is **cleared**."""
+        return await self._bound().streams.replace_mapping(self.id, mapping, workspace_id=self.workspace_id)
+
 
 class Job(Entity):
     """One run of a stream over some days ("stat" on the wire). Contract: section 7.3."""
 
-    data_stream_id: Int = None
+    data_stream_id: int | None = None
     user_id: Int = None
     status: Status = None
     data_start_date: Day = None
@@ -230,7 +239,7 @@ class Measurement(Model):
 class Report(Entity):
     """A report: what to export. Contract: section 3.9."""
 
-    workspace_id: Int = None
+    workspace_id: int | None = None
     export_format: Text = None
     export_file_name: Text = None
     compressed: Flag = None
@@ -239,7 +248,7 @@ class Report(Entity):
 class ReportJob(Entity):
     """One run of a report. Contract: section 3.9."""
 
-    report_id: Int = None
+    report_id: int | None = None
     status: Status = None
     status_reason: Text = None
     compressed: Flag = None
@@ -266,4 +275,10 @@ def decode_list(kind: type[M], value: Any, client: Datorama | None = None) -> li
         return []
     if not isinstance(value, list):
         raise DatoramaProtocolError(f"a list of {kind.__name__} must be an array, not {type(value).__name__}")
-    return [decode(kind, one, client) for one in value]
+    made: list[M] = []
+    for index, one in enumerate(value):
+        try:
+            made.append(decode(kind, one, client))
+        except DatoramaProtocolError as error:
+            raise DatoramaProtocolError(f"at $[{index}]: {error.message}") from None
+    return made

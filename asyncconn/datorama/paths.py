@@ -5,9 +5,10 @@ What is marked unverified there is marked so here too.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, SupportsIndex
 from urllib.parse import quote
 
 from asyncconn.errors import ConfigError
@@ -30,12 +31,15 @@ QUERY_BATCH = f"{V1}/query-batch"  # Q2
 
 
 def number(value: Any, what: str = "id") -> int:
-    """An id as the whole number it is. Raises ``ConfigError``."""
+    """An id as the whole number it is, also one out of a frame (NumPy's). Raises ``ConfigError``."""
+    found: Any = value
     if isinstance(value, str) and re.fullmatch(r"\s*\d{1,18}\s*", value, re.ASCII):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        found = int(value)
+    elif isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        found = operator.index(value)
+    if type(found) is not int or found < 0:
         raise ConfigError(f"{what} must be a whole number, not {value!r}")
-    return value
+    return found
 
 
 def numbers(values: Any, what: str = "id") -> list[int]:

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncconn.core.limits import PartSnapshot
+from asyncconn.core.ratelimit import RateSnapshot
 from asyncconn.datorama import paths, wire
 from asyncconn.datorama.errors import NotVisible
 from asyncconn.errors import AsyncConnError, Forbidden, QuotaExhausted, RateLimited, Unauthorized
@@ -92,6 +94,7 @@ class TokenPool:
                 if error.local or alone:
                     raise
                 refused.append(transport)
+                transport.events.emit("retry", error)  # by another token
         if refused or self._waits:
             transport = min(refused or candidates, key=_wait(limit))
             try:
@@ -144,6 +147,31 @@ class TokenPool:
     def forget(self) -> None:
         """What tokens see has changed: ask again when it is needed."""
         self._visible.clear()
+
+    def books(self, limit: str) -> RateSnapshot:
+        """The books of one limiter of each token, added up: what is left, waits and is under way.
+
+        A token that may not go now has nothing left. They are paused as long as all of them are.
+        """
+        books = [transport.limiters[limit].snapshot() for transport in self.transports]
+        if len(books) == 1:
+            return books[0]
+        parts = tuple(
+            PartSnapshot(
+                same[0].name,
+                sum(part.limit for part in same),
+                sum(part.remaining for part, of in zip(same, books, strict=True) if of.remaining),
+                min(part.resets_in for part in same),
+            )
+            for same in zip(*(one.parts for one in books), strict=True)
+        )
+        return RateSnapshot(
+            books[0].name,
+            parts,
+            sum(one.waiting for one in books),
+            sum(one.in_flight for one in books),
+            min(one.paused_for for one in books),
+        )
 
     def scrub(self, text: str) -> str:
         """``text`` without the tokens: for what a server says inside an answer that is no error to the transport."""

@@ -135,7 +135,7 @@ def _ids(given: Iterable[Entity | int] | None) -> list[int] | None:
 
 
 def _raw(thing: Entity) -> dict[str, Any]:
-    return thing.raw or thing.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return thing.raw or thing.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
 
 
 async def _save(directory: Directory, files: Mapping[str, list[Any]]) -> list[Path]:

@@ -51,6 +51,7 @@ _UNNAMED = 15.0  # seconds to hold after a 429 that names no time: four of them 
 _LINE = 300  # characters of a message
 _MINUTE, _DAY = 62.0, 86_402.0  # seconds until a reset at most, with two for a Date in whole seconds
 _PAST = 5.0  # seconds: a reset that is longer ago is none, or the clocks of header and Date do not agree
+_YEARS_APART = 20  # a clock further from ours is not set
 _LEAST = 1.0  # a reset that is now, or has just been: clocks differ a little
 
 
@@ -102,16 +103,26 @@ def _refusal(response: Response) -> AsyncConnError:
             f"{response.platform}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
             resets_at=resets_at,
         )
-    mine = left.get(QUERY if _is_query(response) else PLATFORM)
-    used_up = mine.reset_after if mine is not None and mine.remaining == 0 else None
-    named = (retry_after(headers), _until(response, "X-RateLimit-Reset", _MINUTE), used_up)
-    waits = [wait for wait in named if wait is not None]
     return RateLimited(
         "Too Many Requests",
         platform=response.platform,
         status=response.status,
-        retry_after=max(_LEAST, *waits) if waits else _UNNAMED,
+        retry_after=_asked_for(response, left.get(QUERY if _is_query(response) else PLATFORM)),
     )
+
+
+def _asked_for(response: Response, mine: RateHint | None) -> float:
+    """Seconds that a 429 asks to wait, and no more: by the header made for it, else by a reset, else by a guess.
+
+    All callers of the token wait so long, so the longest of several times would hold them beyond the server's word.
+    """
+    if (asked := retry_after(response.headers)) is not None:
+        return asked
+    reset = _until(response, "X-RateLimit-Reset", _MINUTE)
+    if reset is None and mine is not None and mine.reset_after is not None:
+        # With calls left it was a passing refusal: no time is named, but a new minute begins then at the latest.
+        reset = mine.reset_after if mine.remaining == 0 else min(_UNNAMED, mine.reset_after)
+    return _UNNAMED if reset is None else max(_LEAST, reset)
 
 
 def _whole(text: str | None) -> int | None:
@@ -119,8 +130,9 @@ def _whole(text: str | None) -> int | None:
 
 
 def _now(headers: Mapping[str, str]) -> datetime:
-    """The server's clock where the answer shows it, so that ours may be wrong."""
-    return http_date(headers.get("Date", "")) or datetime.now(UTC)
+    """The server's clock where the answer shows one that can be true, so that ours may be wrong."""
+    ours, theirs = datetime.now(UTC), http_date(headers.get("Date", ""))
+    return ours if theirs is None or abs(theirs.year - ours.year) > _YEARS_APART else theirs
 
 
 def _until(response: Response, name: str, most: float) -> float | None:
@@ -210,4 +222,8 @@ def message_of(text: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    with suppress(TypeError):  # nested deeper than can be written
+        return orjson.dumps(value).decode()
+    return ""

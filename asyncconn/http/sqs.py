@@ -88,7 +88,7 @@ class SqsClient(Unpicklable):
             raise ours from (None if _quotes_request(error) else error)
         finally:
             _way.reset(token)
-        message_id = answer.get("MessageId")
+        message_id = answer.get("MessageId") if isinstance(answer, dict) else None
         if not isinstance(message_id, str):
             raise ProtocolError(f"{self._platform}: an answer without a MessageId")
         return message_id, answer.get("MD5OfMessageBody")
@@ -163,7 +163,8 @@ class SqsClient(Unpicklable):
             return ConfigError(f"{what}: {error}")
         if isinstance(error, aws.BotoCoreError):
             return ProtocolError(f"{what}: the answer could not be read")
-        return None
+        # What its parsers raise over an odd answer is of any kind.
+        return ProtocolError(f"{what}: the answer could not be read ({type(error).__name__})")
 
     def _answered(self, error: Any) -> AsyncConnError:
         details = error.response.get("Error", {})

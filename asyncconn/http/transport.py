@@ -157,6 +157,11 @@ class Transport(Unpicklable):
         self._clock = clock or SystemClock()
         self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock)
 
+    def join(self, other: Transport) -> None:
+        """Share the events and the concurrent places of another road: both are the same client's."""
+        self.events = other.events
+        self._road.places = other._road.places
+
     @property
     def redactor(self) -> Redactor:
         """Knows every secret that this transport has used lately."""

@@ -251,6 +251,27 @@ async def test_what_jobs_loaded_is_downloaded_under_names_of_its_own(tmp_path: P
     assert (tmp_path / file.out.strip()).suffix == ".csv"
 
 
+@pytest.mark.parametrize(("more", "before"), [((), 1), (("--overwrite",), 0)])
+async def test_a_download_goes_on_where_an_earlier_one_ended(more: tuple[str], before: int, tmp_path: Path) -> None:
+    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
+        ids = [stat.id for stat in sandbox.datorama.world.stats_of[int(STREAM)]][:2]
+        there = tmp_path / f"41001_{STREAM}_{ids[0]}_data.zip"
+        there.write_text("mine")
+        ended = await arun(tmp_path, "datorama", "download", STREAM, *map(str, ids), *more, env=sandbox.env)
+        asked = [call.path for call in sandbox.datorama.calls if call.path.endswith("/download")]
+    assert (ended.status, len(asked)) == (0, 2 - before), ended.text
+    assert (there.read_bytes() == b"mine") == bool(before)
+    assert ("2 of 2 files downloaded to ., 1 of them before" in ended.err) == bool(before)
+
+
+async def test_a_download_stays_within_its_bound(tmp_path: Path) -> None:
+    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
+        ended = await arun(tmp_path, "datorama", "download", STREAM, "--max-bytes", "10", env=sandbox.env)
+    assert ended.status == 1
+    assert "max_bytes is reached" in ended.err
+    assert list(tmp_path.glob("*.zip")) == []
+
+
 async def test_one_download_that_fails_does_not_keep_the_others(tmp_path: Path) -> None:
     async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
         ids = [str(stat.id) for stat in sandbox.datorama.world.stats_of[int(STREAM)]]

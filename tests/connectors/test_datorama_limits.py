@@ -127,6 +127,20 @@ async def test_a_429_in_any_style_is_waited_out(clock: VirtualClock, style: Any,
 # -- the day -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("style", ["documented", "nine", "bare"])
+@virtual
+async def test_one_429_holds_the_tokens_callers_no_longer_than_it_asks_for(clock: VirtualClock, style: Any) -> None:
+    async with scene(World(refusal=style), clock=clock) as there:
+        there.fault(Fault("status", status=429, retry_after=2.0, times=1))
+        datorama = there.client()
+        await calls(datorama, 1)
+        started = clock.now()
+        await calls(datorama, 5)
+        assert 2.0 <= started < 3.0  # the call itself: what was asked for, and a little of its own
+        assert clock.now() == started
+        assert len(there.calls) == 6
+
+
 @virtual
 async def test_when_the_day_is_used_up_an_error_says_until_when_and_nothing_is_sent(clock: VirtualClock) -> None:
     async with scene(clock=clock) as there:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 from datorama_scene import FILE_STREAM, STREAM, WORKSPACE, Scene, scene
+from loopback import Loopback, Reply, Seen, saying
 
 from asyncconn import errors
-from asyncconn.datorama import DataStream, JobStatus
+from asyncconn.datorama import DataStream, Datorama, JobStatus
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.sandbox.datorama import World
 
@@ -124,6 +126,35 @@ async def test_a_mapping_is_read_and_written() -> None:
         assert await datorama.streams.mapping(STREAM) == {"mapping": {}}
 
 
+async def test_a_mapping_is_patched_and_what_was_not_given_stays() -> None:
+    async with scene() as there:
+        datorama = there.client()
+        stream = await datorama.streams.get(STREAM)
+        await stream.replace_mapping({"mapping": {"Day": "DAY", "Clicks": "C"}, "order": [1, 2], "on": True})
+        patched = await stream.patch_mapping({"mapping": {"Clicks": "D", "Cost": None}, "order": [3]})
+        assert patched == {"mapping": {"Day": "DAY", "Clicks": "D", "Cost": None}, "order": [3], "on": True}
+        assert await datorama.streams.mapping(STREAM) == patched
+
+
+@pytest.mark.parametrize("there_is", [[], "text", 5])
+async def test_a_mapping_of_another_shape_is_not_written_over_by_a_patch(there_is: Any) -> None:
+    async with (
+        Loopback(otherwise=saying(there_is)) as server,
+        Datorama("token-1", base_url=server.url) as datorama,
+    ):
+        with pytest.raises(DatoramaProtocolError, match="mapping of stream 5"):
+            await datorama.streams.patch_mapping(5, {"Day": "DAY"})
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
+@pytest.mark.parametrize("changes", [{}, [], "Day=DAY", None])
+async def test_a_patch_of_a_mapping_that_changes_nothing_is_refused_before_anything_is_sent(changes: Any) -> None:
+    async with Loopback() as server, Datorama("token-1", base_url=server.url) as datorama:
+        with pytest.raises(errors.ConfigError):
+            await datorama.streams.patch_mapping(5, changes)
+    assert not server.seen
+
+
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +163,9 @@ async def test_a_mapping_is_read_and_written() -> None:
 )
 async def test_a_list_of_jobs_takes_one_more_call_after_a_full_page(jobs: int, page_size: int, calls: int) -> None:
     async with scene(World(workspaces=1, streams=1, jobs=jobs)) as there:
-        found = await there.client().jobs.list(STREAM, page_size=page_size).collect()
+        datorama = there.client()
+        await datorama.streams.get(STREAM)
+        found = await datorama.jobs.list(STREAM, page_size=page_size).collect()
         assert len({job.id for job in found}) == len(found) == jobs
         assert len(there.asked("/stats")) == calls
 
@@ -175,6 +208,42 @@ async def test_a_stream_of_unknown_or_misleading_kind_is_looked_for_in_both_plac
         assert there.asked("/stats") == [("POST", first, 404), ("POST", second, 200), ("POST", second, 200)]
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_jobs_of_a_file_based_stream_are_found_where_its_own_list_is_empty(by_id: bool) -> None:
+    async with scene(World(file_jobs="api")) as there:
+        datorama = there.client()
+        stream = await datorama.streams.get(FILE_STREAM)
+        for _ in range(2):
+            assert len(await datorama.jobs.list(FILE_STREAM if by_id else stream).collect()) == 3
+        own, other = f"/v1/data-streams/{FILE_STREAM}/stats", f"/v1/data-streams/api/{FILE_STREAM}/stats"
+        assert there.asked("/stats") == [("POST", own, 200), ("POST", other, 200), ("POST", other, 200)]
+
+
+async def test_jobs_of_a_stream_whose_kind_nobody_told_are_found_where_the_first_list_is_empty() -> None:
+    def answer(seen: Seen) -> Reply:
+        return saying([] if "/api/" in seen.path else [{"id": 5, "dataStreamId": 7}])
+
+    async with Loopback(otherwise=answer) as server, Datorama("token-1", base_url=server.url) as datorama:
+        assert [job.id for job in await datorama.jobs.list(7).collect()] == [5]
+
+
+async def test_where_a_stream_without_jobs_will_have_them_is_not_remembered() -> None:
+    async with scene(World(jobs=0, file_jobs="api")) as there:
+        datorama = there.client()
+        stream = await datorama.streams.get(FILE_STREAM)
+        assert await datorama.jobs.list(stream).collect() == []
+        await datorama.streams.process(stream, "2026-01-01", "2026-01-01")
+        assert len(await datorama.jobs.list(stream).collect()) == 1
+
+
+async def test_an_api_stream_without_jobs_costs_one_call() -> None:
+    async with scene(World(jobs=0)) as there:
+        datorama = there.client()
+        stream = await datorama.streams.get(STREAM)
+        assert await datorama.jobs.list(stream).collect() == []
+        assert len(there.asked("/stats")) == 1
+
+
 async def test_a_stream_that_is_nowhere_is_not_found_after_both_places() -> None:
     async with scene() as there:
         datorama = there.client()
@@ -192,6 +261,23 @@ async def test_a_stream_that_has_gone_is_asked_for_in_its_own_place_only() -> No
         with pytest.raises(errors.NotFound):
             await datorama.jobs.list(STREAM).collect()
         assert [path for _, path, _ in there.asked("/stats")] == [f"/v1/data-streams/api/{STREAM}/stats"] * 2
+
+
+async def test_jobs_are_rerun_by_id_by_object_alone_or_several() -> None:
+    async with scene() as there:
+        datorama = there.client()
+        stream = await datorama.streams.get(STREAM)
+        one, other, _ = await stream.jobs().collect()
+        for given, ids in (
+            (one, [one.id]),
+            (one.id, [one.id]),
+            (str(one.id), [one.id]),
+            ([one, other.id], [one.id, other.id]),
+            ((job for job in (one, other)), [one.id, other.id]),
+            (pd.Series([one.id, other.id]), [one.id, other.id]),
+            (pd.Series([one.id])[0], [one.id]),
+        ):
+            assert [job.id for job in await stream.rerun(given)] == ids  # type: ignore[arg-type] # what users have
 
 
 @pytest.mark.parametrize("ids", ["keep", "renew"])

@@ -342,3 +342,72 @@ async def test_a_pool_is_told_which_workspace_a_stream_is_in_by_the_stream_itsel
         for _ in range(4):
             await there.client().jobs.list(restored).collect()
         assert {call.token for call in there.calls if call.path.endswith("/stats")} <= {1, 2}
+
+
+# -- what hangs on the client hangs on all its tokens ------------------------------------------------------------------
+
+
+async def test_every_call_is_heard_whichever_token_made_it() -> None:
+    async with scene(World(tokens=3)) as there:
+        datorama = there.client()
+        heard: list[str] = []
+        datorama.http.events.on("attempt", lambda answer: heard.append(answer.path))
+        await calls(datorama, 30)
+        assert len(used(there)) == 3
+        assert sorted(heard) == sorted(call.path for call in there.calls)
+
+
+async def test_a_call_that_moves_on_to_another_token_is_heard_as_tried_again() -> None:
+    async with scene(World(tokens=2)) as there:
+        datorama = there.client()
+        heard: list[errors.AsyncConnError] = []
+        datorama.http.events.on("retry", heard.append)
+        there.fault(Fault("status", status=429, times=1))
+        await calls(datorama, 1)
+        assert [type(error) for error in heard] == [errors.RateLimited]
+
+
+async def test_calls_of_all_tokens_together_are_bounded() -> None:
+    most = now = 0
+
+    async def answer(seen: Seen) -> Reply:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.01)
+        now -= 1
+        return saying({"id": 9001})
+
+    async with Loopback(otherwise=answer) as server, Hub() as hub:
+        datorama = Datorama(["token-1", "token-2", "token-3"], hub=hub, base_url=server.url, max_concurrency=2)
+        await calls(datorama, 12)
+    assert most == 2
+
+
+@virtual
+async def test_the_books_of_a_pool_are_those_of_its_tokens_together(clock: VirtualClock) -> None:
+    async with scene(World(tokens=3), clock=clock) as there:
+        datorama = there.client()
+        await calls(datorama, 30)
+        assert {part.name: (part.remaining, part.limit) for part in datorama.rate.parts} == {
+            "platform": (150, 180),
+            "daily": (59_970, 60_000),
+        }
+
+
+@virtual
+async def test_a_token_that_is_held_has_nothing_left_in_the_pools_books(clock: VirtualClock) -> None:
+    async with scene(World(tokens=2), clock=clock) as there:
+        datorama = there.client()
+        datorama.pool.transports[0].limiters["default"].pause(30)
+        assert (datorama.rate.remaining, datorama.rate.paused_for) == (60, 0.0)
+        datorama.pool.transports[1].limiters["default"].pause(20)
+        assert (datorama.rate.remaining, datorama.rate.paused_for) == (0, 20.0)
+
+
+async def test_an_answer_to_one_token_that_quotes_another_is_redacted() -> None:
+    async with Loopback(otherwise=saying({"msg": "use token-of-mine-2 instead"}, 403)) as server, Hub() as hub:
+        datorama = Datorama(["token-of-mine-1", "token-of-mine-2"], hub=hub, base_url=server.url)
+        with pytest.raises(errors.Forbidden) as caught:
+            await datorama.accounts.get(1)
+    assert "token-of-mine" not in f"{caught.value} {caught.value.body}"

@@ -12,6 +12,7 @@ from limits_pair import LIMIT, STRUCTURE, Scene, scene
 
 from asyncconn import errors
 from asyncconn.atoti_limits import Limit, LimitStatus, Paths, Structure
+from asyncconn.atoti_limits.csv_formats import write_as_of_date
 from asyncconn.atoti_limits.errors import (
     LimitsConflict,
     LimitsPermissionError,
@@ -19,7 +20,7 @@ from asyncconn.atoti_limits.errors import (
     LimitsUnreachable,
     LimitsValidationError,
 )
-from asyncconn.sandbox import Fault
+from asyncconn.sandbox import Fault, Faults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -460,6 +461,44 @@ async def test_limits_1_has_its_own_paths_and_says_what_it_has_not() -> None:
             await limits.structures.list()
         with pytest.raises(errors.ConfigError, match="read and not written"):
             await limits.upload.limits([_row(1)])
+
+
+LEGACY = (
+    "Group,ID,Name,Comment,Start Date,End Date,Frequency Type,Polling Frequency,Kpi Type,Limit Values,"
+    "Absolute Value Indicator,Warning Threshold,Measure Name,Scope,Precedence,Limit Status,Limit Changes Workflow,"
+    "Limit Changes Workflow Parameters\n"
+    'g,old_1,Old,,2020-01-01,,official,EOD,Greater Than,"[1,2]",false,0,Price.SUM,CarName=alpha,0,APPROVED,,\n'
+)
+
+
+async def test_limits_1_gives_its_limits_and_says_who_may_start_a_workflow() -> None:
+    async with scene(limits={"rest_version": "v1", "version": "1.1.0"}) as world:
+        world.limits.connect("atoti")
+        limits = world.client(paths=Paths("v1"), generation=1)
+        await limits.upload.limits(LEGACY)
+        found = await limits.export()
+        assert [(row["ID"], row["Limit Values"]) for row in found.limits()] == [("old_1", [1, 2])]
+        assert (found.structures_csv, found.version) == ("", "1.1")
+        assert await limits.workflow.can_start("StraightThrough") is True
+        with pytest.raises(errors.ConfigError, match="no structures"):
+            await limits.export(["id_1"])
+
+
+async def test_a_date_roll_changes_the_day_of_evaluations_that_name_none() -> None:
+    async with scene(limits={"as_of_date": date(2026, 1, 30)}) as world:
+        limits = world.client()
+        world.limits.as_of_date_csv = write_as_of_date(date(2026, 1, 31))
+        await limits.evaluate.roll_date()
+        assert world.limits.as_of_date == date(2026, 1, 31)
+        assert world.limits.requests["POST /custom/rest/load-controller/execute"] == 1
+
+
+async def test_a_date_roll_whose_outcome_is_unknown_is_not_repeated() -> None:
+    async with scene(limits={"faults": Faults(Fault("drop_after"))}) as world:
+        with pytest.raises(LimitsUnreachable) as caught:
+            await world.client().evaluate.roll_date()
+        assert caught.value.maybe_sent
+        assert world.limits.requests["POST /custom/rest/load-controller/execute"] == 1
 
 
 @pytest.mark.parametrize("base_path", ["/foo/bar"])

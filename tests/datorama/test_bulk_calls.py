@@ -94,6 +94,34 @@ async def test_one_stream_for_all_jobs_and_jobs_as_objects() -> None:
         assert len(result.ok) == 3
 
 
+async def test_one_job_or_one_stream_need_no_list() -> None:
+    async with scene(streams=2, jobs=2, **EARLIER) as here:
+        stream = await here.client.streams.get(here.streams[0])
+        one, other = await stream.jobs().collect()
+        for streams, jobs in ((stream, one), (stream, other.id), (stream.id, one), ([stream], [other]), (None, one)):
+            result = await here.client.rerun(streams, jobs)
+            assert [item.outcome for item in result] == ["ok"]
+            assert result[0].key[0].id == stream.id
+
+
+async def test_jobs_that_know_their_streams_need_none_beside() -> None:
+    async with scene(streams=3, jobs=1, **EARLIER) as here:
+        jobs = [job for jobs in (await here.client.fetch_all_jobs()).values for job in jobs]
+
+        result = await here.client.rerun(None, jobs)
+
+        assert [item.key for item in result] == [(job.stream, job.id) for job in jobs]
+        assert len(result.ok) == 3
+
+
+async def test_a_job_of_another_stream_is_not_sent_for_this_one() -> None:
+    async with scene(streams=2, jobs=1, **EARLIER) as here:
+        [job] = await here.client.jobs.list(here.streams[0]).collect()
+        with pytest.raises(ConfigError, match=f"is of stream {here.streams[0]}"):
+            await here.client.rerun(here.streams[1], job)
+        assert here.calls("/rerun") == 0
+
+
 async def test_a_job_that_is_not_there_fails_those_of_its_call() -> None:
     async with scene(streams=2, jobs=2, **EARLIER) as here:
         one, other = here.streams
@@ -144,6 +172,7 @@ async def test_a_rerun_is_in_the_log(tmp_path: Path) -> None:
         (999, [1], UnknownStream),
         (7_700_101, [], ConfigError),
         (7_700_101, ["x"], ConfigError),
+        (None, [900_000_001], ConfigError),
     ],
 )
 async def test_a_rerun_that_cannot_be_is_said_before_anything_is_sent(

@@ -16,7 +16,7 @@ from asyncconn.errors import ConfigError, PollTimeout, Unprocessable
 from asyncconn.sandbox import Fault
 from asyncconn.sandbox.datorama.streams import Streams
 
-from .scene import scene
+from .scene import ONE_BY_ONE, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,7 +229,8 @@ async def test_a_count_that_comes_late_is_noticed(clock: VirtualClock, monkeypat
         peak = Peak(here)
         shown = Streams._shown
         # A cache, twenty minutes old: nothing is pending, says every stream.
-        monkeypatch.setattr(Streams, "_shown", lambda self, stream: {**shown(self, stream), "pendingStatsCount": 0})
+        late = {"pendingStatsCount": 0}
+        monkeypatch.setattr(Streams, "_shown", lambda self, stream, **how: {**shown(self, stream, **how), **late})
 
         await here.client.process_streams(here.streams, "2026-01-01", "2026-01-10", max_pending=4)
 
@@ -375,3 +376,13 @@ async def test_nothing_is_sent_when_the_log_cannot_be_written(tmp_path: Path) ->
             await here.client.process_streams(here.streams, "2026-01-01", "2026-01-05", log=tmp_path / "no" / "log.csv")
 
         assert here.accepted() == {}
+
+
+@virtual
+async def test_a_call_that_waits_for_room_is_what_moves_jobs_on_in_a_world_of_reads(clock: VirtualClock) -> None:
+    async with scene(clock, streams=1, progress="reads", outcomes={"SUCCESS": 1.0}) as here:
+        result = await here.client.process_streams(
+            here.streams, "2026-01-01", "2026-03-31", max_pending=2, capacity_policy=ONE_BY_ONE
+        )
+        assert [item.outcome for item in result] == ["ok"]
+        assert len(here.accepted()) == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from asyncconn.atoti_limits import csv_formats as files
 from asyncconn.atoti_limits.csv_columns import Kind, columns
 from asyncconn.atoti_limits.errors import LimitsProtocolError, LimitsValidationError
+from asyncconn.atoti_limits.versions import warning_threshold_is_distance
 from asyncconn.errors import ConfigError
 
 from .captures import CAPTURES
@@ -74,7 +76,9 @@ def test_the_columns_of_a_version_are_those_of_the_contract_s_sample(kind: Kind,
         ("limits", "3.0", "3.1.0-rc1", set(), {"Precedence"}),
         ("limits", "3.2", "3.3", {"Structure Reference ID", "parentLimitKey"}, {"Structure ID", "Source Limit ID"}),
         ("limits", "4.1", "4.2", {"Limit Values"}, {"Limit Value", "Limit Changes Workflow Variables"}),
+        ("incidents", "3.3", "4.0.0-beta", {"Limit ID"}, {"limitKey"}),
         ("incidents", "4.0.0-beta", "4.0.0", {"limitKey"}, {"Limit ID"}),
+        ("incidents", "3.3.1", "4.1", set(), set()),
         ("incidents", "4.1", "4.2", set(), {"Limit Type"}),
         ("legacy_limits", "1.0", "3.3", set(), set()),
         ("as_of_date", "1.0", "6.2", set(), set()),
@@ -417,8 +421,41 @@ def test_an_odd_value_of_an_evaluation_stays_text() -> None:
     lines = ["\ufefflimitKey,Measure Value,BreachCount,New,Limit Type\r\n", "1,NaN,,2,OFFICIAL\r\n", ""]
 
     assert files.evaluation_rows(lines) == [
-        {"limitKey": "1", "Measure Value": "NaN", "BreachCount": "", "New": "2", "Limit Type": "OFFICIAL"}
+        {"Limit ID": "1", "Measure Value": "NaN", "BreachCount": "", "New": "2", "Limit Type": "OFFICIAL"}
     ]
+
+
+@pytest.mark.parametrize(("version", "name"), [("3.3", "Limit ID"), ("4.0.0-beta", "limitKey"), ("4.1", "Limit ID")])
+@pytest.mark.parametrize("called", ["Limit ID", "limitKey"])
+def test_incidents_are_read_by_either_name_of_their_first_column(version: str, name: str, called: str) -> None:
+    text = "\n".join(LINES[:2]).replace("Limit ID", called, 1)
+    [row] = csv.DictReader(text.splitlines())
+    for source in (text, [row]):
+        table = files.read_incidents(source, version)
+        assert table.columns[0] == name
+        assert [found[name] for found in table] == ["lim_0001"]
+
+
+def test_an_answer_with_both_names_keeps_both_columns() -> None:
+    rows = files.evaluation_rows(["limitKey,Limit ID", "7,lim_0001"])
+    assert rows == [{"limitKey": "7", "Limit ID": "lim_0001"}]
+
+
+@pytest.mark.parametrize(
+    ("version", "distance"),
+    [
+        ("1.1", False), ("3.3.1", False), ("4.0.0", False), ("4.0.1", True), ("4.0.2", True), ("4.0.3", True),
+        ("4.0.4", False), ("4.1", True), ("4.1.0", True), ("4.1.0-rc1", False), ("4.1.1", False), ("6.2", False),
+    ],
+)  # fmt: skip
+def test_the_warning_threshold_is_a_distance_in_four_versions_only(version: str, distance: bool) -> None:
+    assert warning_threshold_is_distance(version) is distance
+
+
+@pytest.mark.parametrize("version", ["2.0", "4.1", "6.2"])
+def test_the_default_day_is_a_file_of_one_column_and_one_date(version: str) -> None:
+    assert files.write_as_of_date(date(2020, 1, 1), version) == "AsOfDate\n2020-01-01\n"
+    assert files.read_as_of_date("AsOfDate\n2020-01-01\n", version) == date(2020, 1, 1)
 
 
 def test_a_quoted_line_end_may_be_inside_a_line_or_between_two() -> None:

@@ -260,6 +260,18 @@ async def test_a_job_moves_on_by_reads_when_the_world_says_so() -> None:
         assert api.world.stats[made["id"]].reads == 4
 
 
+@pytest.mark.parametrize("path", [ONE, f"/v1/workspaces/{WORKSPACE}/data-streams"])
+async def test_what_a_stream_tells_of_its_jobs_is_a_look_at_each_of_them(path: str) -> None:
+    async with datorama(jobs=0, progress="reads", job_reads=(1, 1)) as api:
+        made = await api.ok("POST", f"{ONE}/process", {"startDate": "2026-01-01", "endDate": "2026-01-20"})
+        pending = []
+        for _ in range(3):
+            found = await api.ok("GET", path)
+            pending.append((found[0] if isinstance(found, list) else found)["pendingStatsCount"])
+        assert pending == [2, 2, 0]
+        assert [api.world.stats[one["id"]].reads for one in made] == [3, 3]
+
+
 async def test_a_job_with_an_unfinished_outcome_never_ends() -> None:
     async with datorama(jobs=0, outcomes={"IN_PROGRESS": 1}) as api:
         await api.ok("POST", f"{ONE}/process", RANGE)

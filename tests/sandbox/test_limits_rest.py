@@ -13,7 +13,7 @@ import pytest
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeLimitsServer, User
-from asyncconn.sandbox.atoti_limits.paths import PATHS, V1_PATHS
+from asyncconn.sandbox.atoti_limits.paths import PATHS, ROOT_PATHS, V1_PATHS, V1_ROOT_PATHS
 
 from .limits_scene import CAPTURES, DEFINITION, LIMIT, REST, STRUCTURE, Client, basic, limits, shape
 
@@ -43,7 +43,7 @@ async def test_it_tells_its_versions_answers_pings_and_describes_itself_to_anybo
         for method, operation in methods.items()
     }
 
-    assert operations == PATHS
+    assert operations == {**PATHS, **ROOT_PATHS}
 
 
 async def test_the_description_can_be_switched_off() -> None:
@@ -491,7 +491,7 @@ async def test_version_1_creates_the_captured_limit_and_has_nothing_of_version_2
             for path in (await rest("GET", "/v3/api-docs")).json["paths"].values()
             for method in path.values()
         }
-        assert named == set(V1_PATHS)
+        assert named == {*V1_PATHS, *V1_ROOT_PATHS}
 
 
 async def test_version_1_refuses_wrong_limits_and_unknown_servers() -> None:
@@ -519,6 +519,55 @@ async def test_version_1_takes_the_legacy_file() -> None:
         reply = await rest("POST", "/limits/rest/v1/limitDefinition/upload", data=form)
         assert reply.json == {"created": 1, "updated": 0}
         assert server.store.v1_limits["old_1"]["limitValues"] == [1, 2]
+
+
+async def test_version_1_gives_its_limits_as_the_legacy_file_and_tells_who_may_start_a_workflow() -> None:
+    async with limits(rest_version="v1", version="1.1.0") as (_, rest):
+        await rest("POST", "/limits/rest/v1/limitDefinition/create", CAPTURES["v1_limit"]["request"]["json"])
+        form = aiohttp.FormData()
+        form.add_field("file", LEGACY, filename="legacy_limits.csv", content_type="text/csv")
+        await rest("POST", "/limits/rest/v1/limitDefinition/upload", data=form)
+        lines = (await rest("POST", "/limits/rest/v1/limitDefinition/export", {})).json["limits"].splitlines()
+        assert lines[0] == LEGACY.splitlines()[0]
+        assert [line.split(",")[1] for line in lines[1:]] == ["id_0001", "old_1"]
+        assert (await rest("GET", "/limit-process-definition/canStart?key=StraightThrough")).json is True
+        assert (await rest("GET", "/limit-process-definition/canStart")).status == 400
+
+
+ROLL = {"operation": "LOAD", "topics": ["AsOfDate"], "scope": {"_recursive": "true"}}
+ROLL_PATH = "/custom/rest/load-controller/execute"
+
+
+async def test_a_date_roll_reads_the_default_day_anew() -> None:
+    async with limits(as_of_date_csv="AsOfDate\n2026-01-31\n") as (server, rest):
+        assert (await rest("POST", ROLL_PATH, ROLL)).status == 200
+        assert server.as_of_date == date(2026, 1, 31)
+        server.as_of_date_csv = None
+        assert (await rest("POST", ROLL_PATH, ROLL)).status == 200
+        assert server.as_of_date == date(2026, 1, 31)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "status"),
+    [
+        ({**ROLL, "operation": "UNLOAD"}, None, 400),
+        ({**ROLL, "scope": None}, None, 400),
+        ({**ROLL, "topics": ["Limits"]}, None, 422),
+        (ROLL, "AsOfDate\nsoon\n", 422),
+        (ROLL, "AsOfDate\n2026-01-31\n2026-02-28\n", 422),
+        (ROLL, "Date\n2026-01-31\n", 422),
+        (ROLL, "", 422),
+    ],
+)
+async def test_a_date_roll_that_cannot_be_is_refused(body: Any, text: str | None, status: int) -> None:
+    async with limits(as_of_date_csv=text) as (_, rest):
+        assert (await rest("POST", ROLL_PATH, body)).status == status
+
+
+async def test_a_date_roll_takes_a_role_and_is_not_below_the_rest() -> None:
+    async with limits() as (_, rest):
+        assert (await rest("POST", ROLL_PATH, ROLL, user="readonly")).status == 403
+        assert (await rest("POST", f"{REST}{ROLL_PATH}", ROLL)).status == 404
 
 
 async def test_the_sandbox_users_have_the_captured_roles() -> None:

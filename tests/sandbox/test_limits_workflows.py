@@ -208,9 +208,13 @@ async def test_an_evaluation_answers_the_lines_of_an_incident_file(version: str)
     assert len(row["SessionID"]) == len(example["SessionID"])
 
 
-async def test_before_4_0_the_first_column_had_another_name() -> None:
-    async with limits(version="3.3.1") as (_, rest):
-        assert (await rest("POST", f"{REST}/evaluate/all")).json[0].startswith("limitKey,Incident Type,")
+@pytest.mark.parametrize(
+    ("version", "first"),
+    [("3.3.1", "Limit ID"), ("4.0.0-beta", "limitKey"), ("4.0.0", "Limit ID"), ("4.1.0-rc1", "Limit ID")],
+)
+async def test_the_beta_of_4_0_alone_has_another_name_for_the_first_column(version: str, first: str) -> None:
+    async with limits(version=version) as (_, rest):
+        assert (await rest("POST", f"{REST}/evaluate/all")).json[0].startswith(f"{first},Incident Type,")
 
 
 @pytest.mark.parametrize(
@@ -236,8 +240,24 @@ async def test_utilisation_decides_between_pass_warning_and_breach(
         assert (await kinds(rest)).get("l0") == kind
 
 
-@pytest.mark.parametrize(("version", "kind"), [("4.1.0", None), ("4.1.1", "WARNING")])
-async def test_the_warning_threshold_was_a_distance_before_4_1_1(version: str, kind: str | None) -> None:
+USED, DISTANT = "WARNING", None
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("3.3.0", USED),
+        ("4.0.0", USED),
+        ("4.0.1", DISTANT),
+        ("4.0.3", DISTANT),
+        ("4.0.4", USED),
+        ("4.1.0", DISTANT),
+        ("4.1", DISTANT),
+        ("4.1.1", USED),
+        ("6.2.2", USED),
+    ],
+)
+async def test_the_warning_threshold_is_a_distance_in_four_versions(version: str, kind: str | None) -> None:
     async with limits(version=version, utilizations={"l0": 95.0}) as (server, rest):
         await measured(rest, warningThreshold=2)
         assert (await kinds(rest)).get("l0") == kind

@@ -171,7 +171,9 @@ BOTH_OUT = {**PLATFORM_OUT, "X-QueryRateLimit-Remaining": "0"}
         (BOTH_OUT, "/v1/workspaces", 40.0),
         (BOTH_OUT, "/v1/query-batch", 50.0),
         ({"Retry-After": "7"}, "/v1/workspaces", 7.0),
-        ({"Retry-After": "7", "X-RateLimit-Reset": in_(20)}, "/v1/workspaces", 20.0),
+        ({"Retry-After": "7", "X-RateLimit-Reset": in_(20)}, "/v1/workspaces", 7.0),
+        ({"Retry-After": "7", **PLATFORM_OUT}, "/v1/workspaces", 7.0),
+        ({"Retry-After": "0", "X-RateLimit-Reset": in_(20)}, "/v1/workspaces", 0.0),
         ({"Retry-After": "7", "X-DailyQuota-Rest": in_(46800)}, "/v1/workspaces", 7.0),
         ({"X-RateLimit-Reset": in_(0)}, "/v1/workspaces", 1.0),
         ({"X-RateLimit-Reset": in_(-5)}, "/v1/workspaces", 1.0),
@@ -181,6 +183,7 @@ BOTH_OUT = {**PLATFORM_OUT, "X-QueryRateLimit-Remaining": "0"}
         ({"Retry-After": "3600"}, "/v1/workspaces", 3600.0),
         ({"X-RateLimit-Reset": "soon"}, "/v1/workspaces", 15.0),
         (NINE, "/v1/workspaces", 15.0),
+        ({**NINE, "X-PlatformRateLimit-Reset": in_(4)}, "/v1/workspaces", 4.0),
         ({}, "/v1/workspaces", 15.0),
     ],
 )

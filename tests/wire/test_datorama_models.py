@@ -71,7 +71,6 @@ def test_days_are_dates(value: str) -> None:
         ("createTime", "create_time", {"at": 1}),
         ("lastDataDate", "last_data_date", "soon"),
         ("enabled", "enabled", "perhaps"),
-        ("workspaceId", "workspace_id", "none"),
         ("name", "name", ["x"]),
         ("config", "config", [1]),
     ],
@@ -101,6 +100,20 @@ def test_a_field_of_the_server_replaces_no_method_and_no_attribute_of_ours() -> 
 
 
 # -- status ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(DataStream, "workspaceId"), (Job, "dataStreamId"), (Report, "workspaceId"), (ReportJob, "reportId")],
+)
+@pytest.mark.parametrize("odd", ["none", "../x", 1.5, [], {}])
+def test_an_id_that_calls_and_names_are_made_of_is_a_number_or_an_error_with_its_place(
+    kind: Any, field: str, odd: Any
+) -> None:
+    good: dict[str, Any] = {"id": 1, field: 4}
+    assert decode(kind, {**good, field: None}) is not None
+    with pytest.raises(DatoramaProtocolError, match=rf"at \$\[1\]: this is no {kind.__name__}: {field}"):
+        decode_list(kind, [good, {**good, field: odd}])
 
 
 @pytest.mark.parametrize("word", ["SUCCESS", "FAILURE", "ABORTED", "TIMEOUT"])

@@ -8,7 +8,7 @@ import pytest
 from loopback import Loopback, Reply, Seen
 
 from asyncconn.core.retrying import ONCE
-from asyncconn.datorama import DataStream, Datorama, paths
+from asyncconn.datorama import DataStream, Datorama, Job, paths
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TOKEN = "5f0e6a52-1f6b-4c83-9c6e-5a2f6f0d1c11"
 F = {"name": "x", "workspaceId": 4}
 QUERY = {"workspaceId": 4, "dateRange": "YESTERDAY", "measurements": [{"name": "Clicks"}], "dimensions": ["Day"]}
+API = DataStream.model_validate({"id": 6, "dataSourceName": "Google Analytics", "workspaceId": 4})
 FILES = DataStream.model_validate({"id": 7, "dataSourceName": "TotalConnect", "workspaceId": 4})
 
 
@@ -45,7 +46,7 @@ ROWS: list[tuple[str, str, Callable[[Datorama], Awaitable[Any]]]] = [
     ("GET", "/v1/workspaces/4/data-streams/status/bulk?ids=5,6", lambda d: d.streams.status(4, [5, 6])),
     ("GET", "/v1/data-streams/api/5/mapping", lambda d: d.streams.mapping(5)),
     ("PUT", "/v1/data-streams/api/5/mapping", lambda d: d.streams.replace_mapping(5, {})),
-    ("POST", "/v1/data-streams/api/5/stats", lambda d: d.jobs.list(5).collect()),
+    ("POST", "/v1/data-streams/api/6/stats", lambda d: d.jobs.list(API).collect()),
     ("POST", "/v1/data-streams/7/stats", lambda d: d.jobs.list(FILES).collect()),
     ("GET", "/v1/data-stream-stats/8", lambda d: d.jobs.get(8)),
     ("POST", "/v1/data-streams/api/5/rerun", lambda d: d.jobs.rerun(5, [8])),
@@ -126,6 +127,8 @@ def fitting(seen: Seen) -> Reply:
     if seen.path == "/v1/query-batch":
         return Reply(200, b"[" + RESULT + b"]")
     last = seen.path.rpartition("/")[2]
+    if last == "stats":
+        return Reply(200, b"[%s]" % ONE)
     single = last.isdecimal() or (seen.method == "POST" and last not in ("stats", "process", "rerun", "rerun-all"))
     return Reply(
         200, ONE if single or seen.method in ("PUT", "PATCH") else b"[]" if last != "process" else b"[%s]" % ONE
@@ -192,7 +195,8 @@ def test_a_name_that_is_none_makes_no_path(bad: Any) -> None:
 
 BAD_CALLS: dict[str, Callable[[Datorama], Awaitable[Any]]] = {
     "an id that is none": lambda d: d.streams.get("abc"),  # type: ignore[arg-type] # what users do
-    "a text instead of a list of jobs": lambda d: d.jobs.rerun(5, "900000003"),  # type: ignore[arg-type] # what users do
+    "a text instead of jobs": lambda d: d.jobs.rerun(5, "900000003,900000004"),  # type: ignore[arg-type] # what users do
+    "a job of another stream": lambda d: d.jobs.rerun(5, [8, Job(id=9, data_stream_id=6)]),
     "a text instead of a list of streams": lambda d: d.streams.status(4, "12"),  # type: ignore[arg-type] # the same
     "no job to rerun": lambda d: d.jobs.rerun(5, []),
     "no stream to process": lambda d: d.streams.process_batch([], "2026-01-01", "2026-01-01"),

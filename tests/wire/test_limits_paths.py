@@ -37,6 +37,19 @@ def test_methods_and_paths_are_those_of_the_samples(name: str, version: str, cap
     assert paths.path(name, pivot="/activeviam/pivot/rest/v10") == request["path"].partition("?")[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "method", "path"),
+    [
+        ("evaluate.roll_date", "v2", "POST", "/custom/rest/load-controller/execute"),
+        ("export", "v2", "POST", "/limits/rest/v2/limitDefinition/export"),
+        ("export", "v1", "POST", "/limits/rest/v1/limitDefinition/export"),
+        ("workflow.can_start", "v1", "GET", "/limit-process-definition/canStart"),
+    ],
+)
+def test_paths_that_are_documented_are_in_the_table(name: str, version: str, method: str, path: str) -> None:
+    assert (Paths(version).method(name), Paths(version).path(name)) == (method, path)
+
+
 def test_without_the_versions_the_path_of_the_session_is_the_one_that_is_known() -> None:
     assert Paths().path("session.pivot") == "/activeviam/pivot/rest/v10"
 

@@ -12,11 +12,13 @@ from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.wire import document
-from asyncconn.core.csv_text import csv_reader
 
 __all__ = ["Evaluate", "Evaluation"]
 
 _SECONDS = 300.0  # for the server to evaluate
+
+#: Contract: limits section 10.3, row 9b.
+_DATE_ROLL = {"operation": "LOAD", "topics": ["AsOfDate"], "scope": {"_recursive": "true"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Evaluation:
 
     def frame(self) -> Any:
         """The rows as a pandas frame. Raises ``ConfigError`` without pandas."""
-        return csv_formats.frame(self.rows(), next(csv_reader(self.lines), []))
+        return csv_formats.frame(self.rows(), csv_formats.evaluation_columns(self.lines))
 
 
 class Evaluate(Resource):
@@ -60,6 +62,15 @@ class Evaluate(Resource):
     async def all(self, as_of_date: date | str | None = None, *, timeout: float = _SECONDS) -> Evaluation:
         """Everything."""
         return await self._run("evaluate.all", as_of_date, timeout, None)
+
+    async def roll_date(self) -> None:
+        """Have the server read its ``as_of_date.csv`` anew: the day of every evaluation that names none (date roll).
+
+        The file is the server's own: :func:`asyncconn.atoti_limits.csv_formats.write_as_of_date` makes its text. Call
+        and body are documented for 2.0, the answer is not, and is not looked at. Not repeated when the outcome is
+        unknown.
+        """
+        await self._client.call("evaluate.roll_date", json=_DATE_ROLL)
 
     async def _run(self, name: str, as_of_date: date | str | None, timeout: float, body: Any) -> Evaluation:
         params = {"asOfDate": iso(as_of_date)}

@@ -16,7 +16,7 @@ from asyncconn.atoti_limits.csv_formats import CsvTable
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import UploadReport
 from asyncconn.atoti_limits.resources.base import Resource, ids
-from asyncconn.atoti_limits.versions import LATEST
+from asyncconn.atoti_limits.versions import LATEST, Version
 from asyncconn.atoti_limits.wire import document
 from asyncconn.errors import ConfigError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asyncconn.atoti_limits.client import AtotiLimits
 
 _SECONDS = 120.0  # for a file to be sent, checked and stored
+_LEGACY = "1.1"  # what is assumed of a server of 1.x
 
 
 class Upload(Resource):
@@ -96,7 +97,7 @@ def _rows_of(frame: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Two CSV texts, in the format of ``version``, and their rows."""
+    """Two CSV texts, in the format of ``version``, and their rows. Limits 1.x has no structures: that text is empty."""
 
     structures_csv: str
     limits_csv: str
@@ -108,14 +109,24 @@ class Export:
 
     def limits(self) -> CsvTable:
         """The limits as a table of rows. Raises ``LimitsValidationError`` when they do not fit the format."""
-        return csv_formats.read_limits(self.limits_csv, self.version)
+        read = csv_formats.read_limits if _has_structures(self.version) else csv_formats.read_legacy_limits
+        return read(self.limits_csv, self.version)
 
 
 async def export(client: AtotiLimits, structure_ids: Any, *, version: str, timeout: float) -> Export:
     """See ``AtotiLimits.export``."""
     wanted = ids(structure_ids, "structure_ids") if structure_ids else []
-    found = document(await client.call("export", json={"structureIds": wanted}, timeout=timeout))
-    texts = [found.get(key) for key in ("structures", "limits")] if isinstance(found, dict) else []
-    if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
+    old = client.paths.version == "v1"
+    if old and wanted:
+        raise ConfigError("Limits 1.x has no structures: export everything, without ids")
+    body = {} if old else {"structureIds": wanted}
+    found = document(await client.call("export", json=body, timeout=timeout))
+    texts = found if isinstance(found, dict) else {}
+    structures, limits = texts.get("structures", "" if old else None), texts.get("limits")
+    if not isinstance(structures, str) or not isinstance(limits, str):
         raise LimitsProtocolError("export: the answer must hold two CSV texts, structures and limits")
-    return Export(str(texts[0]), str(texts[1]), version)
+    return Export(structures, limits, _LEGACY if old and version == LATEST else version)
+
+
+def _has_structures(version: str) -> bool:
+    return Version.parse(version).release >= (2,)

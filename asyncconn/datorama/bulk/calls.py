@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncconn.core.polling import PollPolicy
-from asyncconn.datorama.bulk import changing, fetching, processing, rerunning
+from asyncconn.datorama.bulk import changing, downloading, fetching, processing, rerunning
 from asyncconn.datorama.bulk.capacity import CAPACITY_POLLING
+from asyncconn.datorama.bulk.downloading import Bounds
 from asyncconn.datorama.bulk.planning import listed
 from asyncconn.datorama.bulk.progress import BulkProgress
 from asyncconn.datorama.bulk.results import BulkResult, Span
 from asyncconn.datorama.dates import Split
-from asyncconn.datorama.models import DataStream, Job, Workspace
+from asyncconn.datorama.models import DataStream, Job, ReportJob, Workspace
 
 if TYPE_CHECKING:
     from asyncconn.datorama.client import Datorama
@@ -55,9 +57,9 @@ class BulkCalls:
 
             >>> frame = (await datorama.fetch_all_jobs()).frame()
 
-        Calls: for each stream one for every ``page_size`` jobs, and one more when its last page is full; without
-        ``streams``, those of :meth:`fetch_all_streams` before. A workspace that cannot be read is a failed item. What
-        was read of a stream before it failed is the item's value.
+        Calls: for each stream one for every ``page_size`` jobs, and one more when its last page is full, or when it is
+        file based and has none; without ``streams``, those of :meth:`fetch_all_streams` before. A workspace that cannot
+        be read is a failed item. What was read of a stream before it failed is the item's value.
         """
         return await fetching.fetch_all_jobs(self._client(), streams, page_size, on_progress)
 
@@ -121,7 +123,7 @@ class BulkCalls:
 
     async def rerun(
         self,
-        streams: Streams,
+        streams: Streams | None,
         jobs: Job | int | Iterable[Job | int],
         *,
         max_pending: int | None = 15,
@@ -131,7 +133,13 @@ class BulkCalls:
         on_progress: OnProgress | None = None,
         capacity_policy: PollPolicy = CAPACITY_POLLING,
     ) -> BulkResult[tuple[DataStream, int], list[Job]]:
-        """Queue jobs again: ``streams`` is the one they are all of, or has the stream of each.
+        """Queue jobs again, one or several, as objects or ids.
+
+            >>> states = await datorama.jobs.wait(jobs)
+            >>> result = await datorama.rerun(None, states.failed)
+
+        ``streams`` is the one they are all of, or has the stream of each; None where each job is an object that says
+        it. Raises ``ConfigError`` for a job that says it is of another.
 
         One call for each stream (for every ``max_pending`` of its jobs). An item's value are the jobs that the answer
         tells: they may have new ids. The other options are those of :meth:`process_streams`.
@@ -192,6 +200,61 @@ class BulkCalls:
     ) -> BulkResult[DataStream, DataStream]:
         """Keep streams from running. One PATCH for each."""
         return await self._set_enabled(streams, on_progress, enabled=False)
+
+    async def download_jobs(
+        self,
+        jobs: Job | int | Iterable[Job | int],
+        folder: str | os.PathLike[str],
+        *,
+        streams: Streams | None = None,
+        concurrency: int = 4,
+        max_bytes: int | None = None,
+        max_file_bytes: int | None = None,
+        overwrite: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> BulkResult[tuple[DataStream, int], Path]:
+        """Download what jobs have loaded into ``folder``, which is made if need be: one call for each.
+
+            >>> jobs = [job async for job in stream.jobs() if job.status is JobStatus.SUCCESS]
+            >>> result = await datorama.download_jobs(jobs, "data", max_bytes=10_000_000_000)
+
+        Each file is streamed to disk under ``{workspace}_{stream}_{job}_data.zip`` (``.csv`` for file-based streams),
+        and appears when it is complete. One that is there already is not fetched again (its item is ``skipped``),
+        unless ``overwrite``: a job that was run again may have other data. ``streams`` as for :meth:`rerun`, where jobs
+        do not say theirs.
+
+        ``concurrency``: files at once, ten at most. ``max_bytes``: all that are kept together, ``max_file_bytes``: one
+        of them (None: any number). What would be more is a failed item with ``TooManyBytes``, and nothing of it is
+        kept; once ``max_bytes`` is reached no further call is made. An item's value is the path of its file.
+        """
+        bounds = Bounds(
+            concurrency=concurrency, max_bytes=max_bytes, max_file_bytes=max_file_bytes, overwrite=overwrite
+        )
+        return await downloading.download_jobs(
+            self._client(), jobs, folder, streams=streams, bounds=bounds, on_progress=on_progress
+        )
+
+    async def download_reports(
+        self,
+        jobs: ReportJob | int | Iterable[ReportJob | int],
+        folder: str | os.PathLike[str],
+        *,
+        skip_preamble: bool = False,
+        concurrency: int = 4,
+        max_bytes: int | None = None,
+        max_file_bytes: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BulkResult[ReportJob | int, Path]:
+        """Download what report jobs have exported, each into ``folder/{job}/`` under the name the platform gives it.
+
+        A name that comes twice, or is there already, replaces nothing: each job has its own folder, and one that has a
+        file is not fetched again (its item is ``skipped``). ``skip_preamble`` as for ``reports.download``, the other
+        options as for :meth:`download_jobs`. The jobs must have ended.
+        """
+        bounds = Bounds(concurrency=concurrency, max_bytes=max_bytes, max_file_bytes=max_file_bytes)
+        return await downloading.download_reports(
+            self._client(), jobs, folder, skip_preamble=skip_preamble, bounds=bounds, on_progress=on_progress
+        )
 
     async def _set_enabled(
         self, streams: Streams, on_progress: OnProgress | None, *, enabled: bool

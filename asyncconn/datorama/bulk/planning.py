@@ -10,15 +10,28 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange, Split
 from asyncconn.datorama.errors import UnequalInput
-from asyncconn.datorama.models import DataStream, Job
+from asyncconn.datorama.models import DataStream, Job, Model
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Submission", "chunked", "covers", "jobs_of", "listed", "one_for_each", "pieces", "plan", "uncovered"]
+__all__ = [
+    "Submission",
+    "chunked",
+    "covers",
+    "job_of",
+    "jobs_of",
+    "listed",
+    "one_for_each",
+    "owner_of",
+    "pieces",
+    "plan",
+    "uncovered",
+]
 
 SERVER_DAYS = 10  # days of one job, unless the stream says otherwise. Contract: section 3.3
 _LONGEST_BATCH = 100  # streams in one call where no capacity bounds them: the platform's own limit is not known
@@ -30,7 +43,7 @@ _DAY = timedelta(days=1)
 
 def listed(value: Any, what: str) -> list[Any]:
     """One thing or several as a list. Raises ``ConfigError`` when there is none."""
-    alone = isinstance(value, str | bytes | date | int | DataStream | Job | Mapping)
+    alone = isinstance(value, str | bytes | date | Model | Mapping)
     found = list(value) if isinstance(value, Iterable) and not alone else [value]
     if not found:
         raise ConfigError(f"there is nothing to do: {what} is empty")
@@ -39,12 +52,29 @@ def listed(value: Any, what: str) -> list[Any]:
 
 def one_for_each(value: Any, count: int, what: str) -> list[Any]:
     """One value for all, or a list with one for each. Raises ``UnequalInput``."""
-    if isinstance(value, str | bytes | date | Job) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | date | Model | Mapping) or not isinstance(value, Iterable):
         return [value] * count
     found = list(value)
     if len(found) != count:
         raise UnequalInput(f"{what} has {len(found)} entries for {count} streams")
     return found
+
+
+def job_of(job: Any, stream: int) -> int:
+    """The id of a job of this stream. Raises ``ConfigError`` for none, and for one that says it is of another."""
+    if not isinstance(job, Job):
+        return paths.number(job, "job")
+    if job.data_stream_id not in (None, stream):
+        raise ConfigError(f"job {job.id} is of stream {job.data_stream_id}, not of {stream}")
+    return job.id
+
+
+def owner_of(job: Any) -> DataStream | int:
+    """The stream that a job says it is of. Raises ``ConfigError`` when it does not."""
+    owner = (job._stream or job.data_stream_id) if isinstance(job, Job) else None
+    if owner is None:
+        raise ConfigError(f"which stream is the job of? Give streams: {job!r} does not say")
+    return owner
 
 
 # -- days --------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncconn.core.events import Events
+from asyncconn.core.progress import Progress
 from asyncconn.datorama.bulk.running import AT_ONCE
 
 if TYPE_CHECKING:
@@ -19,23 +20,25 @@ if TYPE_CHECKING:
 __all__ = ["BulkProgress", "Meter", "seconds_for"]
 
 
-@dataclass(frozen=True, slots=True)
-class BulkProgress:
-    """Where a bulk call stands.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkProgress(Progress):
+    """Where a bulk call stands: a :class:`~asyncconn.core.progress.Progress` that knows more.
 
     ``done`` of ``total`` are ``ok``, ``failed`` or ``unknown``; ``elapsed`` seconds so far. ``seconds_left`` is what
     the tokens' limits allow the remaining calls, and no less than the pace so far; None where nothing can be said, as
-    while ``what`` is ``"jobs"``: the platform's own work is waited for.
+    while the ``unit`` is ``"jobs"``: the platform's own work is waited for.
     """
 
-    done: int
-    total: int
     ok: int
     failed: int
     unknown: int
     elapsed: float
     seconds_left: float | None
-    what: str
+
+    @property
+    def what(self) -> str:
+        """The ``unit``."""
+        return self.unit
 
 
 class Meter:
@@ -84,9 +87,17 @@ class Meter:
         if self._events.wanted("progress"):
             elapsed = self._client.hub.clock.now() - self._started
             count = self._count
-            counts = (count["ok"], count["failed"], count["unknown"])
-            left = self._seconds_left(elapsed)
-            self._events.emit("progress", BulkProgress(self.done, self._total, *counts, elapsed, left, self._what))
+            now = BulkProgress(
+                self.done,
+                self._total,
+                self._what,
+                ok=count["ok"],
+                failed=count["failed"],
+                unknown=count["unknown"],
+                elapsed=elapsed,
+                seconds_left=self._seconds_left(elapsed),
+            )
+            self._events.emit("progress", now)
 
     def _seconds_left(self, elapsed: float) -> float | None:
         left = self._total - self.done

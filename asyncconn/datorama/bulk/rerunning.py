@@ -14,7 +14,7 @@ from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
 from asyncconn.datorama.bulk.log import ALL_JOBS, QUEUED, LogRow
-from asyncconn.datorama.bulk.planning import chunked, days_of, listed, one_for_each
+from asyncconn.datorama.bulk.planning import chunked, days_of, job_of, listed, one_for_each, owner_of
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
 from asyncconn.datorama.bulk.running import each, together
@@ -66,10 +66,14 @@ async def rerun(
 ) -> BulkResult[tuple[DataStream, int], list[Job]]:
     """See ``Datorama.rerun``."""
     wanted = listed(jobs, "jobs")
-    given = one_for_each(streams, len(wanted), "streams")
-    ids = [one.id if isinstance(one, Job) else paths.number(one, "job") for one in wanted]
+    given = one_for_each([owner_of(job) for job in wanted] if streams is None else streams, len(wanted), "streams")
+    for job in wanted:
+        _ = job.id if isinstance(job, Job) else paths.number(job, "job")  # before anything is looked up
+    found = await resolve(client, given)
     run = _Run(client, options)
-    pairs = list(zip(await resolve(client, given), ids, strict=True))
+    pairs: list[tuple[DataStream, int | None]] = [
+        (stream, job_of(job, stream.id)) for stream, job in zip(found, wanted, strict=True)
+    ]
     works = await run.carry_out(pairs)
     return BulkResult([run.item((work.stream, work.job or 0), work) for work in works], run.frame)
 

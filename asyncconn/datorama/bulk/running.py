@@ -18,8 +18,10 @@ T = TypeVar("T")
 AT_ONCE = 10
 
 
-async def each(inputs: Iterable[T], work: Callable[[T], Awaitable[object]], *, name: str) -> None:
-    """Run ``work`` for every input, :data:`AT_ONCE` at a time, beginning in their order.
+async def each(
+    inputs: Iterable[T], work: Callable[[T], Awaitable[object]], *, name: str, at_once: int = AT_ONCE
+) -> None:
+    """Run ``work`` for every input, so many at a time, beginning in their order.
 
     The first error (or a cancellation) cancels the others, waits for their end, and is raised.
     """
@@ -30,7 +32,7 @@ async def each(inputs: Iterable[T], work: Callable[[T], Awaitable[object]], *, n
         for one in waiting:
             await work(one)
 
-    await together((worker() for _ in range(min(AT_ONCE, len(everything)))), name=name)
+    await together((worker() for _ in range(min(at_once, len(everything)))), name=name)
 
 
 async def together(works: Iterable[Coroutine[Any, Any, object]], *, name: str) -> None:

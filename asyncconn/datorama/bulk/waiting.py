@@ -17,6 +17,7 @@ from asyncconn.errors import ConfigError, Forbidden, NotFound
 if TYPE_CHECKING:
     from asyncconn.datorama.bulk.results import Span
     from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.dates import DateRange
 
 __all__ = ["JOB_POLLING", "JobStates", "Sought", "Waiting", "matching", "wait_for"]
 
@@ -153,19 +154,19 @@ class Waiting:
             self._lost |= self._unfinished(stream)
             return
         for one in seek:
-            found = matching(listing, one.span, one.since)
+            found = matching(listing, one.span.days, one.since)
             if covers(found, one.span.days):
                 one.jobs = found
                 for job in found:
                     self._want(job)
 
 
-def matching(listing: Iterable[Job], span: Span, since: datetime | None) -> list[Job]:
-    """Jobs within these days that began at ``since`` or later, or have not begun."""
+def matching(listing: Iterable[Job], within: DateRange, since: datetime | None) -> list[Job]:
+    """Jobs within these days that began at ``since`` or later, or have not begun, as far as they say so."""
     found = []
     for job in listing:
         days, begun = days_of(job), job.start_execution_time
-        inside = days is not None and span.days.start <= days.start and days.end <= span.days.end
+        inside = days is not None and within.start <= days.start and days.end <= within.end
         if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
             found.append(job)
     return found

@@ -113,7 +113,8 @@ class Collection(Resource, Generic[E]):
 def fields_of(value: Any) -> dict[str, Any]:
     """What is to be written: a mapping as it is, a model as the platform spells it. Raises ``ConfigError``."""
     if isinstance(value, Model):
-        return {**value.raw, **value.model_dump(mode="json", by_alias=True, include=value.model_fields_set)}
+        own = value.model_dump(mode="json", by_alias=True, include=value.model_fields_set, warnings=False)
+        return {**value.raw, **own}
     if not isinstance(value, Mapping) or not value:
         raise ConfigError(f"the fields to write are a mapping with at least one of them, not {value!r}")
     return dict(value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
-from asyncconn.datorama.bulk.planning import days_of
-from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, wait_for
+from asyncconn.datorama.bulk.planning import job_of, listed
+from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, matching, wait_for
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Job, decode_list
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
     from asyncconn.datorama.client import Datorama
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "Through"]
+
+#: What the chunks of a download pass on their way to the disk.
+Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 
 _SURE = 100  # a page size that works; the largest is not documented
 
@@ -35,7 +39,7 @@ class Jobs(Resource):
 
     def __init__(self, client: Datorama) -> None:
         super().__init__(client)
-        self._file_based: dict[int, bool] = {}  # by stream: where its jobs were found
+        self._listed_as_files: dict[int, bool] = {}  # by stream: where its jobs were found
 
     def list(self, stream: DataStream | int, *, page_size: int = 100) -> Pager[Job]:
         """All jobs of a stream, ``page_size`` a call. A full page means one more call: no total is told.
@@ -43,8 +47,8 @@ class Jobs(Resource):
         Pages of 100 are known to be given. Where more is asked for, a server that gives fewer is noticed, which costs
         one more call for a list of 100 or more.
 
-        API streams and file-based ones have their lists in different places; where a stream's kind is unknown or
-        misleading the other place is tried once, and remembered.
+        API streams and file-based ones have their lists in different places. Where the one answers 404, or nothing
+        for a stream that is not known to be an API stream, the other is tried; the place is remembered.
         """
         if page_size < 1:
             raise ConfigError(f"page_size must be at least 1, not {page_size}")
@@ -59,21 +63,31 @@ class Jobs(Resource):
         return Pager(fetch)
 
     async def _stats(self, stream: DataStream | int, stream_id: int, body: dict[str, int]) -> Any:
-        known = self._file_based.get(stream_id)
-        file_based = (isinstance(stream, DataStream) and stream.file_based) if known is None else known
         where = self._client.workspace_of(stream)
+
+        async def page(*, file_based: bool) -> Any:
+            path = paths.stats(stream_id, file_based=file_based)
+            return await self._client.call("POST", path, json=body, idempotent=True, workspace_id=where)
+
+        remembered = self._listed_as_files.get(stream_id)
+        if remembered is not None:
+            return await page(file_based=remembered)
+        kind = self._names_files(stream)
+        file_based = bool(kind)
         try:
-            found = await self._client.call(
-                "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
-            )
+            found = await page(file_based=file_based)
         except NotFound:
-            if known is not None:
-                raise
+            found = await page(file_based=not file_based)
             file_based = not file_based
-            found = await self._client.call(
-                "POST", paths.stats(stream_id, file_based=file_based), json=body, idempotent=True, workspace_id=where
-            )
-        self._file_based[stream_id] = file_based
+        else:
+            if not found and body["pageNumber"] == 1 and kind is not False:
+                # Not known to be an API stream: its jobs may be listed where those of API streams are.
+                with suppress(NotFound):
+                    found = await page(file_based=not file_based)
+                    file_based = not file_based
+                if not found:
+                    return found  # it has no job yet: nothing to remember
+        self._listed_as_files[stream_id] = file_based
         return found
 
     async def get(self, id: int, *, stream: DataStream | None = None) -> Job:
@@ -82,15 +96,14 @@ class Jobs(Resource):
         [job] = self.decoded([await self._client.call("GET", paths.stat(id), workspace_id=where)], stream)
         return job
 
-    async def rerun(self, stream: DataStream | int, job_ids: Sequence[int]) -> builtins.list[Job]:
-        """Queue jobs of a stream again. The ids in the answer are the ones to watch: they may be new.
+    async def rerun(self, stream: DataStream | int, jobs: Job | int | Iterable[Job | int]) -> builtins.list[Job]:
+        """Queue jobs of a stream again: one or several, as objects or ids.
 
-        Not repeated when the outcome is unknown.
+        The ids in the answer are the ones to watch: they may be new. Not repeated when the outcome is unknown. Raises
+        ``ConfigError`` for no job, or one that says it is of another stream: nothing is sent then.
         """
-        ids = paths.numbers(job_ids, "job")
-        if not ids:
-            raise ConfigError("there is no job to rerun")
         stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+        ids = [job_of(one, stream_id) for one in listed(jobs, "jobs")]
         where = self._client.workspace_of(stream)
         return self.decoded(
             await self._client.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
@@ -111,14 +124,7 @@ class Jobs(Resource):
         """
         days = DateRange.of(start, end)
         since = since.astimezone(UTC) if since is not None else None
-        found = []
-        async for job in self.list(stream):
-            told = days_of(job)  # of what is no day, as a model keeps it, none
-            inside = told is not None and days.start <= told.start and told.end <= days.end
-            begun = job.start_execution_time
-            if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
-                found.append(job)
-        return found
+        return matching(await self.list(stream).collect(), days, since)
 
     def wait(self, jobs: Iterable[Job] | str, *, policy: PollPolicy = JOB_POLLING) -> Poller[JobStates, JobStates]:
         """A poller for jobs of one or many streams, or for the ``token()`` of an earlier one.
@@ -134,28 +140,45 @@ class Jobs(Resource):
         """
         return wait_for(self._client, jobs, policy)
 
-    async def download(self, job: Job | int, path: str | Path, *, stream: DataStream | None = None) -> Path:
+    async def download(
+        self, job: Job | int, path: str | Path, *, stream: DataStream | None = None, through: Through | None = None
+    ) -> Path:
         """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.
 
         File-based streams give CSV, all others zip, so the stream has to be known. The file appears when it is
-        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written.
+        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written. ``through`` is what the chunks
+        pass on their way to it: what it raises ends the download. For many files use ``datorama.download_jobs``.
         """
         owner = stream or (job._stream if isinstance(job, Job) else None)
         if owner is None:
             raise ConfigError("which stream is the job of? Its kind decides where the data is: give stream=")
         job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
-        file_based = self._file_based.get(owner.id, owner.file_based)
+        file_based = self._gives_csv(owner)
         target = Path(path)
         where = self._client.workspace_of(owner)  # a number or None, whatever the platform called the workspace
         if await asyncio.to_thread(target.is_dir):
-            workspace = "unknown" if where is None else where
-            target /= f"{workspace}_{owner.id}_{job_id}_data.{'csv' if file_based else 'zip'}"
+            target /= self.file_name(job_id, owner)
         stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
                 raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
-            await save(answer.__aiter__(), target)
+            await save(through(answer.__aiter__()) if through else answer.__aiter__(), target)
         return target
+
+    def file_name(self, job_id: int, stream: DataStream) -> str:
+        """What a job's data is called in a folder: the name that pyDatorama gave it."""
+        where = self._client.workspace_of(stream)  # a number or None, whatever the platform called the workspace
+        ending = "csv" if self._gives_csv(stream) else "zip"
+        return f"{'unknown' if where is None else where}_{stream.id}_{job_id}_data.{ending}"
+
+    def _gives_csv(self, stream: DataStream) -> bool:
+        """Wherever its jobs are listed, the name of its source says where their data is, and in which form."""
+        return stream.file_based or self._listed_as_files.get(stream.id, False)
+
+    def _names_files(self, stream: DataStream | int) -> bool | None:
+        """Whether a stream is file based, by the name of its source; None where nobody has told that name."""
+        known = stream if isinstance(stream, DataStream) else self._client.stream_of(stream)
+        return None if known is None or known.data_source_name is None else known.file_based
 
     def decoded(self, found: Any, stream: DataStream | int | None = None) -> builtins.list[Job]:
         """Jobs of an answer, knowing their stream."""

@@ -50,6 +50,8 @@ class _Names(Resource):
         """Write one whole; what is left out is cleared by the platform."""
         path = paths.in_workspace(workspace_id, self.noun, paths.named(system_name, "system_name"))
         found = await self._client.call("PUT", path, json=fields_of(whole), workspace_id=workspace_id)
+        if found is not None and not isinstance(found, dict):
+            raise DatoramaProtocolError(f"{self.noun}: an object was expected, not {type(found).__name__}")
         return decode(Measurement, {"systemName": system_name, **(found or {})}, self._client)
 
 

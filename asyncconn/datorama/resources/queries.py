@@ -122,7 +122,14 @@ def _result(found: Any, scrub: Callable[[str], str]) -> QueryResult:
     headers, rows = (data.get("headers"), data.get("rows")) if isinstance(data, dict) else (None, None)
     if not isinstance(headers, list) or not isinstance(rows, list):
         raise DatoramaProtocolError("a query's result has neither errors nor headers and rows")
-    return QueryResult(tuple(map(str, headers)), rows)
+    if not all(isinstance(name, str) for name in headers):
+        raise DatoramaProtocolError("at $.queryResponseData.headers: a header is a text")
+    for index, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(headers):
+            raise DatoramaProtocolError(
+                f"at $.queryResponseData.rows[{index}]: a row has a cell for each of the {len(headers)} headers"
+            )
+    return QueryResult(tuple(headers), rows)
 
 
 def _said(error: Any) -> str:

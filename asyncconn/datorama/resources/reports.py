@@ -15,6 +15,7 @@ from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
 from asyncconn.datorama.models import Entity, JobStatus, Model, Report, ReportJob, decode_list
 from asyncconn.datorama.preamble import without_preamble
 from asyncconn.datorama.resources.base import Collection
+from asyncconn.datorama.resources.jobs import Through
 from asyncconn.http.download import save
 
 if TYPE_CHECKING:
@@ -103,7 +104,13 @@ class Reports(Collection[Report]):
         return self._pager(ReportJob, path, workspace_id=self.where(report_id))
 
     async def download(
-        self, job: ReportJob | int, path: str | Path, *, skip_preamble: bool = False, overwrite: bool = False
+        self,
+        job: ReportJob | int,
+        path: str | Path,
+        *,
+        skip_preamble: bool = False,
+        overwrite: bool = False,
+        through: Through | None = None,
     ) -> Path:
         """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.
 
@@ -111,7 +118,8 @@ class Reports(Collection[Report]):
         One that you name yourself is replaced.
 
         A CSV begins with some lines that describe it and an empty line; ``skip_preamble`` leaves them out. A compressed
-        report is a zip, which is kept as it is. The file appears when it is complete.
+        report is a zip, which is kept as it is. The file appears when it is complete. ``through`` as for
+        ``jobs.download``; for many files use ``datorama.download_reports``.
         """
         job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
         target = Path(path)
@@ -124,8 +132,8 @@ class Reports(Collection[Report]):
             if theirs:
                 found = _NAME.search(answer.headers.get("Content-Disposition", ""))
                 target /= file_name(found[1] if found else "", f"report_{job_id}")
-            chunks = without_preamble(answer.__aiter__()) if skip_preamble else answer.__aiter__()
-            await save(chunks, target, replace=overwrite or not theirs)
+            chunks = through(answer.__aiter__()) if through else answer.__aiter__()
+            await save(without_preamble(chunks) if skip_preamble else chunks, target, replace=overwrite or not theirs)
         return target
 
     def _workspace(self, job_id: int) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.paging import Page, Pager
 from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Job, StreamStatus, decode, decode_list
 from asyncconn.datorama.resources.base import Resource, fields_of
 from asyncconn.errors import ConfigError
@@ -136,8 +137,27 @@ class Streams(Resource):
         """A stream's mapping, as raw JSON. The path is unverified (D12)."""
         return await self._client.call("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
 
+    async def patch_mapping(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> Any:
+        """Change those members of a stream's mapping that are given, and keep all others; what the platform answers.
+
+            >>> await datorama.streams.patch_mapping(7700101, {"mapping": {"Clicks": "DELIVERY_CLICKS"}})
+
+        Objects inside are merged likewise; a list, like any other value, replaces what was there. No single call does
+        this: the mapping is read, merged, and written whole (D12, D13). What somebody else writes between the two
+        calls is lost. Raises ``ConfigError`` for changes that are no mapping, ``DatoramaProtocolError`` when what is
+        there is none: nothing is written then.
+        """
+        fields = fields_of(changes)
+        there = await self.mapping(id, workspace_id=workspace_id)
+        if there is not None and not isinstance(there, dict):
+            raise DatoramaProtocolError(f"the mapping of stream {id} must be an object, not {type(there).__name__}")
+        return await self.replace_mapping(id, _merged(there or {}, fields), workspace_id=workspace_id)
+
     async def replace_mapping(self, id: int, mapping: Any, *, workspace_id: int | None = None) -> Any:
-        """Write a stream's whole mapping. The path is unverified (D13)."""
+        """Write a stream's whole mapping: what is not given is **cleared**. The path is unverified (D13).
+
+        To change a part of it, use :meth:`patch_mapping`.
+        """
         where = self._where(id, workspace_id)
         return await self._client.call("PUT", paths.mapping(id), json=mapping, workspace_id=where)
 
@@ -150,6 +170,16 @@ class Streams(Resource):
         stream = await self._one(DataStream, method, path, body=body, workspace_id=workspace_id, **options)
         self._client.remember([stream])
         return stream
+
+
+def _merged(there: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``there`` with ``changes`` over it, object by object."""
+    made = dict(there)
+    for name, value in changes.items():
+        old = made.get(name)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        made[name] = _merged(old, value) if both else value  # type: ignore[arg-type] # mypy forgets what `both` says
+    return made
 
 
 def id_of(stream: DataStream | int) -> int:

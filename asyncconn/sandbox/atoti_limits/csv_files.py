@@ -118,10 +118,13 @@ def legacy_columns() -> list[Column]:
     ]
 
 
-def incident_columns(version: tuple[int, ...]) -> list[Column]:
-    """``incidents.csv``, which is also what an evaluation answers."""
+def incident_columns(version: tuple[int, ...], *, beta: bool = False) -> list[Column]:
+    """``incidents.csv``, which is also what an evaluation answers.
+
+    ``beta``: a version before the release of its number. That of 4.0 alone has another name for the first column.
+    """
     columns = [
-        Column("limitKey" if version < (4, 0) else "Limit ID", "limitId"),
+        Column("limitKey" if beta and version[:2] == (4, 0) else "Limit ID", "limitId"),
         Column("Incident Type", "incidentType"),
         Column("Measure Value", "measureValue"),
         Column("Location", "location"),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from datetime import date
 
-__all__ = ["UTILIZATIONS", "measured", "utilization", "verdict"]
+__all__ = ["UTILIZATIONS", "measured", "threshold_is_distance", "utilization", "verdict"]
 
 UTILIZATIONS = (50.0, 95.0, 120.5)
+_DISTANCES = frozenset({(4, 0, 1), (4, 0, 2), (4, 0, 3), (4, 1, 0)})
 
 
 def utilization(seed: int | str | None, limit_id: str, on: date) -> float:
@@ -39,8 +40,8 @@ def verdict(
 ) -> Literal["BREACH", "WARNING", "PASS"]:
     """Greater Than is breached by a measure above the limit, Less Than by one below it.
 
-    ``warningThreshold`` is the least utilisation in percent, or, for ``threshold_is_distance`` (before 4.1.1), how
-    near to the limit in percent of it; 0 warns of nothing.
+    ``warningThreshold`` is the least utilisation in percent, or, for ``threshold_is_distance``, how near to the limit
+    in percent of it; 0 warns of nothing.
     """
     value = abs(measure) if structure["absoluteValueIndicator"] else measure
     less = _is_less(structure["kpiType"])
@@ -55,6 +56,11 @@ def verdict(
         used, whole = (limit_value, value) if less else (value, limit_value)
         near = whole != 0 and used / whole * 100.0 >= threshold
     return "WARNING" if near else "PASS"
+
+
+def threshold_is_distance(version: tuple[int, ...]) -> bool:
+    """Whether ``warningThreshold`` is a distance: in four versions only, as the guides to 4.0 and 4.1 say."""
+    return (*version, 0, 0)[:3] in _DISTANCES
 
 
 def _is_less(kpi_type: str) -> bool:

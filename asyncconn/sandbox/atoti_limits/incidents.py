@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.sandbox.atoti_limits.csv_files import incident_columns, write_rows
-from asyncconn.sandbox.atoti_limits.evaluation import verdict
+from asyncconn.sandbox.atoti_limits.evaluation import threshold_is_distance, verdict
 from asyncconn.sandbox.atoti_limits.problems import Findings, Problem
 from asyncconn.sandbox.atoti_limits.rules import days
 
@@ -31,7 +31,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One run: ``measure`` gives the value for a limit and its structure on ``on``; ``version`` shapes the answer."""
+    """One run: ``measure`` gives the value for a limit and its structure on ``on``; ``version`` shapes the answer.
+
+    ``beta``: a version before the release of its number.
+    """
 
     measure: Callable[[Row, Row, date], float]
     on: date
@@ -39,6 +42,7 @@ class Evaluation:
     session_id: str
     version: tuple[int, ...]
     passes: bool = False
+    beta: bool = False
 
 
 def evaluate(store: Store, limits: Sequence[Row], run: Evaluation) -> list[str]:
@@ -50,11 +54,11 @@ def evaluate(store: Store, limits: Sequence[Row], run: Evaluation) -> list[str]:
             continue
         structure = store.structures[limit["structureId"]]
         measure = run.measure(limit, structure, run.on)
-        distance = run.version < (4, 1, 1)
+        distance = threshold_is_distance(run.version)
         kind = verdict(structure, limit["limitValue"], measure, threshold_is_distance=distance)
         if kind != "PASS" or run.passes:
             rows.append(_incident(store, limit, structure, run, measure, kind))
-    return [line.rstrip("\n") for line in write_rows(incident_columns(run.version), rows).splitlines()]
+    return [line.rstrip("\n") for line in write_rows(incident_columns(run.version, beta=run.beta), rows).splitlines()]
 
 
 def act(incident: Row, action: str, body: Row) -> Row:

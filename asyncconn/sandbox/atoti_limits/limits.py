@@ -14,7 +14,7 @@ from asyncconn.sandbox.atoti_limits.fake import Fake, path_below
 from asyncconn.sandbox.atoti_limits.hop import look_at
 from asyncconn.sandbox.atoti_limits.incidents import Evaluation
 from asyncconn.sandbox.atoti_limits.operations import Operations, Request
-from asyncconn.sandbox.atoti_limits.paths import PATHS, V1_PATHS, PathTable
+from asyncconn.sandbox.atoti_limits.paths import PATHS, ROOT_PATHS, V1_PATHS, V1_ROOT_PATHS, PathTable
 from asyncconn.sandbox.atoti_limits.problems import Problem, json_answer
 from asyncconn.sandbox.atoti_limits.store import Store
 from asyncconn.sandbox.atoti_limits.users import basic, require
@@ -45,7 +45,8 @@ class FakeLimitsServer(Fake):
     ``callback_delay`` waits so many seconds before Limits connects back.
 
     Rules: ``enforce_roles`` (None: from 4.0 on), ``creator_may_approve``. An evaluation that names no day is of
-    ``as_of_date`` (None: today, UTC).
+    ``as_of_date`` (None: today, UTC); a date roll reads that from ``as_of_date_csv``, the text of the server's file
+    (None: there is none, and it stays).
 
     Evaluations: ``measure(limit, structure, day)`` gives the value; without it, ``utilizations`` gives percents by
     limit id, and for all others they are made up from ``seed`` (see
@@ -66,6 +67,7 @@ class FakeLimitsServer(Fake):
     enforce_roles: bool | None = None
     creator_may_approve: bool = False
     as_of_date: date | None = None
+    as_of_date_csv: str | None = None
     measure: Measure | None = None
     utilizations: dict[str, float] = field(default_factory=dict)
     report_passes: bool = False
@@ -75,11 +77,11 @@ class FakeLimitsServer(Fake):
         super().__post_init__()
         if self.callback_delay < 0 or self.failures_first < 0:
             raise ConfigError("callback_delay and failures_first must be 0 or more")
-        known = V1_PATHS if self.rest_version == "v1" else PATHS
+        known, root = (V1_PATHS, V1_ROOT_PATHS) if self.rest_version == "v1" else (PATHS, ROOT_PATHS)
         if unknown := set(self.paths) - set(known):
             raise ConfigError(f"paths: there is no {', '.join(sorted(unknown))}")
         self._version = _numbers(self.version)
-        self._table = PathTable(f"/limits/rest/{self.rest_version}", {**known, **self.paths})
+        self._table = PathTable(f"/limits/rest/{self.rest_version}", {**known, **self.paths}, root)
         self._inventor = Inventor(self.seed)
         self.store = Store(
             now=lambda: self.clock.utcnow().isoformat(timespec="milliseconds"),
@@ -125,6 +127,7 @@ class FakeLimitsServer(Fake):
             version=self._version,
             today=self._today,
             run=self._run,
+            roll=self._roll,
             creator_may_approve=self.creator_may_approve,
             enforce_roles=self._roles_matter(),
         )
@@ -176,6 +179,18 @@ class FakeLimitsServer(Fake):
     def _today(self) -> date:
         return self.as_of_date or self.clock.utcnow().date()
 
+    def _roll(self) -> None:
+        if self.as_of_date_csv is None:
+            return
+        lines = self.as_of_date_csv.split()
+        try:
+            [header, day] = lines
+            if header != "AsOfDate":
+                raise ValueError
+            self.as_of_date = date.fromisoformat(day)
+        except ValueError:
+            raise Problem(422, "as_of_date.csv is one column AsOfDate with one date") from None
+
     def _run(self, on: date | None) -> Evaluation:
         return Evaluation(
             measure=self.measure or self._made_up,
@@ -184,6 +199,7 @@ class FakeLimitsServer(Fake):
             session_id=self._inventor.uuid(),
             version=self._version,
             passes=self.report_passes,
+            beta=re.search("alpha|beta|rc", self.version) is not None,
         )
 
     def _made_up(self, limit: dict[str, Any], structure: dict[str, Any], on: date) -> float:

@@ -75,12 +75,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """Carries requests out on a store. ``run`` prepares an evaluation of a day (None: the default one)."""
+    """Carries requests out on a store.
+
+    ``run`` prepares an evaluation of a day (None: the default one), ``roll`` reads the default one anew.
+    """
 
     store: Store
     version: tuple[int, ...]
     today: Callable[[], date]
     run: Callable[[date | None], incidents.Evaluation]
+    roll: Callable[[], None]
     creator_may_approve: bool
     enforce_roles: bool
 
@@ -181,16 +185,33 @@ class Operations:
         )
 
     def _v1(self, verb: str, request: Request) -> Answer:
+        if verb == "can_start":
+            return self._can_start(request)
         if verb == "create":
             stored, _ = self.store.save_v1_limits([request.json_object()], Findings())
             return json_answer(stored[0], 201)
+        if verb == "export":
+            request.json_object()
+            rows = [_legacy_row(limit) for limit in self.store.v1_limits.values()]
+            return json_answer({"limits": csv_files.write_rows(csv_files.legacy_columns(), rows)})
         rows, found = csv_files.read_rows(csv_files.uploaded_text(request.call), csv_files.legacy_columns())
         stored, created = self.store.save_v1_limits(rows, found)
         return json_answer({"created": created, "updated": len(stored) - created})
 
     # -- evaluation, incidents, workflows ------------------------------------------------------------------------------
 
+    def _roll(self, request: Request) -> Answer:
+        asked = request.json_object()
+        if asked.get("operation") != "LOAD" or not isinstance(asked.get("scope"), dict):
+            raise Problem(400, "operation must be LOAD, and scope an object")
+        if asked.get("topics") != ["AsOfDate"]:
+            raise Problem(422, "the sandbox loads the topic AsOfDate")
+        self.roll()
+        return Answer(200)
+
     def _evaluate(self, verb: str, request: Request) -> Answer:
+        if verb == "roll_date":
+            return self._roll(request)
         asked = request.query("asOfDate")
         try:
             on = None if asked is None else date.fromisoformat(asked)
@@ -218,11 +239,7 @@ class Operations:
     def _workflow(self, verb: str, request: Request) -> Answer:
         user = request.user
         if verb == "can_start":
-            if (key := request.query("key")) is None:
-                raise Problem(400, "key is missing")
-            if key not in workflows.KEYS:
-                raise Problem(404, f"There is no workflow {key}")
-            return json_answer(bool(user.roles & {"ROLE_LIMITS", "ROLE_ADMIN", "ROLE_USERS"}))
+            return self._can_start(request)
         if verb == "audit":
             if (process := self.store.processes.get(request.params["id"])) is None:
                 raise Problem(404, f"There is no process instance {request.params['id']}")
@@ -245,6 +262,22 @@ class Operations:
         )
         self.store.change(limit, status, user.name, action, comment)
         return json_answer(limit)
+
+    def _can_start(self, request: Request) -> Answer:
+        if (key := request.query("key")) is None:
+            raise Problem(400, "key is missing")
+        if key not in workflows.KEYS:
+            raise Problem(404, f"There is no workflow {key}")
+        return json_answer(bool(request.user.roles & {"ROLE_LIMITS", "ROLE_ADMIN", "ROLE_USERS"}))
+
+
+def _legacy_row(limit: Row) -> Row:
+    """A limit of 1.x as its file has it: what only the file has is filled in."""
+    scope = limit.get("scope")
+    if isinstance(scope, dict):
+        scope = "|".join(f"{level}={member}" for level, members in scope.items() for member in members)
+    known = {"absoluteValueIndicator": False, "precedence": 0, "limitStatus": "APPROVED"}
+    return {**known, **limit, "scope": scope}
 
 
 def _named_for_export(structure: Row) -> Row:

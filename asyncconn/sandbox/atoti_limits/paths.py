@@ -11,7 +11,7 @@ from asyncconn.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PATHS", "V1_PATHS", "PathTable"]
+__all__ = ["PATHS", "ROOT_PATHS", "V1_PATHS", "V1_ROOT_PATHS", "PathTable"]
 
 _DEFINITION = "/limitDefinition"
 _HOP = {
@@ -51,8 +51,13 @@ PATHS: dict[str, tuple[str, str]] = {
 V1_PATHS: dict[str, tuple[str, str]] = {
     "v1.create": ("POST", f"{_DEFINITION}/create"),
     "v1.upload": ("POST", f"{_DEFINITION}/upload"),
+    "v1.export": ("POST", f"{_DEFINITION}/export"),
     **_HOP,
 }
+
+#: Not below ``/limits/rest``: for 2.0 and later, and for 1.x.
+ROOT_PATHS: dict[str, tuple[str, str]] = {"evaluate.roll_date": ("POST", "/custom/rest/load-controller/execute")}
+V1_ROOT_PATHS: dict[str, tuple[str, str]] = {"v1.can_start": ("GET", "/limit-process-definition/canStart")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +71,18 @@ class _Entry:
 class PathTable:
     """Finds the name and the parameters of a request; words of a template win over its ``{parameters}``.
 
+    ``paths`` are below ``base``, ``root`` are not.
+
     >>> PathTable("/limits/rest/v2", PATHS).find("GET", "/limits/rest/v2/limitDefinition/structure/s1")
     ('structures.get', {'structureId': 's1'})
     """
 
-    def __init__(self, base: str, paths: Mapping[str, tuple[str, str]]) -> None:
-        self._base = base
-        self._entries = sorted(
-            (_entry(name, method, base + template) for name, (method, template) in paths.items()),
-            key=lambda entry: entry.template.count("{"),
-        )
+    def __init__(
+        self, base: str, paths: Mapping[str, tuple[str, str]], root: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        entries = [_entry(name, method, base + template) for name, (method, template) in paths.items()]
+        entries += [_entry(name, method, template) for name, (method, template) in (root or {}).items()]
+        self._entries = sorted(entries, key=lambda entry: entry.template.count("{"))
 
     def find(self, method: str, path: str) -> tuple[str, dict[str, str]] | list[str]:
         """Name and parameters; or the methods that this path has instead, none for an unknown path."""

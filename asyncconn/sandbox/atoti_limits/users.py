@@ -30,7 +30,7 @@ _READ = _EDIT | _DECIDE | _EVALUATE | _INCIDENTS | {"ROLE_READ_ONLY"}
 _NEEDED: dict[str, frozenset[str]] = {
     **dict.fromkeys(("structures.save", "structures.create", "structures.update", "structures.delete"), _EDIT),
     **dict.fromkeys(("limits.save", "limits.delete", "upload.structures", "upload.limits"), _EDIT),
-    **dict.fromkeys(("v1.create", "v1.upload"), _EDIT),
+    **dict.fromkeys(("v1.create", "v1.upload", "evaluate.roll_date"), _EDIT),
     **dict.fromkeys(("workflow.approve", "workflow.reject"), _DECIDE),
     "workflow.expire": _EDIT | _DECIDE,
     **dict.fromkeys(("evaluate.limits", "evaluate.structures", "evaluate.all"), _EVALUATE),

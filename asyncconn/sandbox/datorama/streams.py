@@ -66,11 +66,11 @@ class Streams:
 
     # -- streams -------------------------------------------------------------------------------------------------------
 
-    def _shown(self, stream: dict[str, Any]) -> dict[str, Any]:
-        """With what follows from its jobs."""
+    def _shown(self, stream: dict[str, Any], *, counts: bool = False) -> dict[str, Any]:
+        """With what follows from its jobs. ``counts``: this is a read of them, by which they may move on."""
         now, last, pending = self._live.clock.seconds(), None, 0
         for stat in self._live.stats_of.get(stream["id"], ()):
-            stat.look(self._options, now, counts=False)
+            stat.look(self._options, now, counts=counts)
             if stat.ended_at is None:
                 pending += 1
             elif last is None or stat.ended_at >= (last.ended_at or 0):
@@ -80,19 +80,19 @@ class Streams:
 
     def _list(self, ask: Ask) -> Answer:
         found = self._live.shelves[_WORD].of(self._live.check_workspace(ask.token, ask.id("ws")))
-        return json_answer([self._shown(stream) for stream in found])
+        return json_answer([self._shown(stream, counts=True) for stream in found])
 
     def _find(self, ask: Ask) -> dict[str, Any]:
         return self._live.find(_WORD, ask.id("ds"), ask.token)
 
     def _get(self, ask: Ask) -> Answer:
-        return json_answer(self._shown(self._find(ask)))
+        return json_answer(self._shown(self._find(ask), counts=True))
 
     def _get_in_workspace(self, ask: Ask) -> Answer:
         stream = self._find(ask)
         if stream["workspaceId"] != ask.id("ws"):
             raise ApiError(404, f"stream {stream['id']} is not in workspace {ask.id('ws')}")
-        return json_answer(self._shown(stream))
+        return json_answer(self._shown(stream, counts=True))
 
     def _put(self, ask: Ask) -> Answer:
         stream = self._find(ask)
@@ -121,8 +121,8 @@ class Streams:
         found = []
         for stream in self._live.shelves[_WORD].of(workspace):
             if wanted is None or stream["id"] in wanted:
-                stats = self._live.stats_of.get(stream["id"])
-                run = stats[-1].look(self._options, self._live.clock.seconds()) if stats else "NONE"
+                now, stats = self._live.clock.seconds(), self._live.stats_of.get(stream["id"], ())
+                run = [stat.look(self._options, now) for stat in stats][-1] if stats else "NONE"
                 status = "ENABLED" if stream["enabled"] else "DISABLED"
                 found.append({"id": stream["id"], "runStatus": run, "status": status})
         return json_answer(found)
@@ -181,13 +181,13 @@ class Streams:
         return stream
 
     def _api_stats(self, ask: Ask) -> Answer:
-        return self._page(ask, self._find_api(ask))
+        return self._page(ask, self._find(ask) if self._options.file_jobs == "api" else self._find_api(ask))
 
     def _file_stats(self, ask: Ask) -> Answer:
         stream = self._find(ask)
         if not _is_files(stream):
             raise ApiError(404, f"stream {stream['id']} is not file based")
-        return self._page(ask, stream)
+        return self._page(ask, stream) if self._options.file_jobs == "files" else json_answer([])
 
     def _page(self, ask: Ask, stream: dict[str, Any]) -> Answer:
         request = ask.body(dict)

@@ -38,10 +38,12 @@ class World:
 
     **Jobs.** They are PENDING, then IN_PROGRESS, then one of ``outcomes`` (words with their shares; an outcome
     IN_PROGRESS never ends). ``progress`` is by the ``"clock"``, for ``job_seconds`` in each of the two states, or by
-    ``"reads"``, for ``job_reads`` looks at the job. ``rerun_ids``: a rerun may ``"keep"`` or ``"renew"`` the id.
+    ``"reads"``, for ``job_reads`` looks at the job: by itself, in a list of jobs, or in what a stream tells of those
+    that it has waiting. ``rerun_ids``: a rerun may ``"keep"`` or ``"renew"`` the id.
     ``page_order`` of job lists; a page has ``max_page_size`` entries at most, whatever was asked for.
     ``batch_answer``: the body of a batch process call. ``file_process`` and ``file_batch``: what becomes of
-    TotalConnect streams in a process call for one and for many streams.
+    TotalConnect streams in a process call for one and for many streams; ``file_jobs``: whether their jobs are in the
+    list for ``"files"`` or, as one client found them, in that for ``"api"`` streams (the other is empty then).
 
     **Data.** ``model_form`` of dimensions and measurements. ``download_bytes`` of a job's file. ``data_days`` of data
     up to today. A query with more than ``max_query_rows`` rows fails inside a 200. ``report_outcomes`` as
@@ -87,6 +89,7 @@ class World:
     batch_answer: Literal["empty", "list", "object"] = "empty"
     file_process: Literal["accept", "refuse"] = "accept"
     file_batch: Literal["accept", "refuse", "skip"] = "refuse"
+    file_jobs: Literal["files", "api"] = "files"
 
     model_form: Literal["object", "list"] = "object"
     download_bytes: int = 4_000
