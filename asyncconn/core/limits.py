@@ -36,7 +36,6 @@ class TokenBucket(BasePart):
         self.rate = float(rate)
         self._tokens = float(burst)
         self._at: float | None = None
-        self._hold_until = 0.0
 
     def _refill(self, now: float) -> float:
         if self._at is None:
@@ -50,10 +49,10 @@ class TokenBucket(BasePart):
         # A billionth of a token of slack: sums of floats never quite reach a whole.
         missing = cost - self._refill(now)
         ready = now if missing <= 1e-9 else now + missing / self.rate
-        return max(ready, self._hold_until)
+        return max(ready, self.held_until)
 
     def estimate(self, now: float, cost: int) -> float:
-        return max(now, now + (cost - self._refill(now)) / self.rate, self._hold_until)
+        return max(now, now + (cost - self._refill(now)) / self.rate, self.held_until)
 
     def take(self, now: float, cost: int) -> Slot:
         self._tokens -= cost
@@ -67,19 +66,19 @@ class TokenBucket(BasePart):
         if remaining is not None and self._refill(now) - remaining >= 1:
             self._tokens = float(max(0, remaining))
             if remaining <= 0 and reset_after is not None:
-                self._hold_until = max(self._hold_until, now + reset_after)
+                self.held_until = max(self.held_until, now + reset_after)
 
     def lift(self, now: float) -> None:
-        self._hold_until = 0.0
+        self.held_until = 0.0
 
     def inherit(self, old: Part, now: float) -> None:
         if isinstance(old, TokenBucket):
             self._tokens, self._at = min(float(self.limit), old._refill(now)), now
-            self._hold_until = old._hold_until
+            self.held_until = old.held_until
 
     def snapshot(self, now: float) -> PartSnapshot:
         tokens = self._refill(now)
-        wait = max(0.0, (1 - tokens) / self.rate, self._hold_until - now)
+        wait = max(0.0, (1 - tokens) / self.rate, self.held_until - now)
         return PartSnapshot(self.name, self.limit, max(0, int(tokens + 1e-9)), wait)
 
 
@@ -106,7 +105,7 @@ class Window(BasePart):
         self._foreign: deque[tuple[float, int]] = deque()
         self._excess = 0  # all of them
         self._heard = False  # whether an answer has told anything yet
-        self._hold_until = 0.0
+        self.held_until = 0.0
 
     def _settle(self, slot: Slot, at: float) -> None:
         slot.settled = True
@@ -146,9 +145,9 @@ class Window(BasePart):
             self._advance(now)
         need = self._used + self._excess + cost - self.limit
         if need <= 0:
-            return self._hold_until
+            return self.held_until
         freed = self._freed_at(need)
-        return None if freed is None else max(freed, self._hold_until)
+        return None if freed is None else max(freed, self.held_until)
 
     def estimate(self, now: float, cost: int) -> float:
         rounds, rest = divmod(cost - 1, self.limit)
@@ -196,7 +195,7 @@ class Window(BasePart):
             self._foreign.append((gone, foreign))
             self._excess += foreign
         if remaining <= 0 and reset_after is not None and self._all_free(now) + _WHOLE < now + reset_after:
-            self._hold_until = max(self._hold_until, now + reset_after)  # longer than any call we know of explains
+            self.held_until = max(self.held_until, now + reset_after)  # longer than any call we know of explains
 
     def _all_free(self, now: float) -> float:
         """When every call that is known will be free; infinite while one may still be sent."""
@@ -208,7 +207,7 @@ class Window(BasePart):
 
     def lift(self, now: float) -> None:
         self._foreign.clear()
-        self._excess, self._hold_until = 0, 0.0
+        self._excess, self.held_until = 0, 0.0
 
     def inherit(self, old: Part, now: float) -> None:
         """Take over what another window has counted; what it granted and never saw sent counts as sent now."""
@@ -221,12 +220,12 @@ class Window(BasePart):
         self._settled = deque(sorted(known))
         self._used = old._used
         self._foreign, self._excess = deque(old._foreign), old._excess
-        self._heard, self._hold_until = old._heard, old._hold_until
+        self._heard, self.held_until = old._heard, old.held_until
 
     def snapshot(self, now: float) -> PartSnapshot:
         self._advance(now)
         used = self._used + self._excess
         freed = self._freed_at(1) if used else now
-        wait = max(freed or now, self._hold_until) - now
-        remaining = 0 if self._hold_until > now else max(0, self.limit - used)
+        wait = max(freed or now, self.held_until) - now
+        remaining = 0 if self.held_until > now else max(0, self.limit - used)
         return PartSnapshot(self.name, self.limit, remaining, max(0.0, wait))

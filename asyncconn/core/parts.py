@@ -107,6 +107,7 @@ class BasePart:
     """What the three parts share: names, binding, and the calls that mean nothing to some of them."""
 
     period = float("inf")
+    held_until = 0.0  # nothing goes before, as the server asked; for the log
 
     def __init__(self, limit: int, name: str) -> None:
         if not limit >= 1 or limit % 1 != 0:  # so that nan and inf fail too

@@ -240,6 +240,7 @@ class Quota(BasePart):
             self._left -= over
         if remaining <= 0 and not self._exhausted:
             self._exhausted = self._told_empty = True
+            self.held_until = now + self._seconds_left(wall)
 
     def _forget_told(self) -> None:
         self._withheld, self._told_empty, self._told_until = 0, False, None
