@@ -16,6 +16,8 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from helpers import SERVICES, fail_on_leaked_tasks, require_service
 from hypothesis import HealthCheck, settings
 
+from asyncconn.core.registry import forget_limiters
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
@@ -80,6 +82,12 @@ def _no_leaks() -> Iterator[None]:
         pytest.fail(f"the test left threads behind: {', '.join(thread.name for thread in left)}")
     if more := _children() - children:
         pytest.fail(f"the test left child processes behind: {sorted(more)}")
+
+
+@pytest.fixture(autouse=True)
+def _new_limiters() -> None:
+    """Each test begins with fresh rate limits, as a new process does."""
+    forget_limiters()
 
 
 @pytest.fixture(autouse=True)

@@ -73,8 +73,8 @@ class TokenBucket(BasePart):
 
     def inherit(self, old: Part, now: float) -> None:
         if isinstance(old, TokenBucket):
-            self._tokens, self._at = min(float(self.limit), old._refill(now)), now
-            self.held_until = old.held_until
+            self._tokens = self._refill(now) - (old.limit - old._refill(now))
+            self.held_until = max(self.held_until, old.held_until)
 
     def snapshot(self, now: float) -> PartSnapshot:
         tokens = self._refill(now)
@@ -210,17 +210,19 @@ class Window(BasePart):
         self._excess, self.held_until = 0, 0.0
 
     def inherit(self, old: Part, now: float) -> None:
-        """Take over what another window has counted; what it granted and never saw sent counts as sent now."""
+        """Take over what another window has counted as well; what it granted and never saw sent counts as sent now."""
         if not isinstance(old, Window):
             return
         old._advance(now)
         known = [*old._settled, *old._on_the_wire()]
         if unsent := old._used - sum(cost for _, cost in known):
             known.append((now + self.skew + self.period, unsent))
-        self._settled = deque(sorted(known))
-        self._used = old._used
-        self._foreign, self._excess = deque(old._foreign), old._excess
-        self._heard, self.held_until = old._heard, old.held_until
+        self._settled = deque(sorted([*self._settled, *known]))
+        self._used += old._used
+        self._foreign = deque(sorted([*self._foreign, *old._foreign]))
+        self._excess += old._excess
+        self._heard = self._heard or old._heard
+        self.held_until = max(self.held_until, old.held_until)
 
     def snapshot(self, now: float) -> PartSnapshot:
         self._advance(now)

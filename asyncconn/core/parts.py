@@ -52,7 +52,7 @@ class Part(Protocol):
     """What a limiter asks of its parts. Times are monotonic seconds of the limiter's clock.
 
     Two more methods are called where a part has them: ``lift(now)`` forgets what the server said and keeps what was
-    counted here; ``inherit(old, now)`` takes over what another part of its name and type has counted.
+    counted here; ``inherit(old, now)`` takes over what another part of its name and type has counted as well.
     """
 
     name: str

@@ -116,7 +116,7 @@ class Quota(BasePart):
     def _ahead(self, wall: datetime) -> datetime:
         """The reset after ``wall``, in UTC. Raises ``ConfigError`` if the user's function has none."""
         try:
-            found = self._next_reset(wall)
+            found: object = self._next_reset(wall)
         except Exception as error:
             raise ConfigError(f"{self.name}: resets() failed: {type(error).__name__}: {error}") from error
         if not isinstance(found, datetime) or found.utcoffset() is None:
@@ -252,17 +252,21 @@ class Quota(BasePart):
         self._forget_told()
 
     def inherit(self, old: Part, now: float) -> None:
-        """Take over what another quota has counted; with a store that is in the store."""
+        """Take over what another quota has counted as well; with a store that is in the store."""
         if not isinstance(old, Quota):
             return
         wall = old._roll(now)
-        self._days, self._set_back = dict(old._days), old._set_back
-        self._since, self._resets_at, self._until = old._since, old._resets_at, old._until
-        self._told_until, self._told_empty, self._exhausted = old._told_until, old._told_empty, old._told_empty
+        for day, counted in old._days.items():
+            self._days[day] = self._days.get(day, 0) + counted
+        self._set_back = self._set_back or old._set_back
         # Those that ran when their loop ended have no end that would be told.
-        self._late = old._late + (old._running if self._near(wall) else 0)
+        self._late += old._late + (old._running if self._near(wall) else 0)
+        if old._told_until is not None:
+            self._told_until = old._told_until
+            self._told_empty = self._exhausted = old._told_empty or self._told_empty
         if self._store is None and old._store is None:
-            self._left, self._withheld = old._left + self.limit - old.limit, old._withheld
+            self._left -= old.limit - old._left
+            self._withheld += old._withheld
 
     def snapshot(self, now: float) -> PartSnapshot:
         wall = self._roll(now)

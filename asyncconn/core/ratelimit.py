@@ -376,18 +376,22 @@ class RateLimiter:
             self._paused_until = 0.0
             self._wake()
 
-    def inherit(self, old: RateLimiter) -> None:
+    def inherit(self, old: RateLimiter, taken: set[tuple[int, int]] | None = None) -> None:
         """Take over the books of a limiter that is used no more: its pause, and those of parts of one name and type.
 
         Calls that it granted and that never ended keep their slots as long as the server may still count them.
+        ``taken`` keeps the ids of pairs of parts, for parts that stand in several limiters.
         """
+        taken = set() if taken is None else taken
         now = self._now()
         before = {part.name: part for part in old.parts}
         for part in self.parts:
-            inherit = getattr(part, "inherit", None)
-            if inherit is not None and type(before.get(part.name)) is type(part):
-                inherit(before[part.name], now)
-        self._asked_until = self._paused_until = old._asked_until
+            other, inherit = before.get(part.name), getattr(part, "inherit", None)
+            if inherit is not None and type(other) is type(part) and (id(part), id(other)) not in taken:
+                taken.add((id(part), id(other)))
+                inherit(other, now)
+        self._asked_until = max(self._asked_until, old._asked_until)
+        self._paused_until = max(self._paused_until, old._asked_until)
 
     def _tell(self, what: str, seconds: float) -> None:
         end = self._wall_end(seconds)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-from typing import TYPE_CHECKING, Protocol
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
 
@@ -33,8 +34,11 @@ class Auth(Protocol):
         """What must never be printed."""
         ...
 
-    def identity(self) -> str:
-        """The same text for the same credential: connectors with one identity share one rate limit."""
+    def identity(self) -> str | None:
+        """The same text for the same credential: connectors with one identity share one rate limit.
+
+        None while it is not known: it is asked again after :meth:`headers`.
+        """
         ...
 
 
@@ -53,7 +57,7 @@ class NoAuth:
         """None."""
         return []
 
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """The secrets themselves; the hub keeps a digest of them only."""
         return "\n".join(value.get_secret_value() for value in self.secrets())
 
@@ -99,9 +103,22 @@ class TokenAuth(NoAuth):
     """A token after a scheme word (``Bearer``, ``Jwt``), fixed or from an async provider.
 
     A provider is asked before the first request and again after a 401, once for all requests that fail together.
+    Rate limits belong to an account. One whose token comes from a provider is known by the first token that provider
+    gave; where each client gets a token of its own for the same account, ``identity`` names the account.
     """
 
-    def __init__(self, token: str | SecretStr | Callable[[], Awaitable[str]], *, scheme: str = "Bearer") -> None:
+    def __init__(
+        self,
+        token: str | SecretStr | Callable[[], Awaitable[str]],
+        *,
+        scheme: str = "Bearer",
+        identity: str | None = None,
+    ) -> None:
+        known: object = identity
+        if known is not None and (not isinstance(known, str) or not known):
+            raise ConfigError("the identity of an account is a text that is not empty")
+        self._account = identity
+        self._first: SecretStr | None = None
         self._scheme = scheme
         self._provider = token if inspect.isroutine(token) or not isinstance(token, str | SecretStr) else None
         self._token = secret(token) if isinstance(token, str | SecretStr) else None
@@ -109,15 +126,19 @@ class TokenAuth(NoAuth):
             raise ConfigError("the token must be printable ASCII without spaces around it")
         self._asked = 0
         self._old: list[SecretStr] = []
-        self._lock = asyncio.Lock()
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     async def headers(self) -> Mapping[str, str]:
         """``Authorization: <scheme> <token>``, asking the provider if there is no token yet."""
         if self._token is None:
-            async with self._lock:
+            async with self._asking():
                 if self._token is None:
                     await self._ask()
         return self._headers()
+
+    def _asking(self) -> asyncio.Lock:
+        """One asks, the others wait: on each loop by itself, so that none waits for a loop that has ended."""
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def _headers(self) -> Mapping[str, str]:
         token = self._token.get_secret_value() if self._token else ""
@@ -128,7 +149,7 @@ class TokenAuth(NoAuth):
         if self._provider is None:
             return False
         asked = self._asked
-        async with self._lock:
+        async with self._asking():
             if self._is(refused) and self._asked == asked:
                 await self._ask()
         return not self._is(refused)
@@ -145,6 +166,7 @@ class TokenAuth(NoAuth):
                     f"not this {type(token).__name__}"
                 )
             self._asked += 1
+            self._first = self._first or _first_tokens.of(self._provider, token)
             if self._token is not None and self._token.get_secret_value() != token:
                 self._old = [self._token]  # an answer to an older request may still quote it
             self._token = SecretStr(token)
@@ -153,9 +175,36 @@ class TokenAuth(NoAuth):
         """The token in use, and the one before it."""
         return [*self._old, *([self._token] if self._token else [])]
 
-    def identity(self) -> str:
-        """Who asks: the fixed token, or the provider itself, whose tokens change."""
-        return super().identity() if self._provider is None else f"provider {hash(self._provider)}"
+    def identity(self) -> str | None:
+        """Who asks: as it was told, or the fixed token, or the first that the provider gave. None before that."""
+        if self._account is not None:
+            return f"account {self._account}"
+        if self._provider is None:
+            return super().identity()
+        first = self._first or _first_tokens.of(self._provider)
+        return None if first is None else first.get_secret_value()
+
+
+class _FirstTokens:
+    """The first token that each provider gave, in however many clients it stands."""
+
+    def __init__(self) -> None:
+        self._given: weakref.WeakKeyDictionary[Any, dict[Any, SecretStr]] = weakref.WeakKeyDictionary()
+
+    def of(self, provider: Any, token: str | None = None) -> SecretStr | None:
+        """The first of ``provider``, which is ``token`` if there was none before; None if there is neither."""
+        given = None if token is None else SecretStr(token)
+        owner, method = getattr(provider, "__self__", None), getattr(provider, "__func__", None)
+        if method is None:  # each look at a bound method makes a new one, so it is known by its object
+            owner = provider
+        try:
+            tokens = self._given.setdefault(owner, {})
+            return tokens.get(method) if given is None else tokens.setdefault(method, given)
+        except TypeError:  # cannot be hashed, or referred to weakly: each client has its own
+            return given
+
+
+_first_tokens = _FirstTokens()
 
 
 def _fits_header(value: SecretStr) -> bool:
