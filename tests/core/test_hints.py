@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import virtual
@@ -100,7 +100,7 @@ def a_hundred_calls(
 @pytest.mark.parametrize("kind", KINDS)
 def test_hints_cost_a_sole_user_nothing(kind: str, fixed: bool, whole: bool) -> None:
     for phase in (0.0, 0.3, 0.7):
-        scene = {"phase": phase, "fixed": fixed, "whole": whole}
+        scene: dict[str, Any] = {"phase": phase, "fixed": fixed, "whole": whole}
         assert a_hundred_calls(kind, hints=True, **scene) == a_hundred_calls(kind, hints=False, **scene)
 
 
@@ -110,7 +110,7 @@ def test_hints_cost_a_sole_user_nothing(kind: str, fixed: bool, whole: bool) -> 
 def test_beside_a_second_user_hints_make_fewer_refusals_and_cost_no_time(
     foreign: int, fixed: bool, whole: bool
 ) -> None:
-    scene = {"foreign": foreign, "fixed": fixed, "whole": whole}
+    scene: dict[str, Any] = {"foreign": foreign, "fixed": fixed, "whole": whole}
     phases = [number / 5 for number in range(5)]
     without = [a_hundred_calls("window", hints=False, phase=phase, **scene) for phase in phases]
     with_hints = [a_hundred_calls("window", hints=True, phase=phase, **scene) for phase in phases]

@@ -167,7 +167,7 @@ def test_a_part_cannot_stand_in_limiters_of_two_loops_that_live() -> None:
     try:
         loop.run_until_complete(here.acquire())
         with pytest.raises(WrongLoop, match="shares a part"):
-            asyncio.run(there.acquire())  # type: ignore[arg-type] # a coroutine is what it is
+            asyncio.run(there.acquire())
     finally:
         loop.close()
-    asyncio.run(there.acquire())  # type: ignore[arg-type] # now the other loop has ended
+    asyncio.run(there.acquire())  # now the other loop has ended
