@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from asyncconn.core.durations import seconds
+from asyncconn.core.registry import made_limiters
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from asyncconn.core.limits import Part
-    from asyncconn.core.ratelimit import RateSnapshot
+    from asyncconn.core.ratelimit import RateLimiter, RateSnapshot
     from asyncconn.core.receipts import FlushReport
     from asyncconn.http.redact import Redactor
 
@@ -36,8 +38,9 @@ class Connector(Unpicklable):
         ...     async def today(self, city: str) -> dict:
         ...         return (await self.http.request("GET", f"/today/{city}")).json()
 
-    With ``hub=`` it shares that hub's session, and the limiters of its credential with every connector that has the
-    same; without one it makes a private hub, opened by ``async with`` and closed with it.
+    With ``hub=`` it shares that hub's session; without one it makes a private hub, opened by ``async with`` and closed
+    with it. The limiters of its credential it shares with every connector of the loop that has the same platform,
+    address and credential. ``max_pause`` bounds the seconds that a server's Retry-After may hold them all.
     """
 
     elsewhere = "make another one there: with from_env() where it has that, or with the arguments of this one"
@@ -48,6 +51,7 @@ class Connector(Unpicklable):
     timeouts: ClassVar[Timeouts] = Timeouts()
     rules: ClassVar[Rules] = PlainRules()
     max_concurrency: ClassVar[int] = 10
+    max_pause: ClassVar[float] = 3600.0
     cookies: ClassVar[bool] = True
 
     def __init__(
@@ -87,16 +91,29 @@ class Connector(Unpicklable):
     ) -> Transport:
         """Another transport like ``self.http``: for a second credential, or a second host of the same platform.
 
-        It has the limiters of its own credential and address, shared through the hub. ``limits`` makes them, where
+        It has the limiters of its own credential and address, shared by all of this loop. ``limits`` makes them, where
         the class's own are not meant; ``rules`` are for a host whose answers have a meaning of their own.
         """
         address = (base_url or self._base_url).rstrip("/")  # however it is written, it is one address
+        build = limits or self.limits
+        early: dict[str, RateLimiter] = {}
+
+        def account() -> tuple[Mapping[str, RateLimiter], bool]:
+            identity = auth.identity()
+            if identity is not None:
+                return self.hub.limiters(self.platform, f"{address}\n{identity}", build), _on_a_loop()
+            if not early:  # nothing goes through these: the first call learns who asks
+                early.update(made_limiters(self.platform, self.platform, self.hub.clock, build()))
+            return early, False
+
         made = Transport(
             lambda: self.hub.session,
             platform=self.platform,
             base_url=address,
             auth=auth,
-            limiters=self.hub.limiters(self.platform, f"{address}\n{auth.identity()}", limits or self.limits),
+            limiters=account,
+            owner=self.hub,
+            max_pause=self.max_pause,
             retry=self._retry,
             timeouts=self._timeouts,
             rules=rules or self.rules,
@@ -165,3 +182,11 @@ class Connector(Unpicklable):
             self._drained = True
             self.hub.release(self)
         return self._flushed
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
-from asyncconn.core.ratelimit import RateLimiter
+from asyncconn.core.registry import made_limiters, release_limiters, shared_limiters
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from asyncconn.core.limits import Part
+    from asyncconn.core.ratelimit import RateLimiter
     from asyncconn.core.receipts import FlushReport
 
 __all__ = ["DrainReport", "Hub", "HubState"]
@@ -122,7 +123,7 @@ class Hub(Unpicklable):
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
-        self._limiters: dict[str, dict[str, RateLimiter]] = {}
+        self._early: dict[str, dict[str, RateLimiter]] = {}
         self._closer: asyncio.Task[DrainReport] | None = None
         self._opening = asyncio.Lock()
 
@@ -190,15 +191,20 @@ class Hub(Unpicklable):
     def limiters(
         self, platform: str, credential: str, build: Callable[[], Mapping[str, Sequence[Part]]]
     ) -> Mapping[str, RateLimiter]:
-        """The limiters of a credential, by name: the same for every connector of this hub that uses it."""
+        """The limiters of a credential, by name: the same for every connector of this loop, whatever its hub.
+
+        Where no loop runs yet they are this hub's own; on the loop they become everybody's, or give way to those that
+        are there already.
+        """
         digest = hashlib.sha256(credential.encode()).hexdigest()[:16]
-        key = f"{platform}:{digest}"
-        if key not in self._limiters:
-            self._limiters[key] = {
-                name: RateLimiter(*parts, name=f"{platform}.{name}", key=key, clock=self.clock)
-                for name, parts in build().items()
-            }
-        return self._limiters[key]
+        account = f"{platform}:{digest}"
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if account not in self._early:
+                self._early[account] = made_limiters(platform, account, self.clock, build())
+            return self._early[account]
+        return shared_limiters(platform, account, self.clock, self, build, self._early.pop(account, None))
 
     def adopt(self, member: Member) -> None:
         """Take a connector in: it is drained when the hub closes. Raises ``HubClosed`` if that has begun."""
@@ -224,6 +230,7 @@ class Hub(Unpicklable):
         if self.state is HubState.NEW:
             self.state = HubState.CLOSED
             self.report = DrainReport()
+            release_limiters(self)
             return self.report
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoop("this hub belongs to another event loop")
@@ -262,10 +269,9 @@ class Hub(Unpicklable):
         return self.report
 
     async def _close_limiters(self, errors: dict[str, BaseException]) -> None:
-        for limiters in self._limiters.values():
-            for limiter in limiters.values():
-                try:
-                    await limiter.aclose()
-                except Exception as error:  # noqa: BLE001 - a quota store that fails must not keep the session open
-                    errors[limiter.name] = error
-                    logger.error("closing the limiter %s failed: %s", limiter.name, error)
+        for limiter in release_limiters(self):  # those that no other hub uses
+            try:
+                await limiter.aclose()
+            except Exception as error:  # noqa: BLE001 - a quota store that fails must not keep the session open
+                errors[limiter.name] = error
+                logger.error("closing the limiter %s failed: %s", limiter.name, error)

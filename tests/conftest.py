@@ -20,6 +20,8 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from helpers import SERVICES, fail_on_leaked_tasks, require_service
 from hypothesis import HealthCheck, settings
 
+from asyncconn.core.registry import forget_limiters
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
@@ -108,6 +110,12 @@ def _no_leaks(_orphans_are_ours: None) -> Iterator[None]:
         time.sleep(0.02)
     if more:
         pytest.fail(f"the test left processes behind: {', '.join(map(_named, sorted(more)))}")
+
+
+@pytest.fixture(autouse=True)
+def _new_limiters() -> None:
+    """Each test begins with fresh rate limits, as a new process does."""
+    forget_limiters()
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ class Discreet(NoAuth):
         """Those of both."""
         return [*self._own.secrets(), *self._other.secrets()]
 
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """Its own."""
         return self._own.identity()
 

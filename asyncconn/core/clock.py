@@ -79,6 +79,7 @@ class VirtualClock(SystemClock):
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC), *, turn: float = 0.0) -> None:
         self._start = start
+        self._stepped = timedelta()
         self.turn = turn
         self._seconds = 0.0
 
@@ -88,7 +89,14 @@ class VirtualClock(SystemClock):
 
     def utcnow(self) -> datetime:
         """The wall clock that belongs to :meth:`now`."""
-        return self._start + timedelta(seconds=self._seconds)
+        return self._start + self._stepped + timedelta(seconds=self._seconds)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back with less than 0, and leave :meth:`now` as it is.
+
+        So does a machine that sleeps and wakes, or one whose clock is put right.
+        """
+        self._stepped += timedelta(seconds=seconds)
 
     def advance(self, seconds: float) -> None:
         """Move on at once, without waiting; timers that are now due fire on the loop's next turn."""

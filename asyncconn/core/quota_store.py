@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FileQuotaStore", "QuotaStore"]
 
+_BESIDE = 3  # windows that are kept on either side of the one in use, for clocks that were wrong
+
 
 class QuotaStore(Protocol):
     """A shared counter.
@@ -28,9 +29,10 @@ class QuotaStore(Protocol):
     async def add(self, key: str, window: str, amount: int) -> int:
         """Add ``amount`` (negative gives back) to the count of this window, atomically; return the new total.
 
-        A later window than the stored one (they sort as text) starts at zero and replaces it. An earlier one is over:
-        a process whose clock is behind must neither reset the new count nor get any more, so the answer is a total
-        above any limit.
+        Each window (they sort as text) has a count of its own, from zero on, and none resets another: two processes
+        may disagree on the day for a moment. A later window that is stored already was counted under a wrong clock,
+        or this one is: what is counted there is added to this window's count as well, once. It must not close this
+        window, or a clock that was a year ahead would do so for a year. A store may forget windows long over.
         """
         ...
 
@@ -56,12 +58,8 @@ class FileQuotaStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 counts = self._read()
-                entry = counts.get(key)
-                if entry is not None and entry["window"] > window:
-                    return sys.maxsize
-                used = entry["used"] if entry is not None and entry["window"] == window else 0
-                total = max(0, used + amount)
-                counts[key] = {"window": window, "used": total}
+                counts[key] = _counted(counts.get(key), window, amount)
+                total: int = counts[key]["used"]
                 self._write(counts)
         except OSError as error:
             raise ConfigError(f"the quota file {self._path} cannot be used: {error.strerror}") from error
@@ -83,7 +81,7 @@ class FileQuotaStore:
             return {}
         try:
             counts = json.loads(data)
-            if not all(isinstance(e["window"], str) and isinstance(e["used"], int) for e in counts.values()):
+            if not all(map(_is_entry, counts.values())):
                 raise ValueError("an entry without window and used")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigError(
@@ -93,3 +91,35 @@ class FileQuotaStore:
 
     def _write(self, counts: dict[str, Any]) -> None:
         replace_file(self._path, json.dumps(counts).encode())
+
+
+def _is_entry(entry: Any) -> bool:
+    others = entry.get("others", {})
+    return (
+        isinstance(entry["window"], str)
+        and isinstance(entry["used"], int)
+        and all(isinstance(used, int) and isinstance(passed_on, int) for used, passed_on in others.values())
+    )
+
+
+def _counted(entry: dict[str, Any] | None, window: str, amount: int) -> dict[str, Any]:
+    """The entry of a key after one more ``add``: the window asked for, and beside it the nearest others.
+
+    Of each of those, what is counted there, and how much of that was passed on to an earlier window.
+    """
+    if entry is None:
+        return {"window": window, "used": max(0, amount)}
+    others: dict[str, list[int]] = {name: list(counts) for name, counts in entry.get("others", {}).items()}
+    others.setdefault(entry["window"], [entry["used"], entry.get("passed_on", 0)])
+    used, passed_on = others.pop(window, [0, 0])
+    for later in (name for name in others if name > window):
+        used += others[later][0] - others[later][1]
+        others[later][1] = others[later][0]
+    earlier, ahead = (sorted(name for name in others if (name > window) is after) for after in (False, True))
+    kept = {name: others[name] for name in (*earlier[-_BESIDE:], *ahead[:_BESIDE])}
+    counted: dict[str, Any] = {"window": window, "used": max(0, used + amount)}
+    if passed_on:
+        counted["passed_on"] = passed_on
+    if kept:
+        counted["others"] = kept
+    return counted

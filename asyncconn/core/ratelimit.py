@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.limits import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
+from asyncconn.core.sharing import Family
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited
+from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited, WrongLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = [
@@ -31,16 +38,25 @@ __all__ = [
     "Window",
 ]
 
+logger = logging.getLogger("asyncconn.ratelimit")
+
+_tickets = count()  # the order of asking, across limiters that share a part
+_WORTH_TELLING = 1.0  # seconds by which a pause that runs must grow to be told again
+
 
 @dataclass(frozen=True, slots=True)
 class RateSnapshot:
-    """A limiter at one moment: its parts, callers ``waiting``, calls ``in_flight``, and ``paused_for`` seconds."""
+    """A limiter at one moment: its parts, callers ``waiting``, calls ``in_flight``.
+
+    Paused, it grants nothing for ``paused_for`` seconds, until ``paused_until`` (aware UTC, None if it is not).
+    """
 
     name: str
     parts: tuple[PartSnapshot, ...]
     waiting: int
     in_flight: int
     paused_for: float
+    paused_until: datetime | None = None
 
     @property
     def remaining(self) -> int:
@@ -86,6 +102,9 @@ class Permit:
             self._limiter._on_cancel(self._slots)
 
 
+_Waiter = tuple[asyncio.Future[Permit], int, int, object]  # with cost, ticket and owner
+
+
 class RateLimiter(Unpicklable):
     """Grants calls in the order they were asked for, when all parts allow it together.
 
@@ -95,7 +114,9 @@ class RateLimiter(Unpicklable):
         ...         ...  # one request
 
     A large cost waits at the head like any other, so it is never starved. A waiter that is cancelled, even in the
-    very turn in which it was granted, gives its call back. One limiter belongs to one event loop.
+    very turn in which it was granted, gives its call back. A part may stand in several limiters: who has waited longest
+    of those that can go is served first. One limiter belongs to the event loop that it is first used on, and so do
+    those that share a part with it: from any other it raises ``WrongLoop``.
     """
 
     def __init__(self, *parts: Part, name: str = "limiter", key: str | None = None, clock: Clock | None = None) -> None:
@@ -105,39 +126,49 @@ class RateLimiter(Unpicklable):
         if len(set(names)) != len(names):
             raise ConfigError(f"{name}: two parts share a name: {', '.join(names)}")
         self.name = name
-        self._parts = parts
+        self.parts = parts
         self._clock = clock or SystemClock()
-        self._now = self._clock.now
-        self._queue: deque[tuple[asyncio.Future[Permit], int]] = deque()
+        # Asked several times a call: the machine's own clock without a method around it.
+        self._now: Callable[[], float] = time.monotonic if type(self._clock) is SystemClock else self._clock.now
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._loop_runs: Callable[[], bool] = bool  # no: there is none yet
+        self._queue: deque[_Waiter] = deque()
         self._queued_cost = 0
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._paused_until = 0.0
+        self._asked_until = 0.0  # the same, without the pause for good of a closed one
         self._closed = False
         self._held: dict[asyncio.Task[Any] | None, list[Permit]] = {}
         self._only = parts[0] if len(parts) == 1 else None
+        self._family = Family(self, parts)
         self._most = min(part.limit for part in parts)
         self._shortest = min(part.period for part in parts)
         for part in parts:
             part.bind(self._clock, self._wake, key or name)
 
-    async def acquire(self, cost: int = 1, *, max_wait: float | None = None) -> Permit:
+    async def acquire(self, cost: int = 1, *, max_wait: float | None = None, owner: object = None) -> Permit:
         """Wait for a permit for one call that counts ``cost`` times.
 
         Raises ``RateLimited`` (``local``, with ``retry_after`` seconds) at once when the wait would be longer than
         ``max_wait`` seconds, and at the latest after ``max_wait``; ``QuotaExhausted`` when a quota has nothing left
-        and does not wait; ``ConfigError`` for a cost that no part could ever grant.
+        and does not wait; ``ConfigError`` for a cost that no part could ever grant; ``WrongLoop`` elsewhere than on
+        the limiter's own loop. ``owner`` may :meth:`dismiss` those who wait in its name.
         """
         if max_wait is not None:
             seconds("max_wait", max_wait)
         permit = self.acquire_nowait(cost)
-        return await self._wait(cost, max_wait) if permit is None else permit
+        return await self._wait(cost, max_wait, owner) if permit is None else permit
 
     def acquire_nowait(self, cost: int = 1) -> Permit | None:
         """A permit if one can be had without waiting, else None. Raises what :meth:`acquire` raises at once."""
         if cost != 1 and not 1 <= cost <= self._most:
             raise ConfigError(f"{self.name}: a cost of {cost} can never be granted; it must be 1 to {self._most}")
+        # A fraction of the price of asking for the running loop; one that has calls in flight need not be asked again.
+        if get_ident() != self._thread or not (self._in_flight or self._loop_runs()):
+            self._check_loop()
         if self._queue or (now := self._now()) < self._paused_until:
             return None
         if (only := self._only) is not None:  # most limiters: every request pays for what stands here
@@ -149,15 +180,31 @@ class RateLimiter(Unpicklable):
         ready = self._ready_at(now, cost)
         return None if ready is None or ready > now else self._grant(now, cost)
 
-    async def _wait(self, cost: int, max_wait: float | None) -> Permit:
+    def _check_loop(self) -> None:
+        """Belong to the running loop from now on, or raise ``WrongLoop`` where that is another one."""
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # no loop at all: nothing can wait here
+            here = None
+        if self._loop is None and here is not None:
+            for other in self._family.alive():
+                if other._loop is not None and other._loop is not here and not other._loop.is_closed():
+                    raise WrongLoop(f"{self.name} shares a part with a rate limiter of another event loop")
+            self._family.leave([other for other in self._family.alive() if other._loop not in (None, here)])
+            self._loop, self._thread, self._loop_runs = here, get_ident(), here.is_running
+        elif here is not self._loop:
+            raise WrongLoop(f"the rate limiter {self.name} belongs to another event loop")
+
+    async def _wait(self, cost: int, max_wait: float | None, owner: object) -> Permit:
         if self._closed:
             raise self._is_closed()
+        self._check_loop()
         if max_wait is not None:
             wait = self.estimated_wait(cost)
             if wait > max_wait:
                 raise self._too_long(wait, max_wait)
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        self._queue.append((future, cost))
+        self._queue.append((future, cost, next(_tickets), owner))
         self._queued_cost += cost
         if self._timer is None:
             self._wake()
@@ -187,7 +234,7 @@ class RateLimiter(Unpicklable):
         """About how many seconds a call of this cost would wait now, behind those that wait already."""
         now = self._clock.now()
         ahead = self._queued_cost + cost
-        return max(now, self._paused_until, *(part.estimate(now, ahead) for part in self._parts)) - now
+        return max(now, self._paused_until, *(part.estimate(now, ahead) for part in self.parts)) - now
 
     def _too_long(self, wait: float, max_wait: float) -> RateLimited:
         return RateLimited(
@@ -201,7 +248,7 @@ class RateLimiter(Unpicklable):
 
     def _ready_at(self, now: float, cost: int) -> float | None:
         ready = self._paused_until
-        for part in self._parts:
+        for part in self.parts:
             at = part.ready_at(now, cost)
             if at is None:
                 return None
@@ -211,20 +258,32 @@ class RateLimiter(Unpicklable):
 
     def _grant(self, now: float, cost: int) -> Permit:
         self._in_flight += 1
-        return Permit(self, [part.take(now, cost) for part in self._parts])
+        return Permit(self, [part.take(now, cost) for part in self.parts])
 
     def _wake(self) -> None:
-        """Grant from the head of the queue while that is possible, then set one timer for the next time it may be."""
+        """Grant to those who wait here, and at limiters that share a part, while that is possible."""
+        if self._family.others:
+            self._family.serve([one for one in self._family.alive() if one._queue])
+        else:
+            self._serve()
+
+    def _serve(self, until: float = math.inf) -> bool:
+        """Grant from the head of the queue while that is possible, then set one timer for the next time it may be.
+
+        Stops before the ticket ``until``, whose turn it is then at another limiter: True if there it stopped.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         queue = self._queue
         now = self._now()
         while queue:
-            future, cost = queue[0]
+            future, cost, ticket, _ = queue[0]
             if future.done():
                 queue.popleft()
                 continue
+            if ticket > until:
+                return True
             try:
                 ready = self._ready_at(now, cost)
             except AsyncConnError as error:
@@ -233,65 +292,132 @@ class RateLimiter(Unpicklable):
                 future.set_exception(error)
                 continue
             if ready is None:
-                return
+                return False
             if ready > now:
                 self._timer_at = ready
                 self._timer = self._clock.call_at(ready, self._wake)
-                return
+                return False
             queue.popleft()
             self._queued_cost -= cost
             future.set_result(self._grant(now, cost))
+        return False
 
     def _on_sent(self, slots: list[Slot]) -> None:
         now = self._now()
-        for part, slot in zip(self._parts, slots, strict=True):
+        for part, slot in zip(self.parts, slots, strict=True):
             part.sent(now, slot)
-        if self._queue and self._timer is None:
-            self._wake()
+        if self._family.others:
+            self._family.serve([one for one in self._family.alive() if one._queue and one._timer is None])
+        elif self._queue and self._timer is None:
+            self._serve()
 
     def _on_done(self, slots: list[Slot]) -> None:
         self._in_flight -= 1
         now = self._now()
-        for part, slot in zip(self._parts, slots, strict=True):
+        for part, slot in zip(self.parts, slots, strict=True):
             part.done(now, slot)
-        # An answer frees its slot a period from now, which may be earlier than the timer assumed.
-        if self._queue and (self._timer is None or self._timer_at > now + self._shortest):
-            self._wake()
+        if self._family.others:
+            self._family.serve([one for one in self._family.alive() if one._queue and one._waits_too_long(now)])
+        elif self._queue and self._waits_too_long(now):
+            self._serve()
+
+    def _waits_too_long(self, now: float) -> bool:
+        """Whether an answer that came now frees its slot, a period from now, earlier than the timer assumed."""
+        return self._timer is None or self._timer_at > now + self._shortest
 
     def _on_cancel(self, slots: list[Slot]) -> None:
         self._in_flight -= 1
         now = self._clock.now()
-        for part, slot in zip(self._parts, slots, strict=True):
+        for part, slot in zip(self.parts, slots, strict=True):
             part.give_back(now, slot)
-        if self._queue:
-            self._wake()
+        self._wake()
 
     # -- what the server says ----------------------------------------------------------------------------------------
 
     def observe(self, *, part: str, remaining: int | None = None, reset_after: float | None = None) -> None:
         """Take in what an answer's headers say of one part: calls left, seconds until its reset.
 
-        It may only tighten.
+        It may only tighten, and only for calls that are not our own. A hold that the server asks for is logged at INFO.
         """
-        for known in self._parts:
+        for known in self.parts:
             if known.name == part:
-                known.tighten(self._clock.now(), remaining, reset_after)
+                now = self._now()
+                before = getattr(known, "held_until", 0.0)
+                known.tighten(now, remaining, reset_after)
+                held = getattr(known, "held_until", 0.0)
+                if held > max(now, before) + _WORTH_TELLING:
+                    self._tell(f"the server says that nothing is left of {part}", held - now)
                 return
-        raise ConfigError(f"{self.name} has no part {part!r}: it has {', '.join(p.name for p in self._parts)}")
+        raise ConfigError(f"{self.name} has no part {part!r}: it has {', '.join(p.name for p in self.parts)}")
 
     def pause(self, seconds: float) -> None:
-        """Grant nothing for so long, as after a 429 with Retry-After. Never shortens a pause that runs."""
-        self._paused_until = max(self._paused_until, self._clock.now() + max(0.0, seconds))
+        """Grant nothing for so long, as after a 429 with Retry-After; logged at INFO. Never shortens one that runs.
+
+        :meth:`resume` lifts it. Raises ``ConfigError`` for NaN.
+        """
+        if math.isnan(seconds):
+            raise ConfigError(f"{self.name}: a pause is a number of seconds, not {seconds!r}")
+        now = self._now()
+        until = now + max(0.0, seconds)
+        running = self._asked_until if self._asked_until > now else None
+        if until > now and (running is None or until > running + _WORTH_TELLING):
+            self._tell("paused", seconds)
+        self._asked_until = max(self._asked_until, until)
+        self._paused_until = max(self._paused_until, until)
+
+    def resume(self) -> None:
+        """Forget what the server asked for: a pause, and what it said of parts. What was counted here stays counted.
+
+        Whoever waits goes on at once, as far as the parts allow. Raises ``WrongLoop`` elsewhere than on its own loop.
+        """
+        self._check_loop()
+        now = self._now()
+        for part in self.parts:
+            if (lift := getattr(part, "lift", None)) is not None:
+                lift(now)
+        self._asked_until = 0.0
+        if not self._closed:
+            self._paused_until = 0.0
+            self._wake()
+
+    def inherit(self, old: RateLimiter, taken: set[tuple[int, int]] | None = None) -> None:
+        """Take over the books of a limiter that is used no more: its pause, and those of parts of one name and type.
+
+        Calls that it granted and that never ended keep their slots as long as the server may still count them.
+        ``taken`` keeps the ids of pairs of parts, for parts that stand in several limiters.
+        """
+        taken = set() if taken is None else taken
+        now = self._now()
+        before = {part.name: part for part in old.parts}
+        for part in self.parts:
+            other, inherit = before.get(part.name), getattr(part, "inherit", None)
+            if inherit is not None and type(other) is type(part) and (id(part), id(other)) not in taken:
+                taken.add((id(part), id(other)))
+                inherit(other, now)
+        self._asked_until = max(self._asked_until, old._asked_until)
+        self._paused_until = max(self._paused_until, old._asked_until)
+
+    def _tell(self, what: str, seconds: float) -> None:
+        end = self._wall_end(seconds)
+        shown = "further notice" if end is None else end.isoformat(timespec="seconds")
+        logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", self.name, what, shown, seconds)
+
+    def _wall_end(self, seconds: float) -> datetime | None:
+        try:
+            return self._clock.utcnow() + timedelta(seconds=seconds)
+        except OverflowError:
+            return None
 
     def snapshot(self) -> RateSnapshot:
         """The books at this moment."""
         now = self._clock.now()
         return RateSnapshot(
             name=self.name,
-            parts=tuple(part.snapshot(now) for part in self._parts),
-            waiting=sum(1 for future, _ in self._queue if not future.done()),
+            parts=tuple(part.snapshot(now) for part in self.parts),
+            waiting=sum(1 for future, *_ in self._queue if not future.done()),
             in_flight=self._in_flight,
             paused_for=max(0.0, self._paused_until - now),
+            paused_until=self._wall_end(self._paused_until - now) if self._paused_until > now else None,
         )
 
     # -- as a context manager ----------------------------------------------------------------------------------------
@@ -307,16 +433,34 @@ class RateLimiter(Unpicklable):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        task = asyncio.current_task()
-        permits = self._held[task]
-        permit = permits.pop()
+        permit = self._left()
         if kind is None:
             permit.done()
         else:  # the request may have left, and its answer may not have come
             permit.sent()
             permit.cancel()
+
+    def _left(self) -> Permit:
+        """The permit of the block that is left: of this task, or where a block ends in another task than it began in
+        (a generator that is closed elsewhere), of one whose task is over, or of any: they all count the same."""
+        task: Any = asyncio.current_task()
+        if task not in self._held:
+            over = (one for one in self._held if one is None or one.done())
+            task = next(over, None) or next(iter(self._held))
+        permits = self._held[task]
+        permit = permits.pop()
         if not permits:
             del self._held[task]
+        return permit
+
+    def dismiss(self, owner: object) -> None:
+        """Whoever waits in the name of ``owner`` gets a ``LifecycleError``: its hub is closed, and others go on."""
+        for future, cost, _, whose in self._queue:
+            if whose is owner and not future.done():
+                self._queued_cost -= cost
+                future.set_exception(self._is_closed())
+        if self._queue:
+            self._wake()
 
     async def aclose(self) -> None:
         """Grant nothing more and let each part settle (a quota gives back what it reserved in its store).
@@ -326,12 +470,12 @@ class RateLimiter(Unpicklable):
         self._closed = True
         self._paused_until = math.inf
         while self._queue:
-            future, cost = self._queue.popleft()
+            future, cost, _, _ = self._queue.popleft()
             if not future.done():
                 self._queued_cost -= cost
                 future.set_exception(self._is_closed())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for part in self._parts:
+        for part in self.parts:
             await part.aclose()

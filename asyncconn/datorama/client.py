@@ -66,7 +66,7 @@ class Datorama(BulkCalls, Connector):
         ...             print(workspace.name, stream.name, stream.last_data_date)
 
     ``token`` is one, or several to be used in turn: each has its own 60 calls and 200 queries a minute and 20,000
-    of both a UTC day, shared by every client of the hub. The server's headers may only tighten that. The day's count
+    of both a UTC day, shared by every client of the loop. The server's headers may only tighten that. The day's count
     outlives the process with ``quota_store``, a file or a store; the token itself is not in it. When the day is used
     up, calls raise ``QuotaExhausted`` with ``resets_at``, or wait with ``wait_for_quota``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
+import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
@@ -34,8 +35,11 @@ class Auth(Protocol):
         """What must never be printed."""
         ...
 
-    def identity(self) -> str:
-        """The same text for the same credential: connectors with one identity share one rate limit."""
+    def identity(self) -> str | None:
+        """The same text for the same credential: connectors with one identity share one rate limit.
+
+        None while it is not known: it is asked again after :meth:`headers`.
+        """
         ...
 
 
@@ -54,7 +58,7 @@ class NoAuth(Unpicklable):
         """None."""
         return []
 
-    def identity(self) -> str:
+    def identity(self) -> str | None:
         """The secrets themselves; the hub keeps a digest of them only."""
         return "\n".join(value.get_secret_value() for value in self.secrets())
 
@@ -103,10 +107,23 @@ class TokenAuth(NoAuth):
     """A token after a scheme word (``Bearer``, ``Jwt``), fixed or from an async provider.
 
     A provider is asked before the first request and again after a 401, once for all requests that fail together.
+    Rate limits belong to an account. One whose token comes from a provider is known by the first token that provider
+    gave; where each client gets a token of its own for the same account, ``identity`` names the account.
     """
 
-    def __init__(self, token: str | SecretStr | Callable[[], Awaitable[str]], *, scheme: str = "Bearer") -> None:
+    def __init__(
+        self,
+        token: str | SecretStr | Callable[[], Awaitable[str]],
+        *,
+        scheme: str = "Bearer",
+        identity: str | None = None,
+    ) -> None:
         token = secret(token) if isinstance(token, str) else token
+        known: object = identity
+        if known is not None and (not isinstance(known, str) or not known):
+            raise ConfigError("the identity of an account is a text that is not empty")
+        self._account = identity
+        self._first: SecretStr | None = None
         self._scheme = scheme
         self._provider = token if inspect.isroutine(token) or not isinstance(token, str | SecretStr) else None
         self._token = secret(token) if isinstance(token, str | SecretStr) else None
@@ -114,15 +131,19 @@ class TokenAuth(NoAuth):
             raise ConfigError("the token must be printable ASCII without spaces around it")
         self._asked = 0
         self._old: list[SecretStr] = []
-        self._lock = asyncio.Lock()
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     async def headers(self) -> Mapping[str, str]:
         """``Authorization: <scheme> <token>``, asking the provider if there is no token yet."""
         if self._token is None:
-            async with self._lock:
+            async with self._asking():
                 if self._token is None:
                     await self._ask()
         return self._headers()
+
+    def _asking(self) -> asyncio.Lock:
+        """One asks, the others wait: on each loop by itself, so that none waits for a loop that has ended."""
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def _headers(self) -> Mapping[str, str]:
         token = self._token.get_secret_value() if self._token else ""
@@ -133,7 +154,7 @@ class TokenAuth(NoAuth):
         if self._provider is None:
             return False
         asked = self._asked
-        async with self._lock:
+        async with self._asking():
             if self._is(refused) and self._asked == asked:
                 await self._ask()
         return not self._is(refused)
@@ -150,6 +171,7 @@ class TokenAuth(NoAuth):
                     f"not this {type(token.get_secret_value()).__name__}"
                 )
             self._asked += 1
+            self._first = self._first or _first_tokens.of(self._provider, token)
             if self._token is not None and self._token != token:
                 self._old = [self._token]  # an answer to an older request may still quote it
             self._token = token
@@ -158,9 +180,35 @@ class TokenAuth(NoAuth):
         """The token in use, and the one before it."""
         return [*self._old, *([self._token] if self._token else [])]
 
-    def identity(self) -> str:
-        """Who asks: the fixed token, or the provider itself, whose tokens change."""
-        return super().identity() if self._provider is None else f"provider {hash(self._provider)}"
+    def identity(self) -> str | None:
+        """Who asks: as it was told, or the fixed token, or the first that the provider gave. None before that."""
+        if self._account is not None:
+            return f"account {self._account}"
+        if self._provider is None:
+            return super().identity()
+        first = self._first or _first_tokens.of(self._provider)
+        return None if first is None else first.get_secret_value()
+
+
+class _FirstTokens:
+    """The first token that each provider gave, in however many clients it stands."""
+
+    def __init__(self) -> None:
+        self._given: weakref.WeakKeyDictionary[Any, dict[Any, SecretStr]] = weakref.WeakKeyDictionary()
+
+    def of(self, provider: Any, token: SecretStr | None = None) -> SecretStr | None:
+        """The first of ``provider``, which is ``token`` if there was none before; None if there is neither."""
+        owner, method = getattr(provider, "__self__", None), getattr(provider, "__func__", None)
+        if method is None:  # each look at a bound method makes a new one, so it is known by its object
+            owner = provider
+        try:
+            tokens = self._given.setdefault(owner, {})
+            return tokens.get(method) if token is None else tokens.setdefault(method, token)
+        except TypeError:  # cannot be hashed, or referred to weakly: each client has its own
+            return token
+
+
+_first_tokens = _FirstTokens()
 
 
 def waits(auth: Auth) -> bool:

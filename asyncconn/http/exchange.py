@@ -82,6 +82,7 @@ class Road:
     places: asyncio.Semaphore
     place_timeout: float
     clock: Clock
+    owner: object = None  # in whose name its calls wait for the rate limit
 
 
 class _Attempt:
@@ -311,7 +312,7 @@ class Exchange:
         started = self._road.clock.now()
         self._waited = True
         try:
-            return await call.limiter.acquire(call.cost, max_wait=call.max_wait)
+            return await call.limiter.acquire(call.cost, max_wait=call.max_wait, owner=self._road.owner)
         finally:
             call.waited += self._road.clock.now() - started
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ import aiohttp
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
+from asyncconn.core.quota import Quota
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
@@ -117,6 +119,10 @@ class Transport(Unpicklable):
     for the network, what ``rules`` make of the answer, ``ProtocolError`` for a redirect or an answer beyond
     ``max_answer_bytes``.
 
+    ``limiters`` are the limiters by name, or a function that gives them and says whether they are this transport's for
+    good: it is asked again at the next call if not, as before it is known who asks. In the name of ``owner`` its calls
+    wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most.
+
     A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too.
     """
 
@@ -127,7 +133,9 @@ class Transport(Unpicklable):
         platform: str,
         base_url: str,
         auth: Auth | None = None,
-        limiters: Mapping[str, RateLimiter] | None = None,
+        limiters: Mapping[str, RateLimiter] | Callable[[], tuple[Mapping[str, RateLimiter], bool]] | None = None,
+        owner: object = None,
+        max_pause: float = 3600.0,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         rules: Rules | None = None,
@@ -139,11 +147,14 @@ class Transport(Unpicklable):
     ) -> None:
         if max_concurrency < 1:
             raise ConfigError(f"{platform}: max_concurrency must be at least 1, not {max_concurrency}")
+        if not max_pause >= 0:
+            raise ConfigError(f"{platform}: max_pause must be at least 0 seconds, not {max_pause}")
         self.platform = platform
         self.base_url = checked_base(base_url, platform)
         self.retry = retry or RetryPolicy()
         self.timeouts = timeouts or Timeouts()
-        self.limiters = dict(limiters or {})
+        self._account = limiters if callable(limiters) else None
+        self._limiters: Mapping[str, RateLimiter] = {} if callable(limiters) else dict(limiters or {})
         self.events = Events("attempt", "retry")
         self._auth = auth or NoAuth()
         self._anonymous = type(self._auth) is NoAuth
@@ -151,11 +162,25 @@ class Transport(Unpicklable):
         self._given_redactor = redactor
         self._own_redactor = Redactor()
         self._known_secrets: list[SecretStr] = []
-        self._by_part: dict[str, list[RateLimiter]] = {}
+        self._by_part: dict[str, list[tuple[RateLimiter, float]]] = {}
+        self._max_pause = max_pause
         self._max_answer_bytes = max_answer_bytes
         self._cookies = cookies
         self._clock = clock or SystemClock()
-        self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock)
+        self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock, owner)
+
+    @property
+    def limiters(self) -> Mapping[str, RateLimiter]:
+        """The limiters by name. Before the first call of a credential that comes from a function: not its own yet."""
+        if self._account is not None:
+            self._look_up(self._account)
+        return self._limiters
+
+    def _look_up(self, account: Callable[[], tuple[Mapping[str, RateLimiter], bool]]) -> None:
+        self._limiters, settled = account()
+        self._by_part.clear()
+        if settled:
+            self._account = None
 
     def join(self, other: Transport) -> None:
         """Share the events and the concurrent places of another road: both are the same client's."""
@@ -348,10 +373,12 @@ class Transport(Unpicklable):
         patience: float | None = None,
     ) -> Call:
         made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers)
-        limiter = self.limiters.get(limit)
+        if self._account is not None:
+            self._look_up(self._account)
+        limiter = self._limiters.get(limit)
         if limiter is None and limit != "default":
             raise ConfigError(
-                f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self.limiters) or 'none'}"
+                f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self._limiters) or 'none'}"
             )
         patience = self.timeouts.total if patience is None else patience
         wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
@@ -360,6 +387,9 @@ class Transport(Unpicklable):
             asked = self._auth.headers()
             auth = unshown(await (self._in_time(asked, patience) if waits(self._auth) else asked))
             check_headers(auth)
+        if self._account is not None:  # by now it is known who asks
+            self._look_up(self._account)
+            limiter = self._limiters.get(limit)
         shown = self.redactor.scrub(made.url.path)
         call = Call(self.platform, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
@@ -405,7 +435,8 @@ class Transport(Unpicklable):
         if error is None:
             return
         if call.limiter is not None and isinstance(error, RateLimited):
-            call.limiter.pause(_PAUSE if error.retry_after is None else error.retry_after)
+            asked = error.retry_after
+            call.limiter.pause(min(asked, self._max_pause) if asked is not None and asked >= 0 else _PAUSE)
         raise error
 
     def _learn(self, call: Call, response: Response) -> None:
@@ -415,18 +446,21 @@ class Transport(Unpicklable):
             logger.debug("%s %s %s -> %d in %.3f s", *shown)
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
-        if self.limiters:
+        if self._limiters:
             # A platform may tell of all its limits with every answer, whichever of them the call counted against.
             for hint in self._rules.hints(response):
-                for limiter in self._limiters_with(hint.part):
-                    limiter.observe(part=hint.part, remaining=hint.remaining, reset_after=hint.reset_after)
+                for limiter, longest in self._limiters_with(hint.part):
+                    reset = None if hint.reset_after is None else min(hint.reset_after, longest)
+                    limiter.observe(part=hint.part, remaining=hint.remaining, reset_after=reset)
 
-    def _limiters_with(self, part: str) -> list[RateLimiter]:
+    def _limiters_with(self, part: str) -> list[tuple[RateLimiter, float]]:
+        """Each part of that name once, by one limiter it stands in, and the longest hold that may be asked of it."""
         if part not in self._by_part:
+            found = {id(one): (limiter, one) for limiter in self._limiters.values() for one in limiter.parts}
             self._by_part[part] = [
-                limiter
-                for limiter in self.limiters.values()
-                if any(known.name == part for known in limiter.snapshot().parts)
+                (limiter, math.inf if isinstance(one, Quota) else self._max_pause)  # a day is as long as it is
+                for limiter, one in found.values()
+                if one.name == part
             ]
         return self._by_part[part]
 

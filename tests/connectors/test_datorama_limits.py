@@ -12,6 +12,7 @@ from helpers import virtual
 
 from asyncconn import Hub, errors
 from asyncconn.core.quota_store import FileQuotaStore
+from asyncconn.core.registry import forget_limiters
 from asyncconn.datorama import Datorama, DatoramaLimits
 from asyncconn.sandbox.datorama import World
 from asyncconn.sandbox.faults import Fault
@@ -78,6 +79,7 @@ async def test_the_books_of_a_token_can_be_read(clock: VirtualClock) -> None:
 async def test_what_another_process_used_is_learnt_from_the_first_answer(clock: VirtualClock) -> None:
     async with scene(clock=clock) as there, Hub(clock=clock) as elsewhere:
         await calls(there.client(hub=elsewhere), 50)
+        forget_limiters()  # they were another process's
         datorama = there.client()
         await calls(datorama, 1)
         assert datorama.rate.remaining == 9
@@ -117,6 +119,7 @@ async def test_a_429_in_any_style_is_waited_out(clock: VirtualClock, style: Any,
     world = World(refusal=style, rate_headers=style == "nine", date_skew=skew)
     async with scene(world, clock=clock) as there, Hub(clock=clock) as elsewhere:
         await calls(there.client(hub=elsewhere), 60)
+        forget_limiters()  # they were another process's
         datorama = there.client()
         await datorama.streams.process(7700101, "2026-01-01", "2026-01-01")  # a 429 was surely not accepted
         assert 60.0 <= clock.now() <= (most if skew == 0 else 100.0)
@@ -190,6 +193,7 @@ async def test_a_429_for_the_day_ends_the_trying_or_waits_for_the_next(clock: Vi
     async with scene(World(per_day=5, refusal="nine"), clock=clock) as there, Hub(clock=clock) as elsewhere:
         datorama = there.client(wait_for_quota=waiting)
         await calls(there.client(hub=elsewhere), 5)
+        forget_limiters()  # they were another process's
         if waiting:
             await calls(datorama, 1)
             assert 86_400 <= clock.now() < 86_400 + 70

@@ -14,6 +14,7 @@ from helpers import virtual
 from loopback import Loopback, Reply, Seen, saying
 
 from asyncconn import Hub, errors
+from asyncconn.core.registry import forget_limiters
 from asyncconn.datorama import DataStream, Datorama, DatoramaLimits
 from asyncconn.datorama.errors import NotVisible
 from asyncconn.sandbox.datorama import World
@@ -38,6 +39,7 @@ async def spend(there: Scene, clock: Any, token: int, count: int) -> None:
     """Calls of another process with the same token."""
     async with Hub(clock=clock) as elsewhere:
         await calls(there.client(there.platform.tokens[token], hub=elsewhere), count)
+    forget_limiters()  # as that process does
     there.platform.calls.clear()
 
 

@@ -54,11 +54,36 @@ async def test_a_straggler_of_the_last_window_does_not_reset_the_new_one(tmp_pat
     assert await store.add("user", TOMORROW, 1) == 51
 
 
-async def test_a_straggler_gets_nothing_from_a_window_that_is_over(tmp_path: Path) -> None:
+async def test_what_a_later_window_counted_counts_in_an_earlier_one_too_but_only_once(tmp_path: Path) -> None:
     store = FileQuotaStore(tmp_path / "quota.json")
-    await store.add("user", TOMORROW, 50)
+    await store.add("user", TOMORROW, 50)  # under a clock that was ahead, or this one is behind
 
-    assert await store.add("user", TODAY, 1) > 1_000_000_000
+    assert [await store.add("user", TODAY, 1) for _ in range(2)] == [51, 52]
+    assert await store.add("user", TOMORROW, 1) == 51
+    assert [await store.add("user", TODAY, 1) for _ in range(2)] == [54, 55]
+
+
+async def test_a_window_far_ahead_does_not_weigh_on_every_day_until_then(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    await store.add("user", "2031-07-01T00:00:00+00:00", 50)
+    await store.add("user", TODAY, 1)
+
+    assert await store.add("user", TOMORROW, 1) == 1
+
+
+async def test_a_file_of_one_window_a_key_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "quota.json"
+    path.write_text(json.dumps({"user": {"window": TODAY, "used": 20}}))
+
+    assert await FileQuotaStore(path).add("user", TODAY, 1) == 21
+
+
+async def test_only_the_nearest_windows_are_kept(tmp_path: Path) -> None:
+    store = FileQuotaStore(tmp_path / "quota.json")
+    for day in range(1, 29):
+        await store.add("user", f"2030-01-{day:02}T00:00:00+00:00", 1)
+
+    assert len(json.loads((tmp_path / "quota.json").read_text())["user"]["others"]) == 3
 
 
 async def test_keys_are_counted_apart(tmp_path: Path) -> None:

@@ -1,0 +1,134 @@
+"""What a part of a rate limiter is: it says when a call of some cost may go, and keeps its own books.
+
+No part waits or wakes anybody: :class:`asyncconn.core.ratelimit.RateLimiter` does, for several parts at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncconn.core.clock import Clock
+
+__all__ = ["BasePart", "Part", "PartSnapshot", "Slot", "slot_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartSnapshot:
+    """One part's books.
+
+    ``remaining`` calls may go now; ``resets_in`` seconds until more may (0.0 if nothing is used).
+    """
+
+    name: str
+    limit: int
+    remaining: int
+    resets_in: float
+
+
+class Slot:
+    """What one granted permit holds in one part. Its fields are the class's until they change: most never do."""
+
+    cost = 1
+    sent_at: float | None = None
+    settled = False
+    lost = False  # given up after sending: no answer will tell when the server counted it
+
+
+def slot_of(cost: int) -> Slot:
+    """A slot of that cost."""
+    slot = Slot()
+    if cost != 1:
+        slot.cost = cost
+    return slot
+
+
+class Part(Protocol):
+    """What a limiter asks of its parts. Times are monotonic seconds of the limiter's clock.
+
+    Two more methods are called where a part has them: ``lift(now)`` forgets what the server said and keeps what was
+    counted here; ``inherit(old, now)`` takes over what another part of its name and type has counted as well.
+    """
+
+    name: str
+    limit: int
+    period: float  # seconds until what an answer settles is free again; infinite where answers settle nothing
+
+    def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
+        """Called once by each limiter; ``wake`` makes it look again after a change of its own accord."""
+        ...
+
+    def ready_at(self, now: float, cost: int) -> float | None:
+        """When ``cost`` may go: ``now`` or any earlier time for at once, None when only the end of a call can tell.
+
+        Asked again at that time, so it may also be a time to look again.
+        """
+        ...
+
+    def estimate(self, now: float, cost: int) -> float:
+        """About when a total of ``cost`` will have gone, for callers who want to know before they wait."""
+        ...
+
+    def take(self, now: float, cost: int) -> Slot:
+        """Grant; only after :meth:`ready_at` said so."""
+        ...
+
+    def sent(self, now: float, slot: Slot) -> None:
+        """The request is on the wire."""
+        ...
+
+    def done(self, now: float, slot: Slot) -> None:
+        """The answer is here, or with ``slot.lost`` nobody waits for it any more."""
+        ...
+
+    def give_back(self, now: float, slot: Slot) -> None:
+        """It never was sent."""
+        ...
+
+    def tighten(self, now: float, remaining: int | None, reset_after: float | None) -> None:
+        """What the server says is left; only ever makes the part stricter, and only for calls that are not ours."""
+        ...
+
+    def snapshot(self, now: float) -> PartSnapshot:
+        """The books, for people."""
+        ...
+
+    async def aclose(self) -> None:
+        """Settle with the outside world, if there is one."""
+        ...
+
+
+class BasePart:
+    """What the three parts share: names, binding, and the calls that mean nothing to some of them."""
+
+    period = float("inf")
+    held_until = 0.0  # nothing goes before, as the server asked; for the log
+
+    def __init__(self, limit: int, name: str) -> None:
+        if not limit >= 1 or limit % 1 != 0:  # so that nan and inf fail too
+            raise ConfigError(f"{name}: limit must be a whole number of at least 1, not {limit!r}")
+        self.limit = limit
+        self.name = name
+
+    def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
+        pass
+
+    def sent(self, now: float, slot: Slot) -> None:
+        pass
+
+    def done(self, now: float, slot: Slot) -> None:
+        pass
+
+    def lift(self, now: float) -> None:
+        pass
+
+    def inherit(self, old: Part, now: float) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
