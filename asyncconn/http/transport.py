@@ -303,7 +303,8 @@ class Transport:
             )
         wait = self.timeouts.rate if max_wait is None else max_wait
         auth = {} if self._anonymous else await self._auth.headers()
-        check_headers(auth)
+        if auth:
+            check_headers(auth)
         shown = self.redactor.scrub(made.url.path)
         call = Call(self.platform, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
