@@ -108,7 +108,7 @@ def _method(method: Any) -> str:
 
 def check_headers(headers: Any) -> None:
     """Refuse what cannot be headers; no value is quoted."""
-    if not isinstance(headers, Mapping):
+    if type(headers) is not dict and not isinstance(headers, Mapping):
         raise ConfigError(f"headers are a mapping from name to text, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN(name):
@@ -167,11 +167,15 @@ def query(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     >>> query({"day": date(2026, 1, 31), "ids": [1, 2], "open": True, "not": None})
     [('day', '2026-01-31'), ('ids', '1'), ('ids', '2'), ('open', 'true')]
     """
-    if not isinstance(params, Mapping):
+    if type(params) is not dict and not isinstance(params, Mapping):
         raise ConfigError(f"params are a mapping from name to value, not {type(params).__name__}")
     pairs: list[tuple[str, str]] = []
     names: dict[str, Any] = {}
     for given, value in params.items():
+        if type(value) is str and value.isascii() and type(given) is str and given not in names:
+            names[given] = given  # the usual, at less cost
+            pairs.append((given, value))
+            continue
         name = given.value if isinstance(given, Enum) else given
         if not isinstance(name, str):
             raise ConfigError(f"the name of a parameter is text, not {given!r}")
