@@ -76,12 +76,7 @@ def http_date(value: str) -> datetime | None:
     try:
         when = parsedate_to_datetime(value)
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ):  # whatever its parser meets
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # whatever its parser meets
         return None
     return when if 1970 <= when.year < 9999 else None  # beyond that, a day more would be an error
 
