@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -15,7 +15,7 @@ from yarl import URL
 from asyncconn.core.clock import Clock
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectionLost, PoolTimeout
 from asyncconn.http.failures import translated
-from asyncconn.http.redact import Unprinted
+from asyncconn.http.redact import unprinted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -194,8 +194,7 @@ class Exchange:
                 # Given per request they would replace those of a borrowed session.
                 middlewares=(*getattr(session, "_middlewares", ()), self._attempt),
             )
-            self._answer = cast("aiohttp.ClientResponse", Unprinted(answer))
-            del answer
+            self._answer = unprinted(answer)
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)
