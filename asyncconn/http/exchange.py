@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -17,7 +17,7 @@ from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, Connect
 from asyncconn.http.compressed import decoded
 from asyncconn.http.connections import Stale, forget_address, pool_is_full, watched
 from asyncconn.http.failures import translated
-from asyncconn.http.redact import Unprinted
+from asyncconn.http.redact import unprinted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -214,12 +214,10 @@ class Exchange:
                 middlewares=(*getattr(session, "_middlewares", ()), attempt),
             )
             if call.opening is None:
-                answer = await sending
+                self._answer = unprinted(await sending)
             else:
                 async with asyncio.timeout(call.opening):
-                    answer = await sending
-            self._answer = cast("aiohttp.ClientResponse", Unprinted(answer))
-            del answer
+                    self._answer = unprinted(await sending)
         except BaseException as error:
             self.close(broken=True)
             self._raise_ours(error)

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 from html import escape
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
@@ -14,11 +14,14 @@ from pydantic import SecretStr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EXCERPT", "Redactor", "Unprinted", "UnshownBytes", "UnshownText", "secret", "unshown"]
+__all__ = ["EXCERPT", "Redactor", "UnshownBytes", "UnshownText", "secret", "unprinted", "unshown"]
+
+T = TypeVar("T")
 
 MASK = "***"
 EXCERPT = 2_000  # characters of an answer that an error may carry
 
+_quiet: dict[type, type] = {}
 _SHORTEST = 4  # shorter "secrets" would blank out ordinary words
 
 
@@ -52,16 +55,16 @@ class UnshownBytes(bytes):
     __str__ = __repr__
 
 
-class Unprinted:
+def unprinted(it: T) -> T:
     """A library's object as it is, but for its ``repr``: that of an answer quotes its URL and headers."""
-
-    __slots__ = ("_it",)
-
-    def __init__(self, it: Any) -> None:
-        self._it = it
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._it, name)
+    kind = type(it)
+    try:  # noqa: SIM105 - on the way of every answer
+        it.__class__ = _quiet.get(kind) or _quiet.setdefault(
+            kind, type(kind.__name__, (kind,), {"__slots__": (), "__repr__": object.__repr__})
+        )
+    except TypeError:
+        pass  # a class that cannot be inherited from, or is laid out differently: it stays what it is
+    return it
 
 
 def unshown(headers: Mapping[str, str]) -> dict[str, str]:
