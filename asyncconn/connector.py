@@ -154,5 +154,5 @@ class Connector:
         if not self._drained:
             self._flushed = await self.drain(self.hub.settings.shutdown_timeout if timeout is None else timeout)
             self._drained = True
-            self.hub.release(self)
+            self.hub.release(self, self._flushed)
         return self._flushed

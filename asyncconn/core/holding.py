@@ -68,11 +68,10 @@ class Hold:
             except asyncio.CancelledError:
                 # The sender of one batch ends here either way, and its error says more than a cancellation.
                 raise refused or RateLimited(
-                    "it had asked to wait, and this was not sent",
+                    "to an earlier batch, and this one was not sent",
                     platform=asked.platform,
                     status=asked.status,
                     retry_after=left,
-                    local=True,
                 ) from None
         self._asked = None
 
