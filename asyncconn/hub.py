@@ -138,6 +138,7 @@ class Hub:
         self._members: list[Member] = []
         self._released: dict[str, FlushReport] = {}
         self._told = False
+        self._where = caller()
         self._limiters: dict[str, dict[str, RateLimiter]] = {}
         self._closer: asyncio.Task[DrainReport] | None = None
 
@@ -272,7 +273,7 @@ class Hub:
             raise DeliveryFailed(message, records=records, maybe_delivered=any(f.maybe_delivered for f in untold))
         if self.on_undelivered == "warn":
             try:
-                warn(message, caller())
+                warn(message, self._where)
             except UndeliveredWarning:  # where warnings are errors
                 if free:
                     raise

@@ -157,7 +157,12 @@ def watch(buffer: _Open) -> None:
 @cache
 def _watch_the_end() -> None:
     """Once, when a first buffer is made: before whoever made it can ask to be called at the end, and thus after him."""
-    atexit.register(lambda: [buffer.forsaken() for buffer in list(_open)])
+    atexit.register(_at_the_end)
+
+
+def _at_the_end() -> None:
+    for buffer in list(_open):
+        buffer.forsaken()
 
 
 def caller() -> tuple[str, int]:

@@ -92,7 +92,9 @@ class BatchBuffer(Generic[T]):
         self.events = events or Events("send", "flush", "error", scope=self._scope)
         self._clock = clock or SystemClock()
         # Over a spool, what is held back is what goes to the server, not what keeps the spool's books.
-        self._send = send if spooled else Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
+        self._send = (
+            send if spooled else Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
+        )
         self._size = size
         self._overhead = overhead
         self._spooled = spooled

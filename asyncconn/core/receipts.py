@@ -147,7 +147,7 @@ class FlushReport:
 
     ``delivered``, ``failed`` and ``pending`` are counts of records, and together all that were ``accepted``;
     ``seconds`` is the time that the flush or close took. ``failures`` hold the errors with their records: those of the
-    newest 10,000. ``told`` counts those of ``failed`` that an ``error`` handler, an awaited receipt or an error told of.
+    newest 10,000. ``told`` counts those of ``failed`` of which an ``error`` handler or an awaited receipt has told.
 
     After a close nothing is ``pending`` but what a spool holds, to be sent at the next start: what did not get away
     has failed. ``spooled`` counts those of ``pending`` that are in a spool only, not on their way.
