@@ -44,7 +44,8 @@ class SDK:
 
     Leaving the block or :meth:`close` delivers what was written. So does the end of the program, for up to
     ``ASYNCCONN_SHUTDOWN_TIMEOUT`` seconds, after its other threads have ended; not its death by a signal that nobody
-    handles. A batch that fails is counted in :attr:`stats`, and handed with its records to the ``error`` event or logged.
+    handles. A batch that fails is counted in :attr:`stats`, and handed to the ``error`` event with its records, or
+    logged.
 
     A forked child cannot use its parent's SDK (``LifecycleError``): make one after the fork.
 
