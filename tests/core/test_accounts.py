@@ -310,11 +310,14 @@ def test_a_buffer_that_is_let_go_warns_each_time_and_names_the_place_that_made_i
         buffer = make(Platform(), clock)
         await buffer.put_many(records(3))
 
-    with pytest.warns(UndeliveredWarning) as warned:
+    def forget() -> None:
         for _ in range(2):
             clock = VirtualClock()
             clock.run(main(clock))
             gc.collect()
+
+    with pytest.warns(UndeliveredWarning) as warned:
+        forget()
 
     assert [str(one.message) for one in warned] == [
         "acme was never closed: 3 records that it had accepted were not delivered"

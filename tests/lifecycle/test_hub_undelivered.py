@@ -56,15 +56,18 @@ def strict() -> Any:
 
 @pytest.mark.parametrize("private", [False, True])
 async def test_a_hub_that_closes_with_losses_nobody_was_told_of_warns(private: bool) -> None:
-    with pytest.warns(UndeliveredWarning, match=SAID.format(12, 12)) as warned:
+    async def main() -> Hub:
         if private:
             async with Acme() as acme:
                 await acme.points.put_many([b"x"] * 12)
                 await acme.points.flush()  # a report that is returned has not told anybody
-            hub = acme.hub
-        else:
-            async with Hub() as hub:
-                await Acme(hub).points.put_many([b"x"] * 12)
+            return acme.hub
+        async with Hub() as hub:
+            await Acme(hub).points.put_many([b"x"] * 12)
+        return hub
+
+    with pytest.warns(UndeliveredWarning, match=SAID.format(12, 12)) as warned:
+        hub = await main()
     assert warned[0].filename == __file__
     assert issubclass(UndeliveredWarning, RuntimeWarning)
     assert hub.report is not None
@@ -72,10 +75,13 @@ async def test_a_hub_that_closes_with_losses_nobody_was_told_of_warns(private: b
 
 
 async def test_each_hub_that_closes_with_losses_warns_also_at_the_same_place() -> None:
-    with pytest.warns(UndeliveredWarning) as warned:
+    async def main() -> None:
         for _ in range(3):
             async with Acme() as acme:
                 await acme.points.put(b"x")
+
+    with pytest.warns(UndeliveredWarning) as warned:
+        await main()
     assert len(warned) == 3
 
 
@@ -144,11 +150,15 @@ async def test_what_a_report_of_ones_own_calls_failed_or_pending_is_lost() -> No
 
 
 async def test_it_raises_where_that_is_asked_for_when_everything_is_closed() -> None:
-    hub = Hub(on_undelivered="raise")
-    with pytest.raises(DeliveryFailed, match=SAID.format(3, 3)) as caught:
+    hub = await Hub(on_undelivered="raise").open()
+    session = hub.session
+
+    async def main() -> None:
         async with hub:
-            session = hub.session
             await Acme(hub).points.put_many([b"1", b"2", b"3"])
+
+    with pytest.raises(DeliveryFailed, match=SAID.format(3, 3)) as caught:
+        await main()
     assert caught.value.records == [b"1", b"2", b"3"]
     assert session.closed
     assert await hub.aclose() is hub.report
@@ -204,12 +214,13 @@ def test_another_way_is_refused() -> None:
 
 
 async def test_a_connector_that_closed_before_the_hub_is_not_forgotten() -> None:
+    hub = await Hub().open()
+    for _ in range(3):
+        async with Acme(hub) as early:
+            await early.points.put(b"early")
+    await Acme(hub).points.put(b"late")
     with pytest.warns(UndeliveredWarning, match=r"4 lost records that nobody was told of \(acme: 1, acme-closed: 3\)"):
-        async with Hub() as hub:
-            for _ in range(3):
-                async with Acme(hub) as early:
-                    await early.points.put(b"early")
-            await Acme(hub).points.put(b"late")
+        await hub.aclose()
     assert hub.report is not None
     assert hub.report.undelivered == [b"late", b"early", b"early", b"early"]
 
