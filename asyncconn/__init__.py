@@ -8,7 +8,6 @@ async with Hub() as hub:
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from asyncconn import errors
@@ -17,6 +16,7 @@ from asyncconn._version import __version__
 if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
     from asyncconn.connector import Connector
+    from asyncconn.core.accounts import UndeliveredWarning
     from asyncconn.core.batch import BatchPolicy
     from asyncconn.core.limits import Quota, TokenBucket, Window
     from asyncconn.core.paging import Page, Pager
@@ -49,14 +49,13 @@ __all__ = [
     "RetryPolicy",
     "Timeouts",
     "TokenBucket",
+    "UndeliveredWarning",
     "Window",
     "__version__",
     "errors",
     "run",
     "run_source",
 ]
-
-logging.getLogger("asyncconn").addHandler(logging.NullHandler())
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
@@ -78,6 +77,7 @@ _HOMES = {
     "RetryPolicy": "asyncconn.core.retrying",
     "Timeouts": "asyncconn.http.transport",
     "TokenBucket": "asyncconn.core.limits",
+    "UndeliveredWarning": "asyncconn.core.accounts",
     "Window": "asyncconn.core.limits",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",

@@ -180,7 +180,7 @@ class Connector(Unpicklable):
             limit = self.hub.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
             self._flushed = await self.drain(limit)
             self._drained = True
-            self.hub.release(self)
+            self.hub.release(self, self._flushed)
         return self._flushed
 
 

@@ -415,10 +415,12 @@ class DeliveryFailed(BatchError):
     """A batch that could not be delivered. ``records`` are the undelivered ones, as they would have been sent.
 
     ``maybe_delivered`` is True when the last attempt may have reached the platform. ``spooled`` is True when the
-    records are still in the spool, from where they will be sent again. The reason is the ``__cause__``.
+    records are still in the spool, from where they will be sent again. ``told`` is True once an ``error`` handler, an
+    awaited receipt or an error has told of it. The reason is the ``__cause__``.
     """
 
     advice = "the records are attached; write them again if you want them delivered"
+    told: bool = False
 
     def __init__(self, message: str, *, records: Sequence[Any], maybe_delivered: bool, spooled: bool = False) -> None:
         super().__init__(message)

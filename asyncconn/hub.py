@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from asyncconn.core.accounts import UndeliveredWarning, caller, warn
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
+from asyncconn.core.receipts import FlushReport, newest
 from asyncconn.core.registry import made_limiters, release_limiters, shared_limiters
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
+from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.session import Network, open_session
 from asyncconn.settings import HubSettings, load
 
@@ -29,11 +32,13 @@ if TYPE_CHECKING:
 
     from asyncconn.core.limits import Part
     from asyncconn.core.ratelimit import RateLimiter
-    from asyncconn.core.receipts import FlushReport
 
-__all__ = ["DrainReport", "Hub", "HubState"]
+__all__ = ["DrainReport", "Hub", "HubState", "OnUndelivered"]
 
 logger = logging.getLogger("asyncconn.hub")
+
+#: What a hub does when it closes with losses of which nobody has been told.
+OnUndelivered = Literal["warn", "raise", "log"]
 
 _GRACE = 5.0  # seconds beyond the shutdown deadline for cancelling what still runs
 
@@ -62,10 +67,10 @@ class Member(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What became of everything the connectors still held when the hub closed.
+    """What became of every record that the connectors of a hub have accepted, since the start.
 
-    ``reports`` by connector name (only those that hold records), ``errors`` of connectors that failed to close, and
-    ``seconds`` it took.
+    ``reports`` by connector name (only those that hold records; one that closed before the hub did is among them),
+    ``errors`` of connectors that failed to close, and ``seconds`` it took.
     """
 
     reports: Mapping[str, FlushReport] = field(default_factory=dict)
@@ -79,8 +84,23 @@ class DrainReport:
 
     @property
     def undelivered(self) -> list[Any]:
-        """Every record known not to have arrived."""
-        return [record for report in self.reports.values() for record in report.undelivered]
+        """The records that failed: the newest 10,000."""
+        return newest([report.undelivered for report in self.reports.values()])
+
+    @property
+    def truncated(self) -> bool:
+        """Whether more records failed than ``undelivered`` holds."""
+        return sum(report.failed for report in self.reports.values()) > len(self.undelivered)
+
+    @property
+    def untold(self) -> int:
+        """Records that are lost, and that no handler, receipt or error has told of."""
+        return sum(map(_untold, self.reports.values()))
+
+
+def _untold(report: FlushReport) -> int:
+    """After a close, what is pending and in no spool is lost too."""
+    return report.untold + report.pending - report.spooled
 
 
 class Hub(Unpicklable):
@@ -93,6 +113,11 @@ class Hub(Unpicklable):
     ``Hub(session=s)`` borrows a session: it is never closed here. Leaving the block drains every connector within
     ``settings.shutdown_timeout`` seconds, also when it is left by cancellation; :attr:`report` then says what became of
     the records. A hub belongs to the event loop that opened it.
+
+    ``on_undelivered`` is for records that are lost and that no ``error`` handler, awaited receipt or error has told of:
+    a hub that closes with such losses issues an :class:`~asyncconn.core.accounts.UndeliveredWarning` (``"warn"``),
+    raises ``DeliveryFailed`` with them (``"raise"``; never over another exception, where it logs instead), or writes a
+    line at ERROR (``"log"``).
 
     ``proxy`` is a URL, ``http(s)://[user:password@]host[:port]``, for all that connectors send; without one the
     environment's ``HTTP_PROXY`` and ``HTTPS_PROXY`` count, and ``""`` means none. Hosts of ``NO_PROXY`` are reached
@@ -108,13 +133,17 @@ class Hub(Unpicklable):
         session: aiohttp.ClientSession | None = None,
         settings: HubSettings | None = None,
         clock: Clock | None = None,
+        on_undelivered: OnUndelivered = "warn",
         proxy: str | SecretStr | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> None:
         if session is not None and not (proxy is ca_file is client_cert is None):
             raise ConfigError("proxy, ca_file and client_cert are for the hub's own session; set them on the one given")
+        if on_undelivered not in ("warn", "raise", "log"):
+            raise ConfigError(f"on_undelivered must be 'warn', 'raise' or 'log', not {on_undelivered!r}")
         self.settings = settings or load(HubSettings)
+        self.on_undelivered = on_undelivered
         self._network = Network.of(self.settings, proxy, ca_file, client_cert)
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
@@ -123,6 +152,9 @@ class Hub(Unpicklable):
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
+        self._released: dict[str, FlushReport] = {}
+        self._told = False
+        self._where = caller()
         self._early: dict[str, dict[str, RateLimiter]] = {}
         self._closer: asyncio.Task[DrainReport] | None = None
         self._opening = asyncio.Lock()
@@ -212,10 +244,13 @@ class Hub(Unpicklable):
             raise HubClosed("this hub takes no new connectors")
         self._members.append(member)
 
-    def release(self, member: Member) -> None:
-        """A connector that has closed by itself."""
+    def release(self, member: Member, report: FlushReport | None = None) -> None:
+        """A connector that has closed by itself, and what became of its records."""
         with suppress(ValueError):
             self._members.remove(member)
+        if report is not None:
+            known = self._released.get(member.name, FlushReport())
+            self._released[member.name] = FlushReport.joined([known, report])
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -224,6 +259,8 @@ class Hub(Unpicklable):
 
         0 means now: what is not delivered is reported. Goes through although the caller is cancelled meanwhile.
         Idempotent: a second call gets the same report.
+
+        Raises ``DeliveryFailed`` where ``on_undelivered`` is ``"raise"``, after everything is closed.
         """
         if self.report is not None:
             return self.report
@@ -238,7 +275,40 @@ class Hub(Unpicklable):
         if self._closer is None:
             self.state = HubState.DRAINING
             self._closer = asyncio.get_running_loop().create_task(self._close(limit), name="asyncconn:hub:close")
-        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit + 2 * _GRACE, name="asyncconn:hub")
+        free = sys.exception() is None
+        closing = asyncio.wait_for(self._closer, None)
+        try:
+            report = await drain_guard(closing, timeout=limit + 2 * _GRACE, name="asyncconn:hub")
+        except BaseException:
+            self._tell(free=False)
+            raise
+        self._tell(free=free)
+        return report
+
+    def _tell(self, *, free: bool) -> None:
+        """Of losses that nobody has been told of, once; ``free`` to raise, as nothing else is being raised."""
+        if self.report is None or self._told:
+            return
+        self._told = True
+        lost = {name: report for name, report in self.report.reports.items() if _untold(report)}
+        if not lost:
+            return
+        untold = [f for report in lost.values() for f in report.failures if not f.told and not f.spooled]
+        last = f"; the last: {untold[-1].message}" if untold else ""
+        whose = ", ".join(f"{name}: {_untold(report)}" for name, report in lost.items())
+        message = f"the hub closed with {self.report.untold} lost records that nobody was told of ({whose}){last}"
+        if self.on_undelivered == "raise" and free:
+            records = newest([failure.records for failure in untold])
+            raise DeliveryFailed(message, records=records, maybe_delivered=any(f.maybe_delivered for f in untold))
+        if self.on_undelivered == "warn":
+            try:
+                warn(message, self._where)
+            except UndeliveredWarning:  # where warnings are errors
+                if free:
+                    raise
+            else:
+                return
+        logger.error("%s", message)
 
     async def _close(self, timeout: float) -> DrainReport:
         started = self.clock.now()
@@ -257,8 +327,8 @@ class Hub(Unpicklable):
                     logger.error("closing %s failed: %s: %s", name, type(outcome).__name__, outcome)
                 elif outcome is not None:
                     reports[name] = outcome
-                    if not outcome.complete:
-                        logger.error("%s closed with %d records undelivered", name, outcome.failed + outcome.pending)
+            for name, report in self._released.items():
+                reports[name if name not in {**reports, **errors} else f"{name}-closed"] = report
             await self._close_limiters(errors)
         finally:
             self._members.clear()

@@ -14,6 +14,7 @@ from asyncconn.hub import Hub
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from asyncconn.hub import OnUndelivered
     from asyncconn.settings import HubSettings
 
 __all__ = ["run"]
@@ -21,7 +22,12 @@ __all__ = ["run"]
 T = TypeVar("T")
 
 
-def run(main: Callable[[Hub], Coroutine[Any, Any, T]], *, settings: HubSettings | None = None) -> T:
+def run(
+    main: Callable[[Hub], Coroutine[Any, Any, T]],
+    *,
+    settings: HubSettings | None = None,
+    on_undelivered: OnUndelivered = "warn",
+) -> T:
     """``asyncio.run`` with a hub around it, for scripts and services: SIGTERM and Ctrl-C deliver before they end.
 
         >>> async def main(hub: Hub) -> None:
@@ -31,18 +37,22 @@ def run(main: Callable[[Hub], Coroutine[Any, Any, T]], *, settings: HubSettings 
 
     On SIGTERM ``main`` is cancelled, the hub drains, and ``SystemExit(143)`` is raised; a second SIGTERM does what it
     did before. Afterwards the program's own handler is in its place again. In a thread that is not the main one it runs
-    just so, but hears no signals.
+    just so, but hears no signals. When the hub has warned of lost records, ``SystemExit(1)`` is raised;
+    ``on_undelivered`` is the hub's.
 
     Raises ``LifecycleError`` where an event loop runs already, as in a notebook: there, a hub's block does the same.
     """
     _refuse_a_running_loop()
-    served = _Served(main, settings)
+    hub = Hub(settings=settings, on_undelivered=on_undelivered)
+    served = _Served(main, hub)
     try:
         asyncio.run(served.serve())
     finally:
         served.sigterm.put_back()
     if served.terminated:
         raise SystemExit(128 + signal.SIGTERM)
+    if on_undelivered == "warn" and hub.report is not None and hub.report.untold:
+        raise SystemExit(1)
     return served.result
 
 
@@ -61,9 +71,9 @@ class _Served(Generic[T]):
 
     result: T
 
-    def __init__(self, main: Callable[[Hub], Coroutine[Any, Any, T]], settings: HubSettings | None) -> None:
+    def __init__(self, main: Callable[[Hub], Coroutine[Any, Any, T]], hub: Hub) -> None:
         self._main = main
-        self._settings = settings
+        self._hub = hub
         self._work: asyncio.Task[T] | None = None
         self.terminated = False
         self.sigterm = _Sigterm()
@@ -72,7 +82,7 @@ class _Served(Generic[T]):
         self.sigterm.watch(asyncio.get_running_loop(), self._terminate)
         try:
             # The handler stays until the hub has drained: what main left to deliver is as dear as main itself.
-            async with Hub(settings=self._settings) as hub:
+            async with self._hub as hub:
                 self._work = asyncio.create_task(self._main(hub), name="asyncconn:main")
                 self.result = await self._work
         except asyncio.CancelledError:

@@ -22,7 +22,7 @@ OTHERS = sorted(set(EXAMPLES.glob("*.py")) - set(SCRIPTS))
 SAID = {
     "fifth_platform.py": ["Amble Brest Cuxhaven Dover Esbjerg", "4.2 m, after 3 polls", "no harbour Atlantis"],
     "stream_records.py": ["in a batch of 1", "1461 more", "complete: True", "  unknown      1"],
-    "error_handling.py": ["cause ServerError", "'id': 1", "refused at $.value", "delivered 1", "at the end: True"],
+    "error_handling.py": ["cause ServerError", "'id': 1", "refused at $.value", "delivered 1", "nobody was told: 0"],
     "run_a_source.py": [
         "stopped half-way",
         "complete: True",

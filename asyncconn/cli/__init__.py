@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 __all__ = ["main"]
@@ -17,4 +18,6 @@ def main() -> None:
             raise
         print(f"error: the command line needs {missing}: pip install 'asyncconn[cli]'", file=sys.stderr)
         raise SystemExit(1) from None
+    # A command says everything itself, in its own words, and without the secrets that a source's errors may quote.
+    logging.getLogger("asyncconn").addHandler(logging.NullHandler())
     app(prog_name="asyncconn")

@@ -22,7 +22,7 @@ class BatchPolicy:
     seconds after its oldest record was accepted, or when one of ``max_in_flight`` senders becomes free after that. What
     waits or travels is bounded by ``max_pending_items`` and ``max_pending_bytes``; beyond that a put waits
     (``overflow="wait"``) or raises ``BufferFull``. ``drain_timeout`` bounds, in seconds, a flush or close that
-    names no time.
+    names no time. ``max_hold`` is how many seconds a server that asks for a pause holds the senders at most.
     """
 
     max_items: int = 10_000
@@ -33,9 +33,10 @@ class BatchPolicy:
     max_in_flight: int = 4
     overflow: Literal["wait", "raise"] = "wait"
     drain_timeout: float = 60.0
+    max_hold: float = 3600.0
 
     def __post_init__(self) -> None:
-        for name in ("max_items", "max_bytes", "max_in_flight"):
+        for name in ("max_items", "max_bytes", "max_in_flight", "max_hold"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"BatchPolicy.{name} must be more than 0, not {getattr(self, name)!r}")
         positive("BatchPolicy.max_age", self.max_age)

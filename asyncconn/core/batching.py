@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import warnings
 from collections import deque
 from contextlib import suppress
 from functools import cache, partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from asyncconn.core.accounts import Accounts, watch
 from asyncconn.core.batch import Batch, BatchPolicy
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
+from asyncconn.core.holding import Hold
 from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.tasks import TaskScope, drain_guard
 from asyncconn.core.unpicklable import Unpicklable
@@ -24,11 +25,12 @@ from asyncconn.errors import (
     DeliveryFailed,
     RecordTooLarge,
     WrongLoop,
-    outcome_unknown,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from asyncconn.core.retrying import RetryPolicy
 
 __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "FlushReport", "Receipt"]
 
@@ -56,9 +58,11 @@ def _watch_forks() -> None:
 class BatchBuffer(Unpicklable, Generic[T]):
     """Collects items and sends them in batches.
 
-    ``send`` delivers one batch and does its own retries: when it raises, the batch has failed. ``size`` gives an item's
-    bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure reports;
-    with ``spooled`` they say that the items are kept elsewhere.
+    ``send`` delivers one batch and does its own retries, by the policy ``retry``: when it raises, the batch has failed,
+    unless the server asked for a pause longer than that (:class:`~asyncconn.core.holding.Hold`). ``size`` gives an
+    item's bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure
+    reports, and ``describe`` says what those are; with ``spooled`` the items are kept elsewhere, where a failed batch
+    goes back to.
 
     Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
     ``DeliveryFailed`` with the records).
@@ -77,21 +81,28 @@ class BatchBuffer(Unpicklable, Generic[T]):
         overhead: int = 0,
         policy: BatchPolicy | None = None,
         reveal: Callable[[T], Any] | None = None,
+        describe: Callable[[Sequence[Any]], str] | None = None,
         events: Events | None = None,
         clock: Clock | None = None,
         name: str = "batches",
+        retry: RetryPolicy | None = None,
         spooled: bool = False,
     ) -> None:
         self.policy = policy or BatchPolicy()
         self.name = name
         self._scope = TaskScope(name)
         self.events = events or Events("send", "flush", "error", scope=self._scope)
-        self._send = send
+        self._clock = clock or SystemClock()
+        # Over a spool, what is held back is what goes to the server, not what keeps the spool's books.
+        self._send = (
+            send if spooled else Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
+        )
         self._size = size
         self._overhead = overhead
-        self._reveal = reveal
         self._spooled = spooled
-        self._clock = clock or SystemClock()
+        self.accounts: Accounts[T] = Accounts(name, reveal=reveal, describe=describe, spooled=spooled)
+        #: Called when a batch's fate is known, before the events are.
+        self.on_settled: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._forks = 0
@@ -115,6 +126,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._pending = self._pending_bytes = 0
         self._batches_delivered = self._batches_failed = self._bytes_delivered = 0
         self._max_age_at_send = 0.0
+        watch(self)
 
     # -- taking records in ---------------------------------------------------------------------------------------------
 
@@ -342,14 +354,14 @@ class BatchBuffer(Unpicklable, Generic[T]):
         try:
             return await self._send(batch)
         except Exception as error:  # noqa: BLE001 - whatever the sender raises, the records must be accounted for
-            return self._failure(batch, error)
+            return self.accounts.failure(batch, error, sent=True)
 
     def _ended(self, started: float, task: asyncio.Task[Any]) -> None:
         batch = self._in_flight.pop(task, None)
         if batch is None:
             return  # given up by a close, and reported
         if task.cancelled():
-            self._settle_failed(batch, self._failure(batch, None))
+            self._settle_failed(batch, self.accounts.failure(batch, None, sent=True, closing=self._closing))
         elif isinstance(task.result(), DeliveryFailed):
             self._settle_failed(batch, task.result())
         else:
@@ -358,39 +370,34 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._pump()
         self._wake_waiter()
 
-    def _failure(self, batch: Batch[T], cause: Exception | None, *, sent: bool = True) -> DeliveryFailed:
-        records = [self._revealed(item) for item in batch.items]
-        why = f"{type(cause).__name__}: {cause}" if cause else "the time to close was over"
-        unknown = sent if cause is None else outcome_unknown(cause)
-        error = DeliveryFailed(
-            f"{self.name}: {len(records)} records were not delivered: {why}",
-            records=records,
-            maybe_delivered=unknown,
-            spooled=self._spooled,
-        )
-        error.__cause__ = cause
-        return error
-
-    def _revealed(self, item: T) -> Any:
-        try:
-            return self._reveal(item) if self._reveal else item
-        except Exception:  # noqa: BLE001 - what cannot be shown nicely must still be accounted for
-            return item
-
     def _settle_delivered(self, batch: Batch[T], delivery: Delivery) -> None:
         self._release(batch)
         self._delivered += delivery.records
         self._batches_delivered += 1
         self._bytes_delivered += delivery.bytes
         batch.receipt.settle(delivery)
+        if self.on_settled is not None:
+            self.on_settled()
         self.events.emit("flush", delivery)
 
     def _settle_failed(self, batch: Batch[T], error: DeliveryFailed) -> None:
         self._release(batch)
-        self._failed += len(batch.items)
+        if self._spooled:
+            self._accepted -= len(batch.items)  # they are the spool's again
+        else:
+            self._failed += len(batch.items)
         self._batches_failed += 1
-        batch.receipt.settle(error)
-        self.events.emit("error", error)
+        self.accounts.enter(error)
+        batch.receipt.settle(error, self.accounts)
+        if self.on_settled is not None:
+            self.on_settled()
+        if self.events.emit("error", error):
+            self.accounts.tell(error)
+            batch.receipt.heard()
+        elif batch.receipt.awaited:
+            self.accounts.tell(error)
+        else:
+            self.accounts.unheard(error)
 
     def _release(self, batch: Batch[T]) -> None:
         self._pending -= len(batch.items)
@@ -401,7 +408,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
     async def flush(self, timeout: float | None = None) -> FlushReport:
         """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most; 0: do not wait.
 
-        Never raises for failed batches: the report says what became of the records.
+        Never raises for failed batches: the report says what became of all records since the start.
         """
         if self._loop is not None and asyncio.get_running_loop() is not self._loop:
             raise WrongLoop(f"{self.name} belongs to another event loop")
@@ -412,7 +419,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         waiting = [batch.receipt.settled() for batch in batches]
         if waiting:
             await asyncio.wait(waiting, timeout=limit)
-        return _report(batches, self._clock.now() - started)
+        return self.accounts.report(self.stats, self._clock.now() - started)
 
     async def aclose(self, timeout: float | None = None) -> FlushReport:
         """Take no more, deliver what was accepted within ``timeout`` seconds, and report what did not arrive.
@@ -443,7 +450,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         await self.flush(timeout)
         while self._ready:  # never sent: no attempt was made for these
             batch = self._ready.popleft()
-            self._settle_failed(batch, self._failure(batch, None, sent=False))
+            self._settle_failed(batch, self.accounts.failure(batch, None, sent=False))
         senders = list(self._in_flight)
         for task in senders:
             task.cancel()
@@ -452,13 +459,13 @@ class BatchBuffer(Unpicklable, Generic[T]):
         for task in senders:
             if not task.done():  # it holds on to life; its records are accounted for now
                 batch = self._in_flight.pop(task)
-                self._settle_failed(batch, self._failure(batch, None))
+                self._settle_failed(batch, self.accounts.failure(batch, None, sent=True))
         # The other tasks have ended; each receipt is settled by a callback in the loop's next turn.
         await asyncio.gather(*[batch.receipt.settled() for batch in batches])
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * _HANDLER_GRACE):
                 await self._scope.aclose(grace=_HANDLER_GRACE)  # asynchronous handlers hear of the last batch too
-        return _report(batches, self._clock.now() - started)
+        return self.accounts.report(self.stats, self._clock.now() - started)
 
     @property
     def stats(self) -> BatchStats:
@@ -479,14 +486,11 @@ class BatchBuffer(Unpicklable, Generic[T]):
             max_age_at_send=self._max_age_at_send,
         )
 
+    def forsaken(self) -> None:
+        """Warn of the records that this buffer holds: it is let go, or the program ends, and nobody has closed it."""
+        if self._forks == _forks:  # in a forked child they are the parent's
+            self.accounts.dropped(self._held()[0])
+
     def __del__(self) -> None:
-        if hasattr(self, "_pending") and (records := self._held()[0]):
-            warnings.warn(f"{self.name} was dropped with {records} records pending", ResourceWarning, 2, self)
-
-
-def _report(batches: list[Batch[Any]], seconds: float) -> FlushReport:
-    delivered = sum(len(batch.items) for batch in batches if batch.receipt.delivery)
-    failures = tuple(batch.receipt.error for batch in batches if batch.receipt.error)
-    failed = sum(len(failure.records) for failure in failures)
-    pending = sum(len(batch.items) for batch in batches if not batch.receipt.done)
-    return FlushReport(delivered, failed, pending, seconds, failures)
+        if hasattr(self, "_max_age_at_send"):
+            self.forsaken()

@@ -71,14 +71,19 @@ class Events:
         """Whether anybody listens: lets an emitter skip the making of costly data."""
         return bool(self._handlers.get(name) or self._handlers.get("*"))
 
-    def emit(self, name: str, data: Any = None) -> None:
-        """Call every handler of ``"*"`` and then of ``name``. Never raises an ``Exception`` of a handler."""
-        for handler in self._handlers.get("*", ()):
-            self._call(handler, name, name, data)
-        for handler in self._handlers.get(name, ()):
-            self._call(handler, name, data)
+    def emit(self, name: str, data: Any = None) -> int:
+        """Call every handler of ``"*"`` and then of ``name``; how many took it.
 
-    def _call(self, handler: Callable[..., Any], name: str, *args: Any) -> None:
+        Never raises an ``Exception`` of a handler.
+        """
+        taken = 0
+        for handler in self._handlers.get("*", ()):
+            taken += self._call(handler, name, name, data)
+        for handler in self._handlers.get(name, ()):
+            taken += self._call(handler, name, data)
+        return taken
+
+    def _call(self, handler: Callable[..., Any], name: str, *args: Any) -> bool:
         try:
             result = handler(*args)
             if inspect.iscoroutine(result):
@@ -88,6 +93,8 @@ class Events:
                 self._scope.spawn(self._watch(result, handler, name), name=f"on-{name}")
         except Exception as error:  # noqa: BLE001 - a handler is a stranger's code and must not stop the emitter
             self._failed(handler, name, error)
+            return False
+        return True
 
     async def _watch(self, result: Any, handler: Callable[..., Any], name: str) -> None:
         try:

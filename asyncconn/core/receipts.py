@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from asyncconn.errors import DeliveryFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
-    from asyncconn.errors import DeliveryFailed
+__all__ = ["LONGEST_LIST", "BatchStats", "Delivery", "FlushReport", "Receipt", "newest"]
 
-__all__ = ["BatchStats", "Delivery", "FlushReport", "Receipt"]
+#: Records that the lists of a report hold at most: the newest.
+LONGEST_LIST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,18 @@ class Delivery:
     result: Any = None
 
 
+class Listener(Protocol):
+    """Who keeps the accounts of failures, and wants to know whether anybody has heard of them."""
+
+    def tell(self, error: DeliveryFailed) -> None:
+        """Somebody has."""
+        ...
+
+    def unheard(self, error: DeliveryFailed) -> None:
+        """Nobody has after all: those who awaited it were cancelled just then."""
+        ...
+
+
 class Receipt:
     """Stands for one batch; every record in it shares it. Await it to know that the batch has arrived.
 
@@ -32,15 +47,17 @@ class Receipt:
     >>> delivery = await receipt
 
     Awaiting raises ``DeliveryFailed``, with the records, if the batch could not be delivered. Not awaiting it loses
-    nothing: failures are counted and handed to the ``error`` event too.
+    nothing: failures are counted, and handed to the ``error`` event or logged.
     """
 
-    __slots__ = ("_delivery", "_error", "_waiting")
+    __slots__ = ("_accounts", "_awaiting", "_delivery", "_error", "_waiting")
 
     def __init__(self) -> None:
         self._delivery: Delivery | None = None
         self._error: DeliveryFailed | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._awaiting = 0  # tasks that will hear of a failure
+        self._accounts: Listener | None = None
 
     @property
     def done(self) -> bool:
@@ -48,8 +65,15 @@ class Receipt:
         return self._delivery is not None or self._error is not None
 
     @property
+    def awaited(self) -> bool:
+        """Whether anybody awaits it, who would hear of a failure."""
+        return self._awaiting > 0
+
+    @property
     def error(self) -> DeliveryFailed | None:
-        """Why it failed; None if it has not."""
+        """Why it failed; None if it has not. Who asks has been told of it."""
+        if self._error is not None and self._accounts is not None:
+            self._accounts.tell(self._error)
         return self._error
 
     @property
@@ -66,23 +90,48 @@ class Receipt:
             self._waiting.append(future)
         return future
 
-    def settle(self, outcome: Delivery | DeliveryFailed) -> None:
-        """For the buffer: the outcome, once."""
+    def settle(self, outcome: Delivery | DeliveryFailed, accounts: Listener | None = None) -> None:
+        """For the buffer: the outcome, once. ``accounts`` are told when somebody hears of a failure."""
         if isinstance(outcome, Delivery):
             self._delivery = outcome
         else:
             self._error = outcome
+            self._accounts = accounts
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
         self._waiting.clear()
 
+    def heard(self) -> None:
+        """For the buffer: somebody else has been told of the failure."""
+        self._accounts = None
+
     async def wait(self) -> Delivery:
         """What awaiting the receipt itself does."""
-        await self.settled()
+        if not self.done:
+            self._awaiting += 1
+            try:
+                await self.settled()
+            except BaseException:
+                self._awaiting -= 1
+                if not self._awaiting and self._error is not None and self._accounts is not None:
+                    self._accounts.unheard(self._error)
+                raise
         if self._delivery is None:
-            raise self._error or RuntimeError("a settled receipt has an outcome")
+            raise self._failure()
         return self._delivery
+
+    def _failure(self) -> Exception:
+        """The error, made anew: one that is raised again and again would grow with each who awaits it."""
+        error = self.error
+        if error is None:
+            return RuntimeError("a settled receipt has an outcome")
+        anew = DeliveryFailed(
+            error.message, records=error.records, maybe_delivered=error.maybe_delivered, spooled=error.spooled
+        )
+        anew.told = True
+        anew.__cause__ = error.__cause__
+        return anew
 
     def __await__(self) -> Generator[Any, None, Delivery]:
         return self.wait().__await__()
@@ -94,11 +143,14 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class FlushReport:
-    """What became of the records that were pending when a flush or close began.
+    """What became of every record that was accepted, since the start.
 
-    ``delivered``, ``failed`` and ``pending`` are counts of records, ``seconds`` the time it took; ``failures`` hold the
-    errors with their records. ``pending`` is never more than 0 after a close: what did not get away has failed.
-    ``spooled`` counts what waits in a spool and is not pending: failed and to be sent again, or not yet taken up.
+    ``delivered``, ``failed`` and ``pending`` are counts of records, and together all that were ``accepted``;
+    ``seconds`` is the time that the flush or close took. ``failures`` hold the errors with their records: those of the
+    newest 10,000. ``told`` counts those of ``failed`` of which an ``error`` handler or an awaited receipt has told.
+
+    After a close nothing is ``pending`` but what a spool holds, to be sent at the next start: what did not get away
+    has failed. ``spooled`` counts those of ``pending`` that are in a spool only, not on their way.
     """
 
     delivered: int = 0
@@ -107,16 +159,59 @@ class FlushReport:
     seconds: float = 0.0
     failures: tuple[DeliveryFailed, ...] = ()
     spooled: int = 0
+    told: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """All records that were taken."""
+        return self.delivered + self.failed + self.pending
 
     @property
     def complete(self) -> bool:
-        """Whether every record arrived."""
-        return not (self.failed or self.pending or self.spooled)
+        """Whether every record that was accepted has arrived."""
+        return not (self.failed or self.pending)
 
     @property
     def undelivered(self) -> list[Any]:
-        """Every record that is known not to have arrived, in order."""
-        return list(chain.from_iterable(failure.records for failure in self.failures))
+        """The records that failed, in order: the newest 10,000. What a spool still holds is not among them."""
+        return newest([failure.records for failure in self.failures if not failure.spooled])
+
+    @property
+    def truncated(self) -> bool:
+        """Whether more records failed than ``undelivered`` holds."""
+        return self.failed > min(LONGEST_LIST, sum(len(one.records) for one in self.failures if not one.spooled))
+
+    @property
+    def untold(self) -> int:
+        """Records that failed, and that no handler, receipt or error has told of."""
+        told = sum(len(one.records) for one in self.failures if one.told and not one.spooled)
+        return max(0, self.failed - max(self.told, told))
+
+    @classmethod
+    def joined(cls, reports: Iterable[Self]) -> Self:
+        """One report of several: of a connector with more than one buffer, say."""
+        all_of = list(reports)
+        failures: list[DeliveryFailed] = []
+        room = LONGEST_LIST
+        for failure in reversed([failure for report in all_of for failure in report.failures]):
+            if room <= 0:
+                break
+            failures.append(failure)
+            room -= len(failure.records)
+        return cls(
+            delivered=sum(report.delivered for report in all_of),
+            failed=sum(report.failed for report in all_of),
+            pending=sum(report.pending for report in all_of),
+            seconds=max((report.seconds for report in all_of), default=0.0),
+            failures=tuple(reversed(failures)),
+            spooled=sum(report.spooled for report in all_of),
+            told=sum(report.failed - report.untold for report in all_of),
+        )
+
+
+def newest(lists: Iterable[Iterable[Any]]) -> list[Any]:
+    """The last records of several lists, as many as a report may hold."""
+    return list(chain.from_iterable(lists))[-LONGEST_LIST:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
+from asyncconn.core.holding import Hold
 from asyncconn.core.spool_file import Span, merged
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
     BufferClosed,
+    DeliveryFailed,
     LifecycleError,
     NotSent,
     RateLimited,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from asyncconn.core.events import Events
+    from asyncconn.core.retrying import RetryPolicy
     from asyncconn.core.spool import Spool
 
 __all__ = ["SpooledBuffer"]
@@ -56,8 +59,8 @@ class SpooledBuffer(Unpicklable):
     """A :class:`BatchBuffer` of bytes whose records are in ``spool`` from before ``put`` returns until they arrived.
 
     What an earlier run left there is sent first, in order; new puts wait until all of it is in the buffer. Records of a
-    failed batch stay in the spool. If the cause may pass, they are sent again after the next success or after
-    ``redeliver_after`` seconds, and counted as accepted anew; otherwise at the next start.
+    failed batch stay in the spool, and pending. If the cause may pass, they are sent again after the next success or
+    after ``redeliver_after`` seconds; otherwise at the next start.
 
     A batch is over when its records are off the disk too, so a crash makes at most the ``max_in_flight`` batches that
     are under way arrive twice.
@@ -80,8 +83,10 @@ class SpooledBuffer(Unpicklable):
         overhead: int = 0,
         policy: BatchPolicy | None = None,
         reveal: Callable[[bytes], Any] | None = None,
+        describe: Callable[[Sequence[Any]], str] | None = None,
         clock: Clock | None = None,
         name: str = "batches",
+        retry: RetryPolicy | None = None,
         redeliver_after: float = 60.0,
     ) -> None:
         self.spool = spool
@@ -93,11 +98,12 @@ class SpooledBuffer(Unpicklable):
             overhead=overhead,
             policy=policy,
             reveal=reveal,
+            describe=describe,
             clock=self._clock,
             name=name,
             spooled=True,
         )
-        self._deliver = send
+        self._deliver = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
         self._size = size
         self._owner = owner
 
@@ -114,9 +120,9 @@ class SpooledBuffer(Unpicklable):
         self._feeder: asyncio.Task[None] | None = None
         self._trouble_logged = False
 
-        self._active = self._moving = 0  # puts under way, and records that are on disk for them and not in the buffer
+        self._active = 0  # puts under way
         self._quiet = asyncio.Event()
-        self._watching: list[dict[Receipt, None]] = []
+        self._accepted = 0  # records, those that were left in the spool among them
         self._closing = False
         self._closer: asyncio.Task[FlushReport] | None = None
         self._close_limit = 0.0
@@ -133,8 +139,9 @@ class SpooledBuffer(Unpicklable):
 
     @property
     def stats(self) -> BatchStats:
-        """The buffer's totals; what is still in the spool only is not in them."""
-        return self._buffer.stats
+        """The buffer's totals, where what is in the spool only is pending too."""
+        stats = self._buffer.stats
+        return replace(stats, accepted=self._accepted, pending=self._accepted - stats.delivered)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -172,6 +179,7 @@ class SpooledBuffer(Unpicklable):
         if self._gate.is_set() or self._feeder is not None:
             return
         if self.spool.stats.records:
+            self._accepted += self.spool.stats.records
             self._unfed.append((1, self.spool.last, False))
             self._feed()
         else:
@@ -248,11 +256,7 @@ class SpooledBuffer(Unpicklable):
                 self._check(items[0])
             if self._broken is not None:
                 raise type(self._broken)(self._broken.message) from self._broken
-            self._moving += len(items)
-            try:
-                return await self._take(items, await self.spool.append(items))
-            finally:
-                self._moving -= len(items)
+            return await self._take(items, await self.spool.append(items))
         finally:
             self._active -= 1
             if not self._active:
@@ -261,6 +265,7 @@ class SpooledBuffer(Unpicklable):
     async def _take(self, items: Sequence[bytes], numbers: range) -> list[Receipt]:
         if len(items) > 1 and (receipt := self._buffer.offer_many(items)) is not None:
             self._note(receipt, numbers[0], numbers[-1])
+            self._accepted += len(items)
             return [receipt]
         receipts: dict[Receipt, None] = {}
         taken = 0
@@ -268,6 +273,7 @@ class SpooledBuffer(Unpicklable):
             for number, item in zip(numbers, items, strict=True):
                 receipt = self._buffer.offer(item) or await self._buffer.put(item)
                 self._note(receipt, number, number)
+                self._accepted += 1
                 receipts[receipt] = None
                 taken += 1
         except BaseException:
@@ -279,8 +285,6 @@ class SpooledBuffer(Unpicklable):
         notes = self._notes.get(receipt)
         if notes is None:
             notes = self._notes[receipt] = _Notes()
-            for watched in self._watching:
-                watched[receipt] = None
         notes.add(first, last)
         return notes
 
@@ -314,7 +318,7 @@ class SpooledBuffer(Unpicklable):
 
     def _keep(self, notes: _Notes, error: Exception) -> None:
         """A batch has failed: its records are in the spool, and go out again if the cause may pass."""
-        if self._closing or not (isinstance(error, NotSent | RateLimited) or outcome_unknown(error)):
+        if self._closing or not _may_pass(error):
             return
         due = self._clock.now() + self.redeliver_after
         if notes.again:
@@ -335,6 +339,7 @@ class SpooledBuffer(Unpicklable):
             self._timer = None
         self._unfed += [(first, last, True) for first, last in merged(self._failed)]
         self._failed.clear()
+        self._buffer.accounts.forget(_goes_again)
         self._feed()
 
     # -- from the spool into the buffer --------------------------------------------------------------------------------
@@ -382,30 +387,16 @@ class SpooledBuffer(Unpicklable):
     async def _wait(self, limit: float, then: Callable[[float], Awaitable[FlushReport]]) -> FlushReport:
         """Let the feeder come to its end, then do the buffer's flush or close: ``limit`` seconds for both."""
         started = self._clock.now()
-        watched = dict.fromkeys(self._notes)
         if self._feeder is not None and not self._feeder.done():
-            self._watching.append(watched)
-            try:
-                await asyncio.wait({self._feeder}, timeout=max(0.0, limit))
-            finally:
-                self._watching.remove(watched)
+            await asyncio.wait({self._feeder}, timeout=max(0.0, limit))
             if self._closing:
                 await reap([self._feeder])
-        early = [receipt for receipt in watched if receipt.done]
-        report = await then(max(0.0, limit - (self._clock.now() - started)))
-        failures = [receipt.error for receipt in early if receipt.error]
-        return replace(
-            report,
-            delivered=report.delivered + sum(receipt.delivery.records for receipt in early if receipt.delivery),
-            failed=report.failed + sum(len(failure.records) for failure in failures),
-            failures=(*failures, *report.failures),
-            seconds=self._clock.now() - started,
-            spooled=self._left(),
-        )
+        await then(max(0.0, limit - (self._clock.now() - started)))
+        return self._report(self._clock.now() - started)
 
-    def _left(self) -> int:
-        """Records that are in the spool, and not on their way."""
-        return max(0, self.spool.stats.records - self._buffer.stats.pending - self._moving)
+    def _report(self, seconds: float) -> FlushReport:
+        stats = self.stats
+        return self._buffer.accounts.report(stats, seconds, spooled=stats.pending - self._buffer.stats.pending)
 
     async def aclose(self, timeout: float | None = None) -> FlushReport:
         """As :meth:`BatchBuffer.aclose`. What is not delivered stays in the spool, which is closed if we opened it.
@@ -445,7 +436,16 @@ class SpooledBuffer(Unpicklable):
                 await self._let_go()
         if problem is not None:
             raise problem
-        report = replace(report, spooled=self.spool.stats.records if self._opened else 0)
-        if report.spooled:
-            logger.warning("%d records stay in %s and are sent at the next start", report.spooled, self.spool.path)
+        report = self._report(report.seconds)  # anew: a put that was under way has ended since
+        if report.pending:
+            logger.warning("%d records stay in %s and are sent at the next start", report.pending, self.spool.path)
         return report
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether what failed for this reason may get through later."""
+    return isinstance(error, NotSent | RateLimited) or (error is not None and outcome_unknown(error))
+
+
+def _goes_again(failure: DeliveryFailed) -> bool:
+    return _may_pass(failure.__cause__)

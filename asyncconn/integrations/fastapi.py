@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from asyncconn.connector import Connector
 from asyncconn.errors import ConfigError
-from asyncconn.hub import Hub
+from asyncconn.hub import Hub, OnUndelivered
 from asyncconn.settings import HubSettings
 
 try:
@@ -36,18 +36,23 @@ _STATE = "asyncconn_connectors"
 
 
 def hub_lifespan(
-    factory: Callable[[Hub], Connectors], *, settings: HubSettings | None = None, then: Lifespan | None = None
+    factory: Callable[[Hub], Connectors],
+    *,
+    settings: HubSettings | None = None,
+    then: Lifespan | None = None,
+    on_undelivered: OnUndelivered = "warn",
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     """A lifespan that opens a hub, makes its connectors by ``factory``, and drains and closes them at the end.
 
     ``factory`` returns connectors, or a mapping from names to connectors where there are several of one class.
     ``then`` is a lifespan of your own, entered inside it; what it yields is kept. An error of either, such as a
-    ``ConfigError`` for a missing setting, ends the start.
+    ``ConfigError`` for a missing setting, ends the start. ``on_undelivered`` is the hub's: ``"raise"`` makes a shutdown
+    with losses that nobody was told of a failed one.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with Hub(settings=settings) as hub:
+        async with Hub(settings=settings, on_undelivered=on_undelivered) as hub:
             made = factory(hub)
             connectors = dict(made) if isinstance(made, Mapping) else dict(enumerate(made))
             for connector in connectors.values():

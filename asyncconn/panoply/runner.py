@@ -210,6 +210,8 @@ class _Run:
                 await drain_guard(self._finish(saver, seconds), timeout=limit, name="asyncconn:source:finish")
         except SourceError as error:
             error.report = self.report
+            if isinstance(error, RowsUndelivered):
+                self._failures()
             raise
         finally:
             await reap({saver})
@@ -287,9 +289,13 @@ class _Run:
             refused.advice = SourceError.advice
             raise refused from self._unsaved
         if (failed := self._undelivered) is not None:
-            raise RowsUndelivered(f"{len(failed.records)} rows or more were not delivered", report=self.report) from (
-                failed
-            )
+            lost = sum(len(one.records) for one in self._failures())
+            raise RowsUndelivered(f"{lost} rows or more were not delivered", report=self.report) from failed
+
+    def _failures(self) -> list[DeliveryFailed]:
+        """Of all batches with rows of this run. Who asks tells of them: the run's own error does."""
+        receipts = dict.fromkeys(receipt for _, _, some in self._sent for receipt in some)
+        return [receipt.error for receipt in receipts if receipt.error is not None]
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ Contract: panoply sections 1, 4 (batching, exit) and 5 (events).
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from asyncconn.errors import DeliveryFailed
 
 __all__ = ["SDK"]
-
-logger = logging.getLogger("asyncconn.panoply.sdk")
 
 _TURN = 2000  # records taken over before the loop may do something else
 
@@ -52,8 +48,8 @@ class SDK(Unpicklable):
 
     Leaving the block or :meth:`close` delivers what was written. So does the end of the program, for up to
     ``ASYNCCONN_SHUTDOWN_TIMEOUT`` seconds, after its other threads have ended; not its death by a signal that nobody
-    handles, nor ``os._exit``. A batch that fails is logged, counted in :attr:`stats`, and handed with its records to
-    the ``error`` event.
+    handles, nor ``os._exit``. A batch that fails is counted in :attr:`stats`, and handed to the ``error`` event with
+    its records, or logged.
 
     A forked child cannot use its parent's SDK (``LifecycleError``): make one after the fork. Its end is the end of a
     program, with ``multiprocessing`` too, unless its parent terminates it, as leaving ``with Pool()`` does.
@@ -90,8 +86,8 @@ class SDK(Unpicklable):
         self._cutting: asyncio.Task[FlushReport] | None = None
         self._ending: Future[FlushReport] | None = None
         self._last_stats: BatchStats | None = None
-        self._panoply.on("flush", self._on_settled)
-        self._panoply.on("error", self._on_failed)
+        if isinstance(self._buffer, BatchBuffer):
+            self._buffer.on_settled = self._on_settled
         self._thread = LoopThread("asyncconn-sdk")
         try:
             self._thread.run(self._panoply.open())
@@ -191,7 +187,7 @@ class SDK(Unpicklable):
         self._taken += 1
         self._taken_bytes += len(item) + wire.RECORD_OVERHEAD
 
-    def _on_settled(self, _: object) -> None:
+    def _on_settled(self) -> None:
         stats = self._buffer.stats
         with self._room:
             self._settled = self._taken - stats.pending
@@ -199,10 +195,6 @@ class SDK(Unpicklable):
             if self._waiting:
                 self._room.notify_all()
                 self._thread.loop.call_soon(self._make_room)
-
-    def _on_failed(self, failure: DeliveryFailed) -> None:
-        logger.error("%s", failure.message)
-        self._on_settled(failure)
 
     def _make_room(self) -> None:
         """Someone waits. With nothing under way, only the open batch can make room, and its time may be far off."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -12,6 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Panoply", "WriteReport"]
 
 _CHUNK = 64  # records encoded at a time by write_many
+_TABLES = 5  # tables that the message of a failed batch names
 _SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit of the spool
 
 T = TypeVar("T")
@@ -140,8 +143,10 @@ class Panoply(Connector):
             "overhead": wire.RECORD_OVERHEAD,
             "policy": replace(policy, max_bytes=min(policy.max_bytes, room)),
             "reveal": decode_record,
+            "describe": _described,
             "clock": self.hub.clock,
             "name": self.platform,
+            "retry": self._retry,
         }
         self._buffer: BatchBuffer[bytes] | SpooledBuffer
         if self.spool is None:
@@ -333,6 +338,15 @@ async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
     finally:
         if isinstance(found, AsyncGenerator):
             await found.aclose()
+
+
+def _described(records: Sequence[Mapping[str, Any]]) -> str:
+    """What a failed batch held: by table, the one with the most records first."""
+    tables = Counter(str(record["__table"]) for record in records).most_common()
+    if len(tables) == 1:
+        return f"records of table {tables[0][0]!r}"
+    shown = ", ".join(f"{name!r} ({count})" for name, count in tables[:_TABLES])
+    return f"records of tables {shown}{' and others' if len(tables) > _TABLES else ''}"
 
 
 def _chunks(records: Iterable[Mapping[Any, Any]]) -> Iterator[list[Mapping[Any, Any]]]:

@@ -9,7 +9,6 @@ async with Sandbox() as sandbox:
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING, Self
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from asyncconn.sandbox.exchange import Platform
 
 __all__ = ["Arrival", "Call", "Fault", "Faults", "LimitsWorld", "Sandbox", "World"]
-
-logging.getLogger("asyncconn.sandbox").addHandler(logging.NullHandler())
 
 
 class Sandbox:

@@ -458,6 +458,23 @@ def test_a_source_that_fails_is_one_line_without_its_secrets(
     assert "Traceback" in run(tmp_path, "--debug", *args, env=ENV).err
 
 
+def test_a_read_that_is_repeated_does_not_put_the_words_of_its_error_on_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "flaky.py").write_text(
+        "from asyncconn import DataSource\n"
+        "CONFIG = {'title': 'Flaky', 'icon': '', 'params': []}\n"
+        "class Stream(DataSource):\n"
+        "    tries = 0\n"
+        "    async def read(self, batch_size):\n"
+        "        self.tries += 1\n"
+        "        if self.tries == 1:\n"
+        f"            raise RuntimeError('cannot log in with {PASSWORD}')\n"
+    )
+    done = run(tmp_path, "source", "run", "flaky.py", "--to", "sandbox", "--destination", "t", env=ENV)
+
+    assert (done.status, done.err) == (0, ""), done.text
+    assert "1 of 1 reads were repeated" in done.out
+
+
 def test_a_corrupt_state_file_is_bad_input(here: Path) -> None:
     (here / "s.json").write_text("{")
     refused = inside("run", COUNTING, "--dry-run", "--state", "s.json", env=ENV)

@@ -52,7 +52,7 @@ async def test_a_passing_fault_loses_nothing_and_doubles_only_where_the_answer_w
         await panoply.write_many("t", [{"id": i} for i in range(3)])
         report = await panoply.flush()
     assert target.sandbox.faults.hits[fault.kind] == 1
-    assert (report.delivered, report.failed) == (3, 0)
+    assert (report.delivered, report.failed) == (4, 0)
     assert settled(panoply).delivered == 4
     assert target.rows() == {0, 1, 2}
     assert len(target.sandbox.panoply.messages) == 1 + messages
@@ -73,15 +73,26 @@ async def test_a_time_named_by_the_server_is_waited_for(target: SandboxTarget) -
     assert second - first >= 0.4
 
 
-async def test_a_time_beyond_what_is_acceptable_ends_the_trying(target: SandboxTarget) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_time_beyond_what_is_acceptable_holds_all_that_is_to_be_sent(
+    target: SandboxTarget, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     panoply = target.panoply(policy=SLOW)
-    target.sandbox.faults.add(Fault("status", status=429, retry_after=3600))
-    await panoply.write("t", {"id": 1})
-    async with asyncio.timeout(4):
-        [failure] = (await panoply.flush()).failures
-    assert isinstance(failure.__cause__, errors.RateLimited)
-    assert failure.__cause__.retry_after == 3600.0
-    assert not failure.maybe_delivered
+    target.sandbox.faults.add(Fault("status", status=status, retry_after=3600))
+    for number in range(5):
+        await panoply.write("t", {"id": number})
+        report = await panoply.flush(0.1 if number else 1.0)
+    assert (report.pending, report.failed, report.failures) == (5, 0, ())
+    assert len(target.sandbox.arrivals) == 1
+    [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "nothing is sent for 3600 s, until " in line
+    closed = await target.hub.aclose(timeout=0.1)
+    failures = closed.reports["panoply"].failures
+    [first] = [one for one in failures if one.records == [{"id": 0, "__table": "t"}]]
+    assert getattr(first.__cause__, "retry_after", None) == 3600.0
+    assert first.maybe_delivered is (status == 503)
+    assert [failure.maybe_delivered for failure in failures].count(True) == (status == 503)
+    assert len(closed.undelivered) == 5
 
 
 # kind, script, the reason, perhaps delivered?, requests made

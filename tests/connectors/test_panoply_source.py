@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from panoply_sandbox import SandboxTarget
 
+from asyncconn import Hub
 from asyncconn.core.batching import BatchPolicy
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.panoply import DataSource, Saved, run_source
@@ -14,7 +16,7 @@ from asyncconn.panoply.errors import RowsUndelivered
 from asyncconn.sandbox import Fault
 
 if TYPE_CHECKING:
-    from panoply_sandbox import SandboxTarget
+    from asyncconn.sandbox import Sandbox
 
 ROWS, PAGE = 600, 50
 MISHAPS = [
@@ -100,3 +102,17 @@ async def test_a_server_that_stays_away_ends_the_run_and_the_next_one_goes_on(ta
         report = await run_source(Numbers, {"type": "n"}, into=panoply, state=store, destination="t_{parity}")
     assert report.complete
     assert target.rows("t_0") | target.rows("t_1") == set(range(ROWS))
+
+
+async def test_a_run_that_raises_has_told_of_all_its_rows(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("status", status=400, times=None))
+    async with Hub() as hub:  # which would warn, and warnings are errors here
+        panoply = SandboxTarget(sandbox, hub, "form").panoply(policy=BatchPolicy(max_items=10, max_in_flight=1))
+        with pytest.raises(RowsUndelivered) as caught:
+            await run_source(Numbers, {"type": "n"}, into=panoply, destination="t_{parity}")
+    assert hub.report is not None
+    report = hub.report.reports["panoply"]
+    assert report.failed > 10
+    assert (report.untold, report.complete) == (0, False)
+    assert caught.value.report is not None
+    assert caught.value.report.delivered == 0

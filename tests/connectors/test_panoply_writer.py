@@ -41,7 +41,7 @@ async def test_a_profile_of_aws_that_is_not_there_is_said_and_nothing_was_sent(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    async with Hub() as hub:
+    async with Hub(on_undelivered="log") as hub:
         panoply = SandboxTarget(sandbox, hub, "sqs").panoply(policy=SLOW, aws_credentials="default")
         await panoply.write("t", {"id": 1})
         [failure] = (await panoply.flush()).failures

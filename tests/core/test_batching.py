@@ -12,6 +12,7 @@ import pytest
 from batching_scene import Platform, everything_is_in_one_place, make_buffer, records
 from helpers import balanced, cancel_at_every_await, turns, virtual
 
+from asyncconn.core.accounts import UndeliveredWarning
 from asyncconn.core.batching import BatchBuffer, BatchPolicy
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, RecordTooLarge, WrongLoop
@@ -617,7 +618,7 @@ def test_a_buffer_dropped_with_records_in_it_warns() -> None:
         clock.run(main())
         gc.collect()
 
-    with pytest.warns(ResourceWarning, match="dropped with 1 records pending"):
+    with pytest.warns(UndeliveredWarning, match="was never closed: 1 records that it had accepted were not delivered"):
         forget()
 
 
@@ -693,8 +694,10 @@ async def test_every_awaiter_of_a_failed_receipt_gets_the_records(clock: Virtual
         await receipt
     await buffer.aclose()
 
-    assert all(result is failed.value for result in results)
-    assert failed.value.records == [b"one"]
+    errors = [failed.value, *(result for result in results if isinstance(result, DeliveryFailed))]
+    assert len(errors) == 4
+    assert all(error.records == [b"one"] for error in errors)
+    assert {id(error.__cause__) for error in errors} == {id(platform.error)}
 
 
 def test_a_failure_that_nobody_awaits_makes_no_noise_in_the_loop() -> None:

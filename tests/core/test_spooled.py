@@ -144,7 +144,7 @@ async def test_where_the_caller_does_not_want_to_wait_a_full_buffer_stores_nothi
     outcomes = await asyncio.gather(buffer.put_many(records(3)), buffer.put(b"x"), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [BufferFull, BufferFull]
     report = await buffer.aclose(timeout=0.05)
-    assert (report.failed, report.spooled, report.complete) == (3, 3, False)
+    assert (report.failed, report.pending, report.spooled, report.complete) == (0, 3, 3, False)
     assert await stored(path) == records(3)
 
 
@@ -262,11 +262,11 @@ async def test_new_records_wait_until_the_old_ones_have_room(path: Path) -> None
     await buffer.open()
     task = asyncio.create_task(buffer.put(b"new"))
     await asyncio.sleep(0.05)
-    assert (task.done(), balanced(buffer).accepted) == (False, 10)
+    assert (task.done(), balanced(buffer).accepted) == (False, 20)
     report = await buffer.aclose(timeout=0.0)
     with pytest.raises(BufferClosed):
         await task
-    assert (report.delivered, report.failed, report.spooled) == (0, 10, 20)
+    assert (report.delivered, report.failed, report.pending, report.spooled) == (0, 0, 20, 20)
     assert await stored(path) == records(20)
 
 
@@ -277,7 +277,7 @@ async def test_a_flush_waits_for_what_was_left_and_counts_it(path: Path) -> None
     await buffer.open()
     report = await buffer.flush(5.0)
     assert (report.delivered, report.complete, buffer.spool.stats.records) == (30, True, 0)
-    assert (await buffer.flush()).delivered == 0
+    assert (await buffer.flush()).delivered == 30
     await buffer.aclose()
 
 
@@ -288,7 +288,7 @@ async def test_a_flush_that_runs_out_of_time_says_how_much_still_waits_in_the_sp
     buffer = make(platform, path, max_items=4, max_pending_items=8)
     await buffer.open()
     report = await buffer.flush(0.05)
-    assert (report.delivered, report.pending, report.spooled, report.complete) == (0, 8, 22, False)
+    assert (report.delivered, report.pending, report.spooled, report.complete) == (0, 30, 22, False)
     await buffer.aclose(0.0)
 
 
@@ -308,11 +308,12 @@ async def test_what_does_not_get_away_in_time_stays_and_is_logged_once(
     await buffer.put_many(records(5))
     with caplog.at_level(logging.WARNING, "asyncconn"):
         report = await buffer.aclose(timeout=0.05)
-    assert (report.failed, report.spooled, report.pending) == (5, 5, 0)
+    assert (report.failed, report.spooled, report.pending) == (0, 5, 5)
     assert all(failure.spooled for failure in report.failures)
+    assert (report.undelivered, report.truncated) == ([], False)
     assert [record.message for record in caplog.records] == [f"5 records stay in {path} and are sent at the next start"]
     assert await buffer.aclose() is report
-    assert balanced(buffer).pending == 0
+    assert balanced(buffer).pending == 5
     again = Platform()
     assert (await make(again, path).aclose()).delivered == 5
     assert again.records == records(5)
@@ -361,20 +362,22 @@ async def test_what_failed_for_a_passing_cause_goes_out_after_the_next_success(
     platform.error = ConnectFailed("nobody there")
     receipt = await buffer.put(b"one")
     report = await buffer.flush()
-    assert (report.failed, report.spooled, report.complete) == (1, 1, False)
+    assert (report.failed, report.pending, report.spooled, report.complete) == (0, 1, 1, False)
+    assert list(report.failures) == failures
     with pytest.raises(DeliveryFailed) as caught:
         await receipt
     assert caught.value.spooled
     assert "stay in the spool" in str(caught.value)
-    assert failures == [caught.value]
+    assert caught.value.records is failures[0].records
     platform.error = None
     await buffer.put(b"two")
     await buffer.flush()
-    await until(lambda: balanced(buffer).accepted == 3)
-    await buffer.flush()
+    await until(lambda: buffer._buffer.stats.pending)
+    report = await buffer.flush()
     assert clock.now() < 1.0
     assert platform.records == [b"two", b"one"]
-    assert (balanced(buffer).delivered, buffer.stats.failed, buffer.spool.stats.records) == (2, 1, 0)
+    assert (balanced(buffer).accepted, buffer.stats.delivered, buffer.spool.stats.records) == (2, 2, 0)
+    assert (report.complete, report.failures) == (True, ())
     await buffer.aclose()
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,10 +20,10 @@ fastapi = pytest.importorskip("fastapi", reason="needs FastAPI: pip install 'asy
 from fastapi import FastAPI, Request  # noqa: E402 - the imports above must come first
 from fastapi.responses import Response, StreamingResponse  # noqa: E402 - the imports above must come first
 
-from asyncconn import Connector, Hub, Panoply  # noqa: E402 - the imports above must come first
-from asyncconn.errors import ConfigError, HubClosed  # noqa: E402 - the imports above must come first
+from asyncconn import Connector, Hub, Panoply, UndeliveredWarning  # noqa: E402 - the imports above must come first
+from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed  # noqa: E402 - the imports above must come first
 from asyncconn.integrations.fastapi import Provide, hub_lifespan  # noqa: E402 - the imports above must come first
-from asyncconn.sandbox import Sandbox  # noqa: E402 - the imports above must come first
+from asyncconn.sandbox import Fault, Sandbox  # noqa: E402 - the imports above must come first
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -149,6 +149,25 @@ async def test_it_composes_with_a_lifespan_of_ones_own(sandbox: Sandbox) -> None
 
     assert order == ["open", "closed after 0 messages"]  # yours ends first: it may still write
     assert sandbox.panoply.tables() == {"events": 1}
+
+
+@pytest.mark.parametrize("way", ["warn", "raise", "log"])
+async def test_a_shutdown_with_losses_that_nobody_was_told_of_is_heard(
+    sandbox: Sandbox, way: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.faults.add(Fault("status", status=400, times=None))
+    said = "1 lost records that nobody was told of"
+    heard: AbstractContextManager[Any] = nullcontext()
+    if way == "warn":
+        heard = pytest.warns(UndeliveredWarning, match=said)
+    elif way == "raise":
+        heard = pytest.raises(DeliveryFailed, match=said)
+    with heard:
+        async with serving(application(on_undelivered=way)) as client:
+            assert (await client.post("/events", json={"id": 1})).status_code == 200
+
+    assert "1 records of table 'events' were not delivered: BadRequest" in caplog.text
+    assert (said in caplog.text) == (way == "log")
 
 
 async def test_a_lifespan_of_ones_own_that_yields_nothing_is_fine(sandbox: Sandbox) -> None:

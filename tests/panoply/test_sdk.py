@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from asyncconn import BatchPolicy, Hub
+from asyncconn import BatchPolicy, Hub, UndeliveredWarning
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import (
     BufferClosed,
@@ -34,6 +35,7 @@ from asyncconn.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 T = TypeVar("T")
@@ -276,22 +278,27 @@ def test_handlers_hear_what_the_writers_do_on_the_sdks_own_thread(target: Target
         sdk.on("sent", print)
 
 
-def test_a_batch_that_fails_is_logged_counted_and_handed_out(
-    target: Target, way: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_batch_that_fails_is_counted_and_handed_out_or_logged(
+    target: Target, way: str, heard: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     target.sandbox.faults.add(Fault("status", status=500))
     failed: list[DeliveryFailed] = []
-    with target.sdk(retry=ONCE) as sdk:
-        sdk.on("error", failed.append)
+    warning: AbstractContextManager[Any] = nullcontext() if heard else pytest.warns(UndeliveredWarning)
+    with warning, target.sdk(retry=ONCE) as sdk:
+        if heard:
+            sdk.on("error", failed.append)
         sdk.write("t", {"id": 1})
         report = sdk.flush()
         assert (report.failed, report.complete) == (1, False)
         stats = balanced(sdk)
         assert (stats.failed, stats.pending) == (1, 0)
-    [failure] = failed
-    assert failure.records == [{"id": 1, "__table": "t"}]
-    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert "1 records were not delivered" in record.getMessage()
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    if heard:
+        assert ([failure.records for failure in failed], logged) == ([[{"id": 1, "__table": "t"}]], [])
+    else:
+        [line] = logged
+        assert "1 records of table 't' were not delivered: ServerError" in line
     assert target.sandbox.panoply.api_secret not in caplog.text
 
 
@@ -328,7 +335,7 @@ def test_a_handler_that_would_wait_for_itself_is_told(target: Target) -> None:
     sdk = target.sdk(policy=BatchPolicy(max_age=60.0, max_pending_items=4))
     sdk.on("send", impatient)
     sdk.write("t", {"id": 1})
-    wait_until(lambda: sdk.flush(5).complete and len(told) >= 3)
+    wait_until(lambda: sdk.flush(5).delivered and len(told) >= 3)
     sdk.close()
     assert len(told) >= 3
     assert "a handler cannot wait until there is room" in str(told[2])
@@ -376,7 +383,9 @@ def test_a_close_whose_time_is_over_says_what_did_not_arrive(target: Target, way
     sdk = target.sdk()
     for i in range(3):
         sdk.write("t", {"id": i})
-    report = sdk.close(timeout=0.1)
+    with pytest.warns(UndeliveredWarning, match=r"3 lost records that nobody was told of \(panoply: 3\)") as warned:
+        report = sdk.close(timeout=0.1)
+    assert warned[0].filename == __file__
     assert (report.delivered, report.failed, len(report.undelivered)) == (0, 3, 3)
     assert balanced(sdk).failed == 3
 
@@ -500,7 +509,8 @@ def test_a_program_that_ends_while_the_server_is_away_says_what_is_lost(target: 
     )
     done = run(target, script + "write(0, 10)")
     assert done.returncode == 0
-    assert "10 records were not delivered" in done.stderr
+    assert "10 records of table 't' were not delivered: ServerError" in done.stderr
+    assert "UndeliveredWarning: the hub closed with 10 lost records that nobody was told of" in done.stderr
     assert target.sandbox.panoply.api_secret not in done.stderr
 
 

@@ -185,7 +185,9 @@ async def test_every_record_is_in_exactly_one_place_at_every_moment(
     extra = found - story.taken
     assert not extra - story.perhaps
     everything_is_in_one_place((story.taken + extra).elements(), story.platform, story.failures, story.buffer)
-    assert balanced(story.buffer).accepted == found.total()
+    assert balanced(story.buffer).accepted == report.accepted == found.total()
+    assert Counter(report.undelivered) == found - Counter(story.platform.records)
+    assert report.complete == (report.delivered == report.accepted)
 
 
 @settings(max_examples=100)

@@ -1,0 +1,178 @@
+"""The accounts of what failed: which records, for which reason, and whether anybody has been told."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+import warnings
+from collections import deque
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
+
+from asyncconn.core.receipts import LONGEST_LIST, FlushReport
+from asyncconn.errors import DeliveryFailed, outcome_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asyncconn.core.batch import Batch
+    from asyncconn.core.receipts import BatchStats
+
+__all__ = ["Accounts", "UndeliveredWarning", "caller", "warn", "watch"]
+
+logger = logging.getLogger("asyncconn.delivery")
+
+T = TypeVar("T")
+
+#: Frames of these are never where a user's program stands.
+_OURS = frozenset({"asyncconn", "asyncio", "contextlib"})
+
+
+class UndeliveredWarning(RuntimeWarning):
+    """Records were accepted and did not arrive, and no handler, awaited receipt or error has told of them."""
+
+
+class Accounts(Generic[T]):
+    """What failed in one buffer since its start: counts of all, and the newest records with their errors.
+
+    A batch that fails is told by its ``error`` handlers or by its receipt; where there are neither, by a line in the
+    log: at ERROR, or at WARNING while a spool still holds the records. ``reveal`` turns an item back into what the user
+    knows, ``describe`` says of revealed records what they are (``"records of table 't'"``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        reveal: Callable[[T], Any] | None = None,
+        describe: Callable[[Sequence[Any]], str] | None = None,
+        spooled: bool = False,
+    ) -> None:
+        self._name = name
+        self._reveal = reveal
+        self._describe = describe
+        self._spooled = spooled
+        self._failures: deque[DeliveryFailed] = deque()  # the newest of them
+        self._kept = 0  # records in them
+        self._told = 0  # records of all that failed for good
+        self._where = caller()
+        self._warned = False
+
+    def failure(self, batch: Batch[T], cause: Exception | None, *, sent: bool, closing: bool = True) -> DeliveryFailed:
+        """The error of a batch. Without a ``cause`` it was cancelled; ``sent`` is whether it was on its way then."""
+        records = [self._revealed(item) for item in batch.items]
+        if cause is not None:
+            why = f"{type(cause).__name__}: {cause}"
+        else:
+            why = "the time to close was over" if closing else "the sending was cancelled"
+        error = DeliveryFailed(
+            f"{self._name}: {len(records)} {self._described(records)} were not delivered: {why}",
+            records=records,
+            maybe_delivered=sent if cause is None else outcome_unknown(cause),
+            spooled=self._spooled,
+        )
+        error.__cause__ = cause
+        return error
+
+    def _revealed(self, item: T) -> Any:
+        try:
+            return self._reveal(item) if self._reveal else item
+        except Exception:  # noqa: BLE001 - what cannot be shown nicely must still be accounted for
+            return item
+
+    def _described(self, records: Sequence[Any]) -> str:
+        try:
+            return self._describe(records) if self._describe else "records"
+        except Exception:  # noqa: BLE001 - as above
+            return "records"
+
+    # -- who was told --------------------------------------------------------------------------------------------------
+
+    def enter(self, error: DeliveryFailed) -> None:
+        """A batch has failed. Keeps what the newest records need, and no more."""
+        self._failures.append(error)
+        self._kept += len(error.records)
+        while self._kept - len(self._failures[0].records) >= LONGEST_LIST:
+            self._kept -= len(self._failures.popleft().records)
+
+    def tell(self, error: DeliveryFailed) -> None:
+        """Somebody has been told of it."""
+        if not error.told:
+            error.told = True
+            self._told += 0 if error.spooled else len(error.records)
+
+    def unheard(self, error: DeliveryFailed) -> None:
+        """Nobody has been told: those who awaited the receipt, if any, were cancelled just then."""
+        if error.told:
+            error.told = False
+            self._told -= 0 if error.spooled else len(error.records)
+        if not error.spooled:
+            logger.error("%s", error.message)
+        elif error.__cause__ is not None:  # of those that a close cut short, the spool tells in one line
+            logger.warning("%s; they stay in the spool", error.message)
+
+    def forget(self, over: Callable[[DeliveryFailed], bool]) -> None:
+        """Drop failures that are none any more: their records go out again."""
+        self._failures = deque(error for error in self._failures if not over(error))
+        self._kept = sum(len(error.records) for error in self._failures)
+
+    def dropped(self, records: int) -> None:
+        """Nobody will close the buffer any more, and it holds ``records``."""
+        if records and not self._warned:
+            self._warned = True
+            fate = "stay in the spool until the next start" if self._spooled else "were not delivered"
+            warn(f"{self._name} was never closed: {records} records that it had accepted {fate}", self._where)
+
+    def report(self, stats: BatchStats, seconds: float, spooled: int = 0) -> FlushReport:
+        """What became of every record that was accepted."""
+        return FlushReport(
+            delivered=stats.delivered,
+            failed=stats.failed,
+            pending=stats.pending,
+            seconds=seconds,
+            failures=tuple(self._failures),
+            spooled=spooled,
+            told=self._told,
+        )
+
+
+# -- warning -----------------------------------------------------------------------------------------------------------
+
+
+class _Open(Protocol):
+    def forsaken(self) -> None: ...
+
+
+_open: WeakSet[_Open] = WeakSet()
+
+
+def watch(buffer: _Open) -> None:
+    """Call ``buffer.forsaken`` when the program ends, if it is there then."""
+    _watch_the_end()
+    _open.add(buffer)
+
+
+@cache
+def _watch_the_end() -> None:
+    """Once, when a first buffer is made: before whoever made it can ask to be called at the end, and thus after him."""
+    atexit.register(_at_the_end)
+
+
+def _at_the_end() -> None:
+    for buffer in list(_open):
+        buffer.forsaken()
+
+
+def caller() -> tuple[str, int]:
+    """File and line from where this package was called."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def warn(message: str, where: tuple[str, int]) -> None:
+    """Warn of undelivered records, each time: the second loss at a place is as bad as the first."""
+    warnings.warn_explicit(message, UndeliveredWarning, *where, registry=None)
