@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from asyncconn.core.receipts import Receipt
 from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 __all__ = ["Batch", "BatchPolicy"]
 
@@ -46,10 +49,13 @@ class BatchPolicy:
 class Batch(Generic[T]):
     """Records that travel together.
 
-    ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent.
+    ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent. ``keys`` are those of the items
+    that have one, by the space in which they are compared; None among them is nobody's.
     """
 
-    __slots__ = ("age", "born", "due", "items", "most_bytes", "most_items", "receipt", "size")
+    __slots__ = (
+        "age", "born", "due", "followers", "items", "kept", "keys", "most_bytes", "most_items", "receipt", "size",
+    )  # fmt: skip
 
     def __init__(self, born: float) -> None:
         self.items: list[T] = []
@@ -59,3 +65,12 @@ class Batch(Generic[T]):
         self.due = False
         self.most_bytes = self.most_items = 0
         self.receipt = Receipt()
+        self.keys: dict[str, list[Hashable]] = {}
+        self.followers: list[Batch[T]] = []  # that wait until this one is over
+        self.kept = False  # failed, and to be sent again
+
+    def hold(self, key: Hashable, space: str) -> None:
+        """One of the items has ``key``."""
+        if (known := self.keys.get(space)) is None:
+            known = self.keys[space] = []
+        known.append(key)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from collections import deque
 from contextlib import suppress
-from functools import cache, partial
-from threading import get_ident
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.batch import Batch, BatchPolicy
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.events import Events
+from asyncconn.core.ordering import BatchQueue
 from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.tasks import TaskScope, drain_guard
 from asyncconn.errors import (
@@ -26,7 +25,7 @@ from asyncconn.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "FlushReport", "Receipt"]
 
@@ -36,19 +35,8 @@ _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time
 _HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
 _GRACE = 5.0  # seconds a close may take beyond its deadline in all
 
-_forks = 0  # a forked child has its parent's buffers, threads' names and loops, and none of them is alive
-
-
-def _forked() -> None:
-    global _forks
-    _forks += 1
-
-
-@cache
-def _watch_forks() -> None:
-    """Once, when a first buffer is used: importing this module hooks nothing."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forked)
+# None in a forked child, too, which has its parent's buffers and none of its loops.
+_running_loop = asyncio._get_running_loop
 
 
 class BatchBuffer(Generic[T]):
@@ -57,6 +45,9 @@ class BatchBuffer(Generic[T]):
     ``send`` delivers one batch and does its own retries: when it raises, the batch has failed. ``size`` gives an item's
     bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure reports;
     with ``spooled`` they say that the items are kept elsewhere.
+
+    Items with the same ``key``, compared within a ``space``, are sent in the order in which they were put: a batch that
+    holds a key waits until no earlier one that holds it too is under way or waits; others overtake it.
 
     Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
     ``DeliveryFailed`` with the records).
@@ -91,13 +82,11 @@ class BatchBuffer(Generic[T]):
         self._spooled = spooled
         self._clock = clock or SystemClock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        self._forks = 0
         # Left a little early, so that a late timer does not break the promise of max_age.
         self._linger = self.policy.max_age - min(0.05, self.policy.max_age * 0.05)
 
         self._open: Batch[T] | None = None
-        self._ready: deque[Batch[T]] = deque()
+        self._ready: BatchQueue[T] = BatchQueue()
         self._in_flight: dict[asyncio.Task[Any], Batch[T]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
@@ -116,10 +105,10 @@ class BatchBuffer(Generic[T]):
 
     # -- taking records in ---------------------------------------------------------------------------------------------
 
-    def offer(self, item: T) -> Receipt | None:
+    def offer(self, item: T, key: Hashable = None, space: str = "") -> Receipt | None:
         """Take ``item`` if that needs no waiting; None if it does, and then :meth:`put` is the way. For hot paths."""
         batch = self._lane
-        if batch is None or not self._on_loop():
+        if batch is None or _running_loop() is not self._loop:
             return None
         items = batch.items
         size = batch.size + self._size(item) + self._overhead
@@ -127,32 +116,32 @@ class BatchBuffer(Generic[T]):
             return None
         items.append(item)
         batch.size = size
+        if key is not None:
+            batch.hold(key, space)
         return batch.receipt
 
-    def offer_many(self, items: Sequence[T]) -> Receipt | None:
-        """:meth:`offer` for several: takes all of them into one batch, or none."""
+    def offer_many(
+        self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> Receipt | None:
+        """:meth:`offer` for several, with as many keys: takes all of them into one batch, or none."""
         batch = self._lane
-        if batch is None or not self._on_loop():
+        if batch is None or _running_loop() is not self._loop:
             return None
         size = batch.size + sum(map(self._size, items)) + self._overhead * len(items)
         if size > batch.most_bytes or len(batch.items) + len(items) > batch.most_items:
             return None
         batch.items.extend(items)
         batch.size = size
+        if keys is not None:
+            batch.keys.setdefault(space, []).extend(keys)
         return batch.receipt
 
-    def _on_loop(self) -> bool:
-        """Whether the buffer's loop runs here: as asking for the running loop, at half the price."""
-        return (
-            get_ident() == self._thread and self._forks == _forks and self._loop is not None and self._loop.is_running()
-        )
-
-    def put_nowait(self, item: T) -> Receipt:
+    def put_nowait(self, item: T, key: Hashable = None, space: str = "") -> Receipt:
         """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
         size = self._checked_size(item)
         if self._waiters or not self._has_room(size):
             raise self._full()
-        return self._add(item, size)
+        return self._add(item, size, key, space)
 
     def check(self, item: T) -> None:
         """Raise what :meth:`put` would raise for ``item`` now, and take nothing."""
@@ -160,7 +149,7 @@ class BatchBuffer(Generic[T]):
         if self.policy.overflow == "raise" and (self._waiters or not self._has_room(size)):
             raise self._full()
 
-    async def put(self, item: T, *, patient: bool = False) -> Receipt:
+    async def put(self, item: T, key: Hashable = None, space: str = "", *, patient: bool = False) -> Receipt:
         """Take ``item``, waiting for room if need be. Cancelled means: not taken.
 
         Raises ``RecordTooLarge``, ``BufferClosed``, ``WrongLoop``, and ``BufferFull`` if the policy says so;
@@ -176,22 +165,25 @@ class BatchBuffer(Generic[T]):
             if self.policy.overflow == "raise" and not patient:
                 raise self._full()
             await self._wait_for_room(size)
-            receipt = self._add(item, size)
+            receipt = self._add(item, size, key, space)
             self._wake_waiter()
             return receipt
-        return self._add(item, size)
+        return self._add(item, size, key, space)
 
-    async def put_many(self, items: Sequence[T]) -> list[Receipt]:
+    async def put_many(
+        self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> list[Receipt]:
         """Take several, in order, as cheaply as can be; the receipts of the batches they went into.
 
         An item that cannot be taken raises as in :meth:`put`; those before it stay accepted.
         """
-        if (receipt := self.offer_many(items)) is not None:
+        if (receipt := self.offer_many(items, keys, space)) is not None:
             return [receipt]
         receipts: list[Receipt] = []
         for index, item in enumerate(items):
+            key = keys[index] if keys is not None else None
             try:
-                receipt = self.offer(item) or await self.put(item)
+                receipt = self.offer(item, key, space) or await self.put(item, key, space)
             except RecordTooLarge as error:
                 error.index = index
                 raise
@@ -211,9 +203,6 @@ class BatchBuffer(Generic[T]):
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-            self._thread = get_ident()
-            _watch_forks()
-            self._forks = _forks
             self._review()
         elif loop is not self._loop:
             raise WrongLoop(f"{self.name} belongs to another event loop")
@@ -246,7 +235,7 @@ class BatchBuffer(Generic[T]):
         records, held = self._held()
         return BufferFull(f"{self.name} holds {records} records, {held} bytes: no room for another")
 
-    def _add(self, item: T, size: int) -> Receipt:
+    def _add(self, item: T, size: int, key: Hashable, space: str) -> Receipt:
         batch = self._open
         if batch is None or batch.size + size > self.policy.max_bytes:
             self._cut()
@@ -255,6 +244,8 @@ class BatchBuffer(Generic[T]):
             self._timer = self._clock.call_at(now + self._linger, self._on_age)
         batch.items.append(item)
         batch.size += size
+        if key is not None:
+            batch.hold(key, space)
         if len(batch.items) >= self.policy.max_items:
             self._cut()
         self._review()
@@ -314,7 +305,7 @@ class BatchBuffer(Generic[T]):
         return batch
 
     def _on_age(self) -> None:
-        """The oldest record is due. With all senders busy the batch stays open: it may as well leave fuller."""
+        """The oldest record is due. While it cannot leave the batch stays open: it may as well leave fuller."""
         self._timer = None
         if self._open is not None:
             self._open.due = True
@@ -322,12 +313,11 @@ class BatchBuffer(Generic[T]):
 
     def _pump(self) -> None:
         while len(self._in_flight) < self.policy.max_in_flight:
-            if self._ready:
-                batch = self._ready.popleft()
-            elif self._open is not None and self._open.due:
+            batch = self._ready.take()
+            if batch is None:
+                if self._open is None or not self._open.due or not self._ready.start(self._open):
+                    return
                 batch = self._taken(self._open)
-            else:
-                return
             task = self._scope.spawn(self._deliver(batch), name="send")
             self._in_flight[task] = batch
             # A task that is cancelled before its first step runs no code of its own: settle the outcome from outside.
@@ -353,6 +343,8 @@ class BatchBuffer(Generic[T]):
         else:
             seconds = self._clock.now() - started
             self._settle_delivered(batch, Delivery(len(batch.items), batch.size, seconds, task.result()))
+        if not batch.kept:
+            self._ready.over(batch)
         self._pump()
         self._wake_waiter()
 
@@ -439,8 +431,7 @@ class BatchBuffer(Generic[T]):
         self._cut()
         batches = [*self._in_flight.values(), *self._ready]
         await self.flush(timeout)
-        while self._ready:  # never sent: no attempt was made for these
-            batch = self._ready.popleft()
+        for batch in self._ready.clear():  # never sent: no attempt was made for these
             self._settle_failed(batch, self._failure(batch, None, sent=False))
         senders = list(self._in_flight)
         for task in senders:
@@ -461,7 +452,7 @@ class BatchBuffer(Generic[T]):
     @property
     def stats(self) -> BatchStats:
         """The totals at this moment."""
-        waiting = self._ready[0] if self._ready else self._open
+        waiting = self._ready.oldest or self._open
         records, held = self._held()
         return BatchStats(
             accepted=self._accepted + records - self._pending,
