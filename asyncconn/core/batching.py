@@ -120,9 +120,7 @@ class BatchBuffer(Generic[T]):
             batch.hold(key, space)
         return batch.receipt
 
-    def offer_many(
-        self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = ""
-    ) -> Receipt | None:
+    def offer_many(self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = "") -> Receipt | None:
         """:meth:`offer` for several, with as many keys: takes all of them into one batch, or none."""
         batch = self._lane
         if batch is None or _running_loop() is not self._loop:
@@ -228,8 +226,7 @@ class BatchBuffer(Generic[T]):
         return self._pending + len(batch.items), self._pending_bytes + batch.size
 
     def _has_room(self, size: int) -> bool:
-        records, held = self._held()
-        return records < self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
+        return self.has_room(1, size)
 
     def _full(self) -> BufferFull:
         records, held = self._held()
@@ -299,10 +296,13 @@ class BatchBuffer(Generic[T]):
             self._timer.cancel()
             self._timer = None
         self._open = self._lane = None
+        self._count(batch)
+        return batch
+
+    def _count(self, batch: Batch[T]) -> None:
         self._accepted += len(batch.items)
         self._pending += len(batch.items)
         self._pending_bytes += batch.size
-        return batch
 
     def _on_age(self) -> None:
         """The oldest record is due. While it cannot leave the batch stays open: it may as well leave fuller."""
@@ -343,7 +343,9 @@ class BatchBuffer(Generic[T]):
         else:
             seconds = self._clock.now() - started
             self._settle_delivered(batch, Delivery(len(batch.items), batch.size, seconds, task.result()))
-        if not batch.kept:
+        if batch.kept:
+            batch.items = []
+        else:
             self._ready.over(batch)
         self._pump()
         self._wake_waiter()
@@ -385,6 +387,35 @@ class BatchBuffer(Generic[T]):
     def _release(self, batch: Batch[T]) -> None:
         self._pending -= len(batch.items)
         self._pending_bytes -= batch.size
+
+    # -- sending again what has failed ---------------------------------------------------------------------------------
+
+    def keep(self, batch: Batch[T]) -> None:
+        """For a ``send`` that is going to raise: its items will be given again, and who shares a key waits for that."""
+        self._ready.keep(batch)
+
+    def again(self, kept: Sequence[Batch[T]], items: list[T]) -> Receipt:
+        """The items of what was kept, as one batch that leaves before all who wait for it. It asks for no room."""
+        batch: Batch[T] = Batch(self._clock.now())
+        batch.items = items
+        batch.size = sum(map(self._size, items)) + self._overhead * len(items)
+        for one in kept:
+            for space, keys in one.keys.items():
+                batch.keys.setdefault(space, []).extend(keys)
+        self._ready.again(kept, batch)
+        self._count(batch)
+        self._pump()
+        return batch.receipt
+
+    def release(self, batch: Batch[T]) -> None:
+        """One that was kept is not sent again after all."""
+        self._ready.over(batch)
+        self._pump()
+
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether ``count`` more items of ``size`` bytes in all are within what may be pending."""
+        records, held = self._held()
+        return records + count <= self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
 
     # -- flushing and closing ------------------------------------------------------------------------------------------
 

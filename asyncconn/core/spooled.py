@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.clock import Clock, SystemClock
-from asyncconn.core.spool_file import Span, merged
+from asyncconn.core.redelivery import Failed, Notes, Refused, StuckKeys, first_of
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import (
     AsyncConnError,
@@ -24,7 +24,7 @@ from asyncconn.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from asyncconn.core.events import Events
     from asyncconn.core.spool import Spool
@@ -36,26 +36,17 @@ logger = logging.getLogger("asyncconn.spool")
 _GRACE = 60.0  # seconds a close may take beyond its deadline: a slow disk must not lose what it is given
 
 
-@dataclass(slots=True)
-class _Notes:
-    """The numbers of a batch's records, and whether any of them have been in a failed batch before."""
-
-    spans: list[Span] = field(default_factory=list)
-    again: bool = False
-
-    def add(self, first: int, last: int) -> None:
-        if self.spans and self.spans[-1][1] + 1 == first:
-            self.spans[-1] = (self.spans[-1][0], last)
-        else:
-            self.spans.append((first, last))
-
-
 class SpooledBuffer:
     """A :class:`BatchBuffer` of bytes whose records are in ``spool`` from before ``put`` returns until they arrived.
 
     What an earlier run left there is sent first, in order; new puts wait until all of it is in the buffer. Records of a
     failed batch stay in the spool. If the cause may pass, they are sent again after the next success or after
     ``redeliver_after`` seconds, and counted as accepted anew; otherwise at the next start.
+
+    ``key`` gives a stored record's space and key, for records that are put with them: they keep their order across
+    failures and runs. Those that share a key with a failed batch wait until it was sent again, which is then tried
+    after a second, two, four, up to ``redeliver_after``. What was refused for good is given up once a later record of
+    its key has arrived.
 
     A batch is over when its records are off the disk too, so a crash makes at most the ``max_in_flight`` batches that
     are under way arrive twice.
@@ -81,6 +72,7 @@ class SpooledBuffer:
         clock: Clock | None = None,
         name: str = "batches",
         redeliver_after: float = 60.0,
+        key: Callable[[bytes], tuple[str, Hashable]] = lambda item: ("", None),
     ) -> None:
         self.spool = spool
         self.redeliver_after = redeliver_after
@@ -98,16 +90,21 @@ class SpooledBuffer:
         self._deliver = send
         self._size = size
         self._owner = owner
+        self._key = key
 
         self._opening = asyncio.Lock()
         self._opened = self._owns = self._refused = False
         self._gate = asyncio.Event()  # open when all that was left over is in the buffer
         self._broken: SpoolError | None = None  # what stopped the feeding
 
-        self._notes: dict[Receipt, _Notes] = {}
-        self._unfed: deque[tuple[int, int, bool]] = deque()  # first, last, again
-        self._failed: list[Span] = []
-        self._not_before = 0.0
+        self._notes: dict[Receipt, Notes] = {}
+        self._left_over: range = range(0)  # numbers of an earlier run's records that are not in the buffer yet
+        self._failed: list[Failed] = []
+        self._again: list[Failed] = []  # of these, what goes out again as soon as can be
+        self._resent: list[Receipt] = []
+        self._rejected = Refused()
+        self._stuck = StuckKeys()
+        self._not_before = self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._feeder: asyncio.Task[None] | None = None
         self._trouble_logged = False
@@ -170,7 +167,7 @@ class SpooledBuffer:
         if self._gate.is_set() or self._feeder is not None:
             return
         if self.spool.stats.records:
-            self._unfed.append((1, self.spool.last, False))
+            self._left_over = range(1, self.spool.last + 1)
             self._feed()
         else:
             self._gate.set()
@@ -184,29 +181,33 @@ class SpooledBuffer:
 
     # -- taking records in ---------------------------------------------------------------------------------------------
 
-    def offer(self, item: bytes) -> Receipt | None:
+    def offer(self, item: bytes, key: Hashable = None, space: str = "") -> Receipt | None:
         """None: nothing can be on disk without waiting."""
         return None
 
-    def offer_many(self, items: Sequence[bytes]) -> Receipt | None:
+    def offer_many(
+        self, items: Sequence[bytes], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> Receipt | None:
         """None, as :meth:`offer`."""
         return None
 
-    def put_nowait(self, item: bytes) -> Receipt:
+    def put_nowait(self, item: bytes, key: Hashable = None, space: str = "") -> Receipt:
         """Raises ``LifecycleError``: nothing can be on disk without waiting."""
         raise LifecycleError(
             f"{self._buffer.name} has a spool, and a record cannot be on disk without waiting: await write() instead"
         )
 
-    async def put(self, item: bytes) -> Receipt:
+    async def put(self, item: bytes, key: Hashable = None, space: str = "") -> Receipt:
         """Store ``item`` and take it, waiting for room if need be. Cancelled means: not taken.
 
         Raises what :meth:`BatchBuffer.put` raises, and ``SpoolError``; nothing of the item is kept then.
         """
-        [receipt] = await self._put((item,))
+        [receipt] = await self._put((item,), (key,), space)
         return receipt
 
-    async def put_many(self, items: Sequence[bytes]) -> list[Receipt]:
+    async def put_many(
+        self, items: Sequence[bytes], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> list[Receipt]:
         """Store several at once and take them, in order; the receipts of the batches they went into.
 
         An item that cannot be taken raises as in :meth:`put`; those before it stay accepted.
@@ -216,10 +217,10 @@ class SpooledBuffer:
         try:
             self._check(max(items, key=self._size))
         except RecordTooLarge:
-            return await self._put_until(items)
-        return await self._put(items)
+            return await self._put_until(items, keys, space)
+        return await self._put(items, keys, space)
 
-    async def _put_until(self, items: Sequence[bytes]) -> list[Receipt]:
+    async def _put_until(self, items: Sequence[bytes], keys: Sequence[Hashable] | None, space: str) -> list[Receipt]:
         """One of them is too large: the ones before it, and then its error."""
         for index, item in enumerate(items):
             try:
@@ -227,7 +228,7 @@ class SpooledBuffer:
             except RecordTooLarge as error:
                 error.index = index
                 if index:
-                    await self._put(items[:index])
+                    await self._put(items[:index], keys and keys[:index], space)
                 raise
         raise RuntimeError("a size changes")
 
@@ -236,7 +237,7 @@ class SpooledBuffer:
             raise BufferClosed(f"{self._buffer.name} is closed")
         self._buffer.check(item)
 
-    async def _put(self, items: Sequence[bytes]) -> list[Receipt]:
+    async def _put(self, items: Sequence[bytes], keys: Sequence[Hashable] | None, space: str) -> list[Receipt]:
         self._check(items[0])
         self._active += 1
         try:
@@ -248,7 +249,7 @@ class SpooledBuffer:
                 raise type(self._broken)(self._broken.message) from self._broken
             self._moving += len(items)
             try:
-                return await self._take(items, await self.spool.append(items))
+                return await self._take(items, await self.spool.append(items), keys, space)
             finally:
                 self._moving -= len(items)
         finally:
@@ -256,15 +257,17 @@ class SpooledBuffer:
             if not self._active:
                 self._quiet.set()
 
-    async def _take(self, items: Sequence[bytes], numbers: range) -> list[Receipt]:
-        if len(items) > 1 and (receipt := self._buffer.offer_many(items)) is not None:
+    async def _take(
+        self, items: Sequence[bytes], numbers: range, keys: Sequence[Hashable] | None, space: str
+    ) -> list[Receipt]:
+        if len(items) > 1 and (receipt := self._buffer.offer_many(items, keys, space)) is not None:
             self._note(receipt, numbers[0], numbers[-1])
             return [receipt]
         receipts: dict[Receipt, None] = {}
         taken = 0
         try:
-            for number, item in zip(numbers, items, strict=True):
-                receipt = self._buffer.offer(item) or await self._buffer.put(item)
+            for number, item, key in zip(numbers, items, keys or [None] * len(items), strict=True):
+                receipt = self._buffer.offer(item, key, space) or await self._buffer.put(item, key, space)
                 self._note(receipt, number, number)
                 receipts[receipt] = None
                 taken += 1
@@ -273,14 +276,17 @@ class SpooledBuffer:
             raise
         return list(receipts)
 
-    def _note(self, receipt: Receipt, first: int, last: int) -> _Notes:
+    def _note(self, receipt: Receipt, first: int, last: int) -> None:
         notes = self._notes.get(receipt)
         if notes is None:
-            notes = self._notes[receipt] = _Notes()
-            for watched in self._watching:
-                watched[receipt] = None
+            notes = Notes()
+            self._watch(receipt, notes)
         notes.add(first, last)
-        return notes
+
+    def _watch(self, receipt: Receipt, notes: Notes) -> None:
+        self._notes[receipt] = notes
+        for watched in self._watching:
+            watched[receipt] = None
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -288,19 +294,28 @@ class SpooledBuffer:
         await asyncio.sleep(0)  # where tasks start eagerly, the put that filled the batch has not returned yet
         notes = self._notes[batch.receipt]
         try:
+            if self._stuck.touch(batch):
+                raise NotSent(
+                    "earlier records of the same keys have not arrived, and these stay in the spool with them"
+                )
             result = await self._deliver(batch)
-            await self._trim(notes)
+            await self._trim(batch, notes)
         except Exception as error:
-            self._keep(notes, error)
+            self._keep(batch, notes, error)
             raise
         finally:
             del self._notes[batch.receipt]
         self._feed_again()
         return result
 
-    async def _trim(self, notes: _Notes) -> None:
+    async def _trim(self, batch: Batch[bytes], notes: Notes) -> None:
+        undone = self._rejected.undone_by(batch)
+        if undone:
+            logger.warning("%d refused records are given up: later records of their keys have arrived", len(undone))
         try:
-            await self.spool.trim([range(first, last + 1) for first, last in notes.spans])
+            await self.spool.trim(
+                [*(range(first, last + 1) for first, last in notes.spans), *(range(one, one + 1) for one in undone)]
+            )
         except asyncio.CancelledError:
             return  # by a close: they have arrived all the same, and the trim goes with the last commit
         except SpoolError as error:
@@ -310,15 +325,31 @@ class SpooledBuffer:
         else:
             self._trouble_logged = False
 
-    def _keep(self, notes: _Notes, error: Exception) -> None:
+    def _keep(self, batch: Batch[bytes], notes: Notes, error: Exception) -> None:
         """A batch has failed: its records are in the spool, and go out again if the cause may pass."""
-        if self._closing or not (isinstance(error, NotSent | RateLimited) or outcome_unknown(error)):
+        if not (isinstance(error, NotSent | RateLimited) or outcome_unknown(error)):
+            self._rejected.add(notes.numbers(), batch.items, self._key)
             return
-        due = self._clock.now() + self.redeliver_after
-        if notes.again:
+        if self._closing:
+            self._stuck.add(batch)
+            return
+        self._buffer.keep(batch)
+        self._failed.append(Failed(batch, notes))
+        # Others may wait for a batch with keys.
+        pause = min(self.redeliver_after, 2.0**notes.failures) if batch.keys else self.redeliver_after
+        due = self._clock.now() + pause
+        if notes.failures:
             self._not_before = due  # once more at the next success; after that only now and then
-        self._failed += notes.spans
-        if self._timer is None:
+        notes.failures += 1
+        if self._timer is None or due < self._due:
+            self._set_timer(due)
+
+    def _set_timer(self, due: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._due = due
             self._timer = self._clock.call_at(due, self._feed_again, True)
 
     def _feed_again(self, due: bool = False) -> None:
@@ -328,10 +359,8 @@ class SpooledBuffer:
             return
         if not self._failed or self._closing:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._unfed += [(first, last, True) for first, last in merged(self._failed)]
+        self._set_timer(None)
+        self._again += self._failed
         self._failed.clear()
         self._feed()
 
@@ -343,31 +372,59 @@ class SpooledBuffer:
 
     async def _fed(self) -> None:
         try:
-            while self._unfed:
-                first, last, again = self._unfed[0]
-                found = await self.spool.read(first - 1, last=last)
-                for number, item in found:
-                    await self._feed_one(number, item, again)
-                    self._unfed[0] = (number + 1, last, again)
-                if not found:
-                    self._unfed.popleft()
-                    if not again:
-                        self._gate.set()
+            await self._feed_left_over()
+            self._gate.set()
+            while self._again:
+                await self._send_again()
         except BufferClosed:
             return
         except SpoolError as error:
             logger.error("what was left in the spool is not sent: %s", error)
             self._broken = error
-            self._unfed.clear()
+            self._left_over = range(0)
+            for failed in self._again:
+                self._buffer.release(failed.batch)
+            self._again.clear()
             self._gate.set()
 
-    async def _feed_one(self, number: int, item: bytes, again: bool) -> None:
+    async def _feed_left_over(self) -> None:
+        while self._left_over:
+            found = await self.spool.read(self._left_over[0] - 1, last=self._left_over[-1])
+            for number, item in found:
+                await self._feed_one(number, item)
+                self._left_over = range(number + 1, self._left_over.stop)
+            if not found:
+                self._left_over = range(0)
+
+    async def _send_again(self) -> None:
+        """The next batch of what has failed. It may exceed what may be pending: all that is there may wait for it."""
+        policy = self.policy
+        some = first_of(self._again, policy.max_items, policy.max_bytes)
+        count, size = sum(one.notes.count for one in some), sum(one.batch.size for one in some)
+        while under_way := [receipt.settled() for receipt in self._resent if not receipt.done]:
+            if len(under_way) < policy.max_in_flight and self._buffer.has_room(count, size):
+                break
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        items, notes = [], Notes(failures=max(one.notes.failures for one in some))
+        for first, last in chain.from_iterable(one.notes.spans for one in some):
+            notes.add(first, last)
+            while found := await self.spool.read(first - 1, last=last):
+                items += [item for _, item in found]
+                first = found[-1][0] + 1
+        del self._again[: len(some)]
+        receipt = self._buffer.again([one.batch for one in some], items)
+        self._resent = [one for one in self._resent if not one.done]
+        self._resent.append(receipt)
+        self._watch(receipt, notes)
+
+    async def _feed_one(self, number: int, item: bytes) -> None:
+        space, key = self._key(item)
         try:
-            receipt = await self._buffer.put(item, patient=True)
+            receipt = await self._buffer.put(item, key, space, patient=True)
         except RecordTooLarge as error:
             logger.error("record %d of %s stays there: %s", number, self.spool.path, error.message)
             return
-        self._note(receipt, number, number).again |= again
+        self._note(receipt, number, number)
 
     # -- flushing and closing ------------------------------------------------------------------------------------------
 
@@ -421,6 +478,18 @@ class SpooledBuffer:
         limit = self._close_limit + _GRACE
         return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self._buffer.name}:close")
 
+    def _stop_redelivery(self) -> None:
+        """Once more what others wait for; the rest stays, and so does what has its keys."""
+        for failed in self._failed:
+            if failed.batch.followers:
+                self._again.append(failed)
+            else:
+                self._stuck.add(failed.batch)
+                self._buffer.release(failed.batch)
+        self._failed.clear()
+        if self._again:
+            self._feed()
+
     async def _close(self, timeout: float) -> FlushReport:
         self._closing = True
         problem: AsyncConnError | None = None
@@ -429,6 +498,7 @@ class SpooledBuffer:
                 self._replay()
         except AsyncConnError as error:
             problem = error
+        self._stop_redelivery()
         if not self._gate.is_set() and self._active:
             self._gate.set()  # for those who wait: they find it closing
         try:

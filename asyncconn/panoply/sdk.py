@@ -17,11 +17,12 @@ from asyncconn.core.threads import LoopThread
 from asyncconn.errors import BufferClosed, BufferFull, ConfigError, LifecycleError, RecordTooLarge
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import encode_record
+from asyncconn.panoply.keys import record_key
 from asyncconn.panoply.writer import Panoply
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -69,7 +70,7 @@ class SDK:
         self._pid = os.getpid()
 
         # Records on their way from the writers' threads to the loop, which alone takes them out.
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[tuple[bytes, Hashable, str]] = deque()
         self._awake = False  # whether the loop has been told
         # Guards what the writers change. Reentrant: the handler of a signal may write while its thread is in write.
         self._room = threading.Condition()
@@ -113,10 +114,11 @@ class SDK:
         nothing of this record is sent.
         """
         item = encode_record(table, data)
+        key, space = record_key(data, item), table.lower()
         self._check_process()
         if not self._hands_over:
             self._check_open()
-            self._thread.run(self._panoply._put(item))
+            self._thread.run(self._panoply._put(item, key, space))
             return
         size = len(item) + wire.RECORD_OVERHEAD
         limit = self._buffer.policy.max_bytes
@@ -127,7 +129,7 @@ class SDK:
             while not self._has_room(size):
                 self._wait_for_room()
                 self._check_open()
-            self._inbox.append(item)
+            self._inbox.append((item, key, space))
             self._given += 1
             self._given_bytes += size
             if not self._awake:
@@ -177,10 +179,10 @@ class SDK:
             self._take_one()
 
     def _take_one(self) -> None:
-        item = self._inbox.popleft()
+        item, key, space = self._inbox.popleft()
         # There is room, by the writers' own count, which is never below the buffer's.
-        if self._buffer.offer(item) is None:
-            self._buffer.put_nowait(item)
+        if self._buffer.offer(item, key, space) is None:
+            self._buffer.put_nowait(item, key, space)
         self._taken += 1
         self._taken_bytes += len(item) + wire.RECORD_OVERHEAD
 
