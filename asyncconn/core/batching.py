@@ -137,14 +137,14 @@ class BatchBuffer(Generic[T]):
     def put_nowait(self, item: T, key: Hashable = None, space: str = "") -> Receipt:
         """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
         size = self._checked_size(item)
-        if self._waiters or not self._has_room(size):
+        if self._waiters or not self.has_room(1, size):
             raise self._full()
         return self._add(item, size, key, space)
 
     def check(self, item: T) -> None:
         """Raise what :meth:`put` would raise for ``item`` now, and take nothing."""
         size = self._checked_size(item)
-        if self.policy.overflow == "raise" and (self._waiters or not self._has_room(size)):
+        if self.policy.overflow == "raise" and (self._waiters or not self.has_room(1, size)):
             raise self._full()
 
     async def put(self, item: T, key: Hashable = None, space: str = "", *, patient: bool = False) -> Receipt:
@@ -159,7 +159,7 @@ class BatchBuffer(Generic[T]):
             self._yield_due = False
             await asyncio.sleep(0)
             self._check_open()
-        if self._waiters or not self._has_room(size):
+        if self._waiters or not self.has_room(1, size):
             if self.policy.overflow == "raise" and not patient:
                 raise self._full()
             await self._wait_for_room(size)
@@ -225,8 +225,10 @@ class BatchBuffer(Generic[T]):
             return self._pending, self._pending_bytes
         return self._pending + len(batch.items), self._pending_bytes + batch.size
 
-    def _has_room(self, size: int) -> bool:
-        return self.has_room(1, size)
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether ``count`` more items of ``size`` bytes in all are within what may be pending."""
+        records, held = self._held()
+        return records + count <= self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
 
     def _full(self) -> BufferFull:
         records, held = self._held()
@@ -276,7 +278,7 @@ class BatchBuffer(Generic[T]):
             future, size = self._waiters[0]
             if future.done():
                 return
-            if self._has_room(size):
+            if self.has_room(1, size):
                 future.set_result(None)
             elif not self._in_flight and not self._ready:
                 self._cut()  # nothing else could make room
@@ -387,35 +389,6 @@ class BatchBuffer(Generic[T]):
     def _release(self, batch: Batch[T]) -> None:
         self._pending -= len(batch.items)
         self._pending_bytes -= batch.size
-
-    # -- sending again what has failed ---------------------------------------------------------------------------------
-
-    def keep(self, batch: Batch[T]) -> None:
-        """For a ``send`` that is going to raise: its items will be given again, and who shares a key waits for that."""
-        self._ready.keep(batch)
-
-    def again(self, kept: Sequence[Batch[T]], items: list[T]) -> Receipt:
-        """The items of what was kept, as one batch that leaves before all who wait for it. It asks for no room."""
-        batch: Batch[T] = Batch(self._clock.now())
-        batch.items = items
-        batch.size = sum(map(self._size, items)) + self._overhead * len(items)
-        for one in kept:
-            for space, keys in one.keys.items():
-                batch.keys.setdefault(space, []).extend(keys)
-        self._ready.again(kept, batch)
-        self._count(batch)
-        self._pump()
-        return batch.receipt
-
-    def release(self, batch: Batch[T]) -> None:
-        """One that was kept is not sent again after all."""
-        self._ready.over(batch)
-        self._pump()
-
-    def has_room(self, count: int, size: int) -> bool:
-        """Whether ``count`` more items of ``size`` bytes in all are within what may be pending."""
-        records, held = self._held()
-        return records + count <= self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
 
     # -- flushing and closing ------------------------------------------------------------------------------------------
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.batching import Batch, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.clock import Clock, SystemClock
-from asyncconn.core.redelivery import Failed, Notes, Refused, StuckKeys, first_of
+from asyncconn.core.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import (
     AsyncConnError,
@@ -75,9 +74,8 @@ class SpooledBuffer:
         key: Callable[[bytes], tuple[str, Hashable]] = lambda item: ("", None),
     ) -> None:
         self.spool = spool
-        self.redeliver_after = redeliver_after
         self._clock = clock or SystemClock()
-        self._buffer: BatchBuffer[bytes] = BatchBuffer(
+        self._buffer: KeepingBuffer[bytes] = KeepingBuffer(
             self._send,
             size=size,
             overhead=overhead,
@@ -99,13 +97,11 @@ class SpooledBuffer:
 
         self._notes: dict[Receipt, Notes] = {}
         self._left_over: range = range(0)  # numbers of an earlier run's records that are not in the buffer yet
-        self._failed: list[Failed] = []
-        self._again: list[Failed] = []  # of these, what goes out again as soon as can be
-        self._resent: list[Receipt] = []
         self._rejected = Refused()
         self._stuck = StuckKeys()
-        self._not_before = self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._redelivery = Redelivery(
+            self._buffer, spool, clock=self._clock, after=redeliver_after, begin=self._feed, watch=self._watch
+        )
         self._feeder: asyncio.Task[None] | None = None
         self._trouble_logged = False
 
@@ -305,7 +301,8 @@ class SpooledBuffer:
             raise
         finally:
             del self._notes[batch.receipt]
-        self._feed_again()
+        if not self._closing:
+            self._redelivery.succeeded()
         return result
 
     async def _trim(self, batch: Batch[bytes], notes: Notes) -> None:
@@ -333,36 +330,7 @@ class SpooledBuffer:
         if self._closing:
             self._stuck.add(batch)
             return
-        self._buffer.keep(batch)
-        self._failed.append(Failed(batch, notes))
-        # Others may wait for a batch with keys.
-        pause = min(self.redeliver_after, 2.0**notes.failures) if batch.keys else self.redeliver_after
-        due = self._clock.now() + pause
-        if notes.failures:
-            self._not_before = due  # once more at the next success; after that only now and then
-        notes.failures += 1
-        if self._timer is None or due < self._due:
-            self._set_timer(due)
-
-    def _set_timer(self, due: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            self._due = due
-            self._timer = self._clock.call_at(due, self._feed_again, True)
-
-    def _feed_again(self, due: bool = False) -> None:
-        if due:
-            self._timer = None
-        elif self._clock.now() < self._not_before:
-            return
-        if not self._failed or self._closing:
-            return
-        self._set_timer(None)
-        self._again += self._failed
-        self._failed.clear()
-        self._feed()
+        self._redelivery.add(batch, notes)
 
     # -- from the spool into the buffer --------------------------------------------------------------------------------
 
@@ -374,17 +342,15 @@ class SpooledBuffer:
         try:
             await self._feed_left_over()
             self._gate.set()
-            while self._again:
-                await self._send_again()
+            while self._redelivery.due:
+                await self._redelivery.send_next()
         except BufferClosed:
             return
         except SpoolError as error:
             logger.error("what was left in the spool is not sent: %s", error)
             self._broken = error
             self._left_over = range(0)
-            for failed in self._again:
-                self._buffer.release(failed.batch)
-            self._again.clear()
+            self._redelivery.drop()
             self._gate.set()
 
     async def _feed_left_over(self) -> None:
@@ -395,27 +361,6 @@ class SpooledBuffer:
                 self._left_over = range(number + 1, self._left_over.stop)
             if not found:
                 self._left_over = range(0)
-
-    async def _send_again(self) -> None:
-        """The next batch of what has failed. It may exceed what may be pending: all that is there may wait for it."""
-        policy = self.policy
-        some = first_of(self._again, policy.max_items, policy.max_bytes)
-        count, size = sum(one.notes.count for one in some), sum(one.batch.size for one in some)
-        while under_way := [receipt.settled() for receipt in self._resent if not receipt.done]:
-            if len(under_way) < policy.max_in_flight and self._buffer.has_room(count, size):
-                break
-            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-        items, notes = [], Notes(failures=max(one.notes.failures for one in some))
-        for first, last in chain.from_iterable(one.notes.spans for one in some):
-            notes.add(first, last)
-            while found := await self.spool.read(first - 1, last=last):
-                items += [item for _, item in found]
-                first = found[-1][0] + 1
-        del self._again[: len(some)]
-        receipt = self._buffer.again([one.batch for one in some], items)
-        self._resent = [one for one in self._resent if not one.done]
-        self._resent.append(receipt)
-        self._watch(receipt, notes)
 
     async def _feed_one(self, number: int, item: bytes) -> None:
         space, key = self._key(item)
@@ -478,18 +423,6 @@ class SpooledBuffer:
         limit = self._close_limit + _GRACE
         return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self._buffer.name}:close")
 
-    def _stop_redelivery(self) -> None:
-        """Once more what others wait for; the rest stays, and so does what has its keys."""
-        for failed in self._failed:
-            if failed.batch.followers:
-                self._again.append(failed)
-            else:
-                self._stuck.add(failed.batch)
-                self._buffer.release(failed.batch)
-        self._failed.clear()
-        if self._again:
-            self._feed()
-
     async def _close(self, timeout: float) -> FlushReport:
         self._closing = True
         problem: AsyncConnError | None = None
@@ -498,7 +431,9 @@ class SpooledBuffer:
                 self._replay()
         except AsyncConnError as error:
             problem = error
-        self._stop_redelivery()
+        for batch in self._redelivery.stop():
+            self._stuck.add(batch)
+            self._buffer.release(batch)
         if not self._gate.is_set() and self._active:
             self._gate.set()  # for those who wait: they find it closing
         try:
@@ -507,8 +442,6 @@ class SpooledBuffer:
                 self._quiet.clear()
                 await self._quiet.wait()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             if self._opened:
                 await self._let_go()
         if problem is not None:
