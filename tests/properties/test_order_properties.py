@@ -14,10 +14,12 @@ from helpers import balanced, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncconn import Panoply, RetryPolicy, Timeouts
 from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy
 from asyncconn.core.spool import Spool
 from asyncconn.core.spooled import SpooledBuffer
 from asyncconn.errors import BadRequest, BufferClosed, ConnectFailed, ReadTimeout
+from asyncconn.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock
@@ -155,3 +157,95 @@ async def test_no_value_of_a_key_takes_effect_after_a_later_one(
         for name, written in story.written.items():
             lost = set(written) - warehouse.arrived - warehouse.refused
             assert not lost, f"{name}: {lost} never arrived"
+
+
+FAULTS = st.sampled_from(
+    [
+        "",
+        "status:503 probability=0.4 times=3",
+        "drop_before probability=0.4 times=3",
+        "drop_after probability=0.4 times=3",
+    ]
+)
+WRITES = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), KEYS),
+        st.tuples(st.just("write_many"), st.lists(KEYS, min_size=1, max_size=30)),
+        st.tuples(st.just("flush"), st.just(None)),
+        st.tuples(st.just("restart"), st.just(None)),
+    ),
+    min_size=1,
+    max_size=15,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    steps=WRITES,
+    faults=FAULTS,
+    attempts=st.sampled_from([1, 3]),
+    policy=POLICIES,
+    sender=st.sampled_from(["form", "form", "sqs"]),
+    spooled=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+async def test_the_last_value_written_for_an_id_is_the_one_in_the_warehouse(
+    steps: list[tuple[str, Any]],
+    faults: str,
+    attempts: int,
+    policy: dict[str, Any],
+    sender: Any,
+    spooled: bool,
+    seed: int,
+) -> None:
+    numbers = itertools.count()
+    written: dict[int, list[int]] = defaultdict(list)
+    lost: set[int] = set()
+
+    def records(ids: list[int | None]) -> list[dict[str, Any]]:
+        made = [{"id": one, "n": next(numbers)} for one in ids]
+        for one in made:
+            written[one["id"]].append(one["n"])
+        return made
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with Sandbox(faults=faults or None, seed=seed) as sandbox:
+
+            def panoply() -> Panoply:
+                writer = Panoply(
+                    sandbox.panoply.api_key,
+                    sandbox.panoply.api_secret,
+                    endpoint_url=sandbox.panoply.endpoint_url,
+                    sender=sender,
+                    policy=BatchPolicy(max_age=0.02, **policy),
+                    retry=RetryPolicy(attempts=attempts, initial=0.001, maximum=0.005, maybe_sent="always"),
+                    timeouts=Timeouts(connect=1.0, total=5.0),
+                    spool=Path(folder) / "spool" if spooled else None,
+                )
+                if not spooled:
+                    writer.on("error", lambda failure: lost.update(record["n"] for record in failure.records))
+                return writer
+
+            writer = await panoply().open()
+            for what, given_ids in steps:
+                if what == "write":
+                    [record] = records([given_ids])
+                    await writer.write("T" if record["n"] % 2 else "t", record)
+                elif what == "write_many":
+                    await writer.write_many("t", records(given_ids))
+                elif what == "flush":
+                    await writer.flush(0.05)
+                else:
+                    await writer.aclose()
+                    writer = await panoply().open()
+            await writer.aclose()
+            if spooled:
+                sandbox.faults.clear()
+                await (await panoply().open()).aclose()
+            rows = sandbox.panoply.sql("select id, n from t") if "t" in sandbox.panoply.tables() else []
+
+    found = {row["id"]: row["n"] for row in rows}
+    for one, values in written.items():
+        arrived = values if spooled else [value for value in values if value not in lost]
+        if one is not None and arrived:  # what was given up may have arrived all the same, and is later then
+            assert found[one] >= arrived[-1], f"{one} was written as {values}"
