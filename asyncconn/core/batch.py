@@ -21,7 +21,8 @@ class BatchPolicy:
     """When a batch leaves, and how much may wait.
 
     A batch is cut before it would exceed ``max_items`` or ``max_bytes``, and leaves at the latest ``max_age``
-    seconds after its oldest record was accepted, or when one of ``max_in_flight`` senders becomes free after that. What
+    seconds after its oldest record was accepted, or when one of ``max_in_flight`` senders becomes free after that, or
+    when no earlier batch that shares a key with it is under way any more. What
     waits or travels is bounded by ``max_pending_items`` and ``max_pending_bytes``; beyond that a put waits
     (``overflow="wait"``) or raises ``BufferFull``. ``drain_timeout`` bounds, in seconds, a flush or close that
     names no time.

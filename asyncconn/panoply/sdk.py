@@ -105,7 +105,8 @@ class SDK:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def write(self, table: str, data: Mapping[Any, Any]) -> None:
-        """Accept one record for ``table``; it leaves within two seconds. Waits only when the buffer is full.
+        """Accept one record for ``table``; it leaves within two seconds, unless an earlier one of its id is still under
+        way. Waits only when the buffer is full.
 
         The record is encoded here, so it may be changed afterwards. Handlers may write too, while there is room.
 

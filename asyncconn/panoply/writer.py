@@ -57,7 +57,8 @@ class Panoply(Connector):
     ``stats`` count them.
 
     Delivery is at least once: an answer that got lost makes a batch go out again. Give records an ``id``, by which the
-    platform recognises them.
+    platform recognises them. Those of one table and ``id`` take effect in the order in which they were written: a batch
+    waits while an earlier one that shares an id with it is waiting, under way, or to be tried again.
 
     ``endpoint_url`` replaces the address that the secret leads to (sandbox, proxy, another SQS); ``sender`` is
     ``"form"``, the original's own request on the shared session, or ``"sqs"``, AWS's client on the shared
@@ -182,7 +183,8 @@ class Panoply(Connector):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def write(self, table: str, record: Mapping[Any, Any]) -> Receipt:
-        """Accept one record for ``table``; it leaves within two seconds while one of the senders is free.
+        """Accept one record for ``table``; it leaves within two seconds while one of the senders is free, unless an
+        earlier record of its id is still under way.
 
         Waits only when the buffer is full, and for the disk where there is a spool.
 
