@@ -93,7 +93,7 @@ async def test_a_spool_keeps_it_when_batches_fail_and_when_it_is_opened_again(
     target: SandboxTarget, fault: Fault, tmp_path: Path
 ) -> None:
     target.sandbox.faults.add(fault)
-    once = {"policy": SMALL, "retry": RetryPolicy(attempts=1), "spool": tmp_path / "spool"}
+    once: dict[str, Any] = {"policy": SMALL, "retry": RetryPolicy(attempts=1), "spool": tmp_path / "spool"}
     async with target.panoply(**once) as panoply:
         await panoply.write_many("t", versions()[: VERSIONS // 2])
     async with target.panoply(**once) as panoply:

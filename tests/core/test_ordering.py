@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import VirtualClock
 
-ONE_EACH = {"max_items": 1, "max_age": 60.0}
+ONE_EACH: dict[str, Any] = {"max_items": 1, "max_age": 60.0}
 
 
 async def put(buffer: BatchBuffer[bytes], *written: tuple[bytes, Hashable]) -> None:

@@ -22,7 +22,7 @@ class Colour(Enum):
     RED = "red"
 
 
-IDS = [
+IDS: list[list[Any]] = [
     [1, "1", 1.0, "001", Decimal(1), True, np.int64(1), np.float64(1.0)],
     ["red", Colour.RED],
     [UUID(UUID_TEXT), UUID_TEXT],

@@ -199,13 +199,13 @@ async def test_the_last_value_written_for_an_id_is_the_one_in_the_warehouse(
     seed: int,
 ) -> None:
     numbers = itertools.count()
-    written: dict[int, list[int]] = defaultdict(list)
+    written: dict[int | None, list[int]] = defaultdict(list)
     lost: set[int] = set()
 
     def records(ids: list[int | None]) -> list[dict[str, Any]]:
-        made = [{"id": one, "n": next(numbers)} for one in ids]
-        for one in made:
-            written[one["id"]].append(one["n"])
+        made: list[dict[str, Any]] = [{"id": one, "n": next(numbers)} for one in ids]
+        for record in made:
+            written[record["id"]].append(record["n"])
         return made
 
     with tempfile.TemporaryDirectory() as folder:
