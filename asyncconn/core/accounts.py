@@ -56,7 +56,8 @@ class Accounts(Generic[T]):
         self._spooled = spooled
         self._failures: deque[DeliveryFailed] = deque()  # the newest of them
         self._kept = 0  # records in them
-        self._told = 0  # records of all that failed for good
+        #: Records of all that failed for good of which somebody has been told.
+        self.told = 0
         self._where = caller()
         self._warned = False
 
@@ -101,13 +102,13 @@ class Accounts(Generic[T]):
         """Somebody has been told of it."""
         if not error.told:
             error.told = True
-            self._told += 0 if error.spooled else len(error.records)
+            self.told += 0 if error.spooled else len(error.records)
 
     def unheard(self, error: DeliveryFailed) -> None:
         """Nobody has been told: those who awaited the receipt, if any, were cancelled just then."""
         if error.told:
             error.told = False
-            self._told -= 0 if error.spooled else len(error.records)
+            self.told -= 0 if error.spooled else len(error.records)
         if not error.spooled:
             logger.error("%s", error.message)
         elif error.__cause__ is not None:  # of those that a close cut short, the spool tells in one line
@@ -134,7 +135,7 @@ class Accounts(Generic[T]):
             seconds=seconds,
             failures=tuple(self._failures),
             spooled=spooled,
-            told=self._told,
+            told=self.told,
         )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from asyncconn.core.durations import positive
 from asyncconn.core.receipts import Receipt
 from asyncconn.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 __all__ = ["Batch", "BatchPolicy"]
 
@@ -19,7 +22,8 @@ class BatchPolicy:
     """When a batch leaves, and how much may wait.
 
     A batch is cut before it would exceed ``max_items`` or ``max_bytes``, and leaves at the latest ``max_age``
-    seconds after its oldest record was accepted, or when one of ``max_in_flight`` senders becomes free after that. What
+    seconds after its oldest record was accepted, or when one of ``max_in_flight`` senders becomes free after that, or
+    when no earlier batch that shares a key with it is under way any more. What
     waits or travels is bounded by ``max_pending_items`` and ``max_pending_bytes``; beyond that a put waits
     (``overflow="wait"``) or raises ``BufferFull``. ``drain_timeout`` bounds, in seconds, a flush or close that
     names no time. ``max_hold`` is how many seconds a server that asks for a pause holds the senders at most.
@@ -50,10 +54,13 @@ class BatchPolicy:
 class Batch(Generic[T]):
     """Records that travel together.
 
-    ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent.
+    ``items`` are as accepted, ``size`` their bytes, ``age`` the oldest's, when sent. ``keys`` are those of the items
+    that have one, by the space in which they are compared; None among them is nobody's.
     """
 
-    __slots__ = ("age", "born", "due", "items", "most_bytes", "most_items", "receipt", "size")
+    __slots__ = (
+        "age", "born", "due", "followers", "items", "kept", "keys", "most_bytes", "most_items", "receipt", "size",
+    )  # fmt: skip
 
     def __init__(self, born: float) -> None:
         self.items: list[T] = []
@@ -63,3 +70,12 @@ class Batch(Generic[T]):
         self.due = False
         self.most_bytes = self.most_items = 0
         self.receipt = Receipt()
+        self.keys: dict[str, list[Hashable]] = {}
+        self.followers: list[Batch[T]] = []  # that wait until this one is over
+        self.kept = False  # failed, and to be sent again
+
+    def hold(self, key: Hashable, space: str) -> None:
+        """One of the items has ``key``."""
+        if (known := self.keys.get(space)) is None:
+            known = self.keys[space] = []
+        known.append(key)

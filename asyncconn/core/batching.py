@@ -6,8 +6,7 @@ import asyncio
 import os
 from collections import deque
 from contextlib import suppress
-from functools import cache, partial
-from threading import get_ident
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.accounts import Accounts, watch
@@ -16,6 +15,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.holding import Hold
+from asyncconn.core.ordering import BatchQueue
 from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.tasks import TaskScope, drain_guard
 from asyncconn.core.unpicklable import Unpicklable
@@ -28,7 +28,7 @@ from asyncconn.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from asyncconn.core.retrying import RetryPolicy
 
@@ -40,19 +40,8 @@ _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time
 _HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
 _GRACE = 5.0  # seconds a close may take beyond its deadline in all
 
-_forks = 0  # a forked child has its parent's buffers, threads' names and loops, and none of them is alive
-
-
-def _forked() -> None:
-    global _forks
-    _forks += 1
-
-
-@cache
-def _watch_forks() -> None:
-    """Once, when a first buffer is used: importing this module hooks nothing."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forked)
+# None in a forked child, too, which has its parent's buffers and none of its loops.
+_running_loop = asyncio._get_running_loop
 
 
 class BatchBuffer(Unpicklable, Generic[T]):
@@ -63,6 +52,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
     item's bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure
     reports, and ``describe`` says what those are; with ``spooled`` the items are kept elsewhere, where a failed batch
     goes back to.
+
+    Items with the same ``key``, compared within a ``space``, are sent in the order in which they were put: a batch that
+    holds a key waits until no earlier one that holds it too is under way or waits; others overtake it.
 
     Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
     ``DeliveryFailed`` with the records).
@@ -104,13 +96,12 @@ class BatchBuffer(Unpicklable, Generic[T]):
         #: Called when a batch's fate is known, before the events are.
         self.on_settled: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        self._forks = 0
+        self._pid = 0  # of the process that first put something in
         # Left a little early, so that a late timer does not break the promise of max_age.
         self._linger = self.policy.max_age - min(0.05, self.policy.max_age * 0.05)
 
         self._open: Batch[T] | None = None
-        self._ready: deque[Batch[T]] = deque()
+        self._ready: BatchQueue[T] = BatchQueue()
         self._in_flight: dict[asyncio.Task[Any], Batch[T]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
@@ -130,10 +121,10 @@ class BatchBuffer(Unpicklable, Generic[T]):
 
     # -- taking records in ---------------------------------------------------------------------------------------------
 
-    def offer(self, item: T) -> Receipt | None:
+    def offer(self, item: T, key: Hashable = None, space: str = "") -> Receipt | None:
         """Take ``item`` if that needs no waiting; None if it does, and then :meth:`put` is the way. For hot paths."""
         batch = self._lane
-        if batch is None or not self._on_loop():
+        if batch is None or _running_loop() is not self._loop:
             return None
         items = batch.items
         size = batch.size + self._size(item) + self._overhead
@@ -141,40 +132,38 @@ class BatchBuffer(Unpicklable, Generic[T]):
             return None
         items.append(item)
         batch.size = size
+        if key is not None:
+            batch.hold(key, space)
         return batch.receipt
 
-    def offer_many(self, items: Sequence[T]) -> Receipt | None:
-        """:meth:`offer` for several: takes all of them into one batch, or none."""
+    def offer_many(self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = "") -> Receipt | None:
+        """:meth:`offer` for several, with as many keys: takes all of them into one batch, or none."""
         batch = self._lane
-        if batch is None or not self._on_loop():
+        if batch is None or _running_loop() is not self._loop:
             return None
         size = batch.size + sum(map(self._size, items)) + self._overhead * len(items)
         if size > batch.most_bytes or len(batch.items) + len(items) > batch.most_items:
             return None
         batch.items.extend(items)
         batch.size = size
+        if keys is not None:
+            batch.keys.setdefault(space, []).extend(keys)
         return batch.receipt
 
-    def _on_loop(self) -> bool:
-        """Whether the buffer's loop runs here: as asking for the running loop, at half the price."""
-        return (
-            get_ident() == self._thread and self._forks == _forks and self._loop is not None and self._loop.is_running()
-        )
-
-    def put_nowait(self, item: T) -> Receipt:
+    def put_nowait(self, item: T, key: Hashable = None, space: str = "") -> Receipt:
         """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
         size = self._checked_size(item)
-        if self._waiters or not self._has_room(size):
+        if self._waiters or not self.has_room(1, size):
             raise self._full()
-        return self._add(item, size)
+        return self._add(item, size, key, space)
 
     def check(self, item: T) -> None:
         """Raise what :meth:`put` would raise for ``item`` now, and take nothing."""
         size = self._checked_size(item)
-        if self.policy.overflow == "raise" and (self._waiters or not self._has_room(size)):
+        if self.policy.overflow == "raise" and (self._waiters or not self.has_room(1, size)):
             raise self._full()
 
-    async def put(self, item: T, *, patient: bool = False) -> Receipt:
+    async def put(self, item: T, key: Hashable = None, space: str = "", *, patient: bool = False) -> Receipt:
         """Take ``item``, waiting for room if need be. Cancelled means: not taken.
 
         Raises ``RecordTooLarge``, ``BufferClosed``, ``WrongLoop``, and ``BufferFull`` if the policy says so;
@@ -186,26 +175,29 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._yield_due = False
             await asyncio.sleep(0)
             self._check_open()
-        if self._waiters or not self._has_room(size):
+        if self._waiters or not self.has_room(1, size):
             if self.policy.overflow == "raise" and not patient:
                 raise self._full()
             await self._wait_for_room(size)
-            receipt = self._add(item, size)
+            receipt = self._add(item, size, key, space)
             self._wake_waiter()
             return receipt
-        return self._add(item, size)
+        return self._add(item, size, key, space)
 
-    async def put_many(self, items: Sequence[T]) -> list[Receipt]:
+    async def put_many(
+        self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> list[Receipt]:
         """Take several, in order, as cheaply as can be; the receipts of the batches they went into.
 
         An item that cannot be taken raises as in :meth:`put`; those before it stay accepted.
         """
-        if (receipt := self.offer_many(items)) is not None:
+        if (receipt := self.offer_many(items, keys, space)) is not None:
             return [receipt]
         receipts: list[Receipt] = []
         for index, item in enumerate(items):
+            key = keys[index] if keys is not None else None
             try:
-                receipt = self.offer(item) or await self.put(item)
+                receipt = self.offer(item, key, space) or await self.put(item, key, space)
             except RecordTooLarge as error:
                 error.index = index
                 raise
@@ -224,10 +216,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
     def _check_open(self) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = loop
-            self._thread = get_ident()
-            _watch_forks()
-            self._forks = _forks
+            self._loop, self._pid = loop, os.getpid()
             self._review()
         elif loop is not self._loop:
             raise WrongLoop(f"{self.name} belongs to another event loop")
@@ -252,15 +241,16 @@ class BatchBuffer(Unpicklable, Generic[T]):
             return self._pending, self._pending_bytes
         return self._pending + len(batch.items), self._pending_bytes + batch.size
 
-    def _has_room(self, size: int) -> bool:
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether ``count`` more items of ``size`` bytes in all are within what may be pending."""
         records, held = self._held()
-        return records < self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
+        return records + count <= self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
 
     def _full(self) -> BufferFull:
         records, held = self._held()
         return BufferFull(f"{self.name} holds {records} records, {held} bytes: no room for another")
 
-    def _add(self, item: T, size: int) -> Receipt:
+    def _add(self, item: T, size: int, key: Hashable, space: str) -> Receipt:
         batch = self._open
         if batch is None or batch.size + size > self.policy.max_bytes:
             self._cut()
@@ -269,6 +259,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._timer = self._clock.call_at(now + self._linger, self._on_age)
         batch.items.append(item)
         batch.size += size
+        if key is not None:
+            batch.hold(key, space)
         if len(batch.items) >= self.policy.max_items:
             self._cut()
         self._review()
@@ -302,7 +294,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
             future, size = self._waiters[0]
             if future.done():
                 return
-            if self._has_room(size):
+            if self.has_room(1, size):
                 future.set_result(None)
             elif not self._in_flight and not self._ready:
                 self._cut()  # nothing else could make room
@@ -322,13 +314,16 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._timer.cancel()
             self._timer = None
         self._open = self._lane = None
+        self._count(batch)
+        return batch
+
+    def _count(self, batch: Batch[T]) -> None:
         self._accepted += len(batch.items)
         self._pending += len(batch.items)
         self._pending_bytes += batch.size
-        return batch
 
     def _on_age(self) -> None:
-        """The oldest record is due. With all senders busy the batch stays open: it may as well leave fuller."""
+        """The oldest record is due. While it cannot leave the batch stays open: it may as well leave fuller."""
         self._timer = None
         if self._open is not None:
             self._open.due = True
@@ -336,12 +331,11 @@ class BatchBuffer(Unpicklable, Generic[T]):
 
     def _pump(self) -> None:
         while len(self._in_flight) < self.policy.max_in_flight:
-            if self._ready:
-                batch = self._ready.popleft()
-            elif self._open is not None and self._open.due:
+            batch = self._ready.take()
+            if batch is None:
+                if self._open is None or not self._open.due or not self._ready.start(self._open):
+                    return
                 batch = self._taken(self._open)
-            else:
-                return
             task = self._scope.spawn(self._deliver(batch), name="send")
             self._in_flight[task] = batch
             # A task that is cancelled before its first step runs no code of its own: settle the outcome from outside.
@@ -367,6 +361,10 @@ class BatchBuffer(Unpicklable, Generic[T]):
         else:
             seconds = self._clock.now() - started
             self._settle_delivered(batch, Delivery(len(batch.items), batch.size, seconds, task.result()))
+        if batch.kept:
+            batch.items = []
+        else:
+            self._ready.over(batch)
         self._pump()
         self._wake_waiter()
 
@@ -448,8 +446,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._cut()
         batches = [*self._in_flight.values(), *self._ready]
         await self.flush(timeout)
-        while self._ready:  # never sent: no attempt was made for these
-            batch = self._ready.popleft()
+        for batch in self._ready.clear():  # never sent: no attempt was made for these
             self._settle_failed(batch, self.accounts.failure(batch, None, sent=False))
         senders = list(self._in_flight)
         for task in senders:
@@ -470,7 +467,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
     @property
     def stats(self) -> BatchStats:
         """The totals at this moment."""
-        waiting = self._ready[0] if self._ready else self._open
+        waiting = self._ready.oldest or self._open
         records, held = self._held()
         return BatchStats(
             accepted=self._accepted + records - self._pending,
@@ -488,7 +485,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
 
     def forsaken(self) -> None:
         """Warn of the records that this buffer holds: it is let go, or the program ends, and nobody has closed it."""
-        if self._forks == _forks:  # in a forked child they are the parent's
+        if self._pid == os.getpid():  # in a forked child they are the parent's
             self.accounts.dropped(self._held()[0])
 
     def __del__(self) -> None:

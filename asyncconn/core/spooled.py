@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.batching import Batch, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.holding import Hold
-from asyncconn.core.spool_file import Span, merged
+from asyncconn.core.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
@@ -28,7 +27,7 @@ from asyncconn.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from asyncconn.core.events import Events
     from asyncconn.core.retrying import RetryPolicy
@@ -41,26 +40,17 @@ logger = logging.getLogger("asyncconn.spool")
 _GRACE = 60.0  # seconds a close may take beyond its deadline: a slow disk must not lose what it is given
 
 
-@dataclass(slots=True)
-class _Notes:
-    """The numbers of a batch's records, and whether any of them have been in a failed batch before."""
-
-    spans: list[Span] = field(default_factory=list)
-    again: bool = False
-
-    def add(self, first: int, last: int) -> None:
-        if self.spans and self.spans[-1][1] + 1 == first:
-            self.spans[-1] = (self.spans[-1][0], last)
-        else:
-            self.spans.append((first, last))
-
-
 class SpooledBuffer(Unpicklable):
     """A :class:`BatchBuffer` of bytes whose records are in ``spool`` from before ``put`` returns until they arrived.
 
     What an earlier run left there is sent first, in order; new puts wait until all of it is in the buffer. Records of a
     failed batch stay in the spool, and pending. If the cause may pass, they are sent again after the next success or
     after ``redeliver_after`` seconds; otherwise at the next start.
+
+    ``key`` gives a stored record's space and key, for records that are put with them: they keep their order across
+    failures and runs. Those that share a key with a failed batch wait until it was sent again, which is then tried
+    after a second, two, four, up to ``redeliver_after``. What was refused for good is given up once a later record of
+    its key has arrived.
 
     A batch is over when its records are off the disk too, so a crash makes at most the ``max_in_flight`` batches that
     are under way arrive twice.
@@ -88,11 +78,11 @@ class SpooledBuffer(Unpicklable):
         name: str = "batches",
         retry: RetryPolicy | None = None,
         redeliver_after: float = 60.0,
+        key: Callable[[bytes], tuple[str, Hashable]] = lambda item: ("", None),
     ) -> None:
         self.spool = spool
-        self.redeliver_after = redeliver_after
         self._clock = clock or SystemClock()
-        self._buffer: BatchBuffer[bytes] = BatchBuffer(
+        self._buffer: KeepingBuffer[bytes] = KeepingBuffer(
             self._send,
             size=size,
             overhead=overhead,
@@ -106,23 +96,32 @@ class SpooledBuffer(Unpicklable):
         self._deliver = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
         self._size = size
         self._owner = owner
+        self._key = key
 
         self._opening = asyncio.Lock()
         self._opened = self._owns = self._refused = False
         self._gate = asyncio.Event()  # open when all that was left over is in the buffer
         self._broken: SpoolError | None = None  # what stopped the feeding
 
-        self._notes: dict[Receipt, _Notes] = {}
-        self._unfed: deque[tuple[int, int, bool]] = deque()  # first, last, again
-        self._failed: list[Span] = []
-        self._not_before = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._notes: dict[Receipt, Notes] = {}
+        self._left_over: range = range(0)  # numbers of an earlier run's records that are not in the buffer yet
+        self._rejected = Refused()
+        self._stuck = StuckKeys()
+        self._redelivery = Redelivery(
+            self._buffer,
+            spool,
+            clock=self._clock,
+            after=redeliver_after,
+            begin=self._begin_again,
+            watch=self._notes.__setitem__,
+        )
         self._feeder: asyncio.Task[None] | None = None
         self._trouble_logged = False
 
         self._active = 0  # puts under way
         self._quiet = asyncio.Event()
         self._accepted = 0  # records, those that were left in the spool among them
+        self._given_up = 0  # of them, refused for good, and undone by a later one of their key
         self._closing = False
         self._closer: asyncio.Task[FlushReport] | None = None
         self._close_limit = 0.0
@@ -141,7 +140,8 @@ class SpooledBuffer(Unpicklable):
     def stats(self) -> BatchStats:
         """The buffer's totals, where what is in the spool only is pending too."""
         stats = self._buffer.stats
-        return replace(stats, accepted=self._accepted, pending=self._accepted - stats.delivered)
+        pending = self._accepted - stats.delivered - self._given_up
+        return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class SpooledBuffer(Unpicklable):
             return
         if self.spool.stats.records:
             self._accepted += self.spool.stats.records
-            self._unfed.append((1, self.spool.last, False))
+            self._left_over = range(1, self.spool.last + 1)
             self._feed()
         else:
             self._gate.set()
@@ -194,29 +194,33 @@ class SpooledBuffer(Unpicklable):
 
     # -- taking records in ---------------------------------------------------------------------------------------------
 
-    def offer(self, item: bytes) -> Receipt | None:
+    def offer(self, item: bytes, key: Hashable = None, space: str = "") -> Receipt | None:
         """None: nothing can be on disk without waiting."""
         return None
 
-    def offer_many(self, items: Sequence[bytes]) -> Receipt | None:
+    def offer_many(
+        self, items: Sequence[bytes], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> Receipt | None:
         """None, as :meth:`offer`."""
         return None
 
-    def put_nowait(self, item: bytes) -> Receipt:
+    def put_nowait(self, item: bytes, key: Hashable = None, space: str = "") -> Receipt:
         """Raises ``LifecycleError``: nothing can be on disk without waiting."""
         raise LifecycleError(
             f"{self._buffer.name} has a spool, and a record cannot be on disk without waiting: await write() instead"
         )
 
-    async def put(self, item: bytes) -> Receipt:
+    async def put(self, item: bytes, key: Hashable = None, space: str = "") -> Receipt:
         """Store ``item`` and take it, waiting for room if need be. Cancelled means: not taken.
 
         Raises what :meth:`BatchBuffer.put` raises, and ``SpoolError``; nothing of the item is kept then.
         """
-        [receipt] = await self._put((item,))
+        [receipt] = await self._put((item,), (key,), space)
         return receipt
 
-    async def put_many(self, items: Sequence[bytes]) -> list[Receipt]:
+    async def put_many(
+        self, items: Sequence[bytes], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> list[Receipt]:
         """Store several at once and take them, in order; the receipts of the batches they went into.
 
         An item that cannot be taken raises as in :meth:`put`; those before it stay accepted.
@@ -226,10 +230,10 @@ class SpooledBuffer(Unpicklable):
         try:
             self._check(max(items, key=self._size))
         except RecordTooLarge:
-            return await self._put_until(items)
-        return await self._put(items)
+            return await self._put_until(items, keys, space)
+        return await self._put(items, keys, space)
 
-    async def _put_until(self, items: Sequence[bytes]) -> list[Receipt]:
+    async def _put_until(self, items: Sequence[bytes], keys: Sequence[Hashable] | None, space: str) -> list[Receipt]:
         """One of them is too large: the ones before it, and then its error."""
         for index, item in enumerate(items):
             try:
@@ -237,7 +241,7 @@ class SpooledBuffer(Unpicklable):
             except RecordTooLarge as error:
                 error.index = index
                 if index:
-                    await self._put(items[:index])
+                    await self._put(items[:index], keys and keys[:index], space)
                 raise
         raise RuntimeError("a size changes")
 
@@ -246,7 +250,7 @@ class SpooledBuffer(Unpicklable):
             raise BufferClosed(f"{self._buffer.name} is closed")
         self._buffer.check(item)
 
-    async def _put(self, items: Sequence[bytes]) -> list[Receipt]:
+    async def _put(self, items: Sequence[bytes], keys: Sequence[Hashable] | None, space: str) -> list[Receipt]:
         self._check(items[0])
         self._active += 1
         try:
@@ -256,22 +260,24 @@ class SpooledBuffer(Unpicklable):
                 self._check(items[0])
             if self._broken is not None:
                 raise type(self._broken)(self._broken.message) from self._broken
-            return await self._take(items, await self.spool.append(items))
+            return await self._take(items, await self.spool.append(items), keys, space)
         finally:
             self._active -= 1
             if not self._active:
                 self._quiet.set()
 
-    async def _take(self, items: Sequence[bytes], numbers: range) -> list[Receipt]:
-        if len(items) > 1 and (receipt := self._buffer.offer_many(items)) is not None:
+    async def _take(
+        self, items: Sequence[bytes], numbers: range, keys: Sequence[Hashable] | None, space: str
+    ) -> list[Receipt]:
+        if len(items) > 1 and (receipt := self._buffer.offer_many(items, keys, space)) is not None:
             self._note(receipt, numbers[0], numbers[-1])
             self._accepted += len(items)
             return [receipt]
         receipts: dict[Receipt, None] = {}
         taken = 0
         try:
-            for number, item in zip(numbers, items, strict=True):
-                receipt = self._buffer.offer(item) or await self._buffer.put(item)
+            for number, item, key in zip(numbers, items, keys or [None] * len(items), strict=True):
+                receipt = self._buffer.offer(item, key, space) or await self._buffer.put(item, key, space)
                 self._note(receipt, number, number)
                 self._accepted += 1
                 receipts[receipt] = None
@@ -281,12 +287,11 @@ class SpooledBuffer(Unpicklable):
             raise
         return list(receipts)
 
-    def _note(self, receipt: Receipt, first: int, last: int) -> _Notes:
+    def _note(self, receipt: Receipt, first: int, last: int) -> None:
         notes = self._notes.get(receipt)
         if notes is None:
-            notes = self._notes[receipt] = _Notes()
+            notes = self._notes[receipt] = Notes()
         notes.add(first, last)
-        return notes
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -294,19 +299,31 @@ class SpooledBuffer(Unpicklable):
         await asyncio.sleep(0)  # where tasks start eagerly, the put that filled the batch has not returned yet
         notes = self._notes[batch.receipt]
         try:
+            if self._stuck.touch(batch):
+                raise NotSent(
+                    "earlier records of the same keys have not arrived, and these stay in the spool with them"
+                )
             result = await self._deliver(batch)
-            await self._trim(notes)
+            await self._trim(batch, notes)
         except Exception as error:
-            self._keep(notes, error)
+            self._keep(batch, notes, error)
             raise
         finally:
             del self._notes[batch.receipt]
-        self._feed_again()
+        if not self._closing:
+            self._redelivery.succeeded()
         return result
 
-    async def _trim(self, notes: _Notes) -> None:
+    async def _trim(self, batch: Batch[bytes], notes: Notes) -> None:
+        undone = self._rejected.undone_by(batch)
+        if undone:
+            logger.warning("%d refused records are given up: later records of their keys have arrived", len(undone))
+            self._given_up += len(undone)
+            self._buffer.accounts.told += len(undone)
         try:
-            await self.spool.trim([range(first, last + 1) for first, last in notes.spans])
+            await self.spool.trim(
+                [*(range(first, last + 1) for first, last in notes.spans), *(range(one, one + 1) for one in undone)]
+            )
         except asyncio.CancelledError:
             return  # by a close: they have arrived all the same, and the trim goes with the last commit
         except SpoolError as error:
@@ -316,33 +333,22 @@ class SpooledBuffer(Unpicklable):
         else:
             self._trouble_logged = False
 
-    def _keep(self, notes: _Notes, error: Exception) -> None:
+    def _keep(self, batch: Batch[bytes], notes: Notes, error: Exception) -> None:
         """A batch has failed: its records are in the spool, and go out again if the cause may pass."""
-        if self._closing or not _may_pass(error):
+        if not _may_pass(error):
+            self._rejected.add(notes.numbers(), batch.items, self._key)
             return
-        due = self._clock.now() + self.redeliver_after
-        if notes.again:
-            self._not_before = due  # once more at the next success; after that only now and then
-        self._failed += notes.spans
-        if self._timer is None:
-            self._timer = self._clock.call_at(due, self._feed_again, True)
-
-    def _feed_again(self, due: bool = False) -> None:
-        if due:
-            self._timer = None
-        elif self._clock.now() < self._not_before:
+        if self._closing:
+            self._stuck.add(batch)
             return
-        if not self._failed or self._closing:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._unfed += [(first, last, True) for first, last in merged(self._failed)]
-        self._failed.clear()
-        self._buffer.accounts.forget(_goes_again)
-        self._feed()
+        self._redelivery.add(batch, notes)
 
     # -- from the spool into the buffer --------------------------------------------------------------------------------
+
+    def _begin_again(self) -> None:
+        if not self._closing:
+            self._buffer.accounts.forget(_goes_again)
+        self._feed()
 
     def _feed(self) -> None:
         if self._feeder is None or self._feeder.done():
@@ -350,31 +356,36 @@ class SpooledBuffer(Unpicklable):
 
     async def _fed(self) -> None:
         try:
-            while self._unfed:
-                first, last, again = self._unfed[0]
-                found = await self.spool.read(first - 1, last=last)
-                for number, item in found:
-                    await self._feed_one(number, item, again)
-                    self._unfed[0] = (number + 1, last, again)
-                if not found:
-                    self._unfed.popleft()
-                    if not again:
-                        self._gate.set()
+            await self._feed_left_over()
+            self._gate.set()
+            while self._redelivery.due:
+                await self._redelivery.send_next()
         except BufferClosed:
             return
         except SpoolError as error:
             logger.error("what was left in the spool is not sent: %s", error)
             self._broken = error
-            self._unfed.clear()
+            self._left_over = range(0)
+            self._redelivery.drop()
             self._gate.set()
 
-    async def _feed_one(self, number: int, item: bytes, again: bool) -> None:
+    async def _feed_left_over(self) -> None:
+        while self._left_over:
+            found = await self.spool.read(self._left_over[0] - 1, last=self._left_over[-1])
+            for number, item in found:
+                await self._feed_one(number, item)
+                self._left_over = range(number + 1, self._left_over.stop)
+            if not found:
+                self._left_over = range(0)
+
+    async def _feed_one(self, number: int, item: bytes) -> None:
+        space, key = self._key(item)
         try:
-            receipt = await self._buffer.put(item, patient=True)
+            receipt = await self._buffer.put(item, key, space, patient=True)
         except RecordTooLarge as error:
             logger.error("record %d of %s stays there: %s", number, self.spool.path, error.message)
             return
-        self._note(receipt, number, number).again |= again
+        self._note(receipt, number, number)
 
     # -- flushing and closing ------------------------------------------------------------------------------------------
 
@@ -422,6 +433,9 @@ class SpooledBuffer(Unpicklable):
                 self._replay()
         except AsyncConnError as error:
             problem = error
+        for batch in self._redelivery.stop():
+            self._stuck.add(batch)
+            self._buffer.release(batch)
         if not self._gate.is_set() and self._active:
             self._gate.set()  # for those who wait: they find it closing
         try:
@@ -430,8 +444,6 @@ class SpooledBuffer(Unpicklable):
                 self._quiet.clear()
                 await self._quiet.wait()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             if self._opened:
                 await self._let_go()
         if problem is not None:

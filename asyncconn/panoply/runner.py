@@ -351,6 +351,7 @@ class _Run:
         A row that cannot be placed stays in, as the error to raise when its turn comes.
         """
         placed: dict[str, list[tuple[int, Any]]] = {}
+        spelt: dict[str, str] = {}  # the platform's tables have no case: rows of one keep their order
         ids: set[str] = set()
         index = -1
         for index, (row, more) in enumerate(rows):
@@ -369,7 +370,7 @@ class _Run:
                 ids.add(str(state_id))
                 if not self._keep_state_ids and _STATE in shaped:
                     shaped = {name: value for name, value in shaped.items() if name != _STATE}
-            placed.setdefault(table, []).append((index, shaped))
+            placed.setdefault(spelt.setdefault(table.lower(), table), []).append((index, shaped))
         return placed, ids, index + 1
 
     async def _write(self, placed: dict[str, list[tuple[int, Any]]], read: int) -> None:

@@ -20,11 +20,12 @@ from asyncconn.errors import BufferClosed, BufferFull, ConfigError, LifecycleErr
 from asyncconn.http.redact import secret
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import encode_record
+from asyncconn.panoply.keys import record_key
 from asyncconn.panoply.writer import Panoply
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -72,7 +73,7 @@ class SDK(Unpicklable):
         self._pid = os.getpid()
 
         # Records on their way from the writers' threads to the loop, which alone takes them out.
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[tuple[bytes, Hashable, str]] = deque()
         self._awake = False  # whether the loop has been told
         # Guards what the writers change. Reentrant: the handler of a signal may write while its thread is in write.
         self._room = threading.Condition()
@@ -107,7 +108,8 @@ class SDK(Unpicklable):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def write(self, table: str, data: Mapping[Any, Any]) -> None:
-        """Accept one record for ``table``; it leaves within two seconds. Waits only when the buffer is full.
+        """Accept one record for ``table``; it leaves within two seconds, unless an earlier one of its id is still under
+        way. Waits only when the buffer is full.
 
         The record is encoded here, so it may be changed afterwards. Handlers may write too, while there is room.
 
@@ -116,10 +118,11 @@ class SDK(Unpicklable):
         nothing of this record is sent.
         """
         item = encode_record(table, data)
+        key, space = record_key(data, item), table.lower()
         self._check_process()
         if not self._hands_over:
             self._check_open()
-            self._thread.run(self._panoply._put(item))
+            self._thread.run(self._panoply._put(item, key, space))
             return
         size = len(item) + wire.RECORD_OVERHEAD
         limit = self._buffer.policy.max_bytes
@@ -130,7 +133,7 @@ class SDK(Unpicklable):
             while not self._has_room(size):
                 self._wait_for_room()
                 self._check_open()
-            self._inbox.append(item)
+            self._inbox.append((item, key, space))
             self._given += 1
             self._given_bytes += size
             if not self._awake:
@@ -180,10 +183,10 @@ class SDK(Unpicklable):
             self._take_one()
 
     def _take_one(self) -> None:
-        item = self._inbox.popleft()
+        item, key, space = self._inbox.popleft()
         # There is room, by the writers' own count, which is never below the buffer's.
-        if self._buffer.offer(item) is None:
-            self._buffer.put_nowait(item)
+        if self._buffer.offer(item, key, space) is None:
+            self._buffer.put_nowait(item, key, space)
         self._taken += 1
         self._taken_bytes += len(item) + wire.RECORD_OVERHEAD
 

@@ -10,6 +10,7 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Generator,
+    Hashable,
     Iterable,
     Iterator,
     Mapping,
@@ -29,8 +30,9 @@ from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.redact import secret
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.panoply import wire
-from asyncconn.panoply.encoding import decode_record, encode_record, encode_records
+from asyncconn.panoply.encoding import decode_record, encode_records, record_encoder
 from asyncconn.panoply.frames import frame_records
+from asyncconn.panoply.keys import record_key, record_keys, stored_key
 from asyncconn.panoply.senders import FormSender, Sender, SqsSender
 from asyncconn.settings import PanoplySettings, load
 
@@ -71,7 +73,8 @@ class Panoply(Connector):
     ``stats`` count them.
 
     Delivery is at least once: an answer that got lost makes a batch go out again. Give records an ``id``, by which the
-    platform recognises them.
+    platform recognises them. Those of one table and ``id`` take effect in the order in which they were written: a batch
+    waits while an earlier one that shares an id with it is waiting, under way, or to be tried again.
 
     ``endpoint_url`` replaces the address that the secret leads to (sandbox, proxy, another SQS); ``sender`` is
     ``"form"``, the original's own request on the shared session, or ``"sqs"``, AWS's client on the shared
@@ -153,7 +156,7 @@ class Panoply(Connector):
             self._buffer = BatchBuffer(self._send, **options)
         else:
             owner = hashlib.sha256(credentials.account.encode()).hexdigest()[:16]
-            self._buffer = SpooledBuffer(self._send, self.spool, owner=owner, **options)
+            self._buffer = SpooledBuffer(self._send, self.spool, owner=owner, key=stored_key, **options)
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
@@ -199,7 +202,8 @@ class Panoply(Connector):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def write(self, table: str, record: Mapping[Any, Any]) -> Receipt:
-        """Accept one record for ``table``; it leaves within two seconds while one of the senders is free.
+        """Accept one record for ``table``; it leaves within two seconds while one of the senders is free, unless an
+        earlier record of its id is still under way.
 
         Waits only when the buffer is full, and for the disk where there is a spool.
 
@@ -209,19 +213,24 @@ class Panoply(Connector):
         if the policy says so, ``SpoolError`` (with a spool), ``HubNotOpen``, ``HubClosed``, ``WrongLoop``. In each
         case nothing of this record is sent.
         """
-        item = encode_record(table, record)
-        return self._buffer.offer(item) or await self._put(item)
+        item = record_encoder(table)(record)
+        key = record.get("id")
+        if type(key) is not int:
+            key = record_key(record, item)
+        space = table.lower()
+        return self._buffer.offer(item, key, space) or await self._put(item, key, space)
 
     def write_nowait(self, table: str, record: Mapping[Any, Any]) -> Receipt:
         """:meth:`write` from code that cannot await: raises ``BufferFull`` instead of waiting.
 
         On the loop's own thread. ``LifecycleError`` with a spool: a record cannot be on disk without waiting.
         """
-        item = encode_record(table, record)
-        receipt = self._buffer.offer(item)
+        item = record_encoder(table)(record)
+        key, space = record_key(record, item), table.lower()
+        receipt = self._buffer.offer(item, key, space)
         if receipt is None:
             self.hub.check()
-            receipt = self._buffer.put_nowait(item)
+            receipt = self._buffer.put_nowait(item, key, space)
         return receipt
 
     async def write_many(
@@ -241,8 +250,8 @@ class Panoply(Connector):
                         receipts[await self.write(table, record)] = None
                         count += 1
             else:
-                for items, failure in self._encoded(table, records):
-                    for receipt in await self._put_many(items):
+                for items, keys, failure in self._encoded(table, records):
+                    for receipt in await self._put_many(items, keys, str(table).lower()):
                         receipts[receipt] = None
                     count += len(items)
                     if failure is not None:
@@ -257,29 +266,38 @@ class Panoply(Connector):
 
     def _encoded(
         self, table: str, records: Iterable[Mapping[Any, Any]]
-    ) -> Iterator[tuple[list[bytes], Exception | None]]:
-        """Encoded records some at a time: a few for the buffer, more for a spool. An error comes with those before."""
+    ) -> Iterator[tuple[list[bytes], list[Hashable] | None, Exception | None]]:
+        """Encoded records some at a time, with their keys: a few for the buffer, more for a spool.
+
+        An error comes with those before.
+        """
         items: list[bytes] = []
+        keys: list[Hashable] = []
         size = 0
         try:
             for some in _chunks(records):
                 more, failure = encode_records(table, some)
+                known = record_keys(some, more)
+                if self.spool is None:
+                    yield more, known, failure
+                    continue
                 items += more
+                keys += known or [None] * len(more)
                 size += sum(map(len, more))
-                if failure is not None or self.spool is None or size >= _SPOOLED:
-                    yield items, failure
-                    items, size = [], 0
+                if failure is not None or size >= _SPOOLED:
+                    yield items, keys, failure
+                    items, keys, size = [], [], 0
         except Exception as error:  # noqa: BLE001 - the iterable's own, raised by whoever takes this
-            yield items, error
+            yield items, keys, error
             return
         if items:
-            yield items, None
+            yield items, keys, None
 
-    async def _put_many(self, items: list[bytes]) -> list[Receipt]:
-        if (receipt := self._buffer.offer_many(items)) is not None:
+    async def _put_many(self, items: Sequence[bytes], keys: Sequence[Hashable] | None, space: str) -> list[Receipt]:
+        if (receipt := self._buffer.offer_many(items, keys, space)) is not None:
             return [receipt]
         self.hub.check()
-        return await self._buffer.put_many(items)
+        return await self._buffer.put_many(items, keys, space)
 
     async def write_frame(self, table: str, frame: Any, *, index: bool = False) -> WriteReport:
         """Accept every row of a pandas ``DataFrame``, columns by name; with ``index=True`` its index too.
@@ -288,9 +306,9 @@ class Panoply(Connector):
         """
         return await self.write_many(table, frame_records(frame, index=index))
 
-    async def _put(self, item: bytes) -> Receipt:
+    async def _put(self, item: bytes, key: Hashable, space: str) -> Receipt:
         self.hub.check()
-        return await self._buffer.put(item)
+        return await self._buffer.put(item, key, space)
 
     # -- watching and ending -------------------------------------------------------------------------------------------
 
@@ -351,6 +369,12 @@ def _described(records: Sequence[Mapping[str, Any]]) -> str:
 
 def _chunks(records: Iterable[Mapping[Any, Any]]) -> Iterator[list[Mapping[Any, Any]]]:
     """The records some at a time. What came before an error of the iterable comes before the error."""
+    if type(records) is list:
+        start = 0
+        while chunk := records[start : start + _CHUNK]:
+            yield chunk
+            start += _CHUNK
+        return
     iterator = iter(records)
     while True:
         some: list[Mapping[Any, Any]] = []

@@ -540,7 +540,7 @@ async def test_whatever_happens_each_record_arrives_or_is_in_the_file(path: Path
     for start in range(4):
         platform = Platform()
         buffer = make(platform, path, max_items=5, max_pending_items=12, max_in_flight=2)
-        buffer.redeliver_after = 0.01
+        buffer._redelivery.after = 0.01
 
         async def write(number: int, buffer: SpooledBuffer = buffer, start: int = start) -> None:
             for step in range(6):
