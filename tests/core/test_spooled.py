@@ -372,7 +372,7 @@ async def test_what_failed_for_a_passing_cause_goes_out_after_the_next_success(
     platform.error = None
     await buffer.put(b"two")
     await buffer.flush()
-    await until(lambda: buffer._buffer.stats.pending)
+    await until(lambda: not buffer.stats.pending)
     report = await buffer.flush()
     assert clock.now() < 1.0
     assert platform.records == [b"two", b"one"]
