@@ -33,7 +33,7 @@ _SHORT = 65_536  # bytes of a body
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
 
-Body = bytes | aiohttp.FormData | Callable[[], aiohttp.FormData | AsyncIterable[bytes]] | None
+Body = bytes | memoryview | aiohttp.FormData | Callable[[], aiohttp.FormData | AsyncIterable[bytes]] | None
 
 
 @dataclass(slots=True, repr=False)  # it holds credentials
@@ -155,7 +155,8 @@ class _Attempt:
     def _written(self) -> None:
         """Of what fits a socket's buffer, all is on its way by now; of more than that, only the answer tells."""
         body = self._call.body
-        if self._permit is not None and (body is None or (isinstance(body, bytes) and len(body) <= _SHORT)):
+        short = body is None or (isinstance(body, bytes | memoryview) and len(body) <= _SHORT)
+        if short and self._permit is not None:
             self._permit.sent()
 
     @property

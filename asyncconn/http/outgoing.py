@@ -131,6 +131,8 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _data(data: Any) -> Body:
+    if isinstance(data, memoryview) and type(data.obj) is bytes and data.nbytes == len(data.obj) == len(data):
+        return data  # all of it, and it cannot change: whoever means to hide the bytes from a traceback may do so
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     if isinstance(data, aiohttp.FormData) or callable(data):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ProtocolError
-from asyncconn.http.redact import UnshownBytes
 from asyncconn.http.sqs import SqsClient
 from asyncconn.panoply import wire
 
@@ -57,9 +56,9 @@ class FormSender:
         # The digest is part of the attempt: an answer that is not the queue's leaves the outcome open.
         return await self._transport.repeat(once, idempotent=False)
 
-    def _message(self, items: Sequence[bytes]) -> tuple[bytes, str]:
+    def _message(self, items: Sequence[bytes]) -> tuple[memoryview, str]:
         body, digest = wire.form_message(items, self._tail)
-        return UnshownBytes(body), digest  # it ends with key and secret
+        return memoryview(body), digest  # it ends with key and secret, and a view shows nothing of it
 
     async def aclose(self) -> None:
         """Nothing of its own."""

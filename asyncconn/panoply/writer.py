@@ -250,8 +250,9 @@ class Panoply(Connector):
                         receipts[await self.write(table, record)] = None
                         count += 1
             else:
+                space = str(table).lower()
                 for items, keys, failure in self._encoded(table, records):
-                    for receipt in await self._put_many(items, keys, str(table).lower()):
+                    for receipt in await self._put_many(items, keys, space):
                         receipts[receipt] = None
                     count += len(items)
                     if failure is not None:
