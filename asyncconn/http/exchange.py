@@ -159,11 +159,6 @@ class _Attempt:
         if short and self._permit is not None:
             self._permit.sent()
 
-    @property
-    def tried(self) -> bool:
-        """Whether a request was handed to the connection."""
-        return self._times > 0
-
     def end(self) -> None:
         """A permit that no request ever used is given back."""
         if not self._times and self._first is not None:
@@ -300,7 +295,7 @@ class Exchange:
     def _strange(self, error: Exception, what: str) -> AsyncConnError:
         """For what is not the network's: settings of a borrowed session that do not fit, hooks in it that raise."""
         why = f"{type(error).__name__}: {error}"
-        if self._attempt is None or not self._attempt.tried:
+        if self._attempt is None or not self._attempt.sent:
             return ConfigError(f"{what} cannot be sent over this session: {why}")
         return ConnectionLost(f"{what}: the exchange failed: {why}")
 
