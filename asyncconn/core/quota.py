@@ -275,11 +275,22 @@ class Quota(BasePart):
     # -- the store -----------------------------------------------------------------------------------------------------
 
     def _start_reserving(self, cost: int) -> None:
-        if self._reserve is None and self._store is not None:
+        if self._store is not None and not self._reserving():
             amount = max(self._chunk, cost - self._left)
             self._reserve = asyncio.get_running_loop().create_task(
                 self._reserve_from(self._store, self._resets_at, amount), name=f"quota:{self._key}"
             )
+            self._reserve.add_done_callback(self._reserved)
+
+    def _reserving(self) -> bool:
+        """Whether the store is being asked; on a loop that has ended nobody waits for its answer any more."""
+        return self._reserve is not None and not self._reserve.get_loop().is_closed()
+
+    def _reserved(self, reserve: asyncio.Task[None]) -> None:
+        if self._reserve is reserve:
+            self._reserve = None
+        for wake in self._wakes:
+            wake()
 
     async def _reserve_from(self, store: QuotaStore, resets_at: datetime, amount: int) -> None:
         window = _window(resets_at)
@@ -298,14 +309,10 @@ class Quota(BasePart):
             if self._resets_at == resets_at and not self._exhausted:  # the server may have said so meanwhile
                 self._left += amount - over
                 self._exhausted = over > 0
-        finally:
-            self._reserve = None
-            for wake in self._wakes:
-                wake()
 
     async def aclose(self) -> None:
         """Give back to the store what was reserved and not used."""
-        if self._reserve is not None:
+        if self._reserve is not None and self._reserving():
             await asyncio.wait({self._reserve})
         if self._clock is not None:
             self._roll()  # a day that is over has nothing to give back
