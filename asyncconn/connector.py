@@ -178,9 +178,10 @@ class Connector(Unpicklable):
             return report.reports.get(self.name)
         if not self._drained:
             limit = self.hub.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
-            self._flushed = await self.drain(limit)
-            self._drained = True
-            self.hub.release(self, self._flushed)
+            flushed = await self.drain(limit)
+            if not self._drained:  # or another who closes it has been quicker
+                self._drained, self._flushed = True, flushed
+                self.hub.release(self, flushed)
         return self._flushed
 
 

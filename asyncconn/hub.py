@@ -246,6 +246,8 @@ class Hub(Unpicklable):
 
     def release(self, member: Member, report: FlushReport | None = None) -> None:
         """A connector that has closed by itself, and what became of its records."""
+        if self.state is HubState.DRAINING:
+            return  # the hub closes it too, and has its report from there
         with suppress(ValueError):
             self._members.remove(member)
         if report is not None:

@@ -37,8 +37,8 @@ def run(
 
     On SIGTERM ``main`` is cancelled, the hub drains, and ``SystemExit(143)`` is raised; a second SIGTERM does what it
     did before. Afterwards the program's own handler is in its place again. In a thread that is not the main one it runs
-    just so, but hears no signals. When the hub has warned of lost records, ``SystemExit(1)`` is raised;
-    ``on_undelivered`` is the hub's.
+    just so, but hears no signals. When the hub has warned of lost records, ``SystemExit(1)`` is raised, also where
+    ``main`` has ended by ``sys.exit()`` with 0; ``on_undelivered`` is the hub's.
 
     Raises ``LifecycleError`` where an event loop runs already, as in a notebook: there, a hub's block does the same.
     """
@@ -47,11 +47,15 @@ def run(
     served = _Served(main, hub)
     try:
         asyncio.run(served.serve())
+    except SystemExit as ended:
+        if not ended.code and served.lost:
+            raise SystemExit(1) from ended
+        raise
     finally:
         served.sigterm.put_back()
     if served.terminated:
         raise SystemExit(128 + signal.SIGTERM)
-    if on_undelivered == "warn" and hub.report is not None and hub.report.untold:
+    if served.lost:
         raise SystemExit(1)
     return served.result
 
@@ -77,6 +81,12 @@ class _Served(Generic[T]):
         self._work: asyncio.Task[T] | None = None
         self.terminated = False
         self.sigterm = _Sigterm()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the hub has warned of lost records."""
+        report = self._hub.report
+        return self._hub.on_undelivered == "warn" and report is not None and report.untold > 0
 
     async def serve(self) -> None:
         self.sigterm.watch(asyncio.get_running_loop(), self._terminate)

@@ -86,9 +86,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self.events = events or Events("send", "flush", "error", scope=self._scope)
         self._clock = clock or SystemClock()
         # Over a spool, what is held back is what goes to the server, not what keeps the spool's books.
-        self._send = (
-            send if spooled else Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
-        )
+        self._hold = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold)
+        self._send = send if spooled else self._hold.around(send)
         self._size = size
         self._overhead = overhead
         self._spooled = spooled
@@ -447,7 +446,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         batches = [*self._in_flight.values(), *self._ready]
         await self.flush(timeout)
         for batch in self._ready.clear():  # never sent: no attempt was made for these
-            self._settle_failed(batch, self.accounts.failure(batch, None, sent=False))
+            self._settle_failed(batch, self.accounts.failure(batch, self._hold.refusal(), sent=False))
         senders = list(self._in_flight)
         for task in senders:
             task.cancel()

@@ -62,18 +62,25 @@ class Hold:
         return patient
 
     async def _over(self, refused: ApiError | None) -> None:
-        while (asked := self._asked) is not None and (left := self._until - self._clock.now()) > 0:
+        while (held := self.refusal()) is not None:
             try:
-                await self._clock.sleep(max(left, _STEP))
+                await self._clock.sleep(max(held.retry_after or 0.0, _STEP))
             except asyncio.CancelledError:
                 # The sender of one batch ends here either way, and its error says more than a cancellation.
-                raise refused or RateLimited(
-                    "to an earlier batch, and this one was not sent",
-                    platform=asked.platform,
-                    status=asked.status,
-                    retry_after=left,
-                ) from None
+                raise refused or self.refusal() or held from None
         self._asked = None
+
+    def refusal(self) -> RateLimited | None:
+        """Why a batch that has not been sent cannot be now; None where nothing is held."""
+        asked, left = self._asked, self._until - self._clock.now()
+        if asked is None or left <= 0:
+            return None
+        return RateLimited(
+            "to an earlier batch, and this one was not sent",
+            platform=asked.platform,
+            status=asked.status,
+            retry_after=left,
+        )
 
     def _begins(self, error: ApiError, seconds: float) -> bool:
         """Whether ``error``, after ``seconds`` of trying, is to hold the senders; then they are held from now on."""

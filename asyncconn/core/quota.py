@@ -58,7 +58,7 @@ class Quota(BasePart):
         if resets != "utc-day" and not callable(resets):
             raise ConfigError(f'{name}: resets is "utc-day" or a function of the time, not {resets!r}')
         self._next_reset = _next_utc_midnight if resets == "utc-day" else resets
-        self._store = store
+        self.store = store
         self._chunk = chunk or max(1, limit // 200)
         self._wait = wait
         self._skew = timedelta(seconds=skew)
@@ -146,7 +146,7 @@ class Quota(BasePart):
                 del self._days[min(self._days)]
         self._resets_at, self._until = resets_at, resets_at + self._skew
         self._exhausted = used >= self.limit
-        self._left = -running if self._store else self.limit - used - running
+        self._left = -running if self.store else self.limit - used - running
         self._late = 0
         self._forget_told()
         self._error = None
@@ -155,7 +155,7 @@ class Quota(BasePart):
         """What counts for the day so far; of a store's own count only whether there is any left."""
         if self._exhausted:
             return self.limit
-        return 0 if self._store else self.limit - self._left
+        return 0 if self.store else self.limit - self._left
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Quota(BasePart):
             self.lift(now)
         if self._left >= cost:
             return now
-        if self._store is not None and not self._exhausted:
+        if self.store is not None and not self._exhausted:
             self._start_reserving(cost)
             return None
         if self._wait:
@@ -183,7 +183,7 @@ class Quota(BasePart):
 
     def estimate(self, now: float, cost: int) -> float:
         wall = self._roll(now)
-        if self._left >= cost or (self._store is not None and not self._exhausted):
+        if self._left >= cost or (self.store is not None and not self._exhausted):
             return now
         return now + self._seconds_left(wall)
 
@@ -264,7 +264,7 @@ class Quota(BasePart):
         if old._told_until is not None:
             self._told_until = old._told_until
             self._told_empty = self._exhausted = old._told_empty or self._told_empty
-        if self._store is None and old._store is None:
+        if self.store is None and old.store is None:
             self._left -= old.limit - old._left
             self._withheld += old._withheld
 
@@ -275,11 +275,22 @@ class Quota(BasePart):
     # -- the store -----------------------------------------------------------------------------------------------------
 
     def _start_reserving(self, cost: int) -> None:
-        if self._reserve is None and self._store is not None:
+        if self.store is not None and not self._reserving():
             amount = max(self._chunk, cost - self._left)
             self._reserve = asyncio.get_running_loop().create_task(
-                self._reserve_from(self._store, self._resets_at, amount), name=f"quota:{self._key}"
+                self._reserve_from(self.store, self._resets_at, amount), name=f"quota:{self._key}"
             )
+            self._reserve.add_done_callback(self._reserved)
+
+    def _reserving(self) -> bool:
+        """Whether the store is being asked; on a loop that has ended nobody waits for its answer any more."""
+        return self._reserve is not None and not self._reserve.get_loop().is_closed()
+
+    def _reserved(self, reserve: asyncio.Task[None]) -> None:
+        if self._reserve is reserve:
+            self._reserve = None
+        for wake in self._wakes:
+            wake()
 
     async def _reserve_from(self, store: QuotaStore, resets_at: datetime, amount: int) -> None:
         window = _window(resets_at)
@@ -298,20 +309,16 @@ class Quota(BasePart):
             if self._resets_at == resets_at and not self._exhausted:  # the server may have said so meanwhile
                 self._left += amount - over
                 self._exhausted = over > 0
-        finally:
-            self._reserve = None
-            for wake in self._wakes:
-                wake()
 
     async def aclose(self) -> None:
         """Give back to the store what was reserved and not used."""
-        if self._reserve is not None:
+        if self._reserve is not None and self._reserving():
             await asyncio.wait({self._reserve})
         if self._clock is not None:
             self._roll()  # a day that is over has nothing to give back
-        if self._store is not None and self._left + self._withheld > 0:
+        if self.store is not None and self._left + self._withheld > 0:
             left, self._left, self._withheld = self._left + self._withheld, 0, 0
-            await self._store.add(self._key, _window(self._resets_at), -left)
+            await self.store.add(self._key, _window(self._resets_at), -left)
 
 
 def _next_utc_midnight(now: datetime) -> datetime:

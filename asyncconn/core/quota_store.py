@@ -49,6 +49,12 @@ class FileQuotaStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = file_path(path, "the quota file")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileQuotaStore) and other._path == self._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
+
     async def add(self, key: str, window: str, amount: int) -> int:
         """See :class:`QuotaStore`. Runs in a thread; waits for other processes that hold the lock."""
         return await asyncio.to_thread(self._add, key, window, amount)

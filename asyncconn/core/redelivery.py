@@ -137,11 +137,13 @@ class Redelivery:
         self._start()
         return left
 
-    def drop(self) -> None:
-        """None of what is due is sent."""
-        for one in self._due:
-            self._buffer.release(one.batch)
+    def drop(self) -> list[Batch[bytes]]:
+        """None of those that have failed so far is sent again. All of them."""
+        self._set_timer(None)
+        dropped = [one.batch for one in (*self._due, *self._failed)]
         self._due.clear()
+        self._failed.clear()
+        return dropped
 
     def _set_timer(self, at: float | None) -> None:
         if self._timer is not None:

@@ -15,7 +15,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.ratelimit import RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from asyncconn.core.parts import Part
 
@@ -158,8 +158,14 @@ def _alike(known: Part | None, part: Part) -> bool:
     return known is not None and _figures(known) == _figures(part)
 
 
-def _same(known: Iterable[Part], parts: Iterable[Part]) -> bool:
-    return list(map(_figures, known)) == list(map(_figures, parts))
+def _same(known: Sequence[Part], parts: Sequence[Part]) -> bool:
+    return list(map(_figures, known)) == list(map(_figures, parts)) and all(map(_kept_alike, known, parts))
+
+
+def _kept_alike(known: Part, part: Part) -> bool:
+    """Whether what ``part`` wants counted in a store, a quota's file say, is counted there."""
+    store = getattr(part, "store", None)
+    return store is None or store == getattr(known, "store", None)
 
 
 def _figures(part: Part) -> tuple[object, ...]:

@@ -54,6 +54,8 @@ class Family:
             self.others = tuple(other for other in self.others if other() not in ended)
             for users in self._users:
                 users.limiters.difference_update(ended)
+        for one in ended:
+            one._queue.clear()  # a part of theirs that wakes all who use it must find nobody there
 
     @staticmethod
     def serve(waiting: list[RateLimiter]) -> None:

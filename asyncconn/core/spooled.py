@@ -338,10 +338,15 @@ class SpooledBuffer(Unpicklable):
         if not _may_pass(error):
             self._rejected.add(notes.numbers(), batch.items, self._key)
             return
-        if self._closing:
+        if self._closing or self._broken is not None:
             self._stuck.add(batch)
             return
         self._redelivery.add(batch, notes)
+
+    def _stay(self, batch: Batch[bytes]) -> None:
+        """A batch that was to be sent again stays in the spool, and what shares a key with it does too."""
+        self._stuck.add(batch)
+        self._buffer.release(batch)
 
     # -- from the spool into the buffer --------------------------------------------------------------------------------
 
@@ -366,7 +371,8 @@ class SpooledBuffer(Unpicklable):
             logger.error("what was left in the spool is not sent: %s", error)
             self._broken = error
             self._left_over = range(0)
-            self._redelivery.drop()
+            for batch in self._redelivery.drop():
+                self._stay(batch)
             self._gate.set()
 
     async def _feed_left_over(self) -> None:
@@ -384,6 +390,7 @@ class SpooledBuffer(Unpicklable):
             receipt = await self._buffer.put(item, key, space, patient=True)
         except RecordTooLarge as error:
             logger.error("record %d of %s stays there: %s", number, self.spool.path, error.message)
+            self._rejected.add((number,), (item,), self._key)
             return
         self._note(receipt, number, number)
 
@@ -434,8 +441,7 @@ class SpooledBuffer(Unpicklable):
         except AsyncConnError as error:
             problem = error
         for batch in self._redelivery.stop():
-            self._stuck.add(batch)
-            self._buffer.release(batch)
+            self._stay(batch)
         if not self._gate.is_set() and self._active:
             self._gate.set()  # for those who wait: they find it closing
         try:

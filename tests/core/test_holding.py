@@ -106,7 +106,8 @@ async def test_a_close_gives_up_at_its_deadline_and_says_why_and_what_was_never_
     assert [failure.records for failure in report.failures if failure.maybe_delivered] == [platform.tried]
     refused = [failure for failure in report.failures if isinstance(failure.__cause__, ApiError)]
     assert {getattr(failure.__cause__, "status", None) for failure in refused} == {503}
-    assert len(refused) == 3  # those that had a sender
+    assert len(refused) == 6  # those that had no sender too
+    assert sum(failure.maybe_delivered for failure in report.failures) == 1  # the one that the server has seen
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,35 @@ def test_a_part_cannot_stand_in_limiters_of_two_loops_that_live() -> None:
     finally:
         loop.close()
     asyncio.run(there.acquire())  # now the other loop has ended
+
+
+@pytest.mark.parametrize("asking", [True, False])
+def test_who_was_left_waiting_on_a_loop_that_ended_holds_up_nobody_on_the_next(asking: bool) -> None:
+    class Store:
+        used = 0
+
+        async def add(self, key: str, window: str, amount: int) -> int:
+            await asyncio.sleep(0.01)
+            self.used += amount
+            return self.used
+
+    account = Quota(1000, store=Store(), chunk=1)
+    here, there = RateLimiter(account), RateLimiter(account)
+    loop = asyncio.new_event_loop()
+
+    async def left_behind() -> list[asyncio.Task[object]]:
+        waiting: list[asyncio.Task[object]] = [asyncio.ensure_future(here.acquire()) for _ in range(3)]
+        await asyncio.sleep(0 if asking else 0.015)
+        return waiting
+
+    waiting = loop.run_until_complete(left_behind())
+    loop.close()
+
+    async def next_one() -> None:
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                (await there.acquire()).done()
+
+    asyncio.run(next_one())
+    for task in waiting:
+        task._log_destroy_pending = False  # type: ignore[attr-defined] # it is meant to be left behind

@@ -14,7 +14,7 @@ from asyncconn.core.batching import BatchBuffer, BatchPolicy
 from asyncconn.core.ordering import BatchQueue
 from asyncconn.core.spool import Spool
 from asyncconn.core.spooled import SpooledBuffer
-from asyncconn.errors import BadRequest, ConnectFailed, DeliveryFailed, ReadTimeout
+from asyncconn.errors import BadRequest, ConnectFailed, DeliveryFailed, ReadTimeout, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -269,3 +269,46 @@ async def test_what_was_refused_does_not_come_back_over_a_later_record_of_its_ke
     again = Platform()
     await spooled(again, tmp_path / "spool", clock).aclose()
     assert again.records == [b"b1"]
+
+
+@virtual
+async def test_what_no_longer_fits_does_not_come_back_over_a_later_record_of_its_key(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    path, platform = tmp_path / "spool", Platform()
+    platform.error = ConnectFailed("nobody there")
+    buffer = spooled(platform, path, clock)
+    await buffer.put_many([b"a, a long one", b"b, a long one"], ["a", "b"])
+    await buffer.aclose()
+    platform.error = None
+    small = spooled(platform, path, clock, max_bytes=8)
+    await small.put(b"a2", "a")
+    report = await small.aclose()
+    assert (report.delivered, report.failed, report.spooled) == (1, 1, 1)
+    await spooled(platform, path, clock).aclose()
+    assert platform.records == [b"a2", b"b, a long one"]
+
+
+@virtual
+async def test_a_spool_that_cannot_be_read_again_keeps_later_records_of_its_keys_too(
+    clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(*_: object, **__: object) -> list[tuple[int, bytes]]:
+        raise SpoolError("the disk is gone")
+
+    path, platform = tmp_path / "spool", Platform()
+    platform.error = ConnectFailed("nobody there")
+    buffer = spooled(platform, path, clock, max_in_flight=1)
+    await buffer.put_many([b"a1", b"a2", b"b1", b"c1"], ["a", "a", "b", "c"])
+    await turns(20)
+    platform.error = None
+    with monkeypatch.context() as patch:
+        patch.setattr(buffer.spool, "read", unreadable)
+        await clock.sleep(300.0)
+        with pytest.raises(SpoolError, match="the disk is gone"):
+            await buffer.put(b"c2", "c")
+        await buffer.aclose()
+    again = spooled(platform, path, clock)
+    await again.aclose()
+    assert [record for record in platform.records if record[:1] == b"a"] == [b"a1", b"a2"]
+    assert sorted(platform.records) == [b"a1", b"a2", b"b1", b"c1"]

@@ -276,3 +276,22 @@ async def test_forgetting_begins_as_a_new_process_would(clock: VirtualClock) -> 
     forget_limiters()
 
     assert left(ask(user, clock))["minute"] == 10
+
+
+async def test_a_file_that_an_earlier_client_does_not_count_in_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kept(name: str | None) -> Any:
+        store = None if name is None else FileQuotaStore(tmp_path / name)
+        return lambda: {"default": [Quota(10, store=store)]}
+
+    user = User()
+    for name in ("day.json", "day.json", None):
+        ask(user, make=kept(name))
+    assert caplog.text == ""
+    ask(user, make=kept("another.json"))
+    ask(user, account="p:2", make=kept(None))
+    ask(user, account="p:2", make=kept("day.json"))
+    assert [record.getMessage().partition(":")[2] for record in caplog.records] == [
+        " this account has other limits already, made by an earlier client: those hold"
+    ] * 2

@@ -228,6 +228,16 @@ async def test_a_connector_that_closed_by_itself_is_not_drained_again(clock: Vir
     assert hub.report.reports == {"holding": FlushReport(delivered=3)}
 
 
+@pytest.mark.parametrize("with_hub", [True, False])
+@virtual
+async def test_a_connector_that_two_close_at_once_is_in_the_report_once(clock: VirtualClock, with_hub: bool) -> None:
+    hub = await Hub(clock=clock).open()
+    member = Holding(hub, 5.0)
+    await asyncio.gather(hub.aclose() if with_hub else member.aclose(), member.aclose())
+
+    assert (await hub.aclose()).reports == {"holding": FlushReport(delivered=3)}
+
+
 async def test_a_private_hub_hands_over_its_connectors_report_or_error() -> None:
     async with Holding(None) as fine:
         pass

@@ -286,6 +286,14 @@ def test_run_ends_non_zero_when_records_were_lost_and_nobody_was_told(
     assert bool(done.stderr) == bool(says)
 
 
+@pytest.mark.parametrize(("given", "code"), [("", 1), ("0", 1), ("7", 7)])
+def test_a_main_that_exits_by_itself_is_no_success_when_records_were_lost(given: str, code: int) -> None:
+    program = PROGRAM.format(watch="import sys", options="").replace('put(b"x")', f'put(b"x")\n    sys.exit({given})')
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "UndeliveredWarning" in done.stderr
+
+
 def test_the_logger_of_the_package_has_no_handler_that_hides_it() -> None:
     assert logging.getLogger("asyncconn").handlers == []
     assert logging.getLogger("asyncconn.sandbox").handlers == []
