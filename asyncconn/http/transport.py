@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.ratelimit import RateLimiter
 
-__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport"]
+__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport", "with_doubt"]
 
 logger = logging.getLogger("asyncconn.http")
 
@@ -274,7 +274,7 @@ class Transport(Unpicklable):
                     failed=failed,
                 )
             except AsyncConnError as error:
-                raise _with_doubt(error, call.resent) from error.__cause__
+                raise with_doubt(error, call.resent) from error.__cause__
 
         try:
             return await run((first, started))
@@ -287,7 +287,7 @@ class Transport(Unpicklable):
                 return await run(None)
         except AsyncConnError as error:
             self.redactor.clean(error)
-            raise _with_doubt(error, refused.maybe_sent) from error.__cause__
+            raise with_doubt(error, refused.maybe_sent) from error.__cause__
         raise refused
 
     async def _attempt(self, call: Call) -> Response:
@@ -468,12 +468,12 @@ class Transport(Unpicklable):
         self.events.emit("retry", error)
 
 
-def _with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
+def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
     """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
     if not unknown or error.maybe_sent:
         return error
     if isinstance(error, NotSent):
-        return ConnectionLost(f"{error.message}; before that, the connection broke while it was being sent")
+        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
     error.maybe_sent = True
     return error
 
