@@ -19,6 +19,7 @@ from asyncconn.core.registry import made_limiters, release_limiters, shared_limi
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed, HubNotOpen, WrongLoop
+from asyncconn.http.redact import secret
 from asyncconn.http.session import Network, open_session
 from asyncconn.settings import HubSettings, load
 
@@ -138,7 +139,8 @@ class Hub(Unpicklable):
         ca_file: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> None:
-        if session is not None and not (proxy is ca_file is client_cert is None):
+        proxy = secret(proxy) if isinstance(proxy, str) else proxy  # masked where a traceback shows this frame
+        if session is not None and (proxy, ca_file, client_cert) != (None, None, None):
             raise ConfigError("proxy, ca_file and client_cert are for the hub's own session; set them on the one given")
         if on_undelivered not in ("warn", "raise", "log"):
             raise ConfigError(f"on_undelivered must be 'warn', 'raise' or 'log', not {on_undelivered!r}")

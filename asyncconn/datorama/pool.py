@@ -15,6 +15,7 @@ from asyncconn.core.ratelimit import RateSnapshot
 from asyncconn.datorama import paths, wire
 from asyncconn.datorama.errors import NotVisible
 from asyncconn.errors import AsyncConnError, Forbidden, QuotaExhausted, RateLimited, Unauthorized
+from asyncconn.http.transport import with_doubt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -81,28 +82,43 @@ class TokenPool:
         left = [*candidates]
         refused: list[Transport] = []
         exhausted: list[QuotaExhausted] = []
+        doubt = False  # whether it may have been carried out in the name of a token that then was refused
         while left:
             transport = min(left, key=_wait(limit))
             left.remove(transport)
             alone = not left and not refused
             try:
-                with self._naming(transport):
-                    return await through(transport, transport.retry if alone else _moving_on(transport))
+                return await self._by(transport, through, transport.retry if alone else _moving_on(transport), doubt)
             except QuotaExhausted as error:
                 exhausted.append(error)
+                doubt = error.maybe_sent
             except RateLimited as error:
                 if error.local or alone:
                     raise
                 refused.append(transport)
+                doubt = error.maybe_sent
                 transport.events.emit("retry", error)  # by another token
         if refused or self._waits:
             transport = min(refused or candidates, key=_wait(limit))
             try:
-                with self._naming(transport):
-                    return await through(transport, transport.retry)
+                return await self._by(transport, through, transport.retry, doubt)
             except QuotaExhausted as error:
                 exhausted.append(error)
-        raise min(exhausted, key=lambda error: error.resets_at)
+                doubt = error.maybe_sent
+        raise with_doubt(min(exhausted, key=lambda error: error.resets_at), doubt)
+
+    async def _by(
+        self,
+        transport: Transport,
+        through: Callable[[Transport, RetryPolicy], Awaitable[T]],
+        retry: RetryPolicy,
+        doubt: bool,
+    ) -> T:
+        try:
+            with self._naming(transport):
+                return await through(transport, retry)
+        except AsyncConnError as error:
+            raise with_doubt(error, doubt) from error.__cause__
 
     def _naming(self, transport: Transport) -> _Naming:
         return _Naming(self.transports.index(transport) + 1, len(self.transports))

@@ -69,7 +69,7 @@ async def decoded(answer: aiohttp.ClientResponse, what: str) -> AsyncGenerator[b
     """The body of an answer that is still being read, as it was before it was compressed; ``what`` names the call.
 
     Raises ``ConnectionLost`` when it breaks off or is not what its ``Content-Encoding`` says, ``ProtocolError`` for an
-    encoding that is not :data:`ACCEPTED`.
+    encoding that is not :data:`ACCEPTED`, except of an error: nothing of that is read.
     """
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
     if encoding in _PLAIN:
@@ -82,6 +82,8 @@ async def decoded(answer: aiohttp.ClientResponse, what: str) -> AsyncGenerator[b
             continue
         if inflater is None:  # an answer without a body may name any encoding
             if encoding not in _GZIP and encoding != "deflate":
+                if answer.status >= 400:
+                    return  # a proxy's page, say: its status is what it means
                 raise ProtocolError(f"{what}: the answer is encoded as {encoding[:40]!r}: only {ACCEPTED} can be read")
             inflater = Inflater(encoding)
         try:

@@ -99,14 +99,16 @@ class _Attempt:
         self._permit: Permit | None = None
         self._times = 0
         self._began = False  # something may have been written, this time
+        self._answered = False  # the time before got its answer: who repeats it, in a borrowed session, has seen that
         self.sent = False  # something may have been written, this time or before
         self.full = False  # no connection could be had, for all were in use
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        permit = self._once_more() if self._times else self._first
+        permit = await self._once_more() if self._times else self._first
         self._times += 1
+        self._answered = False
         self._permit = permit
         self._began = False
         watched(request, self._begin, None if permit is None else self._written)
@@ -128,18 +130,22 @@ class _Attempt:
                     permit.sent()  # perhaps: and then the server may count it a little later than now
                 permit.cancel()
             raise
+        self._answered = True
         if permit is not None:
             permit.done()
         if not self._call.cookies:
             answer._raw_cookie_headers = ()  # or a borrowed session's jar would keep them
         return answer
 
-    def _once_more(self) -> Permit | None:
+    async def _once_more(self) -> Permit | None:
         """A permit for the same request again, if it may go out twice and one can be had without waiting.
 
-        If not, our own retries take over: the wait for a permit is then no part of this attempt's time.
+        If not, our own retries take over: the wait for a permit is then no part of this attempt's time. Only the
+        middleware of a borrowed session repeats what was answered (with a digest, say); nobody would take over there.
         """
         call = self._call
+        if self._answered:
+            return None if call.limiter is None else await call.limiter.acquire(call.cost, max_wait=call.max_wait)
         if call.repeatable or not self.sent:
             call.resent = call.resent or self.sent
             if call.limiter is None:
@@ -181,6 +187,7 @@ class Exchange:
         self._kept = False
         self.seen = b""  # of the body, by peek()
         self._ahead: AsyncGenerator[bytes, None] | None = None
+        self._next: asyncio.Future[bytes] | None = None  # the chunk that peek() was still waiting for
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         call = self._call
@@ -240,26 +247,43 @@ class Exchange:
                 self._answer.close()
             else:
                 self._answer.release()
+        if self._next is not None and not self._next.cancel() and not self._next.cancelled():
+            self._next.exception()  # or it would be reported as one that nobody asked for
         if self._placed:
             self._placed = False
             self._road.places.release()
         if self._attempt is not None:
             self._attempt.end()
 
-    async def peek(self, most: int) -> bool:
-        """Read ``most`` bytes ahead, or a little more, into :attr:`seen`; whether they are all there is."""
+    async def peek(self, most: int, seconds: float | None) -> bool:
+        """Read ``most`` bytes ahead, or a little more, into :attr:`seen`; whether they are all there is.
+
+        Those that come within ``seconds``: of a slow answer it is the beginning. ``TimeoutError`` if nothing came.
+        """
+        now = asyncio.get_running_loop().time
+        until = None if seconds is None else now() + seconds
         self._ahead = self.chunks()
-        async for piece in self._ahead:
-            self.seen += piece
-            if len(self.seen) > most:
+        while len(self.seen) <= most:
+            # A task, as a generator whose reading is cancelled has come to its end.
+            coming = self._next = asyncio.ensure_future(anext(self._ahead, b""))
+            if not (await asyncio.wait({coming}, timeout=None if until is None else until - now()))[0]:
+                if not self.seen:
+                    raise TimeoutError
                 return False
-        return True
+            self._next = None
+            piece = coming.result()
+            if not piece:
+                return True
+            self.seen += piece
+        return False
 
     async def whole(self) -> AsyncGenerator[bytes, None]:
         """The chunks, with what has been read ahead."""
         if self.seen:
             yield self.seen
         async with aclosing(self._ahead or self.chunks()) as chunks:
+            if self._next is not None and (piece := await self._next):
+                yield piece
             async for chunk in chunks:
                 yield chunk
 

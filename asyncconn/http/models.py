@@ -115,6 +115,7 @@ def decode(kind: type[M], value: Any, error: type[ProtocolError]) -> M:
         made: M = kind.model_validate(value)
     except ValidationError as invalid:
         where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors(include_input=False))
-        raise error(f"this is no {kind.__name__}: {where}") from None
-    made._raw = value
-    return made
+    else:
+        made._raw = value
+        return made
+    raise error(f"this is no {kind.__name__}: {where}")  # out here, as what pydantic says quotes the values

@@ -24,8 +24,9 @@ from asyncconn._version import __version__
 from asyncconn.errors import ConfigError
 from asyncconn.http.compressed import ACCEPTED
 from asyncconn.http.exchange import Body
+from asyncconn.http.redact import unshown
 
-__all__ = ["Outgoing", "build", "check_headers", "checked_base", "json_body", "query", "query_text"]
+__all__ = ["Outgoing", "build", "check_headers", "checked_base", "credential", "json_body", "query", "query_text"]
 
 _ALWAYS = {"User-Agent": f"asyncconn/{__version__}", "Accept-Encoding": ACCEPTED}
 _ALWAYS_LOW = {name.lower(): name for name in _ALWAYS}
@@ -119,6 +120,16 @@ def check_headers(headers: Any) -> None:
             raise ConfigError(f"the header {name} holds a line break or control character")
         if not value.isascii() and _has_surrogate(value):
             raise ConfigError(f"the header {name} holds half a character (a lone surrogate)")
+
+
+def credential(headers: Any) -> dict[str, str]:
+    """The headers that show who asks, masked wherever they are printed. Refuses what cannot be headers."""
+    if not isinstance(headers, Mapping):
+        headers = type(headers).__name__  # nothing of it is to stand among the locals of a traceback
+        raise ConfigError(f"the headers of a credential are a mapping from name to text, not {headers}")
+    shown = headers = unshown(headers)
+    check_headers(shown)
+    return shown
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -67,9 +67,12 @@ def unprinted(it: T) -> T:
     return it
 
 
-def unshown(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers with credentials, their values masked wherever the mapping is printed."""
-    return {name: UnshownText(value) for name, value in headers.items()}
+def unshown(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers with credentials, their values masked wherever the mapping is printed; what is no text stays none."""
+    return {
+        name: UnshownText(value) if isinstance(value, str) else UnshownBytes(value) if type(value) is bytes else value
+        for name, value in headers.items()
+    }
 
 
 class Redactor:

@@ -17,8 +17,9 @@ from multidict import CIMultiDict
 from pydantic import SecretStr
 from yarl import URL
 
+from asyncconn.core.paths import file_path
 from asyncconn.errors import ConfigError, ConnectFailed
-from asyncconn.http.redact import secret
+from asyncconn.http.redact import UnshownText, secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,20 +56,27 @@ class Network:
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> Network:
         """What was given, and what the settings say of the rest. Raises ``ConfigError`` for what is no proxy's URL."""
-        way_out = settings.proxy if proxy is None else secret(proxy)
-        if way_out is not None and way_out.get_secret_value():
-            _parsed("the proxy", way_out.get_secret_value())
+        if proxy is not None and not isinstance(proxy, str | SecretStr):
+            raise ConfigError(f"the proxy must be a text, not {type(proxy).__name__}")
+        proxy = settings.proxy if proxy is None else secret(proxy)
+        if proxy is not None and proxy.get_secret_value():
+            _parsed("the proxy", UnshownText(proxy.get_secret_value()))
         authorities = settings.ca_file if ca_file is None else ca_file
-        files: tuple[str, ...] | None = None
+        files: tuple[str | os.PathLike[str], ...] | None = None
         if isinstance(client_cert, tuple):
-            files = tuple(os.fspath(file) for file in client_cert)
+            files = client_cert
         elif client_cert is not None:
-            files = (os.fspath(client_cert),)
+            files = (client_cert,)
         elif settings.client_cert:
             files = tuple(file.strip() for file in settings.client_cert.split(","))
         if files is not None and len(files) not in (1, 2):
             raise ConfigError("the client certificate is one PEM file, or two: certificate and key")
-        return cls(way_out, settings.no_proxy, None if authorities is None else os.fspath(authorities), files)
+        return cls(
+            proxy,
+            settings.no_proxy,
+            None if authorities is None else str(file_path(authorities, "the CA file")),
+            None if files is None else tuple(str(file_path(file, "the client certificate")) for file in files),
+        )
 
     def context(self) -> ssl.SSLContext:
         """The TLS settings; reads files. Raises ``ConfigError`` that names the file which cannot be used."""
@@ -157,9 +165,9 @@ class ProxyRule:
     @classmethod
     def of(cls, network: Network) -> ProxyRule:
         """The rule as settings and environment are now. Raises ``ConfigError`` without quoting any value."""
-        found = getproxies_environment()
+        found = {name: UnshownText(value) for name, value in getproxies_environment().items()}
         proxies: dict[str, _Proxy] = {}
-        given = None if network.proxy is None else network.proxy.get_secret_value()
+        given = None if network.proxy is None else UnshownText(network.proxy.get_secret_value())
         for scheme in ("http", "https"):
             name, text = ("the proxy", given) if given is not None else (f"{scheme.upper()}_PROXY", found.get(scheme))
             if text:
@@ -186,7 +194,7 @@ class ProxyRule:
         if proxy.authorization is not None:
             # In a header, not as the library's "proxy_auth": that becomes a part of what its errors print.
             target = shown if request.is_ssl() else request.headers
-            target["Proxy-Authorization"] = proxy.authorization.get_secret_value()
+            target["Proxy-Authorization"] = UnshownText(proxy.authorization.get_secret_value())
         request.update_proxy(proxy.url, None, shown)
         answer = await handler(request)
         if answer.status == 407:
@@ -220,16 +228,23 @@ def _is_for(host: str, port: int | None, excepted: str) -> bool:
     return host == name or host.endswith(f".{name}")
 
 
-def _parsed(name: str, text: str) -> _Proxy:
+def _parsed(name: str, text: UnshownText) -> _Proxy:
+    if (found := _proxy_at(text)) is None:  # all that could quote it has ended there
+        raise ConfigError(f"{name} must be http(s)://[user:password@]host[:port]; its value is not shown")
+    return found
+
+
+def _proxy_at(text: str) -> _Proxy | None:
     try:
         url = URL(text if "://" in text else f"http://{text}")
-        fits = url.scheme in ("http", "https") and url.host and url.port
+        plain = URL.build(scheme=url.scheme, host=url.host or "", port=url.port)
     except ValueError:
-        fits = False
+        return None
+    fits = url.scheme in ("http", "https") and url.host and url.port
     if not fits or url.path not in ("", "/") or url.query_string or url.fragment:
-        raise ConfigError(f"{name} must be http(s)://[user:password@]host[:port]; its value is not shown") from None
+        return None
     authorization = None
     if url.user is not None or url.password is not None:
         pair = f"{url.user or ''}:{url.password or ''}".encode()
         authorization = SecretStr(f"Basic {base64.b64encode(pair).decode()}")
-    return _Proxy(URL.build(scheme=url.scheme, host=url.host or "", port=url.port), authorization)
+    return _Proxy(plain, authorization)

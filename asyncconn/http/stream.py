@@ -27,11 +27,14 @@ class Stream:
         self._opened = opened
         self._pace = pace
         self._exchange: Exchange | None = None
+        self._chunks: AsyncGenerator[bytes, None] | None = None
+        self._reading = self._broken = False
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
         self._exchange, answer = await self._opened()
+        self._chunks = self._read(self._exchange)
         self.status, self.headers = answer.status, answer.headers
         return self
 
@@ -42,13 +45,31 @@ class Stream:
             # Not read to its end, the rest of the answer is still on the connection: do not use that again.
             exchange, self._exchange = self._exchange, None
             exchange.close(broken=True)
+        chunks, self._chunks = self._chunks, None
+        if chunks is not None and not self._reading:  # by another task: the exchange is closed, which ends that
+            await chunks.aclose()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._exchange is None:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The chunks, each once: who leaves the loop and begins another goes on where it stopped."""
+        if self._chunks is None:
             raise LifecycleError("a stream is open only inside its 'async with'")
-        async with aclosing(self._exchange.whole()) as chunks, aclosing(self._pace.kept(chunks)) as kept:
-            async for chunk in kept:
-                yield chunk
+        if self._broken:
+            raise LifecycleError("this stream broke off: what is left of it can only be had by opening another")
+        return self._chunks
+
+    async def _read(self, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+        async with aclosing(exchange.whole()) as chunks, aclosing(self._pace.kept(chunks)) as kept:
+            self._reading = True
+            try:
+                async for chunk in kept:
+                    self._reading = False
+                    yield chunk
+                    self._reading = True
+            except BaseException:
+                self._broken = True
+                raise
+            finally:
+                self._reading = False
 
 
 @dataclass(slots=True)

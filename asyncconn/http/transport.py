@@ -31,8 +31,8 @@ from asyncconn.http.auth import Auth, NoAuth, waits
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Road
 from asyncconn.http.guarded import GuardedRules
-from asyncconn.http.outgoing import Outgoing, build, check_headers, checked_base
-from asyncconn.http.redact import Redactor, unshown
+from asyncconn.http.outgoing import Outgoing, build, checked_base, credential
+from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, status_error
 from asyncconn.http.stream import Pace, Stream
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.ratelimit import RateLimiter
 
-__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport"]
+__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport", "with_doubt"]
 
 logger = logging.getLogger("asyncconn.http")
 
@@ -274,20 +274,21 @@ class Transport(Unpicklable):
                     failed=failed,
                 )
             except AsyncConnError as error:
-                raise _with_doubt(error, call.resent) from error.__cause__
+                raise with_doubt(error, call.resent) from error.__cause__
 
         try:
             return await run((first, started))
-        except Unauthorized as refused:
-            unknown = refused.maybe_sent
-            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
-            if not await self._in_time(self._auth.renew(call.auth), call.patience):
-                raise
+        except Unauthorized as error:
+            refused = error
         try:
-            call.auth = unshown(await self._in_time(self._auth.headers(), call.patience))
-            return await run(None)
+            # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
+            if await self._in_time(self._auth.renew(call.auth), call.patience):
+                call.auth = credential(await self._in_time(self._auth.headers(), call.patience))
+                return await run(None)
         except AsyncConnError as error:
-            raise _with_doubt(error, unknown) from error.__cause__
+            self.redactor.clean(error)
+            raise with_doubt(error, refused.maybe_sent) from error.__cause__
+        raise refused
 
     async def _attempt(self, call: Call) -> Response:
         started = self._clock.now() - call.waited
@@ -343,17 +344,16 @@ class Transport(Unpicklable):
     async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
-            opened = 200 <= answer.status < 300
             response = Response(self.platform, call.method, call.path, answer.status, answer.headers, b"")
-            async with asyncio.timeout(call.opening):
-                whole = not opened or (_may_say_no(answer) and await exchange.peek(_PEEK))
-                if whole:
-                    response.body = exchange.seen if opened else await self._read(call, answer)
-            if opened:
+            if 200 <= answer.status < 300:
                 # What may be an error in spite of its status is a short JSON document: rules look at that.
+                if whole := _may_say_no(answer) and await exchange.peek(_PEEK, call.opening):
+                    response.body = exchange.seen
                 (self._observe if whole else self._learn)(call, response)
                 exchange.keep()
                 return exchange, answer
+            async with asyncio.timeout(call.opening):
+                response.body = await self._read(call, answer)
         self._observe(call, response)
         raise ProtocolError(f"{self.platform}: {call.method} {call.path} answered {answer.status}, not a stream")
 
@@ -385,8 +385,7 @@ class Transport(Unpicklable):
         auth: Mapping[str, str] = {}
         if not self._anonymous:
             asked = self._auth.headers()
-            auth = unshown(await (self._in_time(asked, patience) if waits(self._auth) else asked))
-            check_headers(auth)
+            auth = credential(await (self._in_time(asked, patience) if waits(self._auth) else asked))
         if self._account is not None:  # by now it is known who asks
             self._look_up(self._account)
             limiter = self._limiters.get(limit)
@@ -469,12 +468,12 @@ class Transport(Unpicklable):
         self.events.emit("retry", error)
 
 
-def _with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
+def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
     """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
     if not unknown or error.maybe_sent:
         return error
     if isinstance(error, NotSent):
-        return ConnectionLost(f"{error.message}; before that, the connection broke while it was being sent")
+        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
     error.maybe_sent = True
     return error
 

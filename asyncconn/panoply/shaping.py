@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 from asyncconn.errors import ConfigError, InvalidRecord
@@ -98,6 +99,8 @@ class RowShape:
         return hashlib.sha256(json.dumps([self._pattern, *values]).encode()).hexdigest()[:32]
 
     def _note(self, value: Any) -> None:
+        if isinstance(value, Real) and hasattr(value, "item"):
+            value = value.item()  # NumPy's numbers, which the writer takes, too
         if value is None or isinstance(value, bool) or not isinstance(value, str | int | float | Decimal | date):
             return
         if isinstance(value, float | Decimal) and not math.isfinite(value):

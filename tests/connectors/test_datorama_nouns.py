@@ -124,6 +124,10 @@ async def test_a_mapping_is_read_and_written() -> None:
         assert mapping["mapping"]["Day"] == "DAY"
         assert await datorama.streams.replace_mapping(STREAM, {"mapping": {}}) == {"mapping": {}}
         assert await datorama.streams.mapping(STREAM) == {"mapping": {}}
+        there.platform.calls.clear()
+        with pytest.raises(errors.ConfigError, match="cannot be None"):
+            await datorama.streams.replace_mapping(STREAM, None)
+        assert there.calls == []
 
 
 async def test_a_mapping_is_patched_and_what_was_not_given_stays() -> None:

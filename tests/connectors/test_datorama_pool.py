@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from datorama_scene import STREAM, WORKSPACE, Scene, scene
+from datorama_scene import QUICK, STREAM, WORKSPACE, Scene, scene
 from helpers import virtual
 from loopback import Loopback, Reply, Seen, saying
 
@@ -276,7 +276,7 @@ async def test_a_report_stays_with_tokens_that_see_its_workspace(tmp_path: Path)
         for number in (WORKSPACE, OTHER):
             made = await reports.create({"name": "x", "workspaceId": number, "config": config})
             job = await (await reports.run(made.id))
-            await reports.download(job, tmp_path)
+            await reports.download(job, tmp_path, overwrite=True)
             await reports.jobs(made.id).collect()
             await reports.schedulers.list(made.id).collect()
             await reports.delete(made.id)
@@ -413,3 +413,19 @@ async def test_an_answer_to_one_token_that_quotes_another_is_redacted() -> None:
         with pytest.raises(errors.Forbidden) as caught:
             await datorama.accounts.get(1)
     assert "token-of-mine" not in f"{caught.value} {caught.value.body}"
+
+
+@pytest.mark.parametrize(
+    "last", [Reply(404), Reply(401), Reply(429, headers={"Retry-After": "0"})], ids=lambda r: r.status
+)
+async def test_the_doubt_of_one_token_goes_on_to_the_next(last: Reply) -> None:
+    refused = Reply(429, headers={"Retry-After": "0"})
+    async with (
+        Loopback(Reply(503), refused, otherwise=last) as server,
+        Datorama(["made-up-token-1", "made-up-token-2"], base_url=server.url, retry=QUICK) as datorama,
+    ):
+        with pytest.raises(errors.AsyncConnError) as caught:
+            await datorama.pool.request("DELETE", "/v1/calculated-measures/7")
+
+    assert caught.value.maybe_sent
+    assert len(server.seen) > 2

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from datorama_scene import QUICK, STREAM, WORKSPACE, scene
-from frames import locals_of_ours
+from frames import chain, locals_of_ours
 from helpers import virtual
 from loopback import Loopback, Reply, saying
 
@@ -45,11 +45,10 @@ def forms_of(*tokens: str) -> set[str]:
 
 
 def all_of(error: BaseException | None) -> list[str]:
-    """What an error and everything behind it can show."""
+    """What an error and everything behind it can show, contexts that are not printed included."""
     shown: list[str] = []
-    while error is not None:
-        shown += [str(error), repr(error), str(vars(error)), *traceback.format_exception(error)]
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for one in chain(error):
+        shown += [str(one), repr(one), str(vars(one)), *traceback.format_exception(one)]
     return shown
 
 

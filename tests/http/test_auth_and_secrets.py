@@ -9,12 +9,13 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from frames import locals_of_ours
 from loopback import DROP, Loopback, QuickClock, Reply, Seen, road, saying
 from pydantic import SecretStr
 
 from asyncconn.core.ratelimit import RateLimiter, Window
-from asyncconn.core.retrying import ONCE
-from asyncconn.errors import ApiError, AsyncConnError, ConfigError, NotSent, Unauthorized
+from asyncconn.core.retrying import ONCE, RetryPolicy
+from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectionLost, NotSent, Unauthorized
 from asyncconn.http.auth import BasicAuth, HeaderKey, NoAuth, TokenAuth
 from asyncconn.http.exchange import Call
 from asyncconn.http.redact import Redactor
@@ -307,3 +308,53 @@ async def test_a_provider_without_a_newer_token_ends_a_refused_call() -> None:
             await http.request("POST", "/", timeout=0.2)
 
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("earlier", [DROP, Reply(503)], ids=["dropped", "503"])
+async def test_without_a_newer_token_the_doubt_of_an_earlier_attempt_stays(earlier: Reply) -> None:
+    tokens = iter(["old"])
+
+    async def provider() -> str:
+        for token in tokens:
+            return token
+        await asyncio.Event().wait()
+        return "never"
+
+    policy = RetryPolicy(maybe_sent="always", initial=0.01)
+    async with Loopback(earlier, Reply(401)) as server, road(server, auth=TokenAuth(provider), retry=policy) as http:
+        with pytest.raises(ConnectionLost, match="no credential") as caught:
+            await http.request("POST", "/", timeout=0.3)
+
+    assert caught.value.maybe_sent
+    assert len(server.seen) == 2
+
+
+# -- credentials that are none -----------------------------------------------------------------------------------------
+
+
+class Odd(NoAuth):
+    """A user's, whose headers are not right: the first, or those after a 401."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = list(given)
+
+    async def headers(self) -> Any:
+        return self._given.pop(0)
+
+    async def renew(self, refused: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("wrong", [None, [("X", KEY)], {"X": None}, {"X": KEY.encode()}, {"X": f"{KEY}\n"}, {1: KEY}])
+@pytest.mark.parametrize("good", [[], [{"X": "fine"}]], ids=["first", "renewed"])
+async def test_what_cannot_be_headers_is_refused_and_never_sent_as_its_repr(wrong: Any, good: list[Any]) -> None:
+    async with (
+        Loopback(otherwise=Reply(401)) as server,
+        road(server, auth=Odd(*good, wrong), retry=ONCE) as http,
+    ):
+        with pytest.raises(ConfigError) as caught:
+            await http.request("POST", "/")
+
+    assert len(server.seen) == len(good)
+    shown = [str(caught.value), *locals_of_ours(caught.value)]
+    assert not [text for text in shown if KEY in text]

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from loopback import Loopback, saying
 
+from asyncconn.core.ratelimit import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ConfigError, MaybeSent, NotFound
 from asyncconn.http.auth import TokenAuth
@@ -96,3 +97,51 @@ async def test_a_hook_of_a_session_that_raises_is_the_cause_of_an_error_of_ours(
     assert isinstance(caught.value.__cause__, Broken)
     assert "s3cret-token" not in f"{caught.value} {caught.value.__cause__}"
     assert len(server.seen) == requests
+
+
+class _Unable(aiohttp.abc.AbstractResolver):
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> Any:
+        raise Broken("no such cache")
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("what", ["a resolver", "on_connection_create_start"])
+async def test_what_raises_before_the_first_byte_leaves_no_doubt(what: str) -> None:
+    own: dict[str, Any]
+    if what == "a resolver":
+        own = {"connector": aiohttp.TCPConnector(resolver=_Unable())}
+    else:
+        own = {"trace_configs": [traced(what)]}
+    async with Loopback() as server, aiohttp.ClientSession(**own) as session:
+        url = server.url.replace("127.0.0.1", "some.example")
+        http = Transport(lambda: session, platform="test", base_url=url, retry=ONCE)
+        with pytest.raises(ConfigError, match="Broken") as caught:
+            await http.request("POST", "/", json={})
+
+    assert not caught.value.maybe_sent
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("limited", [True, False])
+async def test_a_middleware_may_repeat_what_was_answered_and_each_time_counts(limited: bool) -> None:
+    async def with_a_digest(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        answer = await handler(request)
+        if answer.status == 401:
+            await answer.read()
+            request.headers["Authorization"] = "Digest made-up"
+            answer = await handler(request)
+        return answer
+
+    limiter = RateLimiter(Window(10, 60.0))
+    async with Loopback(saying({}, 401)) as server, aiohttp.ClientSession(middlewares=(with_a_digest,)) as session:
+        limiters = {"default": limiter} if limited else None
+        http = Transport(lambda: session, platform="test", base_url=server.url, retry=ONCE, limiters=limiters)
+        assert (await http.request("POST", "/", json={"a": 1})).status == 200
+
+    assert [seen.headers.get("authorization") for seen in server.seen] == [None, "Digest made-up"]
+    assert [seen.body for seen in server.seen] == [b'{"a":1}'] * 2
+    assert limiter.snapshot().remaining == (8 if limited else 10)

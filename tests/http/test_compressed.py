@@ -11,7 +11,7 @@ import pytest
 from loopback import Loopback, Reply, road
 
 from asyncconn.core.retrying import ONCE
-from asyncconn.errors import ConnectionLost, NotFound, ProtocolError
+from asyncconn.errors import AsyncConnError, ConnectionLost, NotFound, ProtocolError, RateLimited, ServerError
 from asyncconn.http.compressed import Inflater
 from asyncconn.http.download import save
 
@@ -186,3 +186,18 @@ def test_noise_is_a_value_error_or_incomplete(encoding: str) -> None:
     except ValueError:
         return
     assert not inflater.complete
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (429, RateLimited), (503, ServerError)])
+async def test_an_error_in_an_unknown_encoding_means_what_its_status_says(
+    status: int, kind: type[AsyncConnError]
+) -> None:
+    reply = Reply(status, b"a proxy's page", {"Content-Encoding": "br", "Retry-After": "3"})
+    async with Loopback(reply, reply) as server, road(server, retry=ONCE) as http:
+        with pytest.raises(kind) as one:
+            await http.request("POST", "/")
+        with pytest.raises(kind) as other:
+            async with http.stream("GET", "/"):
+                pass
+
+    assert [getattr(caught.value, "retry_after", None) for caught in (one, other)] == [3.0, 3.0]

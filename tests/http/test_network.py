@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from certificates import Authority
-from loopback import Loopback, saying
+from frames import locals_of_ours
+from loopback import Loopback, Reply, saying
 from proxy import Proxy
 from pydantic import SecretStr
 from senders import HASTY, both, sending
 from yarl import URL
 
-from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout
+from asyncconn.core.retrying import ONCE
+from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout, NotSent
 from asyncconn.http.session import Network, ProxyRule
+from asyncconn.http.transport import Transport
 from asyncconn.hub import Hub
 from asyncconn.settings import HubSettings
 
@@ -162,13 +165,49 @@ def _all_that_is_told(error: BaseException | None) -> str:
 
 
 @pytest.mark.parametrize(
-    "url", ["socks5://me:pssst-secret@host:1080", "http://", "http://me:pssst-secret@host/path", "http://host:pssst"]
+    "url",
+    [
+        "socks5://me:pssst-secret@host:1080",
+        "http://",
+        "http://me:pssst-secret@host/path",
+        "http://host:pssst",
+        "http://me:pssst-secret@ho st:80",
+        "  ",
+    ],
 )
 def test_what_is_no_proxy_is_refused_at_once_and_not_quoted(url: str) -> None:
     for options in ({"proxy": url}, {"settings": HubSettings(proxy=SecretStr(url))}):
         with pytest.raises(ConfigError, match="the proxy must be") as caught:
             Hub(**options)
         assert "pssst" not in _all_that_is_told(caught.value)
+        assert not [text for text in locals_of_ours(caught.value) if "pssst" in text]
+
+
+@pytest.mark.parametrize("how", ["http", "https", "of the environment"])
+async def test_the_credential_of_a_proxy_is_no_local_of_a_traceback(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Loopback(otherwise=Reply(407)) as proxy:
+        url: str | None = f"http://me:pssst-secret@127.0.0.1:{proxy.port}"
+        if how == "of the environment":
+            monkeypatch.setenv("HTTP_PROXY", str(url))
+            url = None
+        async with Hub(proxy=url) as hub:
+            scheme = "https" if how == "https" else "http"
+            http = Transport(lambda: hub.session, platform="test", base_url=f"{scheme}://some.example", retry=ONCE)
+            with pytest.raises(NotSent, match="407") as caught:
+                await http.request("POST", "/")
+
+    encoded = base64.b64encode(b"me:pssst-secret").decode()
+    assert proxy.seen[0].headers["proxy-authorization"] == f"Basic {encoded}"
+    shown = [_all_that_is_told(caught.value), *locals_of_ours(caught.value)]
+    assert not [text for text in shown if "pssst" in text or encoded in text]
+
+
+@pytest.mark.parametrize("name", ["proxy", "ca_file", "client_cert"])
+def test_what_is_no_text_or_path_is_refused(name: str) -> None:
+    wrong: list[Any] = [5, b"x"] if name == "proxy" else [5, b"x", "a\0b"]
+    for value in wrong:
+        with pytest.raises(ConfigError):
+            Hub(**{name: value})
 
 
 async def test_a_proxy_of_the_environment_that_is_none_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -261,3 +262,45 @@ async def test_a_download_larger_than_it_may_be_is_given_up() -> None:
         with pytest.raises(ProtocolError, match="max_bytes"):
             await _all_of(http.stream("GET", "/", max_bytes=len(BIG.body) - 1))
         assert len(await _all_of(http.stream("GET", "/", max_bytes=len(BIG.body)))) == len(BIG.body)
+
+
+# -- read in two goes, or slowly ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_who_leaves_the_loop_and_begins_another_goes_on_where_it_stopped(kind: str, encoding: str) -> None:
+    whole = json.dumps(list(range(60_000))).encode()
+    body = gzip.compress(whole) if encoding == "gzip" else whole
+    reply = Reply(body=body, headers={"Content-Type": kind, "Content-Encoding": encoding})
+    async with Loopback(reply) as server, road(server) as http, http.stream("GET", "/") as stream:
+        got = b""
+        async for chunk in stream:
+            got += chunk
+            break
+        assert 0 < len(got) < len(whole)
+        got += b"".join([chunk async for chunk in stream])
+        assert got == whole
+        assert [chunk async for chunk in stream] == []
+
+
+async def test_a_stream_that_broke_off_does_not_end_as_if_it_were_whole_in_another_loop() -> None:
+    half = Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nhalf", close=True)
+    async with Loopback(half) as server, road(server) as http, http.stream("GET", "/") as stream:
+        with pytest.raises(ConnectionLost):
+            b"".join([chunk async for chunk in stream])
+        with pytest.raises(LifecycleError, match="broke off"):
+            b"".join([chunk async for chunk in stream])
+
+
+async def test_a_slow_json_document_may_take_longer_than_its_opening() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    async with _dripping(head, b" 1,") as url, road(url) as http:
+        got = b""
+        async with http.stream("GET", "/", idle_timeout=0.2) as stream:
+            async for chunk in stream:
+                got += chunk
+                if len(got) > 60:
+                    break
+
+    assert got == (b" 1," * 100)[: len(got)]

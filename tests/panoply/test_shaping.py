@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -144,6 +145,14 @@ def test_the_newest_value_of_the_incremental_key_is_kept(values: list[Any], newe
     for value in values:
         shape.of({"n": value})
     assert shape.incval == newest
+
+
+def test_numbers_of_numpy_count_for_the_incremental_key_and_can_be_kept() -> None:
+    numpy = pytest.importorskip("numpy")
+    shape = RowShape({"inckey": "n"})
+    for value in (numpy.int64(3), numpy.int32(7), numpy.float32(0.5), numpy.float64("nan")):
+        shape.of({"n": value})
+    assert json.dumps(shape.incval) == "7"
 
 
 def test_values_that_cannot_be_compared_are_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -156,8 +156,10 @@ class Streams(Resource):
     async def replace_mapping(self, id: int, mapping: Any, *, workspace_id: int | None = None) -> Any:
         """Write a stream's whole mapping: what is not given is **cleared**. The path is unverified (D13).
 
-        To change a part of it, use :meth:`patch_mapping`.
+        To change a part of it, use :meth:`patch_mapping`. Raises ``ConfigError`` for None: that would send nothing.
         """
+        if mapping is None:
+            raise ConfigError("a mapping to write cannot be None: {} is the empty one")
         where = self._where(id, workspace_id)
         return await self._client.call("PUT", paths.mapping(id), json=mapping, workspace_id=where)
 
