@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _Key = ec.EllipticCurvePrivateKey
+_CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
 
 
 class Authority:
@@ -22,7 +23,9 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority of tests")])
-        self._certificate = self._made(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
+        self._certificate = self._made(
+            self._name, self._key, x509.BasicConstraints(ca=True, path_length=None), _signing_only()
+        )
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -60,6 +63,26 @@ class Authority:
             .not_valid_before(now - timedelta(days=9))
             .not_valid_after(now + timedelta(days=days))
         )
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        # From Python 3.13 on a chain is only good when each certificate names its key and the one that signed it.
+        known = [
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+        ]
+        for extension in (*extensions, *known):
+            builder = builder.add_extension(extension, critical=isinstance(extension, _CRITICAL))
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _signing_only() -> x509.KeyUsage:
+    """What the key of an authority is for; from Python 3.13 on one that does not say so is not trusted."""
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )

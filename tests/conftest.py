@@ -7,6 +7,7 @@ import ctypes
 import gc
 import inspect
 import os
+import signal
 import sys
 import threading
 import time
@@ -37,6 +38,9 @@ def pytest_configure() -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ASYNCCONN_PROXY"):
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
+    # A shell that starts the run in the background has it ignore Ctrl-C, and what we start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -276,7 +276,7 @@ async def test_a_report_stays_with_tokens_that_see_its_workspace(tmp_path: Path)
         for number in (WORKSPACE, OTHER):
             made = await reports.create({"name": "x", "workspaceId": number, "config": config})
             job = await (await reports.run(made.id))
-            await reports.download(job, tmp_path, overwrite=True)
+            await reports.download(job, tmp_path / f"{number}.csv")
             await reports.jobs(made.id).collect()
             await reports.schedulers.list(made.id).collect()
             await reports.delete(made.id)

@@ -316,7 +316,10 @@ async def stage() -> AsyncIterator[tuple[Sandbox, Hub]]:
     )
     async with AsyncExitStack() as stack:
         sandbox = Sandbox(datorama=world, atoti_limits=LimitsWorld(), seed=1, clock=clock)
-        yield await stack.enter_async_context(sandbox), await stack.enter_async_context(Hub(clock=clock))
+        yield (
+            await stack.enter_async_context(sandbox),
+            await stack.enter_async_context(Hub(clock=clock, on_undelivered="log")),
+        )
 
 
 def fresh(tmp_path: Path, seed: int) -> Path:
