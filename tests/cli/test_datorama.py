@@ -73,7 +73,7 @@ def test_a_region_given_is_not_overruled_by_an_address_in_the_environment() -> N
         (("report",), "give a report's id"),
         (("report", "55001", "--delete"), "--delete is for a report that --create has made"),
         (("report", "55001", "--output", "nowhere/file"), "there is no such folder"),
-        (("report", "55001", "--timeout", "0"), "poll policy"),
+        (("report", "55001", "--timeout", "0"), "PollPolicy.deadline must be more than 0"),
         (("download", STREAM, "--folder", "nowhere"), "there is no folder nowhere"),
     ],
 )
