@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Loopback, Reply, Seen, saying
-
 from pydantic import ValidationError
 
 from asyncconn.datorama import DataStream, Datorama, Job
@@ -83,7 +82,7 @@ async def test_a_snapshot_of_what_does_not_say_where_it_belongs_is_refused(folde
             await datorama.snapshots.save_jobs(folders / "mine", [Job.model_validate({"id": 1})])
         for strange in LEADS_OUT:
             with pytest.raises(ConfigError):
-                await datorama.snapshots.restore_streams(folders / "mine", [strange])  # type: ignore[list-item] # it is wrong
+                await datorama.snapshots.restore_streams(folders / "mine", [strange])
     assert all_in(folders) == []
 
 
