@@ -19,7 +19,7 @@ test: services check
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed
-	$(VENV)-lowest/bin/python -m pytest -n auto $(CORE) tests/connectors $(ARGS)
+	$(VENV)-lowest/bin/python -m pytest -n auto tests/connectors $(CORE) $(ARGS)
 
 # The core on the newest other Python that there is; NEWER=... names one.
 NEWER = $(shell sh .ci/newer-python $(BIN)/python)
