@@ -313,7 +313,7 @@ class _Run:
 
         def told(error: Exception, wait: float) -> None:
             self.report.retries += 1
-            logger.warning("read failed, again in %.1f s: %s: %s", wait, type(error).__name__, error)
+            logger.info("read failed, again in %.1f s: %s: %s", wait, type(error).__name__, error)
 
         try:
             return await self._retry.repeat(attempt, when=again, clock=self._clock, on_retry=told)

@@ -388,12 +388,12 @@ def test_a_run_that_brought_everything_forgets_its_state_unless_asked_to_keep_it
     assert inside("run", COUNTING, "--keep-state", env=ENV).status == 2
 
 
-def test_a_state_file_in_use_is_refused_and_a_dry_run_may_look_at_it(here: Path) -> None:
-    lock = FileLock(here / "s.json")
-    assert lock.take()
-    refused = inside("run", COUNTING, "--to", "sandbox", "--state", "s.json", env=ENV)
-    looked = inside("run", COUNTING, "--dry-run", "--state", "s.json", env=ENV)
-    lock.release()
+async def test_a_state_file_in_use_is_refused_and_a_dry_run_may_look_at_it(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / "s.json")
+    assert await asyncio.to_thread(lock.take)
+    refused = await arun(tmp_path, "source", "run", COUNTING, "--to", "sandbox", "--state", "s.json", env=ENV)
+    looked = await arun(tmp_path, "source", "run", COUNTING, "--dry-run", "--state", "s.json", env=ENV)
+    await asyncio.to_thread(lock.release)
 
     assert (refused.status, looked.status) == (1, 0)
     assert "the state file s.json is in use by another run (wait until" in refused.err

@@ -3,13 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from panoply_sandbox import SandboxTarget, let_settings_be_read
 
-pytest.register_assert_rewrite("panoply_writer")
-
-from panoply_sandbox import SandboxTarget, let_settings_be_read  # noqa: E402 - the imports above must come first
-
-from asyncconn import Hub  # noqa: E402 - the imports above must come first
-from asyncconn.sandbox import Sandbox  # noqa: E402 - the imports above must come first
+from asyncconn import Hub
+from asyncconn.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

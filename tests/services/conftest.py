@@ -3,10 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-pytest.register_assert_rewrite("panoply_writer")
-
-from panoply_sandbox import let_settings_be_read  # noqa: E402 - the imports above must come first
+from panoply_sandbox import let_settings_be_read
 
 if TYPE_CHECKING:
     from blockbuster import BlockBuster
