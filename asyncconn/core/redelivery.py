@@ -21,6 +21,8 @@ __all__ = ["KeepingBuffer", "Notes", "Redelivery", "Refused", "StuckKeys"]
 
 T = TypeVar("T")
 
+_DOUBLINGS = 30  # of a second's pause: 34 years, and no float overflows
+
 
 @dataclass(slots=True)
 class Notes:
@@ -117,7 +119,7 @@ class Redelivery:
         """It has failed, and its ``send`` is about to raise."""
         self._buffer.keep(batch)
         self._failed.append(_Failed(batch, notes))
-        pause = min(self.after, 2.0**notes.failures) if batch.keys else self.after
+        pause = min(self.after, 2.0 ** min(notes.failures, _DOUBLINGS)) if batch.keys else self.after
         at = self._clock.now() + pause
         if notes.failures:
             self._not_before = at  # once more at the next success; after that only now and then

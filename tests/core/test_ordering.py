@@ -312,3 +312,16 @@ async def test_a_spool_that_cannot_be_read_again_keeps_later_records_of_its_keys
     await again.aclose()
     assert [record for record in platform.records if record[:1] == b"a"] == [b"a1", b"a2"]
     assert sorted(platform.records) == [b"a1", b"a2", b"b1", b"c1"]
+
+
+@virtual
+async def test_what_fails_for_days_is_sent_again_all_the_same(clock: VirtualClock, tmp_path: Path) -> None:
+    platform = Platform()
+    platform.error = ConnectFailed("nobody there")
+    buffer = spooled(platform, tmp_path / "spool", clock)
+    await buffer.put(b"a1", "a")
+    await clock.sleep(60.0 * 1100)  # more than a thousand times
+    platform.error = None
+    await clock.sleep(61.0)
+    assert platform.records == [b"a1"]
+    await buffer.aclose()
