@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STREAM = {"id": 7, "name": "s", "dataSourceId": 1, "dataSourceName": "x"}
-LEADS_OUT: list[Any] = ["../outside/evil", "/tmp/evil", {"a": 1}, ["../x"]]
+LEADS_OUT: list[Any] = ["../outside/evil", "/elsewhere/evil", {"a": 1}, ["../x"]]
 
 
 @pytest.fixture
