@@ -16,13 +16,13 @@ from asyncconn._version import __version__
 if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
     from asyncconn.connector import Connector
-    from asyncconn.core.accounts import UndeliveredWarning
-    from asyncconn.core.batch import BatchPolicy
-    from asyncconn.core.limits import Quota, TokenBucket, Window
+    from asyncconn.core.buffer.accounts import UndeliveredWarning
+    from asyncconn.core.buffer.batch import BatchPolicy
     from asyncconn.core.paging import Page, Pager
     from asyncconn.core.polling import Poller, PollPolicy
-    from asyncconn.core.quota_store import FileQuotaStore
-    from asyncconn.core.ratelimit import RateLimiter
+    from asyncconn.core.rates.limiter import RateLimiter
+    from asyncconn.core.rates.stores import FileQuotaStore
+    from asyncconn.core.rates.windows import Quota, TokenBucket, Window
     from asyncconn.core.retrying import RetryPolicy
     from asyncconn.datorama import Datorama
     from asyncconn.http.transport import Timeouts
@@ -60,25 +60,25 @@ __all__ = [
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
     "AtotiLimits": "asyncconn.atoti_limits",
-    "BatchPolicy": "asyncconn.core.batch",
+    "BatchPolicy": "asyncconn.core.buffer.batch",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
     "Datorama": "asyncconn.datorama",
     "DrainReport": "asyncconn.hub",
-    "FileQuotaStore": "asyncconn.core.quota_store",
+    "FileQuotaStore": "asyncconn.core.rates.stores",
     "Hub": "asyncconn.hub",
     "Page": "asyncconn.core.paging",
     "Pager": "asyncconn.core.paging",
     "Panoply": "asyncconn.panoply",
     "PollPolicy": "asyncconn.core.polling",
     "Poller": "asyncconn.core.polling",
-    "Quota": "asyncconn.core.limits",
-    "RateLimiter": "asyncconn.core.ratelimit",
+    "Quota": "asyncconn.core.rates.windows",
+    "RateLimiter": "asyncconn.core.rates.limiter",
     "RetryPolicy": "asyncconn.core.retrying",
     "Timeouts": "asyncconn.http.transport",
-    "TokenBucket": "asyncconn.core.limits",
-    "UndeliveredWarning": "asyncconn.core.accounts",
-    "Window": "asyncconn.core.limits",
+    "TokenBucket": "asyncconn.core.rates.windows",
+    "UndeliveredWarning": "asyncconn.core.buffer.accounts",
+    "Window": "asyncconn.core.rates.windows",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
 }

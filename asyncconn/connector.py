@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from asyncconn.core.durations import seconds
-from asyncconn.core.registry import made_limiters
+from asyncconn.core.rates.registry import made_limiters
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from asyncconn.core.limits import Part
-    from asyncconn.core.ratelimit import RateLimiter, RateSnapshot
-    from asyncconn.core.receipts import FlushReport
+    from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.rates.limiter import RateLimiter, RateSnapshot
+    from asyncconn.core.rates.windows import Part
     from asyncconn.http.redact import Redactor
 
 __all__ = ["Connector"]

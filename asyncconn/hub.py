@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from asyncconn.core.accounts import UndeliveredWarning, caller, warn
+from asyncconn.core.buffer.accounts import UndeliveredWarning, caller, warn
+from asyncconn.core.buffer.receipts import FlushReport, newest
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
-from asyncconn.core.receipts import FlushReport, newest
-from asyncconn.core.registry import made_limiters, release_limiters, shared_limiters
+from asyncconn.core.rates.registry import made_limiters, release_limiters, shared_limiters
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed, HubNotOpen, WrongLoop
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import aiohttp
     from pydantic import SecretStr
 
-    from asyncconn.core.limits import Part
-    from asyncconn.core.ratelimit import RateLimiter
+    from asyncconn.core.rates.limiter import RateLimiter
+    from asyncconn.core.rates.windows import Part
 
 __all__ = ["DrainReport", "Hub", "HubState", "OnUndelivered"]
 
@@ -116,7 +116,7 @@ class Hub(Unpicklable):
     the records. A hub belongs to the event loop that opened it.
 
     ``on_undelivered`` is for records that are lost and that no ``error`` handler, awaited receipt or error has told of:
-    a hub that closes with such losses issues an :class:`~asyncconn.core.accounts.UndeliveredWarning` (``"warn"``),
+    a hub that closes with such losses issues an ``UndeliveredWarning`` (``"warn"``),
     raises ``DeliveryFailed`` with them (``"raise"``; never over another exception, where it logs instead), or writes a
     line at ERROR (``"log"``).
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiolimiter import AsyncLimiter
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.ratelimit import RateLimiter, Window
+from asyncconn.core.rates.limiter import RateLimiter, Window
 from benchmarks.measure import report
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncconn import Hub, Panoply
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 from benchmarks.measure import report
 from benchmarks.writer import KEY, SECRET, TABLE, Watch, records
 

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from asyncconn import Connector, Hub
-from asyncconn.core.ratelimit import Part, Window
+from asyncconn.core.rates.limiter import Part, Window
 from benchmarks.measure import Figures, cpu_seconds, report
 
 if TYPE_CHECKING:

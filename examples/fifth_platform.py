@@ -9,9 +9,9 @@ from typing import Any
 from aiohttp import web
 
 from asyncconn import Connector, Hub
-from asyncconn.core.limits import Part, Window
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
+from asyncconn.core.rates.windows import Part, Window
 from asyncconn.errors import AsyncConnError, Conflict, OperationFailed
 from asyncconn.http.auth import HeaderKey
 from asyncconn.http.redact import Redactor

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from asyncconn import Connector, Hub
-from asyncconn.core.limits import Part, Window
+from asyncconn.core.rates.windows import Part, Window
 from asyncconn.errors import RateLimited
 
 LIMIT, PERIOD = 20, 1.0

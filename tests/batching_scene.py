@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import balanced
 
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.clock import Clock
-    from asyncconn.core.receipts import FlushReport
     from asyncconn.errors import DeliveryFailed
 
 

@@ -21,7 +21,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from helpers import SERVICES, fail_on_leaked_tasks, require_service
 from hypothesis import HealthCheck, settings
 
-from asyncconn.core.registry import forget_limiters
+from asyncconn.core.rates.registry import forget_limiters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -17,7 +17,7 @@ from asyncconn.core.clock import VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from asyncconn.core.batching import BatchBuffer, BatchStats
+    from asyncconn.core.buffer.memory import BatchBuffer, BatchStats
 
 P = ParamSpec("P")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 import pytest
 
-from asyncconn.core.batching import BatchPolicy, Delivery
+from asyncconn.core.buffer.memory import BatchPolicy, Delivery
 from asyncconn.errors import ConfigError, InvalidRecord, RecordTooLarge
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import encode_record
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from asyncconn import Hub, Panoply
-    from asyncconn.core.batching import BatchStats
+    from asyncconn.core.buffer.memory import BatchStats
 
 SLOW = BatchPolicy(max_age=60.0)  # nothing leaves by age: what arrives was flushed, cut by size, or drained
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asyncconn.core.buffer.receipts import Delivery, FlushReport, Receipt
 from asyncconn.core.clock import Clock
-from asyncconn.core.receipts import Delivery, FlushReport, Receipt
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import DeliveryFailed
 from asyncconn.hub import Hub

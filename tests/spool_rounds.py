@@ -27,7 +27,7 @@ from loopback import Loopback, Reply, Seen
 
 import asyncconn
 from asyncconn import BatchPolicy, Panoply, RetryPolicy, Timeouts
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

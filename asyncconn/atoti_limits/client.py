@@ -33,7 +33,7 @@ from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.settings import AtotiLimitsSettings, load
 
 if TYPE_CHECKING:
-    from asyncconn.core.receipts import FlushReport
+    from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.http.response import Response
     from asyncconn.hub import Hub
 

@@ -49,8 +49,8 @@ from asyncconn.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncconn.atoti_limits.compatibility import CompatibilityReport
     from asyncconn.atoti_limits.discovery import CubeCheck
+    from asyncconn.atoti_limits.offline.compatibility import CompatibilityReport
 
 __all__ = [
     "ConnectionTimedOut",
@@ -140,7 +140,7 @@ class LimitsAuthError(LimitsError, Unauthorized):
 
 
 class LimitsPermissionError(LimitsError, Forbidden):
-    """403: the user lacks a role. :func:`asyncconn.atoti_limits.roles.missing_roles` knows which role does what."""
+    """403: the user lacks a role. :func:`~asyncconn.atoti_limits.missing_roles` knows which role does what."""
 
     advice = "give the user the missing role on both servers, or use another user"
 

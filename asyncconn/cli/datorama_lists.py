@@ -16,7 +16,7 @@ from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
     from asyncconn import Datorama
-    from asyncconn.core.limits import PartSnapshot
+    from asyncconn.core.rates.windows import PartSnapshot
     from asyncconn.datorama.models import DataStream, Job
     from asyncconn.http.transport import RateHint
 

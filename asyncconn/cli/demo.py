@@ -18,15 +18,15 @@ from asyncconn import Hub, Panoply
 from asyncconn.cli.output import console, count, progress, size, stderr, table
 from asyncconn.cli.seattle import Record, compare, default_data, load
 from asyncconn.connector import Connector
-from asyncconn.core.ratelimit import RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Faults, Sandbox
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from asyncconn.core.batching import Batch, BatchStats, Delivery
-    from asyncconn.core.limits import Part
+    from asyncconn.core.buffer.memory import Batch, BatchStats, Delivery
+    from asyncconn.core.rates.windows import Part
     from asyncconn.errors import AsyncConnError, DeliveryFailed
 
 __all__ = ["SenderName", "demo"]

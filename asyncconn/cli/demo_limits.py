@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from asyncconn import AtotiLimits, Hub
-from asyncconn.atoti_limits.csv_formats import write_limits, write_structures
+from asyncconn.atoti_limits.offline.csv_formats import write_limits, write_structures
 from asyncconn.cli.output import count, plain, table
 from asyncconn.errors import AsyncConnError
 from asyncconn.sandbox import LimitsWorld, Sandbox

@@ -14,7 +14,7 @@ import typer
 import asyncconn
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits import Paths
-from asyncconn.atoti_limits.compatibility import rest_version
+from asyncconn.atoti_limits.offline.compatibility import rest_version
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.cli.output import plain, stderr
 from asyncconn.errors import ConfigError

@@ -11,9 +11,9 @@ import typer
 from rich.text import Text
 
 from asyncconn.atoti_limits import Incident, Limit, Structure
-from asyncconn.atoti_limits.csv_formats import read_legacy_limits, read_limits, read_structures
 from asyncconn.atoti_limits.errors import LimitsValidationError
 from asyncconn.atoti_limits.models import iso
+from asyncconn.atoti_limits.offline.csv_formats import read_legacy_limits, read_limits, read_structures
 from asyncconn.atoti_limits.versions import LATEST, Version
 from asyncconn.cli.limits_common import DryRun, LimitsVersion, listed, run
 from asyncconn.cli.output import console, count, error

@@ -33,7 +33,7 @@ from asyncconn.settings import PanoplySettings, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from asyncconn.core.batching import BatchStats, Delivery
+    from asyncconn.core.buffer.memory import BatchStats, Delivery
     from asyncconn.errors import DeliveryFailed
 
 __all__ = ["app"]

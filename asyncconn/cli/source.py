@@ -22,17 +22,17 @@ from asyncconn.cli.source_values import fill, is_terminal
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.redact import Redactor
 from asyncconn.panoply import wire
-from asyncconn.panoply.destination import Destination
-from asyncconn.panoply.params import label
-from asyncconn.panoply.states import StateFile
+from asyncconn.panoply.sources.destination import Destination
+from asyncconn.panoply.sources.params import label
+from asyncconn.panoply.sources.states import StateFile
 from asyncconn.settings import PanoplySettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncconn.cli.source_options import SourceOption
-    from asyncconn.panoply.module import SourceModule
-    from asyncconn.panoply.params import Param
+    from asyncconn.panoply.sources.module import SourceModule
+    from asyncconn.panoply.sources.params import Param
 
 __all__ = ["app"]
 

@@ -16,14 +16,14 @@ from typer.core import TyperCommand
 
 from asyncconn.cli.output import error, plain
 from asyncconn.errors import ConfigError
-from asyncconn.panoply.module import load_module
-from asyncconn.panoply.params import label
+from asyncconn.panoply.sources.module import load_module
+from asyncconn.panoply.sources.params import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from asyncconn.panoply.module import SourceModule
-    from asyncconn.panoply.params import Param
+    from asyncconn.panoply.sources.module import SourceModule
+    from asyncconn.panoply.sources.params import Param
 
 __all__ = ["BAD_INPUT", "Given", "RunCommand", "SourceOption", "bad_input", "load_here", "options_of"]
 

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from asyncconn import Panoply
 from asyncconn.cli.output import count, plain, progress, stderr, table
-from asyncconn.core.receipts import FlushReport
+from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.errors import InvalidRecord
 from asyncconn.panoply.encoding import record_encoder
 from asyncconn.panoply.errors import SourceError
-from asyncconn.panoply.report import RunReport
-from asyncconn.panoply.runner import run_source
-from asyncconn.panoply.states import Saved, StateFile
+from asyncconn.panoply.sources.report import RunReport
+from asyncconn.panoply.sources.runner import run_source
+from asyncconn.panoply.sources.states import Saved, StateFile
 from asyncconn.panoply.writer import WriteReport
 from asyncconn.sandbox import Sandbox
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from asyncconn import Hub
-    from asyncconn.core.batching import Delivery
-    from asyncconn.panoply.source import DataSource
+    from asyncconn.core.buffer.memory import Delivery
+    from asyncconn.panoply.sources.source import DataSource
 
 __all__ = ["Job", "Outcome"]
 

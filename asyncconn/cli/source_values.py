@@ -15,7 +15,7 @@ from rich.text import Text
 from asyncconn.cli.output import error, plain, stderr
 from asyncconn.cli.source_options import BAD_INPUT
 from asyncconn.errors import ConfigError
-from asyncconn.panoply.params import choices_of, convert, default_of, label
+from asyncconn.panoply.sources.params import choices_of, convert, default_of, label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

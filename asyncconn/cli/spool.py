@@ -11,8 +11,8 @@ import typer
 from rich.text import Text
 
 from asyncconn.cli.output import console, count, error, size, table
+from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.files import PartialFile
-from asyncconn.core.spool import Spool
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.encoding import TABLE, decode_record
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import SecretStr
 
 from asyncconn.connector import Connector
-from asyncconn.core.limits import Part, Quota, Window
-from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
+from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
+from asyncconn.core.rates.windows import Part, Quota, Window
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.datorama import wire
 from asyncconn.datorama.bulk.calls import BulkCalls
@@ -40,7 +40,7 @@ from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.settings import DatoramaSettings, load
 
 if TYPE_CHECKING:
-    from asyncconn.core.ratelimit import RateSnapshot
+    from asyncconn.core.rates.limiter import RateSnapshot
     from asyncconn.hub import Hub
 
 __all__ = ["Datorama", "DatoramaLimits"]

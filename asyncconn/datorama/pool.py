@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncconn.core.limits import PartSnapshot
-from asyncconn.core.ratelimit import RateSnapshot
+from asyncconn.core.rates.limiter import RateSnapshot
+from asyncconn.core.rates.windows import PartSnapshot
 from asyncconn.datorama import paths, wire
 from asyncconn.datorama.errors import NotVisible
 from asyncconn.errors import AsyncConnError, Forbidden, QuotaExhausted, RateLimited, Unauthorized

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
-    from asyncconn.core.ratelimit import Permit, RateLimiter
+    from asyncconn.core.rates.limiter import Permit, RateLimiter
 
 __all__ = ["Body", "Call", "Exchange", "Road"]
 

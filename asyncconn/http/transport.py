@@ -15,7 +15,7 @@ import aiohttp
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
-from asyncconn.core.quota import Quota
+from asyncconn.core.rates.quota import Quota
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from asyncconn.core.ratelimit import RateLimiter
+    from asyncconn.core.rates.limiter import RateLimiter
 
 __all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport", "with_doubt"]
 

@@ -4,12 +4,13 @@
 """
 
 from asyncconn.panoply import errors
-from asyncconn.panoply.background import background_progress
-from asyncconn.panoply.destination import Destination
 from asyncconn.panoply.errors import PanoplyException, TokenCallbackException, TokenValidationException
-from asyncconn.panoply.normalisation import Phase, set_internal_code, wrap_errors
-from asyncconn.panoply.oauth import validate_token
-from asyncconn.panoply.records import (
+from asyncconn.panoply.sdk import SDK
+from asyncconn.panoply.sources.background import background_progress
+from asyncconn.panoply.sources.destination import Destination
+from asyncconn.panoply.sources.normalisation import Phase, set_internal_code, wrap_errors
+from asyncconn.panoply.sources.oauth import validate_token
+from asyncconn.panoply.sources.records import (
     Field,
     Metadata,
     Record,
@@ -18,12 +19,11 @@ from asyncconn.panoply.records import (
     convert_to_ui_format,
     to_record,
 )
-from asyncconn.panoply.report import RunReport
-from asyncconn.panoply.runner import READ_RETRY, RowWriter, run_source
-from asyncconn.panoply.sdk import SDK
-from asyncconn.panoply.source import DataSource
-from asyncconn.panoply.states import Saved, StateFile, StateStore
-from asyncconn.panoply.tunnel import SSHTunnel, open_tunnel
+from asyncconn.panoply.sources.report import RunReport
+from asyncconn.panoply.sources.runner import READ_RETRY, RowWriter, run_source
+from asyncconn.panoply.sources.source import DataSource
+from asyncconn.panoply.sources.states import Saved, StateFile, StateStore
+from asyncconn.panoply.sources.tunnel import SSHTunnel, open_tunnel
 from asyncconn.panoply.writer import Panoply, WriteReport
 
 __all__ = [

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 
 if TYPE_CHECKING:
-    from asyncconn.panoply.report import RunReport
+    from asyncconn.panoply.sources.report import RunReport
 
 __all__ = [
     "DataSourceException",
@@ -212,7 +212,7 @@ class RowsUndelivered(SourceError):
 
 
 # Below the classes, which that module needs.
-from asyncconn.panoply.normalisation import (  # noqa: E402 - see the line above
+from asyncconn.panoply.sources.normalisation import (  # noqa: E402 - see the line above
     Phase,
     set_internal_code,
     wrap_errors,

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.core.batching import BatchBuffer, BatchStats, FlushReport
+from asyncconn.core.buffer.memory import BatchBuffer, BatchStats, FlushReport
 from asyncconn.core.durations import seconds
 from asyncconn.core.threads import LoopThread
 from asyncconn.core.unpicklable import Unpicklable

@@ -22,10 +22,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
 
 from asyncconn.connector import Connector
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.redact import secret
 from asyncconn.http.transport import Rules, Timeouts
@@ -81,7 +81,7 @@ class Panoply(Connector):
     connector, unsigned or with ``aws_credentials`` (access key and secret key, or ``"default"`` for AWS's own
     chain).
 
-    ``spool`` is a path, or a :class:`~asyncconn.core.spool.Spool`: a record is then in that file before its ``write``
+    ``spool`` is a path, or a :class:`~asyncconn.core.buffer.Spool`: a record is then in that file before its ``write``
     returns and until it has arrived, and what a killed program left there is sent first by the next one. A crash makes
     at most the batches under way (``policy.max_in_flight``) arrive twice. A ``Spool`` that is open already is not
     closed here.

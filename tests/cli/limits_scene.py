@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.atoti_limits.csv_formats import write_limits, write_structures
+from asyncconn.atoti_limits.offline.csv_formats import write_limits, write_structures
 from asyncconn.sandbox import LimitsWorld, Sandbox
 from cli.commands import Ended, arun
 

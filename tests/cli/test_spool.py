@@ -7,7 +7,7 @@ import json
 import stat
 from typing import TYPE_CHECKING
 
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 from asyncconn.panoply.encoding import encode_record
 from cli.commands import run
 

@@ -11,8 +11,8 @@ from datorama_scene import WORKSPACE, scene
 from helpers import virtual
 
 from asyncconn import Hub, errors
-from asyncconn.core.quota_store import FileQuotaStore
-from asyncconn.core.registry import forget_limiters
+from asyncconn.core.rates.registry import forget_limiters
+from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.datorama import Datorama, DatoramaLimits
 from asyncconn.sandbox.datorama import World
 from asyncconn.sandbox.faults import Fault

@@ -14,7 +14,7 @@ from helpers import virtual
 from loopback import Loopback, Reply, Seen, saying
 
 from asyncconn import Hub, errors
-from asyncconn.core.registry import forget_limiters
+from asyncconn.core.rates.registry import forget_limiters
 from asyncconn.datorama import DataStream, Datorama, DatoramaLimits
 from asyncconn.datorama.errors import NotVisible
 from asyncconn.sandbox.datorama import World

@@ -12,7 +12,6 @@ from limits_pair import LIMIT, STRUCTURE, Scene, scene
 
 from asyncconn import errors
 from asyncconn.atoti_limits import Limit, LimitStatus, Paths, Structure
-from asyncconn.atoti_limits.csv_formats import write_as_of_date
 from asyncconn.atoti_limits.errors import (
     LimitsConflict,
     LimitsPermissionError,
@@ -20,6 +19,7 @@ from asyncconn.atoti_limits.errors import (
     LimitsUnreachable,
     LimitsValidationError,
 )
+from asyncconn.atoti_limits.offline.csv_formats import write_as_of_date
 from asyncconn.sandbox import Fault, Faults
 
 if TYPE_CHECKING:

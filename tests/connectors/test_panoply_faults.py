@@ -10,7 +10,7 @@ import pytest
 from panoply_writer import SLOW, settled
 
 from asyncconn import errors
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.http.transport import Timeouts
 from asyncconn.sandbox import Fault

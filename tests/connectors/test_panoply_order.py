@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.panoply import SDK, DataSource, run_source
 from asyncconn.sandbox import Fault
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from panoply_sandbox import SandboxTarget
 
-    from asyncconn.core.batching import Batch
+    from asyncconn.core.buffer.memory import Batch
     from asyncconn.sandbox import Sandbox
 
 IDS, VERSIONS = 5, 400

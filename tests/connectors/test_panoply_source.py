@@ -9,7 +9,7 @@ import pytest
 from panoply_sandbox import SandboxTarget
 
 from asyncconn import Hub
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.panoply import DataSource, Saved, run_source
 from asyncconn.panoply.errors import RowsUndelivered

@@ -16,9 +16,9 @@ from panoply_writer import SLOW, landed, settled
 
 import asyncconn
 from asyncconn import Hub, Panoply
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
+from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.core.spool import Spool
 from asyncconn.errors import (
     BufferClosed,
     ConfigError,

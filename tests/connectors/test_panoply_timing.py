@@ -13,7 +13,7 @@ from panoply_sandbox import SandboxTarget
 from panoply_writer import SLOW, settled
 
 from asyncconn import Hub, Panoply
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.panoply import wire
 from asyncconn.sandbox import Fault
 

@@ -14,12 +14,12 @@ import pytest
 from batching_scene import Platform, records
 from helpers import balanced, turns, virtual
 
-from asyncconn.core.accounts import UndeliveredWarning
-from asyncconn.core.batching import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.accounts import UndeliveredWarning
+from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.receipts import FlushReport, Receipt
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.receipts import FlushReport, Receipt
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
 from asyncconn.errors import BadRequest, ConnectFailed, DeliveryFailed
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def test_a_buffer_that_is_let_go_warns_each_time_and_names_the_place_that_made_i
 
 PROGRAM = """
 import asyncio, os, sys
-from asyncconn.core.batching import BatchBuffer
+from asyncconn.core.buffer.memory import BatchBuffer
 
 async def send(batch): ...
 
@@ -361,7 +361,7 @@ def test_a_program_that_ends_with_an_open_buffer_warns_and_a_forked_child_does_n
 def test_a_program_without_logging_sees_what_was_lost() -> None:
     code = """
 import asyncio
-from asyncconn.core.batching import BatchBuffer
+from asyncconn.core.buffer.memory import BatchBuffer
 
 async def send(batch):
     raise OSError("no route")

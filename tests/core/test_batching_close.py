@@ -18,7 +18,7 @@ from asyncconn.errors import BufferClosed, DeliveryFailed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncconn.core.batching import Batch
+    from asyncconn.core.buffer.memory import Batch
     from asyncconn.core.clock import VirtualClock
 
 
@@ -350,7 +350,7 @@ async def test_a_handler_that_never_ends_cannot_hold_a_close(clock: VirtualClock
 def test_a_forked_child_is_told_that_the_buffer_is_its_parents() -> None:
     code = """
 import asyncio, os
-from asyncconn.core.batching import BatchBuffer
+from asyncconn.core.buffer.memory import BatchBuffer
 from asyncconn.errors import WrongLoop
 
 async def send(batch): ...

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncconn.atoti_limits.csv_formats import evaluation_rows, read_limits
 from asyncconn.atoti_limits.errors import LimitsValidationError
+from asyncconn.atoti_limits.offline.csv_formats import evaluation_rows, read_limits
 from asyncconn.core import csv_text
 from asyncconn.core.csv_text import CsvError, csv_reader
 from asyncconn.datorama.bulk.log import COLUMNS, read_log

@@ -10,10 +10,10 @@ from loopback import Loopback, road
 from pydantic import ValidationError
 
 from asyncconn.connector import Connector
-from asyncconn.core.batching import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.polling import PollPolicy
-from asyncconn.core.ratelimit import RateLimiter, TokenBucket
+from asyncconn.core.rates.limiter import RateLimiter, TokenBucket
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError
 from asyncconn.http.transport import Timeouts

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from asyncconn.atoti_limits.csv_formats import frame
+from asyncconn.atoti_limits.offline.csv_formats import frame
 from asyncconn.core.frames import exact_frame
 
 ODD = 2**53 + 1

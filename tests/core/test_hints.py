@@ -11,12 +11,12 @@ import pytest
 from helpers import virtual
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.ratelimit import RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 LIMIT = 20  # calls in a second
 KINDS: dict[str, Callable[[], Part]] = {

@@ -9,10 +9,10 @@ import pytest
 from batching_scene import Platform, records
 from helpers import virtual
 
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
 from asyncconn.errors import ApiError, BadRequest, RateLimited, ServerError
 
 if TYPE_CHECKING:

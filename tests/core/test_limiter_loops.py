@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import virtual
 
-from asyncconn.core.batching import BatchBuffer
+from asyncconn.core.buffer.memory import BatchBuffer
 from asyncconn.core.polling import Poller
-from asyncconn.core.ratelimit import RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
 from asyncconn.errors import WrongLoop
 from asyncconn.http.auth import TokenAuth
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from asyncconn.core.batching import Batch
+    from asyncconn.core.buffer.memory import Batch
     from asyncconn.core.clock import VirtualClock
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 PARTS: dict[str, Callable[[], Part]] = {
     "window": lambda: Window(5, 60.0),

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import turns, virtual
 
-from asyncconn.core.ratelimit import PartSnapshot, Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import PartSnapshot, Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import WrongLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncconn.core.clock import Clock, VirtualClock
-    from asyncconn.core.limits import Part, Slot
+    from asyncconn.core.rates.windows import Part, Slot
 
 
 class Places:
@@ -38,7 +38,7 @@ class Places:
         return now
 
     def take(self, now: float, cost: int) -> Slot:
-        from asyncconn.core.parts import slot_of
+        from asyncconn.core.rates.parts import slot_of
 
         self.used += cost
         return slot_of(cost)

@@ -9,11 +9,11 @@ import pytest
 from batching_scene import Platform, make_buffer
 from helpers import balanced, turns, virtual
 
-from asyncconn.core.batch import Batch
-from asyncconn.core.batching import BatchBuffer, BatchPolicy
-from asyncconn.core.ordering import BatchQueue
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
+from asyncconn.core.buffer.batch import Batch
+from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.ordering import BatchQueue
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import BadRequest, ConnectFailed, DeliveryFailed, ReadTimeout, SpoolError
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.paths import file_path
-from asyncconn.core.quota_store import FileQuotaStore
-from asyncconn.core.spool import Spool
+from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.datorama.bulk.log import JobLog, read_log
 from asyncconn.errors import ConfigError
 from asyncconn.http.download import save
-from asyncconn.panoply.states import Saved, StateFile
+from asyncconn.panoply.sources.states import Saved, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

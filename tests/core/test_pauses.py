@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import turns, virtual
 
-from asyncconn.core.ratelimit import Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError, QuotaExhausted
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 
 @pytest.fixture(autouse=True)

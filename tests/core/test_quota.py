@@ -9,7 +9,7 @@ import pytest
 from helpers import turns, virtual
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.ratelimit import Permit, Quota, RateLimiter, Window
+from asyncconn.core.rates.limiter import Permit, Quota, RateLimiter, Window
 from asyncconn.errors import ConfigError, QuotaExhausted
 
 DAY = 86_400.0

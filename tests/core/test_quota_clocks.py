@@ -11,7 +11,7 @@ import pytest
 from helpers import virtual
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.ratelimit import FileQuotaStore, Quota, RateLimiter
+from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter
 from asyncconn.errors import ConfigError, QuotaExhausted
 
 if TYPE_CHECKING:

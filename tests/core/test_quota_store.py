@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import virtual
 
-from asyncconn.core.ratelimit import FileQuotaStore, Quota, RateLimiter
+from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def test_two_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "quota.json"
     code = (
         "import asyncio, sys\n"
-        "from asyncconn.core.quota_store import FileQuotaStore\n"
+        "from asyncconn.core.rates.stores import FileQuotaStore\n"
         "async def main():\n"
         "    for _ in range(50): await FileQuotaStore(sys.argv[1]).add('user', sys.argv[2], 1)\n"
         "asyncio.run(main())\n"

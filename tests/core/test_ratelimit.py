@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from helpers import cancel_at_every_await, turns, virtual
 
-from asyncconn.core.ratelimit import Permit, Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Permit, Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError, LifecycleError, QuotaExhausted, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncconn.core.clock import VirtualClock
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 PARTS: dict[str, Callable[[], Part]] = {
     "window": lambda: Window(10, 1.0),

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import turns, virtual
 
-from asyncconn.core.ratelimit import Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncconn.core.clock import VirtualClock
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 LIMIT, PERIOD = 60, 60.0
 MINUTES = 12

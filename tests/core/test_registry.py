@@ -11,8 +11,8 @@ import pytest
 from helpers import turns, virtual
 
 from asyncconn.core.clock import SystemClock, VirtualClock
-from asyncconn.core.ratelimit import FileQuotaStore, Quota, RateLimiter, TokenBucket, Window
-from asyncconn.core.registry import forget_limiters, release_limiters, shared_limiters
+from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.registry import forget_limiters, release_limiters, shared_limiters
 from asyncconn.errors import LifecycleError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncconn.core.clock import Clock
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 
 class User:
@@ -259,7 +259,7 @@ async def test_other_figures_for_the_same_limit_are_told_and_the_first_hold(cloc
 
 @virtual
 async def test_accounts_that_nobody_uses_and_that_have_counted_nothing_are_forgotten(clock: VirtualClock) -> None:
-    import asyncconn.core.registry as registry
+    import asyncconn.core.rates.registry as registry
 
     for number in range(1000):
         user = User()

@@ -20,7 +20,7 @@ import pytest
 from helpers import cancel_at_every_await, turns
 
 import asyncconn
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 from asyncconn.errors import ConfigError, SpoolDamaged, SpoolError, SpoolFull, SpoolInUse, WrongLoop
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ async def test_another_loop_is_refused(path: Path) -> None:
 
 HOLD = """
 import asyncio, sys
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 async def main():
     spool = Spool(sys.argv[1])
     await spool.open()
@@ -347,7 +347,7 @@ async def test_a_second_spool_is_refused_and_does_not_let_another_process_in(pat
 def test_a_forked_child_that_ends_leaves_the_parents_log_alone(path: Path) -> None:
     code = """
 import asyncio, os, sys
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 loop = asyncio.new_event_loop()
 spool = Spool(sys.argv[1])
 loop.run_until_complete(spool.open())
@@ -544,7 +544,7 @@ async def test_a_disk_that_became_read_only_is_an_error_and_a_trim_is_not_forgot
 
 DIE = """
 import asyncio, os, sys
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 async def main():
     spool = Spool(sys.argv[1], fsync=False)
     await spool.open()
@@ -587,7 +587,7 @@ async def test_a_log_that_somebody_is_writing_is_in_use_and_not_damaged(
 ) -> None:
     async with opened(path) as spool:
         await spool.append([b"a"])
-        monkeypatch.setattr("asyncconn.core.spool_file.lost_commit", lambda log: True)
+        monkeypatch.setattr("asyncconn.core.buffer.spool_file.lost_commit", lambda log: True)
         with pytest.raises(SpoolInUse):
             await Spool(path).open()
         await spool.append([b"b"])

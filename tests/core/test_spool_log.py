@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncconn.core.spool_log import lost_commit
+from asyncconn.core.buffer.spool_log import lost_commit
 
 FRAME = 24 + 512
 

@@ -13,9 +13,9 @@ import pytest
 from batching_scene import Platform, records
 from helpers import cancel_at_every_await, turns, virtual
 
-from asyncconn.core.batching import BatchPolicy
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
+from asyncconn.core.buffer.memory import BatchPolicy
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import (
     BadRequest,
     BufferClosed,
@@ -33,7 +33,7 @@ from asyncconn.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncconn.core.batching import BatchStats
+    from asyncconn.core.buffer.memory import BatchStats
     from asyncconn.core.clock import VirtualClock
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from asyncconn import AtotiLimits, Connector, Datorama, Hub, Panoply
 from asyncconn.atoti_limits.credentials import Discreet
-from asyncconn.core.batching import BatchBuffer
+from asyncconn.core.buffer.memory import BatchBuffer
+from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.polling import Poller
-from asyncconn.core.ratelimit import RateLimiter, Window
-from asyncconn.core.spool import Spool
+from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.errors import LifecycleError, NotPicklable
 from asyncconn.http.auth import BasicAuth, HeaderKey, NoAuth, TokenAuth
 from asyncconn.panoply.sdk import SDK

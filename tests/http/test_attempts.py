@@ -15,7 +15,7 @@ from helpers import cancel_at_every_await
 from loopback import DROP, OK, Loopback, QuickClock, Reply, Seen, road, saying
 
 from asyncconn.connector import Connector
-from asyncconn.core.ratelimit import Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import (
     AsyncConnError,
@@ -37,7 +37,7 @@ from asyncconn.hub import Hub
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 
 def _used(limiter: RateLimiter) -> int:

@@ -13,7 +13,7 @@ from frames import locals_of_ours
 from loopback import DROP, Loopback, QuickClock, Reply, Seen, road, saying
 from pydantic import SecretStr
 
-from asyncconn.core.ratelimit import RateLimiter, Window
+from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectionLost, NotSent, Unauthorized
 from asyncconn.http.auth import BasicAuth, HeaderKey, NoAuth, TokenAuth

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from loopback import Loopback, saying
 
-from asyncconn.core.ratelimit import RateLimiter, Window
+from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ConfigError, MaybeSent, NotFound
 from asyncconn.http.auth import TokenAuth

@@ -11,7 +11,7 @@ import pytest
 from loopback import Loopback, Reply
 
 from asyncconn.connector import Connector
-from asyncconn.core.ratelimit import Quota, RateLimiter, Window
+from asyncconn.core.rates.limiter import Quota, RateLimiter, Window
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, RateLimited
 from asyncconn.http.auth import HeaderKey, NoAuth, TokenAuth
@@ -21,7 +21,7 @@ from asyncconn.hub import Hub
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
     from asyncconn.http.response import Response
 
 

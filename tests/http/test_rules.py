@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loopback import Loopback, QuickClock, Reply, road, saying
 
-from asyncconn.core.ratelimit import RateLimiter, Window
+from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ApiError, Conflict, NotFound, ProtocolError, RateLimited, ServerError
 from asyncconn.http.auth import TokenAuth

@@ -12,7 +12,7 @@ import pytest
 from helpers import cancel_at_every_await
 from loopback import DROP, Loopback, QuickClock, Reply, road, saying
 
-from asyncconn.core.ratelimit import RateLimiter, Window
+from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ConnectionLost, LifecycleError, NotFound, ProtocolError, ReadTimeout, ServerError
 from asyncconn.http.transport import Timeouts, Transport

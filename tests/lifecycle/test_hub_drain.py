@@ -11,8 +11,8 @@ from helpers import cancel_at_every_await, virtual
 
 from asyncconn import UndeliveredWarning
 from asyncconn.connector import Connector
+from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.receipts import FlushReport
 from asyncconn.errors import BatchError, DeliveryFailed, HubClosed
 from asyncconn.hub import Hub, HubState
 from asyncconn.settings import HubSettings

@@ -13,7 +13,7 @@ import pytest
 from loopback import Loopback
 
 from asyncconn.connector import Connector
-from asyncconn.core.ratelimit import Window
+from asyncconn.core.rates.limiter import Window
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.auth import Auth, HeaderKey, TokenAuth
 from asyncconn.hub import Hub, HubState
@@ -22,7 +22,7 @@ from asyncconn.settings import HubSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from asyncconn.core.limits import Part
+    from asyncconn.core.rates.windows import Part
 
 
 class Plain(Connector):

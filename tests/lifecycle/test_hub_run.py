@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PROGRAM = """
 import asyncio, sys
 import asyncconn
-from asyncconn.core.receipts import FlushReport
+from asyncconn.core.buffer.receipts import FlushReport
 
 class Holding(asyncconn.Connector):
     platform = "holding"

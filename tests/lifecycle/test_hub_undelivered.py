@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn import Connector, Hub, UndeliveredWarning
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy
-from asyncconn.core.receipts import FlushReport
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
+from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.receipts import FlushReport
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import BadRequest, ConfigError, DeliveryFailed
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ async def test_its_list_of_records_is_bounded_and_says_when_there_were_more() ->
 
 PROGRAM = """
 import asyncconn
-from asyncconn.core.batching import BatchBuffer
+from asyncconn.core.buffer.memory import BatchBuffer
 
 class Acme(asyncconn.Connector):
     platform, base_url = "acme", "http://127.0.0.1:1"

@@ -16,7 +16,7 @@ from panoply_sandbox import SandboxTarget
 from panoply_writer import SLOW, settled
 
 from asyncconn import Hub, Panoply, errors
-from asyncconn.core.batching import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 from asyncconn.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ SERVICE = """
 import asyncio
 import asyncconn
 from asyncconn import Hub, Panoply
-from asyncconn.core.batching import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 
 async def main(hub: Hub) -> None:
     panoply = Panoply.from_env(hub=hub, policy=BatchPolicy(max_age=60.0))

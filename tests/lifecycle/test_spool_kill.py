@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import spool_rounds
 
-from asyncconn.core.spool import Spool
+from asyncconn.core.buffer.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

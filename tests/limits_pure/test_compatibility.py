@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asyncconn.atoti_limits.compatibility import (
+from asyncconn.atoti_limits.offline.compatibility import (
     JAVA_AUTOCONFIG_ARTIFACTS,
     KNOWN,
     SERVERS_BY_LIMITS,

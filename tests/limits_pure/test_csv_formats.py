@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncconn.atoti_limits import csv_formats as files
-from asyncconn.atoti_limits.csv_columns import Kind, columns
 from asyncconn.atoti_limits.errors import LimitsProtocolError, LimitsValidationError
+from asyncconn.atoti_limits.offline import csv_formats as files
+from asyncconn.atoti_limits.offline.csv_columns import Kind, columns
 from asyncconn.atoti_limits.versions import warning_threshold_is_distance
 from asyncconn.errors import ConfigError
 

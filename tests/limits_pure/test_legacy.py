@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from asyncconn.atoti_limits.legacy import LegacyLimitsProperties, java_relatives
+from asyncconn.atoti_limits.offline.legacy import LegacyLimitsProperties, java_relatives
 from asyncconn.errors import ConfigError
 
 from .captures import CAPTURES

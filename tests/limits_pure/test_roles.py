@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from asyncconn.atoti_limits.roles import GUIDE_USERS, NEEDS, ROLES, ROLES_BEFORE_4, Action, missing_roles
+from asyncconn.atoti_limits.offline.roles import GUIDE_USERS, NEEDS, ROLES, ROLES_BEFORE_4, Action, missing_roles
 from asyncconn.errors import ConfigError
 
 from .captures import CAPTURES

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asyncconn.atoti_limits import ui_extension
 from asyncconn.atoti_limits.errors import UiExtensionError
-from asyncconn.atoti_limits.ui_extension import Bounds, extract_ui_extension, extract_ui_extension_sync
+from asyncconn.atoti_limits.offline import ui_extension
+from asyncconn.atoti_limits.offline.ui_extension import Bounds, extract_ui_extension, extract_ui_extension_sync
 from asyncconn.errors import ConfigError
 
 from .archives import FLAT, JAVA, MANIFEST, SCRIPT, SPLIT, archive, crc, patched, renamed, under

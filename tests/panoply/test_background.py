@@ -13,8 +13,8 @@ from helpers import virtual
 
 from asyncconn.core.clock import SystemClock, VirtualClock
 from asyncconn.panoply import DataSource, PanoplyException, background_progress
-from asyncconn.panoply.driver import Runtime
 from asyncconn.panoply.errors import IncorrectParamError
+from asyncconn.panoply.sources.driver import Runtime
 
 
 class Source(DataSource):

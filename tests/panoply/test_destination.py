@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncconn.errors import ConfigError, InvalidRecord
-from asyncconn.panoply.destination import Destination
+from asyncconn.panoply.sources.destination import Destination
 
 
 @pytest.mark.parametrize(

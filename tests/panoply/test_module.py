@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn.errors import ConfigError
-from asyncconn.panoply.module import load_module, parse_config
-from asyncconn.panoply.params import Param, choices_of, convert, default_of, label, parse_params
+from asyncconn.panoply.sources.module import load_module, parse_config
+from asyncconn.panoply.sources.params import Param, choices_of, convert, default_of, label, parse_params
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -17,11 +17,10 @@ from asyncconn.panoply import (
     DataSource,
     TokenCallbackException,
     TokenValidationException,
-    oauth,
-    token_endpoint,
     validate_token,
 )
-from asyncconn.panoply.driver import SourceDriver
+from asyncconn.panoply.sources import oauth, token_endpoint
+from asyncconn.panoply.sources.driver import SourceDriver
 
 from .token_scene import CLIENT_SECRET, OLD, OLD_REFRESH, REFRESH, Refused, Scene, form, granting
 

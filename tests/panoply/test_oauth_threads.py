@@ -13,8 +13,9 @@ from loopback import DROP, Loopback, Reply, saying
 
 from asyncconn import Hub
 from asyncconn.errors import BadRequest, LifecycleError
-from asyncconn.panoply import TokenCallbackException, TokenValidationException, oauth
-from asyncconn.panoply.driver import SourceDriver
+from asyncconn.panoply import TokenCallbackException, TokenValidationException
+from asyncconn.panoply.sources import oauth
+from asyncconn.panoply.sources.driver import SourceDriver
 
 from .token_scene import OLD, OLD_REFRESH, REFRESH, Refused, Scene, elsewhere, form, granting
 
@@ -239,7 +240,7 @@ def _may_block(blocking: BlockBuster) -> None:
     """A plain method called on a loop blocks it: that is what its author chose."""
     for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock"):
         if name in blocking.functions:
-            blocking.functions[name].can_block_in("asyncconn/panoply/oauth.py", {"_lead_blocking", "_loop_for"})
+            blocking.functions[name].can_block_in("asyncconn/panoply/sources/oauth.py", {"_lead_blocking", "_loop_for"})
 
 
 @pytest.mark.usefixtures("_may_block")

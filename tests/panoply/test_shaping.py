@@ -13,7 +13,7 @@ import pytest
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.panoply.encoding import encode_record
 from asyncconn.panoply.errors import TruncateRefused
-from asyncconn.panoply.shaping import RowShape
+from asyncconn.panoply.sources.shaping import RowShape
 
 
 def test_without_any_of_these_parameters_nothing_is_looked_at() -> None:

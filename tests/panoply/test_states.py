@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.errors import StateInUse
-from asyncconn.panoply.states import Saved, StateFile, StateTracker, state_text
+from asyncconn.panoply.sources.states import Saved, StateFile, StateTracker, state_text
 
 if TYPE_CHECKING:
     from pathlib import Path

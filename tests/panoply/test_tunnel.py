@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.errors import IncorrectParamError
-from asyncconn.panoply.tunnel import SSHTunnel, _login, _read_key, open_tunnel
+from asyncconn.panoply.sources.tunnel import SSHTunnel, _login, _read_key, open_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

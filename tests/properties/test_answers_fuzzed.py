@@ -26,7 +26,7 @@ from mutations import Given, Mutator
 from asyncconn import AtotiLimits, Hub, Panoply
 from asyncconn.atoti_limits import Evaluation, Export
 from asyncconn.atoti_limits.resources.base import Resource as LimitsResource
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.core.paging import Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.core.retrying import RetryPolicy

@@ -14,14 +14,14 @@ from helpers import balanced, turns, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 from asyncconn.errors import BufferClosed, BufferFull, RecordTooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.clock import VirtualClock
-    from asyncconn.core.receipts import FlushReport
     from asyncconn.errors import DeliveryFailed
 
 MAX_BYTES = 64

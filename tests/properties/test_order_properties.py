@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncconn import Panoply, RetryPolicy, Timeouts
-from asyncconn.core.batching import Batch, BatchBuffer, BatchPolicy
-from asyncconn.core.spool import Spool
-from asyncconn.core.spooled import SpooledBuffer
+from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import BadRequest, BufferClosed, ConnectFailed, ReadTimeout
 from asyncconn.sandbox import Sandbox
 

@@ -10,7 +10,7 @@ from helpers import turns, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncconn.core.ratelimit import Part, Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Part, Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import QuotaExhausted
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from helpers import cancel_at_every_await
 
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout
 from asyncconn.panoply.errors import IncorrectParamError, TunnelRefused
-from asyncconn.panoply.tunnel import SSHTunnel, Tunnel, open_tunnel
+from asyncconn.panoply.sources.tunnel import SSHTunnel, Tunnel, open_tunnel
 
 from . import ssh_server
 

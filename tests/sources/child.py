@@ -16,7 +16,7 @@ from typing import Any
 import tenacity  # noqa: F401 - imported late by the retries, in a thread
 
 from asyncconn import Panoply
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.panoply import run_source
 from sources.original import load
 

@@ -6,7 +6,7 @@ import pytest
 from panoply_sandbox import SandboxTarget, let_settings_be_read
 
 from asyncconn import Hub
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.sandbox import Sandbox
 
 if TYPE_CHECKING:

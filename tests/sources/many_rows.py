@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncconn import Panoply
-from asyncconn.core.batching import BatchPolicy
+from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.panoply import DataSource, run_source
 from benchmarks.sink import running
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from asyncconn.atoti_limits import csv_formats
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
+from asyncconn.atoti_limits.offline import csv_formats
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.wire import document
 
@@ -66,8 +66,8 @@ class Evaluate(Resource):
     async def roll_date(self) -> None:
         """Have the server read its ``as_of_date.csv`` anew: the day of every evaluation that names none (date roll).
 
-        The file is the server's own: :func:`asyncconn.atoti_limits.csv_formats.write_as_of_date` makes its text. Call
-        and body are documented for 2.0, the answer is not, and is not looked at. Not repeated when the outcome is
+        The file is the server's own: ``offline.csv_formats.write_as_of_date`` makes its text.
+        Call and body are documented for 2.0, the answer is not, and is not looked at. Not repeated when the outcome is
         unknown.
         """
         await self._client.call("evaluate.roll_date", json=_DATE_ROLL)

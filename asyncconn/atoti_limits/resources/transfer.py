@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from asyncconn.atoti_limits import csv_formats
-from asyncconn.atoti_limits.csv_formats import CsvTable
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import UploadReport
+from asyncconn.atoti_limits.offline import csv_formats
+from asyncconn.atoti_limits.offline.csv_formats import CsvTable
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.versions import LATEST, Version
 from asyncconn.atoti_limits.wire import document

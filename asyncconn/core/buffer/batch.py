@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
+from asyncconn.core.buffer.receipts import Receipt
 from asyncconn.core.durations import positive
-from asyncconn.core.receipts import Receipt
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:

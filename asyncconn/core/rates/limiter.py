@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
-from asyncconn.core.limits import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
-from asyncconn.core.quota_store import FileQuotaStore, QuotaStore
-from asyncconn.core.sharing import Family
+from asyncconn.core.rates.family import Family
+from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
+from asyncconn.core.rates.windows import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited, WrongLoop
 

@@ -7,11 +7,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.batching import Batch, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.buffer.holding import Hold
+from asyncconn.core.buffer.memory import Batch, BatchPolicy, BatchStats, FlushReport, Receipt
+from asyncconn.core.buffer.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
-from asyncconn.core.holding import Hold
-from asyncconn.core.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
@@ -29,9 +29,9 @@ from asyncconn.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
 
+    from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.events import Events
     from asyncconn.core.retrying import RetryPolicy
-    from asyncconn.core.spool import Spool
 
 __all__ = ["SpooledBuffer"]
 

@@ -6,15 +6,15 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from asyncconn.core.parts import BasePart, PartSnapshot, Slot, slot_of
+from asyncconn.core.rates.parts import BasePart, PartSnapshot, Slot, slot_of
 from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncconn.core.clock import Clock
-    from asyncconn.core.parts import Part
-    from asyncconn.core.quota_store import QuotaStore
+    from asyncconn.core.rates.parts import Part
+    from asyncconn.core.rates.stores import QuotaStore
 
 __all__ = ["Quota"]
 

@@ -18,8 +18,8 @@ from datetime import date, datetime, time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.atoti_limits.csv_columns import BETA_NAMES, FORMER_NAMES, Column, Kind, columns
 from asyncconn.atoti_limits.errors import Detail, LimitsProtocolError, LimitsValidationError
+from asyncconn.atoti_limits.offline.csv_columns import BETA_NAMES, FORMER_NAMES, Column, Kind, columns
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.core.csv_text import CsvError, csv_reader
 from asyncconn.core.frames import exact_frame

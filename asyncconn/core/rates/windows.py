@@ -1,6 +1,6 @@
 """The parts of a rate limiter that count by intervals: a bucket that smooths, and a window that is a hard cap.
 
-What counts by days is a :class:`asyncconn.core.quota.Quota`.
+What counts by days is a :class:`asyncconn.core.rates.quota.Quota`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from asyncconn.core.parts import BasePart, Part, PartSnapshot, Slot, slot_of
-from asyncconn.core.quota import Quota
+from asyncconn.core.rates.parts import BasePart, Part, PartSnapshot, Slot, slot_of
+from asyncconn.core.rates.quota import Quota
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from asyncconn.core.spool_log import lost_commit
+from asyncconn.core.buffer.spool_log import lost_commit
 from asyncconn.errors import AsyncConnError, ConfigError, SpoolDamaged, SpoolError, SpoolFull, SpoolInUse
 
 if TYPE_CHECKING:

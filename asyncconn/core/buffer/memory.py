@@ -9,14 +9,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from asyncconn.core.accounts import Accounts, watch
-from asyncconn.core.batch import Batch, BatchPolicy
+from asyncconn.core.buffer.accounts import Accounts, watch
+from asyncconn.core.buffer.batch import Batch, BatchPolicy
+from asyncconn.core.buffer.holding import Hold
+from asyncconn.core.buffer.ordering import BatchQueue
+from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
-from asyncconn.core.holding import Hold
-from asyncconn.core.ordering import BatchQueue
-from asyncconn.core.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.tasks import TaskScope, drain_guard
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
@@ -48,8 +48,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
     """Collects items and sends them in batches.
 
     ``send`` delivers one batch and does its own retries, by the policy ``retry``: when it raises, the batch has failed,
-    unless the server asked for a pause longer than that (:class:`~asyncconn.core.holding.Hold`). ``size`` gives an
-    item's bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure
+    unless the server asked for a pause longer than that (:class:`~asyncconn.core.buffer.holding.Hold`). ``size`` gives
+    an item's bytes, ``overhead`` is added for each. ``reveal`` turns an item back into what the user knows, for failure
     reports, and ``describe`` says what those are; with ``spooled`` the items are kept elsewhere, where a failed batch
     goes back to.
 

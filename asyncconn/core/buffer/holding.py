@@ -13,7 +13,7 @@ from asyncconn.errors import ApiError, RateLimited
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncconn.core.batch import Batch
+    from asyncconn.core.buffer.batch import Batch
     from asyncconn.core.clock import Clock
 
 __all__ = ["Hold"]

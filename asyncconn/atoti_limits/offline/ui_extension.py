@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.atoti_limits.errors import UiExtensionError
-from asyncconn.atoti_limits.ui_archive import Archive, Bounds
+from asyncconn.atoti_limits.offline.ui_archive import Archive, Bounds
 from asyncconn.atoti_limits.urls import check_url
 from asyncconn.errors import ConfigError
 

@@ -1,6 +1,6 @@
 """What a part of a rate limiter is: it says when a call of some cost may go, and keeps its own books.
 
-No part waits or wakes anybody: :class:`asyncconn.core.ratelimit.RateLimiter` does, for several parts at once.
+No part waits or wakes anybody: :class:`asyncconn.core.rates.limiter.RateLimiter` does, for several parts at once.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from asyncconn.panoply.errors import TruncateRefused
 
 __all__ = ["RowShape", "refuse_truncation"]
 
-logger = logging.getLogger("asyncconn.panoply.runner")
+logger = logging.getLogger("asyncconn.panoply.sources.runner")
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
 _OFF = (None, False, 0, "", "0", "false", "no")

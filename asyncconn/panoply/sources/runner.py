@@ -18,25 +18,25 @@ from asyncconn.core.durations import positive
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, InvalidRecord
-from asyncconn.panoply.destination import Destination
-from asyncconn.panoply.driver import SourceDriver
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
-from asyncconn.panoply.params import copied
-from asyncconn.panoply.report import RunReport
-from asyncconn.panoply.returned import rows_of
-from asyncconn.panoply.shaping import RowShape, refuse_truncation
-from asyncconn.panoply.source import DataSource
-from asyncconn.panoply.states import Saved, StateFile, StateStore, StateTracker, digest, held, state_text
+from asyncconn.panoply.sources.destination import Destination
+from asyncconn.panoply.sources.driver import SourceDriver
+from asyncconn.panoply.sources.params import copied
+from asyncconn.panoply.sources.report import RunReport
+from asyncconn.panoply.sources.returned import rows_of
+from asyncconn.panoply.sources.shaping import RowShape, refuse_truncation
+from asyncconn.panoply.sources.source import DataSource
+from asyncconn.panoply.sources.states import Saved, StateFile, StateStore, StateTracker, digest, held, state_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from asyncconn.core.receipts import FlushReport, Receipt
+    from asyncconn.core.buffer.receipts import FlushReport, Receipt
     from asyncconn.panoply.writer import WriteReport
 
 __all__ = ["READ_RETRY", "RowWriter", "run_source"]
 
-logger = logging.getLogger("asyncconn.panoply.runner")
+logger = logging.getLogger("asyncconn.panoply.sources.runner")
 
 #: Three retries of a read, as the platform makes them; however long the read itself took.
 READ_RETRY = RetryPolicy(attempts=4, initial=1.0, maximum=30.0, deadline=30 * 86_400.0)

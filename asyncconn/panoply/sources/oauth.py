@@ -19,14 +19,14 @@ from asyncconn.core.threads import LoopThread
 from asyncconn.errors import ConfigError, LifecycleError, RateLimited, ServerError, TransportError
 from asyncconn.http.redact import Redactor, UnshownText
 from asyncconn.panoply.errors import PanoplyException, TokenCallbackException, TokenValidationException
-from asyncconn.panoply.token_endpoint import TokenEndpoint
+from asyncconn.panoply.sources.token_endpoint import TokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from asyncconn.hub import Hub
-    from asyncconn.panoply.source import DataSource
-    from asyncconn.panoply.token_endpoint import Form
+    from asyncconn.panoply.sources.source import DataSource
+    from asyncconn.panoply.sources.token_endpoint import Form
 
 __all__ = ["validate_token"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
-    from asyncconn.core.batch import Batch
+    from asyncconn.core.buffer.batch import Batch
 
 __all__ = ["BatchQueue"]
 

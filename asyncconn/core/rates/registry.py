@@ -12,12 +12,12 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from asyncconn.core.clock import Clock, SystemClock
-from asyncconn.core.ratelimit import RateLimiter
+from asyncconn.core.rates.limiter import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from asyncconn.core.parts import Part
+    from asyncconn.core.rates.parts import Part
 
 __all__ = ["forget_limiters", "made_limiters", "release_limiters", "shared_limiters"]
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncconn.core.batching import Batch, BatchBuffer
+from asyncconn.core.buffer.memory import Batch, BatchBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
+    from asyncconn.core.buffer.receipts import Receipt
+    from asyncconn.core.buffer.spool import Spool
+    from asyncconn.core.buffer.spool_file import Span
     from asyncconn.core.clock import Clock
-    from asyncconn.core.receipts import Receipt
-    from asyncconn.core.spool import Spool
-    from asyncconn.core.spool_file import Span
 
 __all__ = ["KeepingBuffer", "Notes", "Redelivery", "Refused", "StuckKeys"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from asyncconn.core.parts import Part
-    from asyncconn.core.ratelimit import RateLimiter
+    from asyncconn.core.rates.limiter import RateLimiter
+    from asyncconn.core.rates.parts import Part
 
 __all__ = ["Family"]
 

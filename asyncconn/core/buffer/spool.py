@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from asyncconn.core.buffer.spool_file import Span, SpoolFile
 from asyncconn.core.paths import file_path
-from asyncconn.core.spool_file import Span, SpoolFile
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import OwnThread
 from asyncconn.core.unpicklable import Unpicklable

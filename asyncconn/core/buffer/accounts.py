@@ -11,14 +11,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
-from asyncconn.core.receipts import LONGEST_LIST, FlushReport
+from asyncconn.core.buffer.receipts import LONGEST_LIST, FlushReport
 from asyncconn.errors import DeliveryFailed, outcome_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asyncconn.core.batch import Batch
-    from asyncconn.core.receipts import BatchStats
+    from asyncconn.core.buffer.batch import Batch
+    from asyncconn.core.buffer.receipts import BatchStats
 
 __all__ = ["Accounts", "UndeliveredWarning", "caller", "warn", "watch"]
 

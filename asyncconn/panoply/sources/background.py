@@ -22,11 +22,11 @@ from asyncconn.panoply.errors import IncorrectParamError, PanoplyException
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncconn.panoply.source import DataSource
+    from asyncconn.panoply.sources.source import DataSource
 
 __all__ = ["background_progress"]
 
-logger = logging.getLogger("asyncconn.panoply.background")
+logger = logging.getLogger("asyncconn.panoply.sources.background")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.errors import ConfigError
-from asyncconn.panoply.params import Param, parse_params
-from asyncconn.panoply.source import DataSource
+from asyncconn.panoply.sources.params import Param, parse_params
+from asyncconn.panoply.sources.source import DataSource
 
 if TYPE_CHECKING:
     import os

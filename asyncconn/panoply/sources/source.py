@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.core.events import Events
 from asyncconn.errors import ConfigError, InvalidRecord
-from asyncconn.panoply.driver import Runtime, SourceDriver
+from asyncconn.panoply.sources.driver import Runtime, SourceDriver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DataSource"]
 
-logger = logging.getLogger("asyncconn.panoply.source")
+logger = logging.getLogger("asyncconn.panoply.sources.source")
 
 
 class DataSource(ABC):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.hub import Hub
-    from asyncconn.panoply.source import DataSource
+    from asyncconn.panoply.sources.source import DataSource
 
 __all__ = ["Runtime", "SourceDriver"]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SSHTunnel", "Tunnel", "TunnelServer", "open_tunnel"]
 
-logger = logging.getLogger("asyncconn.panoply.tunnel")
+logger = logging.getLogger("asyncconn.panoply.sources.tunnel")
 
 LOCAL_HOST = "127.0.0.1"
 _REQUIRED = ("active", "host", "username", "privateKey")

@@ -1,0 +1,1 @@
+"""Records held until they have left: in memory or in a file, in batches, in order, each accounted for."""

@@ -1,0 +1,1 @@
+"""Data sources: how one is written, described, run and resumed."""
