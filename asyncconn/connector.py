@@ -108,7 +108,7 @@ class Connector(Unpicklable):
 
         made = Transport(
             lambda: self.hub.session,
-            platform=self.platform,
+            service=self.platform,
             base_url=address,
             auth=auth,
             limiters=account,

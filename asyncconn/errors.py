@@ -41,12 +41,14 @@
         └── SubscriptionRefused
 
 Errors of libraries underneath never cross the API: they are the ``__cause__``. Every error knows its ``advice``:
-what the caller may do next. All can be copied and pickled, also those of your own with another constructor.
+what the caller may do next. What somebody on the way up adds is a note. All can be copied and pickled, also those of
+your own with another constructor.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from asyncconn._portable import PortableError
 
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
-    "ApiError", "AsyncConnError", "BadRequest", "BatchError", "BufferClosed", "BufferFull", "ConfigError",
+    "Answer", "ApiError", "AsyncConnError", "BadRequest", "BatchError", "BufferClosed", "BufferFull", "ConfigError",
     "Conflict", "ConnectFailed", "ConnectTimeout", "ConnectionLost", "DeliveryFailed", "Forbidden", "HubClosed",
     "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
     "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
@@ -166,46 +168,71 @@ class ConnectionLost(MaybeSent):
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-class Answered(TypedDict, total=False):
-    """What an answer may tell besides its status: the keywords of :class:`ApiError` that its kinds hand on."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered: what an :class:`ApiError` knows besides its message.
 
-    code: str | None
-    request_id: str | None
-    retry_after: float | None
-    body: str
+    ``service`` (the platform's name), ``status`` (HTTP, or the effective one where a platform hides it in the body),
+    ``code`` (the platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if a time was named: a text
+    that is a number will do) and ``body`` (an excerpt of at most 2,000 characters with credentials removed).
+    """
+
+    service: str
+    status: int
+    code: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    body: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "retry_after", _seconds(self.retry_after))
 
 
 class ApiError(AsyncConnError):
-    """The platform answered with an error.
+    """The platform answered with an error: ``answer`` has all that is known, and each of its fields is one of this.
 
-    Attributes: ``platform``, ``status`` (HTTP, or the effective one where a platform hides it in the body),
-    ``code`` (the platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if the platform named a
-    time) and ``body`` (an excerpt of at most 2,000 characters with credentials removed).
+    >>> NotFound("no such stream", Answer("datorama", 404, code="E7")).status
+    404
     """
 
     advice = "the platform refused the call; see the message"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        platform: str,
-        status: int,
-        code: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        body: str = "",
-    ) -> None:
+    def __init__(self, message: str, answer: Answer) -> None:
         super().__init__(message)
-        self.platform = platform
-        self.status = status
-        self.code = code
-        self.request_id = request_id
-        self.retry_after = _seconds(retry_after)
-        self.body = body
+        self.answer = answer
+
+    @property
+    def service(self) -> str:
+        """Who answered."""
+        return self.answer.service
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, or the effective one."""
+        return self.answer.status
+
+    @property
+    def code(self) -> str | None:
+        """The platform's own word for it."""
+        return self.answer.code
+
+    @property
+    def request_id(self) -> str | None:
+        """What the platform's support wants to hear."""
+        return self.answer.request_id
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which it may work, if the platform named a time."""
+        return self.answer.retry_after
+
+    @property
+    def body(self) -> str:
+        """The beginning of the answer, without credentials."""
+        return self.answer.body
 
     def __str__(self) -> str:
-        words = [f"{self.platform} answered {self.status}"]
+        words = [f"{self.service} answered {self.status}"]
         if self.code:
             words.append(f"[{self.code}]")
         words.append(f"{self.message}" if self.message else "without a message")
@@ -273,17 +300,15 @@ class RateLimited(ApiError):
 
     advice = "wait for retry_after seconds"
 
-    def __init__(
-        self, message: str, *, platform: str, status: int = 429, local: bool = False, **answer: Unpack[Answered]
-    ) -> None:
-        super().__init__(message, platform=platform, status=status, **answer)
+    def __init__(self, message: str, answer: Answer, *, local: bool = False) -> None:
+        super().__init__(message, answer)
         self.local = local
 
     def __str__(self) -> str:
         when = "" if self.retry_after is None else f" for {self.retry_after:.3g} s"
         if self.local:
-            return f"{self.platform}: {self.message} (nothing was sent; wait{when}, or allow a longer max_wait)"
-        return f"{self.platform} answered {self.status} {self.message} (wait{when})"
+            return f"{self.service}: {self.message} (nothing was sent; wait{when}, or allow a longer max_wait)"
+        return f"{self.service} answered {self.status} {self.message} (wait{when})"
 
 
 class ServerError(ApiError):

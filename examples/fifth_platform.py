@@ -28,7 +28,7 @@ class TidesRules(PlainRules):
         if response.status == 200 and response.content_type == "application/json":
             answer = response.json()
             if isinstance(answer, dict) and (said := answer.get("error")):  # a text, or an object
-                return Conflict(redactor.scrub(said), platform="tides", status=409)
+                return Conflict(redactor.scrub(said), response.answer(redactor, status=409))
         return super().error(response, redactor)
 
 

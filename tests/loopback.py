@@ -179,4 +179,4 @@ async def road(server: Loopback | str, **options: Any) -> AsyncIterator[Transpor
     """A transport to the server over a hub's own session."""
     url = server if isinstance(server, str) else server.url
     async with Hub() as hub:
-        yield Transport(lambda: hub.session, platform="test", base_url=url, **options)
+        yield Transport(lambda: hub.session, service="test", base_url=url, **options)

@@ -28,7 +28,7 @@ async def sending(
 ) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """A function that sends one message to ``url``, once."""
     if sender == "form":
-        http = Transport(lambda: hub.session, platform="test", base_url=url, retry=ONCE, timeouts=timeouts)
+        http = Transport(lambda: hub.session, service="test", base_url=url, retry=ONCE, timeouts=timeouts)
         yield lambda: http.request("POST", "/q", data=b"x")
         return
     client = SqsClient(

@@ -28,7 +28,7 @@ from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
 from asyncconn.connector import Connector
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import ConfigError, NotFound, ProtocolError, TransportError
+from asyncconn.errors import Answer, ConfigError, NotFound, ProtocolError, TransportError
 from asyncconn.http.transport import Rules, Timeouts
 from asyncconn.settings import AtotiLimitsSettings, load
 
@@ -262,9 +262,7 @@ class AtotiLimits(Connector):
             error.message = f"{error.message} [path table: {name} = {method} {path}]"
             if not name.startswith("autoconfig."):
                 raise
-            raise ExtensionNotLoaded(
-                error.message, platform=self.platform, status=error.status, body=error.body
-            ) from error
+            raise ExtensionNotLoaded(error.message, Answer(self.platform, error.status, body=error.body)) from error
         except ProtocolError as error:
             if isinstance(error, LimitsError):
                 raise

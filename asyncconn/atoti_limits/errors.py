@@ -26,10 +26,10 @@ Contract: limits section 13.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from asyncconn.errors import (
-    Answered,
+    Answer,
     AsyncConnError,
     BadRequest,
     ConfigError,
@@ -75,6 +75,7 @@ __all__ = [
     "unreachable",
 ]
 
+_OURS = Answer("atoti_limits", 422)  # what the server would say to what is refused here
 _SHOWN = 5  # details in a message; the rest is in the attribute
 
 
@@ -186,14 +187,12 @@ class LimitsValidationError(LimitsError, BadRequest, Unprocessable):
     def __init__(
         self,
         message: str,
+        answer: Answer = _OURS,
         *,
-        platform: str = "atoti_limits",
-        status: int = 422,
         details: Sequence[Detail] = (),
         local: bool = False,
-        **answer: Unpack[Answered],
     ) -> None:
-        super().__init__(message, platform=platform, status=status, **answer)
+        super().__init__(message, answer)
         self.details = tuple(details)
         self.local = local
 
@@ -202,7 +201,7 @@ class LimitsValidationError(LimitsError, BadRequest, Unprocessable):
             return f"{self.message} (nothing was sent; {self.advice})" if self.local else super().__str__()
         listed = "; ".join(map(str, self.details[:_SHOWN]))
         more = f"; and {len(self.details) - _SHOWN} more" if len(self.details) > _SHOWN else ""
-        who = "nothing was sent; " if self.local else f"{self.platform} answered {self.status}; "
+        who = "nothing was sent; " if self.local else f"{self.service} answered {self.status}; "
         return f"{self.message}: {listed}{more} ({who}{self.advice})"
 
 

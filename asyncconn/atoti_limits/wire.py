@@ -14,7 +14,7 @@ from asyncconn.atoti_limits.errors import (
     LimitsValidationError,
     SessionNotReady,
 )
-from asyncconn.errors import ApiError, AsyncConnError, ProtocolError, TransportError, api_error_class
+from asyncconn.errors import Answer, ApiError, AsyncConnError, ProtocolError, TransportError, api_error_class
 from asyncconn.http.redact import EXCERPT
 from asyncconn.http.response import Response, retry_after, status_error
 
@@ -60,10 +60,7 @@ class ServerRules:
             message = f"{message}: {'; '.join(map(str, details[:_SHOWN]))}"
         return kind(
             message,
-            platform=response.platform,
-            status=status,
-            retry_after=retry_after(response.headers),
-            body=body[:EXCERPT],
+            Answer(response.service, status, retry_after=retry_after(response.headers), body=body[:EXCERPT]),
             **more,
         )
 
@@ -149,7 +146,7 @@ def boolean(response: Response) -> bool:
     value = _json(response)
     if value is not True and value is not False:
         raise LimitsProtocolError(
-            f"{response.platform}: {response.method} {response.path} answered a JSON {type(value).__name__}, "
+            f"{response.service}: {response.method} {response.path} answered a JSON {type(value).__name__}, "
             f"where true or false was due"
         )
     return value
@@ -160,7 +157,7 @@ def _json(response: Response) -> Any:
     if value is None and response.text.strip() != "null":
         kind = response.content_type or "no content type"
         raise LimitsProtocolError(
-            f"{response.platform}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
+            f"{response.service}: {response.method} {response.path} answered {response.status} with {kind}, not JSON"
         )
     return value
 

@@ -14,6 +14,7 @@ import orjson
 
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.errors import (
+    Answer,
     AsyncConnError,
     ConfigError,
     ProtocolError,
@@ -100,14 +101,16 @@ def _refusal(response: Response) -> AsyncConnError:
         now, daily = _now(headers), _daily_reset(response)
         resets_at = _midnight_after(now) if daily is None else now + timedelta(seconds=daily)
         return QuotaExhausted(
-            f"{response.platform}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
+            f"{response.service}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
             resets_at=resets_at,
         )
     return RateLimited(
         "Too Many Requests",
-        platform=response.platform,
-        status=response.status,
-        retry_after=_asked_for(response, left.get(QUERY if _is_query(response) else PLATFORM)),
+        Answer(
+            response.service,
+            response.status,
+            retry_after=_asked_for(response, left.get(QUERY if _is_query(response) else PLATFORM)),
+        ),
     )
 
 
@@ -166,15 +169,11 @@ class DatoramaRules:
             return _refusal(response)
         if 300 <= response.status < 400:
             return status_error(response, redactor)
-        text = redactor.excerpt(response.utf8)
         kind = api_error_class(response.status)
-        return (DatoramaQueryError if _is_query(response) and kind is Unprocessable else kind)(
-            redactor.scrub(message_of(response.text))[:_LINE],  # what was escaped in JSON is not any more
-            platform=response.platform,
-            status=response.status,
-            retry_after=retry_after(response.headers),
-            body=text,
-        )
+        if kind is Unprocessable and _is_query(response):
+            kind = DatoramaQueryError
+        said = redactor.scrub(message_of(response.text))  # what was escaped in JSON is not any more
+        return kind(said[:_LINE], response.answer(redactor))
 
     def hints(self, response: Response) -> Iterable[RateHint]:
         """See :func:`hints`."""
@@ -203,7 +202,7 @@ def json_of(response: Response) -> Any:
 
 def _not_json(response: Response, what: str) -> DatoramaProtocolError:
     return DatoramaProtocolError(
-        f"{response.platform}: {response.method} {response.path} answered {response.status} with {what}, not JSON"
+        f"{response.service}: {response.method} {response.path} answered {response.status} with {what}, not JSON"
     )
 
 

@@ -40,7 +40,7 @@ Body = bytes | memoryview | aiohttp.FormData | Callable[[], aiohttp.FormData | A
 class Call:
     """One logical call: what to send, and the seconds its attempts have waited for the rate limit so far."""
 
-    platform: str
+    service: str
     method: str
     url: URL
     path: str  # as it may be shown
@@ -61,7 +61,7 @@ class Call:
     @property
     def what(self) -> str:
         """The call, as errors name it."""
-        return f"{self.platform}: {self.method} {self.path}"
+        return f"{self.service}: {self.method} {self.path}"
 
     @property
     def host(self) -> str:
@@ -153,7 +153,7 @@ class _Attempt:
             if (permit := call.limiter.acquire_nowait(call.cost)) is not None:
                 return permit
         kind: type[TransportError] = ConnectionLost if self.sent else ConnectFailed
-        raise kind(f"{call.platform}: {call.method} {call.path}: the connection broke to {call.host}")
+        raise kind(f"{call.service}: {call.method} {call.path}: the connection broke to {call.host}")
 
     def _begin(self) -> None:
         self._began = self.sent = True
@@ -343,9 +343,7 @@ class Exchange:
                 self._placed = True
         except TimeoutError:
             if not self._placed:
-                raise PoolTimeout(
-                    f"{self._call.platform}: all concurrent places were taken for {seconds:g} s"
-                ) from None
+                raise PoolTimeout(f"{self._call.service}: all concurrent places were taken for {seconds:g} s") from None
 
 
 def _forget_request(error: aiohttp.ClientResponseError) -> None:

@@ -51,7 +51,7 @@ class GuardedRules:
             if not self._told:
                 self._told = True
                 # Its text may quote a header: where it came from says enough.
-                what = (response.platform, response.method, response.path, type(error).__name__)
+                what = (response.service, response.method, response.path, type(error).__name__)
                 logger.warning("%s %s %s: the rules cannot read its rate hints (%s); they are left out", *what)
             return []
 
@@ -62,7 +62,7 @@ def _meant(response: Response, redactor: Redactor, raised: Exception) -> AsyncCo
         return raised
     # An error page that rules cannot read means what its status says, and may be repeated as that.
     ours = status_error(response, redactor) or ProtocolError(
-        f"{response.platform}: {response.method} {response.path} answered {response.status}, "
+        f"{response.service}: {response.method} {response.path} answered {response.status}, "
         f"and the rules cannot read it: {type(raised).__name__}: {raised}"
     )
     ours.__cause__ = raised

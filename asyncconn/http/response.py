@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from asyncconn.errors import AsyncConnError, ProtocolError, api_error_class
+from asyncconn.errors import Answer, AsyncConnError, ProtocolError, api_error_class
 from asyncconn.http.decoding import is_utf8, json_of, text_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["Response", "http_date", "retry_after", "status_error"]
 class Response:
     """``status``, ``headers`` (case-insensitive) and ``body`` of the answer to ``method path``; ``seconds`` it took."""
 
-    platform: str
+    service: str
     method: str
     path: str
     status: int
@@ -62,8 +62,23 @@ class Response:
                 error.doc = ""  # all of the answer, which may quote a credential
             kind = self.content_type or "no content type"
             raise ProtocolError(
-                f"{self.platform}: {self.method} {self.path} answered {self.status} with {kind} instead of JSON"
+                f"{self.service}: {self.method} {self.path} answered {self.status} with {kind} instead of JSON"
             ) from error
+
+    def answer(self, redactor: Redactor, *, status: int | None = None, code: str | None = None) -> Answer:
+        """What an error tells of this answer: ids, times, and its beginning without credentials.
+
+        ``status`` is the effective one, where a platform hides it in the body.
+        """
+        headers = self.headers
+        return Answer(
+            self.service,
+            self.status if status is None else status,
+            code,
+            headers.get("x-amzn-RequestId") or headers.get("X-Request-Id"),
+            retry_after(headers),
+            redactor.excerpt(self.utf8),
+        )
 
     def __repr__(self) -> str:
         return f"<Response {self.method} {self.path} {self.status} {len(self.body)} bytes>"
@@ -100,19 +115,13 @@ def status_error(response: Response, redactor: Redactor) -> AsyncConnError | Non
         return None
     if 300 <= status < 400:
         error = ProtocolError(
-            f"{response.platform}: {response.method} {response.path} was redirected ({status}): refused"
+            f"{response.service}: {response.method} {response.path} was redirected ({status}): refused"
         )
         error.maybe_sent = False
         return error
-    excerpt = redactor.excerpt(response.utf8)
-    return api_error_class(status)(
-        redactor.scrub(_first_line(excerpt)),  # what was escaped in JSON is not any more
-        platform=response.platform,
-        status=status,
-        request_id=response.headers.get("x-amzn-RequestId") or response.headers.get("X-Request-Id"),
-        retry_after=retry_after(response.headers),
-        body=excerpt,
-    )
+    answer = response.answer(redactor)
+    # What was escaped in JSON is not any more.
+    return api_error_class(status)(redactor.scrub(_first_line(answer.body)), answer)
 
 
 def _first_line(text: str) -> str:

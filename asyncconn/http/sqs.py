@@ -13,6 +13,7 @@ from yarl import URL
 
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
+    Answer,
     AsyncConnError,
     ConfigError,
     ProtocolError,
@@ -56,7 +57,7 @@ class SqsClient(Unpicklable):
         redactor: Redactor,
         endpoint_url: str | None = None,
         credentials: tuple[str, str] | str | None = None,
-        platform: str = "sqs",
+        service: str = "sqs",
     ) -> None:
         self._session = session
         self._queue_url = queue_url
@@ -66,7 +67,7 @@ class SqsClient(Unpicklable):
         self._endpoint_url = endpoint_url
         self._host = URL(endpoint_url or queue_url).host or "the queue"
         self._credentials = credentials
-        self._platform = platform
+        self._service = service
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._opening = asyncio.Lock()
@@ -90,7 +91,7 @@ class SqsClient(Unpicklable):
             _way.reset(token)
         message_id = answer.get("MessageId") if isinstance(answer, dict) else None
         if not isinstance(message_id, str):
-            raise ProtocolError(f"{self._platform}: an answer without a MessageId")
+            raise ProtocolError(f"{self._service}: an answer without a MessageId")
         return message_id, answer.get("MD5OfMessageBody")
 
     async def aclose(self) -> None:
@@ -109,7 +110,7 @@ class SqsClient(Unpicklable):
                     from botocore.exceptions import BotoCoreError
 
                     if isinstance(error, BotoCoreError):
-                        raise ConfigError(f"{self._platform}: AWS's client cannot be made: {error}") from error
+                        raise ConfigError(f"{self._service}: AWS's client cannot be made: {error}") from error
                     raise
                 self._client.meta.events.register("before-call.sqs", _keep_body_out_of_logs)
             return self._client
@@ -142,7 +143,7 @@ class SqsClient(Unpicklable):
     def _translated(self, error: Exception, way: _Way) -> AsyncConnError | None:
         from botocore import exceptions as aws
 
-        what = f"{self._platform}: SendMessage"
+        what = f"{self._service}: SendMessage"
         if isinstance(error, AsyncConnError):
             return None
         if isinstance(error, aws.ClientError):
@@ -174,11 +175,13 @@ class SqsClient(Unpicklable):
         kind = RateLimited if code.rpartition(".")[2] in THROTTLES else api_error_class(status)
         return kind(
             self._redactor.scrub(str(details.get("Message", "")))[:300],
-            platform=self._platform,
-            status=status,
-            code=self._redactor.scrub(code) or None,
-            request_id=meta.get("RequestId"),
-            retry_after=retry_after({k.title(): v for k, v in meta.get("HTTPHeaders", {}).items()}),
+            Answer(
+                self._service,
+                status,
+                code=self._redactor.scrub(code) or None,
+                request_id=meta.get("RequestId"),
+                retry_after=retry_after({k.title(): v for k, v in meta.get("HTTPHeaders", {}).items()}),
+            ),
         )
 
 

@@ -130,7 +130,7 @@ class Transport(Unpicklable):
         self,
         session: Callable[[], aiohttp.ClientSession],
         *,
-        platform: str,
+        service: str,
         base_url: str,
         auth: Auth | None = None,
         limiters: Mapping[str, RateLimiter] | Callable[[], tuple[Mapping[str, RateLimiter], bool]] | None = None,
@@ -146,11 +146,11 @@ class Transport(Unpicklable):
         cookies: bool = True,
     ) -> None:
         if max_concurrency < 1:
-            raise ConfigError(f"{platform}: max_concurrency must be at least 1, not {max_concurrency}")
+            raise ConfigError(f"{service}: max_concurrency must be at least 1, not {max_concurrency}")
         if not max_pause >= 0:
-            raise ConfigError(f"{platform}: max_pause must be at least 0 seconds, not {max_pause}")
-        self.platform = platform
-        self.base_url = checked_base(base_url, platform)
+            raise ConfigError(f"{service}: max_pause must be at least 0 seconds, not {max_pause}")
+        self.service = service
+        self.base_url = checked_base(base_url, service)
         self.retry = retry or RetryPolicy()
         self.timeouts = timeouts or Timeouts()
         self._account = limiters if callable(limiters) else None
@@ -295,7 +295,7 @@ class Transport(Unpicklable):
         async with Exchange(self._road, call) as answer:
             # The body, which may quote a credential, is not to stand among the locals of a traceback.
             response = Response(
-                self.platform, call.method, call.path, answer.status, answer.headers, await self._read(call, answer)
+                self.service, call.method, call.path, answer.status, answer.headers, await self._read(call, answer)
             )
         response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
@@ -339,12 +339,12 @@ class Transport(Unpicklable):
             call.opening = opening
             return await self._renewing(call, self._open, retry, idempotent)
 
-        return Stream(opened, Pace(f"{self.platform}: {method} {path}", idle, min_rate, max_bytes))
+        return Stream(opened, Pace(f"{self.service}: {method} {path}", idle, min_rate, max_bytes))
 
     async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
         exchange = Exchange(self._road, call)
         async with exchange as answer:
-            response = Response(self.platform, call.method, call.path, answer.status, answer.headers, b"")
+            response = Response(self.service, call.method, call.path, answer.status, answer.headers, b"")
             if 200 <= answer.status < 300:
                 # What may be an error in spite of its status is a short JSON document: rules look at that.
                 if whole := _may_say_no(answer) and await exchange.peek(_PEEK, call.opening):
@@ -355,7 +355,7 @@ class Transport(Unpicklable):
             async with asyncio.timeout(call.opening):
                 response.body = await self._read(call, answer)
         self._observe(call, response)
-        raise ProtocolError(f"{self.platform}: {call.method} {call.path} answered {answer.status}, not a stream")
+        raise ProtocolError(f"{self.service}: {call.method} {call.path} answered {answer.status}, not a stream")
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
@@ -378,7 +378,7 @@ class Transport(Unpicklable):
         limiter = self._limiters.get(limit)
         if limiter is None and limit != "default":
             raise ConfigError(
-                f"{self.platform} has no rate limit {limit!r}: it has {', '.join(self._limiters) or 'none'}"
+                f"{self.service} has no rate limit {limit!r}: it has {', '.join(self._limiters) or 'none'}"
             )
         patience = self.timeouts.total if patience is None else patience
         wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
@@ -390,7 +390,7 @@ class Transport(Unpicklable):
             self._look_up(self._account)
             limiter = self._limiters.get(limit)
         shown = self.redactor.scrub(made.url.path)
-        call = Call(self.platform, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
+        call = Call(self.service, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
         call.patience = patience
         return call
@@ -400,7 +400,7 @@ class Transport(Unpicklable):
             return build(self.base_url, method, path, **given)
         except ConfigError as error:
             words = error.message
-        raise ConfigError(self.redactor.scrub(f"{self.platform}: {words}"))  # out here, it has no context to quote from
+        raise ConfigError(self.redactor.scrub(f"{self.service}: {words}"))  # out here, it has no context to quote from
 
     async def _in_time(self, credential: Awaitable[T], patience: float) -> T:
         """What a credential says; it may ask a server of its own, which may not answer."""
@@ -410,7 +410,7 @@ class Transport(Unpicklable):
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise NotSent(f"{self.platform}: no credential came within {patience:g} s from what provides it") from error
+            raise NotSent(f"{self.service}: no credential came within {patience:g} s from what provides it") from error
 
     async def _read(self, call: Call, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -423,7 +423,7 @@ class Transport(Unpicklable):
             async for piece in found:
                 size += len(piece)
                 if size > limit:
-                    raise ProtocolError(f"{self.platform}: the answer is larger than max_answer_bytes ({limit})")
+                    raise ProtocolError(f"{self.service}: the answer is larger than max_answer_bytes ({limit})")
                 pieces.append(piece)
         return b"".join(pieces)
 
@@ -441,7 +441,7 @@ class Transport(Unpicklable):
     def _learn(self, call: Call, response: Response) -> None:
         """Let listeners and limiters know."""
         if logger.isEnabledFor(logging.DEBUG):
-            shown = (self.platform, call.method, response.path, response.status, response.seconds)
+            shown = (self.service, call.method, response.path, response.status, response.seconds)
             logger.debug("%s %s %s -> %d in %.3f s", *shown)
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
@@ -464,7 +464,7 @@ class Transport(Unpicklable):
         return self._by_part[part]
 
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
-        logger.info("%s %s: %s; again in %.2f s", self.platform, what, error.message, wait)
+        logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
 
 

@@ -86,7 +86,7 @@ class SqsSender:
             timeouts=transport.timeouts,
             redactor=transport.redactor,
             credentials=credentials,
-            platform=transport.platform,
+            service=transport.service,
         )
         self._transport = transport
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, RateLimited, api_error_class
 from asyncconn.http.redact import Redactor, UnshownText, secret
-from asyncconn.http.response import Response, retry_after, status_error
+from asyncconn.http.response import Response, status_error
 from asyncconn.http.sqs import THROTTLES
 
 if TYPE_CHECKING:
@@ -223,19 +223,14 @@ class SqsRules:
         """The error of an answer, or None."""
         if 200 <= response.status < 400:
             return status_error(response, redactor)
-        text = redactor.excerpt(response.utf8)
-        code, message, request_id = _xml_error(text) or _json_error(text) or ("", "", None)
+        answer = response.answer(redactor)
+        code, message, request_id = _xml_error(answer.body) or _json_error(answer.body) or ("", "", None)
         if not code:
             return status_error(response, redactor)
         kind = RateLimited if code.rpartition(".")[2] in THROTTLES else api_error_class(response.status)
         return kind(
             message,
-            platform=response.platform,
-            status=response.status,
-            code=code,
-            request_id=request_id or response.headers.get("x-amzn-RequestId"),
-            retry_after=retry_after(response.headers),
-            body=text,
+            replace(answer, code=code, request_id=request_id or answer.request_id),
         )
 
     def hints(self, response: Response) -> Iterable[RateHint]:

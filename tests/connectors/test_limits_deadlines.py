@@ -12,7 +12,7 @@ from helpers import cancel_at_every_await, turns, virtual
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits.connection import PreflightReport
 from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionNotReady, SessionOutcomeUnknown
-from asyncconn.errors import ConfigError
+from asyncconn.errors import Answer, ConfigError
 from asyncconn.http.response import Response
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _answer(body: bytes) -> Response:
     return Response("atoti_limits", "GET", "/x", 200, {}, body)
 
 
-NOT_READY = SessionNotReady("no", platform="atoti_limits", status=503)
+NOT_READY = SessionNotReady("no", Answer("atoti_limits", 503))
 
 
 @virtual

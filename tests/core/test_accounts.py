@@ -20,7 +20,7 @@ from asyncconn.core.buffer.receipts import FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.clock import VirtualClock
-from asyncconn.errors import BadRequest, ConnectFailed, DeliveryFailed
+from asyncconn.errors import Answer, BadRequest, ConnectFailed, DeliveryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def refusing() -> Platform:
     platform = Platform()
-    platform.error = BadRequest("no such point", platform="acme", status=400)
+    platform.error = BadRequest("no such point", Answer("acme", 400))
     return platform
 
 

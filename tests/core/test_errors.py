@@ -20,7 +20,7 @@ BASES = {
     "AsyncConnError", "LifecycleError", "TransportError", "BatchError", "PollError", "StreamError",
 }  # fmt: skip
 EXTRA: dict[type[errors.AsyncConnError], dict[str, Any]] = {
-    errors.ApiError: {"platform": "datorama", "status": 400},
+    errors.ApiError: {"answer": errors.Answer("datorama", 400)},
     errors.QuotaExhausted: {"resets_at": datetime(2030, 1, 1, tzinfo=UTC)},
     errors.RecordTooLarge: {"size": 3, "limit": 2},
     errors.DeliveryFailed: {"records": [1], "maybe_delivered": True},
@@ -52,22 +52,21 @@ def test_every_error_says_what_the_caller_may_do(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "text"),
+    ("wait", "local", "text"),
     [
-        ({"retry_after": 12.3456}, "datorama answered 429 slow down (wait for 12.3 s)"),
-        ({}, "datorama answered 429 slow down (wait)"),
-        (
-            {"retry_after": 3, "local": True},
-            "datorama: slow down (nothing was sent; wait for 3 s, or allow a longer max_wait)",
-        ),
+        (12.3456, False, "datorama answered 429 slow down (wait for 12.3 s)"),
+        (None, False, "datorama answered 429 slow down (wait)"),
+        (3.0, True, "datorama: slow down (nothing was sent; wait for 3 s, or allow a longer max_wait)"),
     ],
 )
-def test_a_rate_limit_says_how_long_to_wait(extra: dict[str, Any], text: str) -> None:
-    assert str(errors.RateLimited("slow down", platform="datorama", **extra)) == text
+def test_a_rate_limit_says_how_long_to_wait(wait: float | None, local: bool, text: str) -> None:
+    answer = errors.Answer("datorama", 429, retry_after=wait)
+
+    assert str(errors.RateLimited("slow down", answer, local=local)) == text
 
 
 def test_an_api_error_names_platform_status_code_and_request() -> None:
-    error = errors.NotFound("no such stream", platform="datorama", status=404, code="E7", request_id="r1")
+    error = errors.NotFound("no such stream", errors.Answer("datorama", 404, code="E7", request_id="r1"))
 
     assert str(error) == ("datorama answered 404 [E7] no such stream (request r1) (check the id and the base URL)")
 
@@ -106,9 +105,9 @@ def test_each_status_has_its_class(status: int, name: str) -> None:
         (errors.ReadTimeout("x"), True),
         (errors.ConnectionLost("x"), True),
         (errors.ProtocolError("x"), True),
-        (errors.ServerError("x", platform="p", status=500), True),
-        (errors.BadRequest("x", platform="p", status=400), False),
-        (errors.RateLimited("x", platform="p"), False),
+        (errors.ServerError("x", errors.Answer("p", 500)), True),
+        (errors.BadRequest("x", errors.Answer("p", 400)), False),
+        (errors.RateLimited("x", errors.Answer("p", 429)), False),
         (OSError("x"), True),
     ],
 )

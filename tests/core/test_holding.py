@@ -13,7 +13,7 @@ from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import ApiError, BadRequest, RateLimited, ServerError
+from asyncconn.errors import Answer, ApiError, BadRequest, RateLimited, ServerError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,11 +38,11 @@ class Busy(Platform):
 
 
 def too_many(retry_after: float | None, *, local: bool = False) -> RateLimited:
-    return RateLimited("slow down", platform="acme", retry_after=retry_after, local=local)
+    return RateLimited("slow down", Answer("acme", 429, retry_after=retry_after), local=local)
 
 
 def unavailable(retry_after: float | None) -> ServerError:
-    return ServerError("maintenance", platform="acme", status=503, retry_after=retry_after)
+    return ServerError("maintenance", Answer("acme", 503, retry_after=retry_after))
 
 
 def make(platform: Platform, clock: VirtualClock, retry: RetryPolicy = ALWAYS, **policy: Any) -> BatchBuffer[bytes]:
@@ -117,8 +117,8 @@ async def test_a_close_gives_up_at_its_deadline_and_says_why_and_what_was_never_
         too_many(5.0),
         unavailable(5.0),
         unavailable(None),
-        ServerError("broken", platform="acme", status=500, retry_after=90.0),
-        BadRequest("no", platform="acme", status=400, retry_after=90.0),
+        ServerError("broken", Answer("acme", 500, retry_after=90.0)),
+        BadRequest("no", Answer("acme", 400, retry_after=90.0)),
     ],
     ids=["429", "429, short", "503, short", "503", "500", "400"],
 )

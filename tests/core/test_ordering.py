@@ -14,7 +14,7 @@ from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.ordering import BatchQueue
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
-from asyncconn.errors import BadRequest, ConnectFailed, DeliveryFailed, ReadTimeout, SpoolError
+from asyncconn.errors import Answer, BadRequest, ConnectFailed, DeliveryFailed, ReadTimeout, SpoolError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -258,7 +258,7 @@ async def test_what_was_refused_does_not_come_back_over_a_later_record_of_its_ke
     clock: VirtualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     platform = Platform()
-    platform.error = BadRequest("no", platform="p", status=400)
+    platform.error = BadRequest("no", Answer("p", 400))
     buffer = spooled(platform, tmp_path / "spool", clock)
     await buffer.put_many([b"a1", b"b1"], ["a", "b"])
     await buffer.flush()

@@ -14,6 +14,7 @@ from helpers import turns, virtual
 from asyncconn import errors
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.errors import (
+    Answer,
     AsyncConnError,
     ConfigError,
     ConnectFailed,
@@ -209,8 +210,8 @@ async def test_cancelled_a_poller_leaves_nothing(clock: VirtualClock) -> None:
 _PASSING: list[AsyncConnError] = [
     ConnectFailed("x"),
     ConnectionLost("x"),
-    ServerError("x", platform="p", status=502),
-    RateLimited("x", platform="p"),
+    ServerError("x", Answer("p", 502)),
+    RateLimited("x", Answer("p", 429)),
 ]
 
 
@@ -247,7 +248,7 @@ async def test_a_success_in_between_starts_the_count_anew(clock: VirtualClock) -
 
 @virtual
 async def test_the_servers_retry_after_is_waited_out(clock: VirtualClock) -> None:
-    job = Job(clock, 10.0, RateLimited("x", platform="p", retry_after=45.0))
+    job = Job(clock, 10.0, RateLimited("x", Answer("p", 429, retry_after=45.0)))
     await job.poller()
 
     assert job.polled == [0.0, 45.0]
@@ -255,7 +256,7 @@ async def test_the_servers_retry_after_is_waited_out(clock: VirtualClock) -> Non
 
 @virtual
 async def test_at_the_deadline_the_last_error_is_the_cause(clock: VirtualClock) -> None:
-    error = ServerError("x", platform="p", status=503, retry_after=300.0)
+    error = ServerError("x", Answer("p", 503, retry_after=300.0))
     with pytest.raises(PollTimeout) as caught:
         await Job(clock, 10.0, error).poller(PollPolicy(deadline=60.0))
 
@@ -265,8 +266,8 @@ async def test_at_the_deadline_the_last_error_is_the_cause(clock: VirtualClock) 
 @pytest.mark.parametrize(
     "error",
     [
-        Unauthorized("x", platform="p", status=401),
-        Forbidden("x", platform="p", status=403),
+        Unauthorized("x", Answer("p", 401)),
+        Forbidden("x", Answer("p", 403)),
         ProtocolError("not a boolean"),
         KeyError("a bug"),
     ],
@@ -316,7 +317,7 @@ async def test_the_algorithm_of_limits_can_be_written_as_a_policy(clock: Virtual
 
 @virtual
 async def test_with_it_an_outage_lasts_no_longer_than_the_deadline(clock: VirtualClock) -> None:
-    outage = [ServerError("x", platform="p", status=503)] * 1_000
+    outage = [ServerError("x", Answer("p", 503))] * 1_000
     with pytest.raises(PollTimeout):
         await Job(clock, 1.0, *outage).poller(LIMITS)
 
@@ -377,7 +378,7 @@ async def test_a_platform_may_have_its_own_view_of_what_passes(clock: VirtualClo
 
         return Poller(fetch, done=bool, result=bool, clock=clock, passing=passing)
 
-    assert await failing(errors.NotFound("not yet", platform="test", status=404)) is True
-    for ends in (errors.ServerError("no", platform="test", status=500), errors.ReadTimeout("no")):
+    assert await failing(errors.NotFound("not yet", errors.Answer("test", 404))) is True
+    for ends in (errors.ServerError("no", errors.Answer("test", 500)), errors.ReadTimeout("no")):
         with pytest.raises(type(ends)):
             await failing(ends)

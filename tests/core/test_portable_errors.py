@@ -18,7 +18,7 @@ import pytest
 
 import asyncconn
 from asyncconn import errors
-from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, RateLimited
+from asyncconn.errors import Answer, AsyncConnError, ConfigError, DeliveryFailed, RateLimited
 
 for _module in pkgutil.walk_packages(asyncconn.__path__, "asyncconn."):
     if not _module.name.endswith("__main__"):
@@ -28,7 +28,7 @@ SAMPLES: dict[str, Any] = {
     "message": "it went wrong",
     "args": "it went wrong",
     "msg": "it went wrong",
-    "status": 503,
+    "answer": Answer("shop", 503, code="busy", retry_after=3.0),
     "resets_at": datetime(2030, 1, 1, tzinfo=UTC),
     "records": [{"id": 1}, {"id": 2}],
     "original_error": ValueError("theirs"),
@@ -117,7 +117,7 @@ class Named(RateLimited):
     """A user's own, with another constructor."""
 
     def __init__(self, shop: str, seconds: float) -> None:
-        super().__init__(f"{shop} is busy", platform="shop", retry_after=seconds)
+        super().__init__(f"{shop} is busy", Answer("shop", 429, retry_after=seconds))
         self.shop = shop
 
 
@@ -164,11 +164,11 @@ POOL = """
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from asyncconn.errors import DeliveryFailed, QuotaExhausted, RateLimited
+from asyncconn.errors import Answer, DeliveryFailed, QuotaExhausted, RateLimited
 
 def fail(name):
     raise {
-        "RateLimited": RateLimited("slow down", platform="x", retry_after=3.0),
+        "RateLimited": RateLimited("slow down", Answer("x", 429, retry_after=3.0)),
         "QuotaExhausted": QuotaExhausted("used up", resets_at=datetime(2030, 1, 1, tzinfo=UTC)),
         "DeliveryFailed": DeliveryFailed("lost", records=[lambda: 1], maybe_delivered=True),
     }[name]
@@ -194,7 +194,7 @@ def test_a_process_pool_hands_errors_over_and_works_on(tmp_path: Path) -> None:
     [(3, 3.0), ("120", 120.0), ("soon", None), (float("nan"), None), (float("inf"), None), (-1, None), ([], None)],
 )
 def test_a_retry_after_that_is_no_time_is_none(given: Any, kept: float | None) -> None:
-    error = errors.RateLimited("slow down", platform="x", retry_after=given)
+    error = errors.RateLimited("slow down", errors.Answer("x", 429, retry_after=given))
 
     assert error.retry_after == kept
     assert str(error)

@@ -200,7 +200,7 @@ async def test_a_wait_known_to_be_too_long_is_refused_at_once(clock: VirtualCloc
         await limiter.acquire(max_wait=59.0)
 
     assert clock.now() == 0.0
-    assert (refused.value.retry_after, refused.value.local, refused.value.platform) == (60.0, True, "platform")
+    assert (refused.value.retry_after, refused.value.local, refused.value.service) == (60.0, True, "platform")
 
 
 @virtual

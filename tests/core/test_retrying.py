@@ -13,6 +13,7 @@ from helpers import virtual
 
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import (
+    Answer,
     AsyncConnError,
     BadRequest,
     BatchError,
@@ -48,7 +49,7 @@ class Calls:
 
 
 def _no(kind: type[Any] = ServerError, status: int = 503, **more: Any) -> AsyncConnError:
-    error: AsyncConnError = kind("no", platform="p", status=status, **more)
+    error: AsyncConnError = kind("no", Answer("p", status, **more))
     return error
 
 
@@ -57,9 +58,9 @@ def _no(kind: type[Any] = ServerError, status: int = 503, **more: Any) -> AsyncC
     [
         (ConnectFailed("x"), True, True, True, True),
         (PoolTimeout("x"), True, True, True, True),
-        (RateLimited("x", platform="p"), True, True, True, True),
-        (RateLimited("x", platform="p", retry_after=61.0), False, False, False, False),
-        (RateLimited("x", platform="p", local=True), False, False, False, False),
+        (RateLimited("x", Answer("p", 429)), True, True, True, True),
+        (RateLimited("x", Answer("p", 429, retry_after=61.0)), False, False, False, False),
+        (RateLimited("x", Answer("p", 429), local=True), False, False, False, False),
         (ReadTimeout("x"), False, False, True, True),
         (ConnectionLost("x"), False, False, True, True),
         (_no(), False, False, True, True),

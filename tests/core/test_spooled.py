@@ -17,6 +17,7 @@ from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import (
+    Answer,
     BadRequest,
     BufferClosed,
     BufferFull,
@@ -428,7 +429,7 @@ async def test_what_was_refused_for_good_goes_out_at_the_next_start_only(clock: 
     path = tmp_path / "spool"
     platform = Platform()
     buffer = make(platform, path, clock)
-    platform.error = BadRequest("no", platform="p", status=400)
+    platform.error = BadRequest("no", Answer("p", 400))
     await buffer.put(b"one")
     await buffer.flush()
     platform.error = None
@@ -558,9 +559,7 @@ async def test_whatever_happens_each_record_arrives_or_is_in_the_file(path: Path
 
         async def weather(platform: Platform = platform) -> None:
             while True:
-                platform.error = chance.choice(
-                    [None, None, ConnectFailed("x"), BadRequest("x", platform="p", status=400)]
-                )
+                platform.error = chance.choice([None, None, ConnectFailed("x"), BadRequest("x", Answer("p", 400))])
                 platform.seconds = chance.choice([0.0, 0.002])
                 await asyncio.sleep(0.002)
 

@@ -15,7 +15,7 @@ from asyncconn.datorama.bulk.history import History
 from asyncconn.datorama.bulk.log import COLUMNS, JobLog, LogRow, read_log
 from asyncconn.datorama.bulk.planning import chunked, covers, listed, one_for_each, pieces, plan, uncovered
 from asyncconn.datorama.errors import BulkFailed, UnequalInput
-from asyncconn.errors import ConfigError, NotFound
+from asyncconn.errors import Answer, ConfigError, NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -263,7 +263,7 @@ async def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_a_result_tells_its_items_apart_and_raises_for_what_is_not_ok() -> None:
-    error = NotFound("no such stream", platform="datorama", status=404)
+    error = NotFound("no such stream", Answer("datorama", 404))
     ok: Item[int, str] = Item(key=1, outcome="ok", value="a")
     bad: Item[int, str] = Item(key=2, outcome="failed", error=error)
     result = BulkResult([ok, bad, Item(key=3, outcome="unknown", error=error)])

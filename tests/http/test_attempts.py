@@ -18,6 +18,7 @@ from asyncconn.connector import Connector
 from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import (
+    Answer,
     AsyncConnError,
     BadRequest,
     ConnectFailed,
@@ -308,7 +309,7 @@ async def test_a_slot_frees_although_the_answer_takes_long_once_the_request_is_s
         Hub(session=None if owned else session) as hub,
     ):
         http = Transport(
-            lambda: hub.session, platform="t", base_url=server.url, limiters={"default": limiter}, retry=ONCE
+            lambda: hub.session, service="t", base_url=server.url, limiters={"default": limiter}, retry=ONCE
         )
         slow = asyncio.create_task(http.request("POST", "/", data=b"x" * size or None))
         await server.arrived()
@@ -334,7 +335,7 @@ async def test_cancelled_at_any_await_a_request_leaves_nothing_behind(owned: boo
         limiter = RateLimiter(Window(3, 60.0))
         http = Transport(
             lambda: hub.session,
-            platform="t",
+            service="t",
             base_url=server.url,
             limiters={"default": limiter},
             max_concurrency=1,
@@ -478,7 +479,7 @@ class _HiddenErrors(PlainRules):
     def error(self, response: Response, redactor: Any) -> AsyncConnError | None:
         inner = response.json().get("code", response.status)
         if inner >= 400:
-            return ServerError("inside", platform=response.platform, status=inner)
+            return ServerError("inside", Answer(response.service, inner))
         return super().error(response, redactor)
 
 
@@ -520,7 +521,7 @@ async def test_the_middlewares_of_a_borrowed_session_still_run_and_each_of_their
         aiohttp.ClientSession(middlewares=(twice,)) as session,
         Hub(session=session) as hub,
     ):
-        http = Transport(lambda: hub.session, platform="t", base_url=server.url, limiters={"default": limiter})
+        http = Transport(lambda: hub.session, service="t", base_url=server.url, limiters={"default": limiter})
         await http.request("GET", "/")
 
     assert [seen.headers.get("x-signed") for seen in server.seen] == ["yes", "yes"]
@@ -531,7 +532,7 @@ async def test_a_session_closed_by_its_owner_is_a_closed_hub_to_us() -> None:
     async with Loopback() as server:
         session = aiohttp.ClientSession()
         async with Hub(session=session) as hub:
-            http = Transport(lambda: hub.session, platform="t", base_url=server.url)
+            http = Transport(lambda: hub.session, service="t", base_url=server.url)
             await session.close()
             with pytest.raises(HubClosed):
                 await http.request("GET", "/")

@@ -221,7 +221,7 @@ async def test_a_broken_exchange_quotes_neither_header_nor_query_nor_body(
 async def test_no_repr_shows_a_secret() -> None:
     auths = [HeaderKey("x", KEY), BasicAuth("user", KEY), TokenAuth(KEY)]
     async with Loopback(saying({"echo": KEY}, X_Echo=KEY)) as server, Hub() as hub:
-        http = Transport(lambda: hub.session, platform="t", base_url=server.url, auth=auths[0])
+        http = Transport(lambda: hub.session, service="t", base_url=server.url, auth=auths[0])
         answer = await http.request("GET", "/")
         call = await http._call("GET", "/", None, None, None, None, "default", 1, None)
         assert isinstance(call, Call)

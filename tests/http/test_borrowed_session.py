@@ -53,7 +53,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
 @pytest.mark.parametrize("how", ["request", "stream"])
 async def test_settings_of_a_session_change_nothing_about_an_answer(setting: str, how: str) -> None:
     async with Loopback(saying({"a": 1}), saying({}, 404)) as server, aiohttp.ClientSession(**SETTINGS[setting]()) as s:
-        http = Transport(lambda: s, platform="test", base_url=server.url, auth=TokenAuth("s3cret-token"), retry=ONCE)
+        http = Transport(lambda: s, service="test", base_url=server.url, auth=TokenAuth("s3cret-token"), retry=ONCE)
         if how == "request":
             assert (await http.request("POST", "/", json={"b": 2})).json() == {"a": 1}
         else:
@@ -69,7 +69,7 @@ async def test_a_session_with_a_credential_of_its_own_is_refused_before_anything
     with warnings.catch_warnings(action="ignore"):  # some versions call it deprecated
         session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("their", "own"))
     async with Loopback() as server, session:
-        http = Transport(lambda: session, platform="test", base_url=server.url, auth=TokenAuth("s3cret-token"))
+        http = Transport(lambda: session, service="test", base_url=server.url, auth=TokenAuth("s3cret-token"))
         with pytest.raises(ConfigError, match="cannot be sent over this session"):
             await http.request("GET", "/")
 
@@ -89,7 +89,7 @@ async def test_a_hook_of_a_session_that_raises_is_the_cause_of_an_error_of_ours(
 ) -> None:
     async with Loopback() as server, aiohttp.ClientSession(trace_configs=[traced(hook)]) as session:
         http = Transport(
-            lambda: session, platform="test", base_url=server.url, auth=TokenAuth("s3cret-token"), retry=ONCE
+            lambda: session, service="test", base_url=server.url, auth=TokenAuth("s3cret-token"), retry=ONCE
         )
         with pytest.raises(kind) as caught:
             await http.request("POST", "/", json={})
@@ -116,7 +116,7 @@ async def test_what_raises_before_the_first_byte_leaves_no_doubt(what: str) -> N
         own = {"trace_configs": [traced(what)]}
     async with Loopback() as server, aiohttp.ClientSession(**own) as session:
         url = server.url.replace("127.0.0.1", "some.example")
-        http = Transport(lambda: session, platform="test", base_url=url, retry=ONCE)
+        http = Transport(lambda: session, service="test", base_url=url, retry=ONCE)
         with pytest.raises(ConfigError, match="Broken") as caught:
             await http.request("POST", "/", json={})
 
@@ -139,7 +139,7 @@ async def test_a_middleware_may_repeat_what_was_answered_and_each_time_counts(li
     limiter = RateLimiter(Window(10, 60.0))
     async with Loopback(saying({}, 401)) as server, aiohttp.ClientSession(middlewares=(with_a_digest,)) as session:
         limiters = {"default": limiter} if limited else None
-        http = Transport(lambda: session, platform="test", base_url=server.url, retry=ONCE, limiters=limiters)
+        http = Transport(lambda: session, service="test", base_url=server.url, retry=ONCE, limiters=limiters)
         assert (await http.request("POST", "/", json={"a": 1})).status == 200
 
     assert [seen.headers.get("authorization") for seen in server.seen] == [None, "Digest made-up"]

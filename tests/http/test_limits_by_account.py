@@ -206,7 +206,7 @@ async def test_a_pause_that_a_server_asks_for_is_bounded(bound: float | None, he
 async def test_the_bound_is_a_number_of_seconds(bound: float) -> None:
     async with Hub() as hub:
         with pytest.raises(ConfigError, match="max_pause"):
-            Transport(lambda: hub.session, platform="p", base_url="http://127.0.0.1:1", max_pause=bound)
+            Transport(lambda: hub.session, service="p", base_url="http://127.0.0.1:1", max_pause=bound)
 
 
 class Telling(PlainRules):
@@ -227,7 +227,7 @@ async def test_a_hold_that_headers_ask_for_is_bounded_but_for_a_days_reset() -> 
     limiter = RateLimiter(Window(10, 60.0, name="minute"), Quota(100, name="day"))
     async with Loopback() as server, Hub() as hub:
         http = Transport(
-            lambda: hub.session, platform="p", base_url=server.url, limiters={"default": limiter}, rules=Telling()
+            lambda: hub.session, service="p", base_url=server.url, limiters={"default": limiter}, rules=Telling()
         )
         await http.request("GET", "/")
 
@@ -240,7 +240,7 @@ async def test_a_hint_is_told_once_to_a_part_that_stands_in_several_limiters() -
     shared = Counting(100, 60.0, name="minute")
     limiters = {"default": RateLimiter(shared), "orders": RateLimiter(Window(5, 1.0, name="orders"), shared)}
     async with Loopback() as server, Hub() as hub:
-        http = Transport(lambda: hub.session, platform="p", base_url=server.url, limiters=limiters, rules=Telling())
+        http = Transport(lambda: hub.session, service="p", base_url=server.url, limiters=limiters, rules=Telling())
         await http.request("GET", "/")
 
     assert shared.told == 1

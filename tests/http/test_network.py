@@ -192,7 +192,7 @@ async def test_the_credential_of_a_proxy_is_no_local_of_a_traceback(how: str, mo
             url = None
         async with Hub(proxy=url) as hub:
             scheme = "https" if how == "https" else "http"
-            http = Transport(lambda: hub.session, platform="test", base_url=f"{scheme}://some.example", retry=ONCE)
+            http = Transport(lambda: hub.session, service="test", base_url=f"{scheme}://some.example", retry=ONCE)
             with pytest.raises(NotSent, match="407") as caught:
                 await http.request("POST", "/")
 

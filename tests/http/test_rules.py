@@ -10,7 +10,7 @@ from loopback import Loopback, QuickClock, Reply, road, saying
 
 from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
-from asyncconn.errors import ApiError, Conflict, NotFound, ProtocolError, RateLimited, ServerError
+from asyncconn.errors import Answer, ApiError, Conflict, NotFound, ProtocolError, RateLimited, ServerError
 from asyncconn.http.auth import TokenAuth
 from asyncconn.http.transport import PlainRules, RateHint
 
@@ -50,7 +50,7 @@ class _Deep(Exception):
 
 
 def _members(response: Response) -> Any:
-    return Conflict(response.json()["error"], platform="t", status=409) if response.json().get("error") else None
+    return Conflict(response.json()["error"], Answer("t", 409)) if response.json().get("error") else None
 
 
 ODD = [
@@ -92,7 +92,7 @@ async def test_rules_that_cannot_read_a_proxys_page_do_not_end_the_retries() -> 
 
 
 async def test_an_error_of_ours_may_be_raised_as_well_as_returned() -> None:
-    error = RateLimited("slow down", platform="t", retry_after=2.0)
+    error = RateLimited("slow down", Answer("t", 429, retry_after=2.0))
     limiter = RateLimiter(Window(100, 60.0))
     async with (
         Loopback(saying({})) as server,
@@ -108,7 +108,7 @@ async def test_an_error_of_ours_may_be_raised_as_well_as_returned() -> None:
 async def test_a_rate_limit_with_a_header_as_it_came_holds_and_is_repeated() -> None:
     def rule(response: Response) -> Any:
         if response.status == 429:
-            return RateLimited("slow down", platform="t", retry_after=response.headers["Retry-After"])  # type: ignore[arg-type] # a header is text
+            return RateLimited("slow down", Answer("t", 429, retry_after=response.headers["Retry-After"]))  # type: ignore[arg-type] # a header is text
         return None
 
     clock = QuickClock()
@@ -171,7 +171,7 @@ async def test_hints_with_odd_numbers_are_taken_as_far_as_they_are_some(after: A
 
 def _echoed(response: Response) -> Any:
     said = response.json()["error"]
-    error = Conflict(said, platform="t", status=409, code=f"no-{TOKEN}", request_id=TOKEN, body=response.text)
+    error = Conflict(said, Answer("t", 409, code=f"no-{TOKEN}", request_id=TOKEN, body=response.text))
     error.add_note(f"heard {said}")
     vars(error)["details"] = [{"said": said, "raw": response.body}]
     cause = _Deep(said, response.body)
@@ -259,7 +259,7 @@ async def test_a_download_that_was_looked_at_arrives_whole(size: int, kind: str)
 
 async def test_a_refused_stream_is_repeated_like_a_request() -> None:
     def rule(response: Response) -> Any:
-        return ServerError("busy", platform="t", status=503) if response.json() == {"busy": True} else None
+        return ServerError("busy", Answer("t", 503)) if response.json() == {"busy": True} else None
 
     async with Loopback(saying({"busy": True}), saying([1])) as server:
         async with road(server, rules=Saying(rule), clock=QuickClock()) as http, http.stream("GET", "/") as stream:

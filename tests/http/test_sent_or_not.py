@@ -14,6 +14,7 @@ from senders import HASTY, both, sending
 
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import (
+    Answer,
     AsyncConnError,
     ConnectFailed,
     ConnectionLost,
@@ -299,7 +300,7 @@ class Honest(PlainRules):
         if not isinstance(error, ServerError):
             return error
         if self.way == "NotDone":
-            return NotDone("too busy", platform="shop", status=503)
+            return NotDone("too busy", Answer("shop", 503))
         error.maybe_sent = False
         return error
 

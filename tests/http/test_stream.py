@@ -155,7 +155,7 @@ async def test_cancelled_at_any_await_a_download_leaves_nothing_behind() -> None
         limiter = RateLimiter(Window(5, 60.0))
         http = Transport(
             lambda: hub.session,
-            platform="t",
+            service="t",
             base_url=server.url,
             max_concurrency=1,
             retry=ONCE,

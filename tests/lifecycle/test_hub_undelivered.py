@@ -16,7 +16,7 @@ from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
-from asyncconn.errors import BadRequest, ConfigError, DeliveryFailed
+from asyncconn.errors import Answer, BadRequest, ConfigError, DeliveryFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ class Acme(Connector):
         )
 
     async def send(self, batch: Batch[bytes]) -> None:
-        raise BadRequest("no", platform="acme", status=400)
+        raise BadRequest("no", Answer("acme", 400))
 
     async def drain(self, timeout: float) -> FlushReport:
         return await self.points.aclose(timeout)

@@ -102,7 +102,7 @@ def test_a_server_out_of_reach_for_good_says_what_to_check() -> None:
 
 def test_a_refused_request_is_caught_as_either_status_and_lists_its_details() -> None:
     details = [Detail("overlaps lim_0001", row=2, field="Start Date"), Detail("no such cube")]
-    error = LimitsValidationError("not accepted", status=400, details=details)
+    error = LimitsValidationError("not accepted", general.Answer("atoti_limits", 400), details=details)
 
     assert isinstance(error, general.BadRequest)
     assert error.details == tuple(details)

@@ -18,7 +18,7 @@ from asyncconn import Panoply, RetryPolicy, Timeouts
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
-from asyncconn.errors import BadRequest, BufferClosed, ConnectFailed, ReadTimeout
+from asyncconn.errors import Answer, BadRequest, BufferClosed, ConnectFailed, ReadTimeout
 from asyncconn.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Warehouse:
         fate = "ok" if self.kind else next(self._fates)
         if fate == "refused":
             self.refused.update(int(item.partition(b":")[2]) for item in batch.items)
-            raise BadRequest("no", platform="p", status=400)
+            raise BadRequest("no", Answer("p", 400))
         if fate == "away":
             raise ConnectFailed("nobody there")
         if fate == "hangs":

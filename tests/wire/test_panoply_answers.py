@@ -100,7 +100,7 @@ def test_an_error_of_the_queue_keeps_its_word(
     assert type(error) is kind
     assert (error.status, error.code, error.message) == (status, code, "Something is wrong.")
     assert error.maybe_sent is maybe_sent
-    assert error.platform == "panoply"
+    assert error.service == "panoply"
 
 
 def test_the_request_id_comes_from_the_body_or_the_header() -> None:

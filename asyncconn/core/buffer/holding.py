@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import ApiError, RateLimited
+from asyncconn.errors import Answer, ApiError, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,10 +76,7 @@ class Hold:
         if asked is None or left <= 0:
             return None
         return RateLimited(
-            "to an earlier batch, and this one was not sent",
-            platform=asked.platform,
-            status=asked.status,
-            retry_after=left,
+            "to an earlier batch, and this one was not sent", Answer(asked.service, asked.status, retry_after=left)
         )
 
     def _begins(self, error: ApiError, seconds: float) -> bool:

@@ -19,7 +19,7 @@ from asyncconn.core.rates.family import Family
 from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
 from asyncconn.core.rates.windows import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import AsyncConnError, ConfigError, LifecycleError, RateLimited, WrongLoop
+from asyncconn.errors import Answer, AsyncConnError, ConfigError, LifecycleError, RateLimited, WrongLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,8 +239,7 @@ class RateLimiter(Unpicklable):
     def _too_long(self, wait: float, max_wait: float) -> RateLimited:
         return RateLimited(
             f"the rate limit has no room within {max_wait:g} s",
-            platform=self.name,
-            retry_after=max(0.0, wait),
+            Answer(self.name, 429, retry_after=max(0.0, wait)),
             local=True,
         )
 

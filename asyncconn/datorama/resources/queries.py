@@ -10,7 +10,7 @@ from asyncconn.core.frames import exact_frame
 from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.datorama.resources.base import Resource
-from asyncconn.errors import ConfigError
+from asyncconn.errors import Answer, ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ def _result(found: Any, scrub: Callable[[str], str]) -> QueryResult:
             if isinstance(errors, str)
             else "; ".join(map(_said, errors if isinstance(errors, list) else [errors]))
         )
-        raise DatoramaQueryError(scrub(said)[:300], platform="datorama", status=200)
+        raise DatoramaQueryError(scrub(said)[:300], Answer("datorama", 200))
     data = found.get("queryResponseData")
     headers, rows = (data.get("headers"), data.get("rows")) if isinstance(data, dict) else (None, None)
     if not isinstance(headers, list) or not isinstance(rows, list):

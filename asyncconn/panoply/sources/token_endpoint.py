@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, api_error_class
+from asyncconn.errors import Answer, AsyncConnError, ConfigError, ProtocolError, api_error_class
 from asyncconn.http.auth import BasicAuth, NoAuth
 from asyncconn.http.redact import Redactor, UnshownBytes, UnshownText, unshown
 from asyncconn.http.response import retry_after, status_error
@@ -118,7 +118,7 @@ class TokenEndpoint:
         url = _parsed_url(self.url)
         transport = Transport(
             lambda: hub.session,
-            platform=f"the token endpoint at {url.host}",
+            service=f"the token endpoint at {url.host}",
             base_url=str(url.origin()),
             auth=BasicAuth(url.user or "", url.password or "") if url.user or url.password else NoAuth(),
             retry=RETRY,
@@ -133,11 +133,11 @@ class TokenEndpoint:
         """The tokens, masked; an error is returned, as its traceback would hold the answer if it were raised here."""
         answer = _json(response)
         if not isinstance(answer, dict):
-            return ProtocolError(f"{response.platform} answered {response.status} without a JSON object")
+            return ProtocolError(f"{response.service} answered {response.status} without a JSON object")
         access, refresh = answer.get(self.access_key), answer.get(self.refresh_key)
         if not isinstance(access, str) or not access:
             reason = _code(answer) or "the answer does not have it"
-            return ProtocolError(f"{response.platform} gave no {self.access_key!r}: {reason}")
+            return ProtocolError(f"{response.service} gave no {self.access_key!r}: {reason}")
         rotated = isinstance(refresh, str) and refresh not in ("", old)
         return unshown({**({self.refresh_key: str(refresh)} if rotated else {}), self.access_key: access})
 
@@ -152,10 +152,7 @@ class _Reticent:
             return status_error(response, redactor)  # None, or a redirect, which quotes nothing
         return api_error_class(status)(
             responses.get(status, ""),
-            platform=response.platform,
-            status=status,
-            code=_code(_json(response)),
-            retry_after=retry_after(response.headers),
+            Answer(response.service, status, code=_code(_json(response)), retry_after=retry_after(response.headers)),
         )
 
     def hints(self, response: Response) -> Iterable[RateHint]:
