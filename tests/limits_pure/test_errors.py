@@ -50,7 +50,7 @@ KIN = {
 def make(kind: type[LimitsError]) -> LimitsError:
     extra: dict[str, Any] = {}
     if issubclass(kind, general.ApiError):
-        extra = {"platform": "atoti_limits", "status": 400}
+        extra = {"answer": general.Answer("atoti_limits", 400)}
     return kind("it went wrong", **extra)
 
 
