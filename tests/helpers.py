@@ -141,7 +141,7 @@ class _CancelledAt:
 def balanced(buffer: BatchBuffer[Any]) -> BatchStats:
     """The buffer's stats, after checking that every accepted record is in exactly one place."""
     stats = buffer.stats
-    assert stats.accepted == stats.delivered + stats.failed + stats.pending, stats
+    assert stats.accepted == stats.delivered + stats.rejected + stats.failed + stats.unknown + stats.pending, stats
     assert stats.pending >= 0, stats
     assert (stats.pending == 0) == (stats.pending_bytes == 0), stats
     return stats

@@ -102,7 +102,7 @@ async def test_a_close_gives_up_at_its_deadline_and_says_why_and_what_was_never_
     report = await buffer.aclose(timeout=10.0)
 
     assert clock.now() == pytest.approx(10.0, abs=0.01)
-    assert (report.failed, report.pending, sorted(report.undelivered)) == (6, 0, records(6))
+    assert (report.failed, report.unknown, report.pending, sorted(report.undelivered)) == (5, 1, 0, records(6))
     assert [failure.records for failure in report.failures if failure.maybe_delivered] == [platform.tried]
     refused = [failure for failure in report.failures if isinstance(failure.__cause__, ApiError)]
     assert {getattr(failure.__cause__, "status", None) for failure in refused} == {503}
@@ -129,7 +129,7 @@ async def test_whatever_else_fails_is_a_failure_at_once(clock: VirtualClock, err
     await buffer.put(b"one")
     report = await buffer.aclose()
 
-    assert (report.failed, len(platform.started), clock.now()) == (1, 1, 0.0)
+    assert (report.lost, len(platform.started), clock.now()) == (1, 1, 0.0)
 
 
 @virtual

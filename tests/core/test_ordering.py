@@ -98,7 +98,7 @@ async def test_one_that_failed_for_good_no_longer_counts(clock: VirtualClock) ->
     await turns(3)
     platform.error = None
     report = await buffer.flush()
-    assert (platform.records, report.delivered, report.failed, len(failures)) == ([b"a2"], 1, 1, 1)
+    assert (platform.records, report.delivered, report.lost, len(failures)) == ([b"a2"], 1, 1, 1)
     await buffer.aclose()
 
 
@@ -111,7 +111,7 @@ async def test_what_waits_is_pending_and_a_close_without_time_says_that_it_was_n
     report = await buffer.flush(1.0)
     assert (report.pending, balanced(buffer).pending, buffer.stats.in_flight) == (3, 3, 1)
     report = await buffer.aclose(1.0)
-    assert (report.failed, report.pending, platform.tried) == (3, 0, [b"a1"])
+    assert (report.failed, report.unknown, report.pending, platform.tried) == (2, 1, 0, [b"a1"])
     assert {bytes(failure.records[0]): failure.maybe_delivered for failure in failures} == {
         b"a1": True,
         b"a2": False,

@@ -51,7 +51,7 @@ def make(platform: Platform, path: Path | Spool, clock: VirtualClock | None = No
 
 def balanced(buffer: SpooledBuffer) -> BatchStats:
     stats = buffer.stats
-    assert stats.accepted == stats.delivered + stats.failed + stats.pending, stats
+    assert stats.accepted == stats.delivered + stats.rejected + stats.failed + stats.unknown + stats.pending, stats
     return stats
 
 

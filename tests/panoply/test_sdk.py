@@ -97,7 +97,7 @@ def wait_until(condition: Any) -> None:
 
 def balanced(sdk: SDK) -> Any:
     stats = sdk.stats
-    assert stats.accepted == stats.delivered + stats.failed + stats.pending, stats
+    assert stats.accepted == stats.delivered + stats.rejected + stats.failed + stats.unknown + stats.pending, stats
     return stats
 
 

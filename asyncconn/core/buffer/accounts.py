@@ -15,9 +15,8 @@ from asyncconn.core.buffer.receipts import LONGEST_LIST, FlushReport
 from asyncconn.errors import DeliveryFailed, outcome_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from asyncconn.core.buffer.batch import Batch
     from asyncconn.core.buffer.receipts import BatchStats
 
 __all__ = ["Accounts", "UndeliveredWarning", "caller", "warn", "watch"]
@@ -28,6 +27,9 @@ T = TypeVar("T")
 
 #: Frames of these are never where a user's program stands.
 _OURS = frozenset({"asyncconn", "asyncio", "contextlib"})
+
+
+_LONGEST_REASON = 200  # characters of it in a message
 
 
 class UndeliveredWarning(RuntimeWarning):
@@ -54,16 +56,18 @@ class Accounts(Generic[T]):
         self._reveal = reveal
         self._describe = describe
         self._spooled = spooled
-        self._failures: deque[DeliveryFailed] = deque()  # the newest of them
-        self._kept = 0  # records in them
-        #: Records of all that failed for good of which somebody has been told.
+        self._failed = _Newest()
+        self._rejected = _Newest()
+        #: Records of all that are lost for good of which somebody has been told.
         self.told = 0
         self._where = caller()
         self._warned = False
 
-    def failure(self, batch: Batch[T], cause: Exception | None, *, sent: bool, closing: bool = True) -> DeliveryFailed:
-        """The error of a batch. Without a ``cause`` it was cancelled; ``sent`` is whether it was on its way then."""
-        records = [self._revealed(item) for item in batch.items]
+    def failure(
+        self, items: Sequence[T], cause: Exception | None, *, sent: bool, closing: bool = True
+    ) -> DeliveryFailed:
+        """The error of ``items``. Without a ``cause`` they were cancelled; ``sent``: they were on their way then."""
+        records = [self._revealed(item) for item in items]
         if cause is not None:
             why = f"{type(cause).__name__}: {cause}"
         else:
@@ -76,6 +80,27 @@ class Accounts(Generic[T]):
         )
         error.__cause__ = cause
         return error
+
+    def refused(self, items: Sequence[T], reasons: Sequence[Any]) -> DeliveryFailed:
+        """The error of items that the platform refused one by one."""
+        records = [self._revealed(item) for item in items]
+        why = f"{reasons[0]!s:.{_LONGEST_REASON}}" + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else "")
+        return DeliveryFailed(
+            f"{self._name}: {len(records)} {self._described(records)} were rejected: {why}",
+            records=records,
+            maybe_delivered=False,
+            reasons=reasons,
+        )
+
+    def spent(self, items: Sequence[T], tries: int) -> DeliveryFailed:
+        """The error of items that the platform was to take later, once too often."""
+        records = [self._revealed(item) for item in items]
+        return DeliveryFailed(
+            f"{self._name}: {len(records)} {self._described(records)} were not taken, {tries} times",
+            records=records,
+            maybe_delivered=False,
+            spooled=self._spooled,
+        )
 
     def _revealed(self, item: T) -> Any:
         try:
@@ -93,10 +118,7 @@ class Accounts(Generic[T]):
 
     def enter(self, error: DeliveryFailed) -> None:
         """A batch has failed. Keeps what the newest records need, and no more."""
-        self._failures.append(error)
-        self._kept += len(error.records)
-        while self._kept - len(self._failures[0].records) >= LONGEST_LIST:
-            self._kept -= len(self._failures.popleft().records)
+        (self._rejected if error.reasons else self._failed).append(error)
 
     def tell(self, error: DeliveryFailed) -> None:
         """Somebody has been told of it."""
@@ -116,8 +138,7 @@ class Accounts(Generic[T]):
 
     def forget(self, over: Callable[[DeliveryFailed], bool]) -> None:
         """Drop failures that are none any more: their records go out again."""
-        self._failures = deque(error for error in self._failures if not over(error))
-        self._kept = sum(len(error.records) for error in self._failures)
+        self._failed.forget(over)
 
     def dropped(self, records: int) -> None:
         """Nobody will close the buffer any more, and it holds ``records``."""
@@ -130,13 +151,36 @@ class Accounts(Generic[T]):
         """What became of every record that was accepted."""
         return FlushReport(
             delivered=stats.delivered,
+            rejected=stats.rejected,
             failed=stats.failed,
+            unknown=stats.unknown,
             pending=stats.pending,
             seconds=seconds,
-            failures=tuple(self._failures),
+            failures=(*self._failed, *self._rejected),
             spooled=spooled,
             told=self.told,
         )
+
+
+class _Newest:
+    """Errors of one kind: the newest, as many as a report needs for its list."""
+
+    def __init__(self) -> None:
+        self._errors: deque[DeliveryFailed] = deque()
+        self._records = 0
+
+    def __iter__(self) -> Iterator[DeliveryFailed]:
+        return iter(self._errors)
+
+    def append(self, error: DeliveryFailed) -> None:
+        self._errors.append(error)
+        self._records += len(error.records)
+        while self._records - len(self._errors[0].records) >= LONGEST_LIST:
+            self._records -= len(self._errors.popleft().records)
+
+    def forget(self, over: Callable[[DeliveryFailed], bool]) -> None:
+        self._errors = deque(error for error in self._errors if not over(error))
+        self._records = sum(len(error.records) for error in self._errors)
 
 
 # -- warning -----------------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ class Hold:
                 if self._asked is not None:
                     await self._over(refused)
                 started = self._clock.now()
+                batch.restart()
                 try:
                     return await send(batch)
                 except ApiError as error:

@@ -7,13 +7,16 @@ import os
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from asyncconn.core.buffer.accounts import Accounts, watch
 from asyncconn.core.buffer.batch import Batch, BatchPolicy
 from asyncconn.core.buffer.holding import Hold
 from asyncconn.core.buffer.ordering import BatchQueue
+from asyncconn.core.buffer.outcomes import Books
 from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt
+from asyncconn.core.buffer.returning import Returning
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
@@ -22,7 +25,6 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     BufferClosed,
     BufferFull,
-    DeliveryFailed,
     RecordTooLarge,
     WrongLoop,
 )
@@ -36,9 +38,13 @@ __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "Flu
 
 T = TypeVar("T")
 
+#: Who waits in line to put something in, with its size, and its space and key.
+_Waiter: TypeAlias = "tuple[asyncio.Future[None], int, tuple[str, Hashable]]"
+
 _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
 _HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
 _GRACE = 5.0  # seconds a close may take beyond its deadline in all
+_AHEAD = 2  # batches that may wait for each sender, before who puts has to
 
 # None in a forked child, too, which has its parent's buffers and none of its loops.
 _running_loop = asyncio._get_running_loop
@@ -54,7 +60,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
     goes back to.
 
     Items with the same ``key``, compared within a ``space``, are sent in the order in which they were put: a batch that
-    holds a key waits until no earlier one that holds it too is under way or waits; others overtake it.
+    holds a key waits until no earlier one that holds it too is under way or waits; others overtake it. Where ``send``
+    may give back single items (:meth:`Batch.again`, at most ``tries`` times it is sent), ``key_of`` gives an item's
+    space and key, and a batch holds one item of each key only: a later one of it could not be called back.
 
     Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
     ``DeliveryFailed`` with the records).
@@ -79,21 +87,24 @@ class BatchBuffer(Unpicklable, Generic[T]):
         name: str = "batches",
         retry: RetryPolicy | None = None,
         spooled: bool = False,
+        key_of: Callable[[T], tuple[str, Hashable]] | None = None,
+        tries: int = 8,
     ) -> None:
         self.policy = policy or BatchPolicy()
         self.name = name
         self._scope = TaskScope(name)
         self.events = events or Events("send", "flush", "error", scope=self._scope)
         self._clock = clock or SystemClock()
-        # Over a spool, what is held back is what goes to the server, not what keeps the spool's books.
-        self._hold = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold)
-        self._send = send if spooled else self._hold.around(send)
+        #: Over a spool it holds back what goes to the server, not what keeps the spool's books.
+        self.hold = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold)
+        self._send = send if spooled else self.hold.around(send)
         self._size = size
         self._overhead = overhead
         self._spooled = spooled
         self.accounts: Accounts[T] = Accounts(name, reveal=reveal, describe=describe, spooled=spooled)
-        #: Called when a batch's fate is known, before the events are.
-        self.on_settled: Callable[[], object] | None = None
+        self._books: Books[T] = Books(self.accounts, self.events, self._measure)
+        self._key_of = key_of
+        self._tries = tries
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0  # of the process that first put something in
         # Left a little early, so that a late timer does not break the promise of max_age.
@@ -102,20 +113,20 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._open: Batch[T] | None = None
         self._ready: BatchQueue[T] = BatchQueue()
         self._in_flight: dict[asyncio.Task[Any], Batch[T]] = {}
+        self._returning: Returning[T] = Returning(
+            self._ready, self.policy, self._clock, self._linger, self._measure, key_of, begin=self._pump
+        )
         self._timer: asyncio.TimerHandle | None = None
-        self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._closing = False
+        self._waiters: deque[_Waiter] = deque()
+        self._patience: asyncio.TimerHandle | None = None  # of the first in line
+        self._flushing = 0
+        self._closing = self._too_late = False
         self._closer: asyncio.Task[FlushReport] | None = None
         self._close_limit = 0.0
         self._yield_due = False
         # The open batch, while there is nothing to do but append to it: not while someone waits, or a turn is due.
         self._lane: Batch[T] | None = None
 
-        # Of batches that are no longer open; what the open one holds is added when somebody asks.
-        self._accepted = self._delivered = self._failed = 0
-        self._pending = self._pending_bytes = 0
-        self._batches_delivered = self._batches_failed = self._bytes_delivered = 0
-        self._max_age_at_send = 0.0
         watch(self)
 
     # -- taking records in ---------------------------------------------------------------------------------------------
@@ -174,10 +185,11 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._yield_due = False
             await asyncio.sleep(0)
             self._check_open()
-        if self._waiters or not self.has_room(1, size):
-            if self.policy.overflow == "raise" and not patient:
+        wait = self.policy.overflow == "wait" or patient
+        if self._waiters or not self.has_room(1, size) or (wait and self._is_ahead(size, (space, key))):
+            if not wait:
                 raise self._full()
-            await self._wait_for_room(size)
+            await self._wait_for_room(size, (space, key))
             receipt = self._add(item, size, key, space)
             self._wake_waiter()
             return receipt
@@ -225,20 +237,20 @@ class BatchBuffer(Unpicklable, Generic[T]):
     def _review(self) -> None:
         """Open the fast lane, with as much room in it as is left, or close it."""
         batch, policy = self._open, self.policy
-        if batch is None or self._closing or self._yield_due or self._waiters:
+        if batch is None or self._closing or self._yield_due or self._waiters or self._key_of is not None:
             self._lane = None
             return
         # The last place of a batch is left to the slow way, which then cuts it.
-        batch.most_items = min(policy.max_items - 1, policy.max_pending_items - self._pending)
-        batch.most_bytes = min(policy.max_bytes, policy.max_pending_bytes - self._pending_bytes)
+        batch.most_items = min(policy.max_items - 1, policy.max_pending_items - self._books.pending)
+        batch.most_bytes = min(policy.max_bytes, policy.max_pending_bytes - self._books.pending_bytes)
         self._lane = batch
 
     def _held(self) -> tuple[int, int]:
         """Records and bytes that wait or travel."""
         batch = self._open
         if batch is None:
-            return self._pending, self._pending_bytes
-        return self._pending + len(batch.items), self._pending_bytes + batch.size
+            return self._books.pending, self._books.pending_bytes
+        return self._books.pending + len(batch.items), self._books.pending_bytes + batch.size
 
     def has_room(self, count: int, size: int) -> bool:
         """Whether ``count`` more items of ``size`` bytes in all are within what may be pending."""
@@ -251,7 +263,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
 
     def _add(self, item: T, size: int, key: Hashable, space: str) -> Receipt:
         batch = self._open
-        if batch is None or batch.size + size > self.policy.max_bytes:
+        if batch is None or not self._fits(size, (space, key)):
             self._cut()
             now = self._clock.now()
             batch = self._open = Batch(now)
@@ -260,18 +272,19 @@ class BatchBuffer(Unpicklable, Generic[T]):
         batch.size += size
         if key is not None:
             batch.hold(key, space)
+            if self._key_of is not None:
+                batch.once.add((space, key))
         if len(batch.items) >= self.policy.max_items:
             self._cut()
         self._review()
         return batch.receipt
 
-    async def _wait_for_room(self, size: int) -> None:
+    async def _wait_for_room(self, size: int, key: tuple[str, Hashable]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (future, size)
+        entry = (future, size, key)
         self._waiters.append(entry)
         self._lane = None
-        if not self._in_flight and not self._ready:
-            self._cut()  # nothing else could make room
+        self._look_after_waiters()
         try:
             await future
         except BaseException:
@@ -282,21 +295,49 @@ class BatchBuffer(Unpicklable, Generic[T]):
             raise
         self._leave(entry)
 
-    def _leave(self, entry: tuple[asyncio.Future[None], int]) -> None:
+    def _leave(self, entry: _Waiter) -> None:
+        if self._patience is not None:  # the next in line has his own
+            self._patience.cancel()
+            self._patience = None
         with suppress(ValueError):
             self._waiters.remove(entry)
         self._review()
 
-    def _wake_waiter(self) -> None:
+    def _wake_waiter(self, *, patient: bool = True) -> None:
         """Let the first in line go on. He leaves the line himself, so that nobody overtakes him meanwhile."""
-        if self._waiters:
-            future, size = self._waiters[0]
-            if future.done():
-                return
-            if self.has_room(1, size):
-                future.set_result(None)
-            elif not self._in_flight and not self._ready:
-                self._cut()  # nothing else could make room
+        if not self._waiters:
+            return
+        future, size, key = self._waiters[0]
+        if future.done():
+            return
+        if self.has_room(1, size) and not (patient and self._is_ahead(size, key)):
+            future.set_result(None)
+        else:
+            self._look_after_waiters()
+
+    def _is_ahead(self, size: int, key: tuple[str, Hashable]) -> bool:
+        """Whether an item would begin another batch while enough of them wait for a sender that is at work."""
+        return self._enough() and not self._fits(size, key)
+
+    def _enough(self) -> bool:
+        return len(self._ready) >= _AHEAD * self.policy.max_in_flight and self.hold.refusal() is None
+
+    def _fits(self, size: int, key: tuple[str, Hashable]) -> bool:
+        batch = self._open
+        return batch is not None and batch.size + size <= self.policy.max_bytes and key not in batch.once
+
+    def _look_after_waiters(self) -> None:
+        """Somebody waits: for room, which perhaps only the open batch can make, or for a sender, but not for ever."""
+        if not self._in_flight:
+            if not self._ready:
+                self._cut()
+            self._returning.hurry()
+        if self._patience is None and self._enough():
+            self._patience = self._clock.call_at(self._clock.now() + self.policy.max_age, self._end_patience)
+
+    def _end_patience(self) -> None:
+        self._patience = None
+        self._wake_waiter(patient=False)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -313,13 +354,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._timer.cancel()
             self._timer = None
         self._open = self._lane = None
-        self._count(batch)
+        self._books.enter(batch)
         return batch
-
-    def _count(self, batch: Batch[T]) -> None:
-        self._accepted += len(batch.items)
-        self._pending += len(batch.items)
-        self._pending_bytes += batch.size
 
     def _on_age(self) -> None:
         """The oldest record is due. While it cannot leave the batch stays open: it may as well leave fuller."""
@@ -340,65 +376,40 @@ class BatchBuffer(Unpicklable, Generic[T]):
             # A task that is cancelled before its first step runs no code of its own: settle the outcome from outside.
             task.add_done_callback(partial(self._ended, self._clock.now()))
 
-    async def _deliver(self, batch: Batch[T]) -> Any:
+    async def _deliver(self, batch: Batch[T]) -> tuple[Any, Exception | None]:
         batch.age = self._clock.now() - batch.born
-        self._max_age_at_send = max(self._max_age_at_send, batch.age)
+        self._books.max_age_at_send = max(self._books.max_age_at_send, batch.age)
         self.events.emit("send", batch)
         try:
-            return await self._send(batch)
+            return await self._send(batch), None
         except Exception as error:  # noqa: BLE001 - whatever the sender raises, the records must be accounted for
-            return self.accounts.failure(batch, error, sent=True)
+            return None, error
 
-    def _ended(self, started: float, task: asyncio.Task[Any]) -> None:
+    def _ended(self, started: float, task: asyncio.Task[tuple[Any, Exception | None]]) -> None:
         batch = self._in_flight.pop(task, None)
         if batch is None:
             return  # given up by a close, and reported
-        if task.cancelled():
-            self._settle_failed(batch, self.accounts.failure(batch, None, sent=True, closing=self._closing))
-        elif isinstance(task.result(), DeliveryFailed):
-            self._settle_failed(batch, task.result())
+        batch.marks.over = True
+        again, others = self._books.settle_marked(batch, self._tries, too_late=self._too_late)
+        result, error = (None, None) if task.cancelled() else task.result()
+        if error is not None or task.cancelled():
+            why = partial(self.accounts.failure, cause=error, sent=True, closing=self._closing)
+            self._books.failed(batch, why, others)
         else:
-            seconds = self._clock.now() - started
-            self._settle_delivered(batch, Delivery(len(batch.items), batch.size, seconds, task.result()))
+            self._books.delivered(batch, self._clock.now() - started, result, others)
         if batch.kept:
             batch.items = []
+        elif again:
+            self._returning.take_over(batch, again)
         else:
             self._ready.over(batch)
         self._pump()
         self._wake_waiter()
+        if self._flushing and not self._in_flight:
+            self._returning.hurry()
 
-    def _settle_delivered(self, batch: Batch[T], delivery: Delivery) -> None:
-        self._release(batch)
-        self._delivered += delivery.records
-        self._batches_delivered += 1
-        self._bytes_delivered += delivery.bytes
-        batch.receipt.settle(delivery)
-        if self.on_settled is not None:
-            self.on_settled()
-        self.events.emit("flush", delivery)
-
-    def _settle_failed(self, batch: Batch[T], error: DeliveryFailed) -> None:
-        self._release(batch)
-        if self._spooled:
-            self._accepted -= len(batch.items)  # they are the spool's again
-        else:
-            self._failed += len(batch.items)
-        self._batches_failed += 1
-        self.accounts.enter(error)
-        batch.receipt.settle(error, self.accounts)
-        if self.on_settled is not None:
-            self.on_settled()
-        if self.events.emit("error", error):
-            self.accounts.tell(error)
-            batch.receipt.heard()
-        elif batch.receipt.awaited:
-            self.accounts.tell(error)
-        else:
-            self.accounts.unheard(error)
-
-    def _release(self, batch: Batch[T]) -> None:
-        self._pending -= len(batch.items)
-        self._pending_bytes -= batch.size
+    def _measure(self, items: Sequence[T]) -> int:
+        return sum(map(self._size, items)) + self._overhead * len(items)
 
     # -- flushing and closing ------------------------------------------------------------------------------------------
 
@@ -412,11 +423,21 @@ class BatchBuffer(Unpicklable, Generic[T]):
         limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
         started = self._clock.now()
         self._cut()
-        batches = [*self._in_flight.values(), *self._ready]
-        waiting = [batch.receipt.settled() for batch in batches]
+        waiting = [receipt.settled() for receipt in self._receipts()]
         if waiting:
-            await asyncio.wait(waiting, timeout=limit)
+            self._flushing += 1
+            try:
+                if not self._in_flight:
+                    self._returning.hurry()
+                await asyncio.wait(waiting, timeout=limit)
+            finally:
+                self._flushing -= 1
         return self.accounts.report(self.stats, self._clock.now() - started)
+
+    def _receipts(self) -> set[Receipt]:
+        """Those of all that is pending, but for the open batch."""
+        batches = chain(self._in_flight.values(), self._ready, self._returning)
+        return {receipt for batch in batches for receipt in batch.receipts()}
 
     async def aclose(self, timeout: float | None = None) -> FlushReport:
         """Take no more, deliver what was accepted within ``timeout`` seconds, and report what did not arrive.
@@ -431,7 +452,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
             self._closing = True
             self._lane = None
-            for future, _ in self._waiters:
+            for future, *_ in self._waiters:
                 if not future.done():
                     future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
             self._closer = loop.create_task(self._drain(self._close_limit), name=f"{self.name}:close")
@@ -443,10 +464,11 @@ class BatchBuffer(Unpicklable, Generic[T]):
     async def _drain(self, timeout: float) -> FlushReport:
         started = self._clock.now()
         self._cut()
-        batches = [*self._in_flight.values(), *self._ready]
+        receipts = self._receipts()
         await self.flush(timeout)
-        for batch in self._ready.clear():  # never sent: no attempt was made for these
-            self._settle_failed(batch, self.accounts.failure(batch, self._hold.refusal(), sent=False))
+        self._too_late = True
+        for batch in (*self._ready.clear(), *self._returning.clear()):  # no attempt was made for these, or none counted
+            self._books.failed(batch, partial(self.accounts.failure, cause=self.hold.refusal(), sent=False))
         senders = list(self._in_flight)
         for task in senders:
             task.cancel()
@@ -455,9 +477,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
         for task in senders:
             if not task.done():  # it holds on to life; its records are accounted for now
                 batch = self._in_flight.pop(task)
-                self._settle_failed(batch, self.accounts.failure(batch, None, sent=True))
+                self._books.failed(batch, partial(self.accounts.failure, cause=None, sent=True))
         # The other tasks have ended; each receipt is settled by a callback in the loop's next turn.
-        await asyncio.gather(*[batch.receipt.settled() for batch in batches])
+        await asyncio.gather(*[receipt.settled() for receipt in receipts])
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * _HANDLER_GRACE):
                 await self._scope.aclose(grace=_HANDLER_GRACE)  # asynchronous handlers hear of the last batch too
@@ -467,20 +489,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
     def stats(self) -> BatchStats:
         """The totals at this moment."""
         waiting = self._ready.oldest or self._open
-        records, held = self._held()
-        return BatchStats(
-            accepted=self._accepted + records - self._pending,
-            delivered=self._delivered,
-            failed=self._failed,
-            pending=records,
-            pending_bytes=held,
-            in_flight=len(self._in_flight),
-            batches_delivered=self._batches_delivered,
-            batches_failed=self._batches_failed,
-            bytes_delivered=self._bytes_delivered,
-            oldest_age=0.0 if waiting is None else self._clock.now() - waiting.born,
-            max_age_at_send=self._max_age_at_send,
-        )
+        age = 0.0 if waiting is None else self._clock.now() - waiting.born
+        records, size = (0, 0) if self._open is None else (len(self._open.items), self._open.size)
+        return self._books.stats(records, size, in_flight=len(self._in_flight), oldest_age=age)
 
     def forsaken(self) -> None:
         """Warn of the records that this buffer holds: it is let go, or the program ends, and nobody has closed it."""
@@ -488,5 +499,5 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self.accounts.dropped(self._held()[0])
 
     def __del__(self) -> None:
-        if hasattr(self, "_max_age_at_send"):
+        if hasattr(self, "_lane"):
             self.forsaken()

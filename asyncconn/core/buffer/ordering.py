@@ -81,11 +81,30 @@ class BatchQueue(Generic[T]):
         else:
             self._away.pop(batch, None)
         for follower in batch.followers:
-            if follower in self._waiting:
-                self._waiting[follower] -= 1
-                if not self._waiting[follower]:
-                    self._free.append(follower)
+            self._waits_less(follower)
         batch.followers.clear()
+
+    def _waits_less(self, follower: Batch[T]) -> None:
+        if follower in self._waiting:
+            self._waiting[follower] -= 1
+            if not self._waiting[follower]:
+                self._free.append(follower)
+
+    def split(self, batch: Batch[T], rests: Sequence[Batch[T]]) -> None:
+        """``batch`` is over but for ``rests``, which are kept: who shares none of their keys waits no more."""
+        self._away.pop(batch, None)
+        followers, batch.followers = batch.followers, []
+        for follower in followers:
+            waits_for = [rest for rest in rests if _share(rest, follower)]
+            for rest in waits_for:
+                rest.followers.append(follower)
+            if not waits_for:
+                self._waits_less(follower)
+            elif follower in self._waiting:
+                self._waiting[follower] += len(waits_for) - 1
+        for rest in rests:
+            rest.kept = True
+            self._list(rest, last=False)
 
     def keep(self, batch: Batch[T]) -> None:
         """A batch under way has failed and will be sent again: whoever shares a key with it waits until then."""
@@ -144,3 +163,13 @@ class BatchQueue(Generic[T]):
                     del listed[key]
             if not listed:
                 self._last.pop(space, None)
+
+
+def _share(one: Batch[T], other: Batch[T]) -> bool:
+    """Whether two batches have a key in common."""
+    return any(
+        key is not None and key in theirs
+        for space, keys in one.keys.items()
+        if (theirs := set(other.keys.get(space, ())))
+        for key in keys
+    )

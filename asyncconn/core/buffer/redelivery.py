@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncconn.core.buffer.memory import Batch, BatchBuffer
+from asyncconn.core.buffer.returning import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -30,6 +31,14 @@ class Notes:
 
     spans: list[Span] = field(default_factory=list)
     failures: int = 0
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Self:
+        """Those of a batch that has just these."""
+        made = cls()
+        for number in numbers:
+            made.add(number, number)
+        return made
 
     def add(self, first: int, last: int) -> None:
         """The batch holds these too."""
@@ -57,14 +66,12 @@ class KeepingBuffer(BatchBuffer[T]):
 
     def again(self, kept: Sequence[Batch[T]], items: list[T]) -> Receipt:
         """The items of what was kept, as one batch that leaves before all who wait for it. It asks for no room."""
-        batch: Batch[T] = Batch(self._clock.now())
-        batch.items = items
-        batch.size = sum(map(self._size, items)) + self._overhead * len(items)
-        for one in kept:
-            for space, keys in one.keys.items():
-                batch.keys.setdefault(space, []).extend(keys)
+        batch = merged(kept, self._clock.now())
+        batch.items[:] = items
+        batch.returned = None  # they are taken as new, with a receipt of their own
+        batch.size = self._measure(items)
         self._ready.again(kept, batch)
-        self._count(batch)
+        self._books.enter(batch)
         self._pump()
         return batch.receipt
 

@@ -7,7 +7,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.buffer.holding import Hold
 from asyncconn.core.buffer.memory import Batch, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.buffer.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
 from asyncconn.core.clock import Clock, SystemClock
@@ -79,6 +78,8 @@ class SpooledBuffer(Unpicklable):
         retry: RetryPolicy | None = None,
         redeliver_after: float = 60.0,
         key: Callable[[bytes], tuple[str, Hashable]] = lambda item: ("", None),
+        key_of: Callable[[bytes], tuple[str, Hashable]] | None = None,
+        tries: int = 8,
     ) -> None:
         self.spool = spool
         self._clock = clock or SystemClock()
@@ -91,12 +92,16 @@ class SpooledBuffer(Unpicklable):
             describe=describe,
             clock=self._clock,
             name=name,
+            retry=retry,
             spooled=True,
+            key_of=key_of,
+            tries=tries,
         )
-        self._deliver = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold).around(send)
+        self._deliver = self._buffer.hold.around(send)
         self._size = size
         self._owner = owner
-        self._key = key
+        self._key = key if key_of is None else key_of
+        self._tries = tries
 
         self._opening = asyncio.Lock()
         self._opened = self._owns = self._refused = False
@@ -140,7 +145,7 @@ class SpooledBuffer(Unpicklable):
     def stats(self) -> BatchStats:
         """The buffer's totals, where what is in the spool only is pending too."""
         stats = self._buffer.stats
-        pending = self._accepted - stats.delivered - self._given_up
+        pending = self._accepted - stats.delivered - stats.rejected - self._given_up
         return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending)
 
     # -- opening -------------------------------------------------------------------------------------------------------
@@ -297,22 +302,41 @@ class SpooledBuffer(Unpicklable):
 
     async def _send(self, batch: Batch[bytes]) -> Any:
         await asyncio.sleep(0)  # where tasks start eagerly, the put that filled the batch has not returned yet
-        notes = self._notes[batch.receipt]
+        notes = self._notes.pop(batch.receipt, None) or Notes.of(one.number for one in batch.returned or ())
         try:
             if self._stuck.touch(batch):
                 raise NotSent(
                     "earlier records of the same keys have not arrived, and these stay in the spool with them"
                 )
             result = await self._deliver(batch)
-            await self._trim(batch, notes)
-        except Exception as error:
-            self._keep(batch, notes, error)
+        except BaseException as error:
+            if _may_pass(error):
+                batch.marks.again.clear()  # they go out again with the others
+            places, rest = self._unmarked(batch, notes)
+            if isinstance(error, Exception) and places:
+                self._keep(batch, places, rest, error)
             raise
-        finally:
-            del self._notes[batch.receipt]
+        await self._trim(batch, self._unmarked(batch, notes)[1])
         if not self._closing:
             self._redelivery.succeeded()
         return result
+
+    def _unmarked(self, batch: Batch[bytes], notes: Notes) -> tuple[Sequence[int], Notes]:
+        """The places and numbers of the items that are not marked.
+
+        Those that were rejected are taken out of the spool; of those to be sent again the numbers are remembered.
+        """
+        marks = batch.marks
+        places: Sequence[int] = range(len(batch.items))
+        if not marks:
+            return places, notes
+        numbers = [*notes.numbers()]
+        self.spool.forget([range(numbers[place], numbers[place] + 1) for place in marks.rejected])
+        marks.numbers = {place: numbers[place] for place in marks.again}
+        spent = [place for place in marks.again if batch.tries(place) + 1 >= self._tries]
+        self._rejected.add([numbers[place] for place in spent], [batch.items[place] for place in spent], self._key)
+        places = [place for place in places if place not in marks.again and place not in marks.rejected]
+        return places, Notes.of(numbers[place] for place in places)
 
     async def _trim(self, batch: Batch[bytes], notes: Notes) -> None:
         undone = self._rejected.undone_by(batch)
@@ -333,10 +357,10 @@ class SpooledBuffer(Unpicklable):
         else:
             self._trouble_logged = False
 
-    def _keep(self, batch: Batch[bytes], notes: Notes, error: Exception) -> None:
-        """A batch has failed: its records are in the spool, and go out again if the cause may pass."""
+    def _keep(self, batch: Batch[bytes], places: Sequence[int], notes: Notes, error: Exception) -> None:
+        """A batch has failed: what is at ``places`` is in the spool, and goes out again if the cause may pass."""
         if not _may_pass(error):
-            self._rejected.add(notes.numbers(), batch.items, self._key)
+            self._rejected.add(notes.numbers(), [batch.items[place] for place in places], self._key)
             return
         if self._closing or self._broken is not None:
             self._stuck.add(batch)
