@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.core.buffer.memory import BatchBuffer, BatchStats, FlushReport
+from asyncconn.core.buffer.memory import BatchStats, FlushReport
 from asyncconn.core.durations import seconds
 from asyncconn.core.threads import LoopThread
 from asyncconn.core.unpicklable import Unpicklable
@@ -69,7 +69,7 @@ class SDK(Unpicklable):
         self._panoply = Panoply(apikey, apisecret, **options)
         self._buffer = self._panoply._buffer
         # Another kind of buffer may have more to do before a record is accepted than a hand-over can wait for.
-        self._hands_over = type(self._buffer) is BatchBuffer
+        self._hands_over = self._panoply.spool is None
         self._pid = os.getpid()
 
         # Records on their way from the writers' threads to the loop, which alone takes them out.
@@ -87,8 +87,8 @@ class SDK(Unpicklable):
         self._cutting: asyncio.Task[FlushReport] | None = None
         self._ending: Future[FlushReport] | None = None
         self._last_stats: BatchStats | None = None
-        if isinstance(self._buffer, BatchBuffer):
-            self._buffer.on_settled = self._on_settled
+        if self._hands_over:
+            self._buffer.when_settled(self._on_settled)
         self._thread = LoopThread("asyncconn-sdk")
         try:
             self._thread.run(self._panoply.open())

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from asyncconn.core.buffer.protocol import Buffer
     from asyncconn.hub import Hub
 
 __all__ = ["Panoply", "WriteReport"]
@@ -151,7 +152,7 @@ class Panoply(Connector):
             "name": self.platform,
             "retry": self._retry,
         }
-        self._buffer: BatchBuffer[bytes] | SpooledBuffer
+        self._buffer: Buffer[bytes]
         if self.spool is None:
             self._buffer = BatchBuffer(self._send, **options)
         else:
@@ -183,9 +184,7 @@ class Panoply(Connector):
         Raises ``SpoolError`` and its kinds, ``ConfigError`` for another account's spool, and ``HubNotOpen``.
         """
         buffer = self._buffer
-        if isinstance(buffer, BatchBuffer):
-            return await super().open()
-        if not self._owns_hub:
+        if self.spool is not None and not self._owns_hub:
             self.hub.check()
         await buffer.prepare()  # before the hub: a spool that is refused leaves nothing open
         try:
@@ -334,7 +333,7 @@ class Panoply(Connector):
 
     @property
     def stats(self) -> BatchStats:
-        """Totals: ``accepted == delivered + failed + pending`` at every moment; ``spool.stats`` tells of the file."""
+        """Totals: ``accepted`` is ``delivered + rejected + failed + unknown + pending`` at every moment; ``spool.stats`` tells of the file."""
         return self._buffer.stats
 
     async def flush(self, timeout: float | None = None) -> FlushReport:

@@ -22,12 +22,7 @@ from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.tasks import TaskScope, drain_guard
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import (
-    BufferClosed,
-    BufferFull,
-    RecordTooLarge,
-    WrongLoop,
-)
+from asyncconn.errors import BufferClosed, BufferFull, RecordTooLarge, WrongLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -120,14 +115,26 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._waiters: deque[_Waiter] = deque()
         self._patience: asyncio.TimerHandle | None = None  # of the first in line
         self._flushing = 0
-        self._closing = self._too_late = False
+        self._closing = self._too_late = self._yield_due = False
         self._closer: asyncio.Task[FlushReport] | None = None
         self._close_limit = 0.0
-        self._yield_due = False
         # The open batch, while there is nothing to do but append to it: not while someone waits, or a turn is due.
         self._lane: Batch[T] | None = None
-
         watch(self)
+
+    async def prepare(self) -> bool:
+        """There is nothing to open."""
+        return True
+
+    async def open(self) -> None:
+        """As :meth:`prepare`."""
+
+    async def abandon(self) -> None:
+        """As :meth:`prepare`."""
+
+    def when_settled(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called each time the fate of some items is known, before the events are."""
+        self._books.on_settled = call
 
     # -- taking records in ---------------------------------------------------------------------------------------------
 
@@ -305,22 +312,18 @@ class BatchBuffer(Unpicklable, Generic[T]):
 
     def _wake_waiter(self, *, patient: bool = True) -> None:
         """Let the first in line go on. He leaves the line himself, so that nobody overtakes him meanwhile."""
-        if not self._waiters:
+        if not self._waiters or self._waiters[0][0].done():
             return
         future, size, key = self._waiters[0]
-        if future.done():
-            return
         if self.has_room(1, size) and not (patient and self._is_ahead(size, key)):
             future.set_result(None)
-        else:
+        elif patient:
             self._look_after_waiters()
 
     def _is_ahead(self, size: int, key: tuple[str, Hashable]) -> bool:
         """Whether an item would begin another batch while enough of them wait for a sender that is at work."""
-        return self._enough() and not self._fits(size, key)
-
-    def _enough(self) -> bool:
-        return len(self._ready) >= _AHEAD * self.policy.max_in_flight and self.hold.refusal() is None
+        enough = len(self._ready) >= _AHEAD * self.policy.max_in_flight
+        return enough and self.hold.refusal() is None and not self._fits(size, key)
 
     def _fits(self, size: int, key: tuple[str, Hashable]) -> bool:
         batch = self._open
@@ -332,7 +335,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
             if not self._ready:
                 self._cut()
             self._returning.hurry()
-        if self._patience is None and self._enough():
+        if self._patience is None:
             self._patience = self._clock.call_at(self._clock.now() + self.policy.max_age, self._end_patience)
 
     def _end_patience(self) -> None:

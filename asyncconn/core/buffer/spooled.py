@@ -148,6 +148,10 @@ class SpooledBuffer(Unpicklable):
         pending = self._accepted - stats.delivered - stats.rejected - self._given_up
         return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending)
 
+    def when_settled(self, call: Callable[[], object]) -> None:
+        """As :meth:`BatchBuffer.when_settled`."""
+        self._buffer.when_settled(call)
+
     # -- opening -------------------------------------------------------------------------------------------------------
 
     async def prepare(self, *, create: bool = True) -> bool:
