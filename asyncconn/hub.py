@@ -91,7 +91,7 @@ class DrainReport:
     @property
     def truncated(self) -> bool:
         """Whether more records failed than ``undelivered`` holds."""
-        return sum(report.failed for report in self.reports.values()) > len(self.undelivered)
+        return sum(report.failed + report.unknown for report in self.reports.values()) > len(self.undelivered)
 
     @property
     def untold(self) -> int:

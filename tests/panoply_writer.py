@@ -69,7 +69,7 @@ async def landed(target: Target) -> list[dict[str, Any]]:
 def settled(panoply: Panoply) -> BatchStats:
     """Its stats, after checking that every accepted record has its outcome."""
     stats = panoply.stats
-    assert stats.accepted == stats.delivered + stats.failed, stats
+    assert stats.accepted == stats.delivered + stats.lost, stats
     assert (stats.pending, stats.pending_bytes, stats.in_flight) == (0, 0, 0), stats
     return stats
 

@@ -214,7 +214,7 @@ async def _trickle(records: list[Record], limiter: RateLimiter) -> AsyncIterator
 
 def _book(stats: BatchStats, report: Report) -> None:
     report.accepted, report.delivered = stats.accepted, stats.delivered
-    report.failed = stats.failed + stats.pending
+    report.failed = stats.accepted - stats.delivered
     report.messages, report.bytes = stats.batches_delivered, stats.bytes_delivered
     report.max_age_at_send = round(stats.max_age_at_send, 3)
     report.records_per_second = round(stats.delivered / report.seconds)

@@ -333,7 +333,7 @@ class Panoply(Connector):
 
     @property
     def stats(self) -> BatchStats:
-        """Totals: ``accepted`` is ``delivered + rejected + failed + unknown + pending`` at every moment; ``spool.stats`` tells of the file."""
+        """Totals, in which every record is in one place at every moment; ``spool.stats`` tells of the file."""
         return self._buffer.stats
 
     async def flush(self, timeout: float | None = None) -> FlushReport:

@@ -134,7 +134,7 @@ async def test_a_lasting_fault_gives_the_records_back_with_the_reason(
     assert failure.maybe_delivered is maybe
     assert report.undelivered == backlog == failure.records == [{"id": i, "__table": "t"} for i in range(3)]
     stats = settled(panoply)
-    assert (stats.failed, stats.batches_failed, stats.delivered) == (3, 1, 0)
+    assert (stats.lost, stats.batches_failed, stats.delivered) == (3, 1, 0)
     assert sum(target.sandbox.requests.values()) == requests
     assert target.sandbox.requests["-"] == 0  # a redirect leads nowhere
     # What came back can be written again as it is.
@@ -234,11 +234,11 @@ async def test_in_any_weather_every_record_is_in_the_warehouse_or_in_an_error(ta
         for i in range(200):
             await panoply.write("t", {"id": i})
             stats = panoply.stats
-            assert stats.accepted == stats.delivered + stats.failed + stats.pending == i + 1
+            assert stats.accepted == stats.delivered + stats.lost + stats.pending == i + 1
         report = await panoply.aclose()
     assert report is not None
     stats = settled(panoply)
-    assert stats.failed == len(failed)
+    assert stats.lost == len(failed)
     lost = {record["id"] for record in failed}
     assert len(lost) == len(failed)
     assert target.rows() | lost == set(range(200))
@@ -259,7 +259,7 @@ async def test_a_failing_server_and_a_raising_handler_together_stop_nothing(targ
     assert [record["id"] for record in kept] == [0, 1]
     assert target.rows() == {2, 3}
     stats = settled(panoply)
-    assert (stats.failed, stats.delivered) == (2, 2)
+    assert (stats.lost, stats.delivered) == (2, 2)
 
 
 # -- bounded memory and time -------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ async def test_a_stalled_server_holds_writers_up_and_no_more_than_the_policy_is_
         outcomes = await asyncio.gather(*writers, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {errors.BufferClosed}
     assert report is not None
-    assert report.failed == settled(panoply).failed == stats.accepted
+    assert report.lost == settled(panoply).lost == stats.accepted
     assert len(report.undelivered) == stats.accepted
 
 
@@ -311,7 +311,7 @@ async def test_write_nowait_and_an_impatient_policy_say_so_when_there_is_no_room
     assert panoply.stats.accepted == taken
     report = await panoply.aclose(timeout=0.1)
     assert report is not None
-    assert report.failed == taken
+    assert report.lost == taken
 
 
 async def test_a_flush_that_names_a_time_returns_then(target: SandboxTarget) -> None:
@@ -335,4 +335,4 @@ async def test_closing_while_the_server_is_down_ends_in_time_and_says_what_was_l
     assert not report.complete
     assert report.undelivered == [{"id": 1, "__table": "t"}]
     assert report.reports["panoply"].failures[0].maybe_delivered
-    assert settled(panoply).failed == 1
+    assert settled(panoply).unknown == 1

@@ -290,9 +290,9 @@ def test_a_batch_that_fails_is_counted_and_handed_out_or_logged(
             sdk.on("error", failed.append)
         sdk.write("t", {"id": 1})
         report = sdk.flush()
-        assert (report.failed, report.complete) == (1, False)
+        assert (report.unknown, report.complete) == (1, False)
         stats = balanced(sdk)
-        assert (stats.failed, stats.pending) == (1, 0)
+        assert (stats.unknown, stats.pending) == (1, 0)
     logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     if heard:
         assert ([failure.records for failure in failed], logged) == ([[{"id": 1, "__table": "t"}]], [])
@@ -312,7 +312,7 @@ def test_a_handler_may_write_the_failed_records_again(target: Target) -> None:
 
         sdk.on("error", again)
         sdk.write("t", {"id": 1})
-        assert sdk.flush().failed == 1
+        assert sdk.flush().unknown == 1
     assert target.ids() == [1]
     assert balanced(sdk).accepted == 2
 
@@ -386,8 +386,8 @@ def test_a_close_whose_time_is_over_says_what_did_not_arrive(target: Target, way
     with pytest.warns(UndeliveredWarning, match=r"3 lost records that nobody was told of \(panoply: 3\)") as warned:
         report = sdk.close(timeout=0.1)
     assert warned[0].filename == __file__
-    assert (report.delivered, report.failed, len(report.undelivered)) == (0, 3, 3)
-    assert balanced(sdk).failed == 3
+    assert (report.delivered, report.unknown, len(report.undelivered)) == (0, 3, 3)
+    assert balanced(sdk).unknown == 3
 
 
 def test_a_record_whose_write_has_returned_is_there_whenever_the_sdk_is_closed(

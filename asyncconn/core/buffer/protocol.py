@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Buffer"]
 
-T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class Buffer(Protocol[T]):
+class Buffer(Protocol[T_contra]):
     """Takes items one by one, sends them in batches, and accounts for every one.
 
     :class:`~asyncconn.core.buffer.memory.BatchBuffer` tells what each method does, and what it raises;
@@ -50,24 +50,26 @@ class Buffer(Protocol[T]):
         """Begin to send what an earlier run left in the file."""
         ...
 
-    def offer(self, item: T, key: Hashable = None, space: str = "") -> Receipt | None:
+    def offer(self, item: T_contra, key: Hashable = None, space: str = "") -> Receipt | None:
         """Take ``item`` if that needs no waiting."""
         ...
 
-    def offer_many(self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = "") -> Receipt | None:
+    def offer_many(
+        self, items: Sequence[T_contra], keys: Sequence[Hashable] | None = None, space: str = ""
+    ) -> Receipt | None:
         """Take several if that needs no waiting: all or none."""
         ...
 
-    def put_nowait(self, item: T, key: Hashable = None, space: str = "") -> Receipt:
+    def put_nowait(self, item: T_contra, key: Hashable = None, space: str = "") -> Receipt:
         """Take ``item`` now or raise."""
         ...
 
-    async def put(self, item: T, key: Hashable = None, space: str = "") -> Receipt:
+    async def put(self, item: T_contra, key: Hashable = None, space: str = "") -> Receipt:
         """Take ``item``."""
         ...
 
     async def put_many(
-        self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = ""
+        self, items: Sequence[T_contra], keys: Sequence[Hashable] | None = None, space: str = ""
     ) -> list[Receipt]:
         """Take several, in order."""
         ...

@@ -394,3 +394,8 @@ class BatchStats:
     bytes_delivered: int
     oldest_age: float
     max_age_at_send: float
+
+    @property
+    def lost(self) -> int:
+        """Those that were rejected, have failed, or may have."""
+        return self.rejected + self.failed + self.unknown
