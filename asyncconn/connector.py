@@ -11,7 +11,8 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth, NoAuth
-from asyncconn.http.transport import PlainRules, Rules, Timeouts, Transport
+from asyncconn.http.rules import PlainRules, Rules
+from asyncconn.http.transport import Timeouts, Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from asyncconn.errors import AsyncConnError, Conflict, OperationFailed
 from asyncconn.http.auth import HeaderKey
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response
-from asyncconn.http.transport import PlainRules
+from asyncconn.http.rules import PlainRules
 
 # -- the connector -----------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
 from asyncconn.connector import Connector
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import Answer, ConfigError, NotFound, ProtocolError, TransportError
-from asyncconn.http.transport import Rules, Timeouts
+from asyncconn.http.rules import Rules
+from asyncconn.http.transport import Timeouts
 from asyncconn.settings import AtotiLimitsSettings, load
 
 if TYPE_CHECKING:

@@ -36,7 +36,8 @@ from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
 from asyncconn.http.redact import Redactor, secret
-from asyncconn.http.transport import Rules, Timeouts
+from asyncconn.http.rules import Rules
+from asyncconn.http.transport import Timeouts
 from asyncconn.settings import DatoramaSettings, load
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import math
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
@@ -30,20 +30,20 @@ from asyncconn.errors import (
 from asyncconn.http.auth import Auth, NoAuth, waits
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Road
-from asyncconn.http.guarded import GuardedRules
 from asyncconn.http.outgoing import Outgoing, build, checked_base, credential
 from asyncconn.http.redact import Redactor
-from asyncconn.http.response import Response, status_error
+from asyncconn.http.response import Response
+from asyncconn.http.rules import GuardedRules, PlainRules, Rules
 from asyncconn.http.stream import Pace, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from pydantic import SecretStr
 
     from asyncconn.core.rates.limiter import RateLimiter
 
-__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport", "with_doubt"]
+__all__ = ["Stream", "Timeouts", "Transport", "with_doubt"]
 
 logger = logging.getLogger("asyncconn.http")
 
@@ -74,39 +74,6 @@ class Timeouts:
         positive("Timeouts.total", self.total)
         seconds("Timeouts.place", self.place)
         seconds("Timeouts.rate", self.rate)
-
-
-@dataclass(frozen=True, slots=True)
-class RateHint:
-    """What an answer's headers say of one part of a limiter: ``remaining`` calls, ``reset_after`` seconds."""
-
-    part: str
-    remaining: int | None = None
-    reset_after: float | None = None
-
-
-class Rules(Protocol):
-    """What a platform adds to the transport; pure functions of its wire layer."""
-
-    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        """The error an answer means, or None. For every answer: lists, files, empty bodies and proxies' pages too."""
-        ...
-
-    def hints(self, response: Response) -> Iterable[RateHint]:
-        """What its headers say of the rate limits."""
-        ...
-
-
-class PlainRules:
-    """Statuses mean what HTTP says; no hints."""
-
-    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        """See :func:`asyncconn.http.response.status_error`."""
-        return status_error(response, redactor)
-
-    def hints(self, response: Response) -> Iterable[RateHint]:
-        """None."""
-        return ()
 
 
 class Transport(Unpicklable):

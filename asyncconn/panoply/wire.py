@@ -25,7 +25,7 @@ from asyncconn.http.sqs import THROTTLES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from asyncconn.http.transport import RateHint
+    from asyncconn.http.rules import RateHint
 
 __all__ = [
     "CONTENT_TYPE",

@@ -28,7 +28,8 @@ from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.redact import secret
-from asyncconn.http.transport import Rules, Timeouts
+from asyncconn.http.rules import Rules
+from asyncconn.http.transport import Timeouts
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import decode_record, encode_records, record_encoder
 from asyncconn.panoply.frames import frame_records

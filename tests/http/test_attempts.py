@@ -32,7 +32,8 @@ from asyncconn.errors import (
 )
 from asyncconn.http.auth import TokenAuth
 from asyncconn.http.response import Response
-from asyncconn.http.transport import PlainRules, RateHint, Timeouts, Transport
+from asyncconn.http.rules import PlainRules, RateHint
+from asyncconn.http.transport import Timeouts, Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:

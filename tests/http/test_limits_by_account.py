@@ -15,7 +15,8 @@ from asyncconn.core.rates.limiter import Quota, RateLimiter, Window
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, RateLimited
 from asyncconn.http.auth import HeaderKey, NoAuth, TokenAuth
-from asyncconn.http.transport import PlainRules, RateHint, Transport
+from asyncconn.http.rules import PlainRules, RateHint
+from asyncconn.http.transport import Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
     from asyncconn.http.response import Response
-    from asyncconn.http.transport import RateHint
+    from asyncconn.http.rules import RateHint
 
 __all__ = ["RETRY", "TIMEOUTS", "Form", "TokenEndpoint"]
 
