@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.atoti_limits import connection
 from asyncconn.atoti_limits.connection import Connected, PreflightReport
@@ -24,14 +24,14 @@ from asyncconn.atoti_limits.resources.limits import Limits
 from asyncconn.atoti_limits.resources.structures import Structures
 from asyncconn.atoti_limits.resources.transfer import Export, Upload
 from asyncconn.atoti_limits.resources.workflow import Workflow
+from asyncconn.atoti_limits.settings import AtotiLimitsSettings
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import Answer, ConfigError, NotFound, ProtocolError, TransportError
-from asyncconn.http.rules import Rules
+from asyncconn.errors import ConfigError, NotFound, ProtocolError, TransportError
 from asyncconn.http.transport import Timeouts
-from asyncconn.settings import AtotiLimitsSettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.buffer.receipts import FlushReport
@@ -63,12 +63,7 @@ class AtotiLimits(Connector):
     repeated when their outcome is unknown. Cookies are neither kept nor sent. Contract: limits sections 5, 10, 12.
     """
 
-    platform: ClassVar[str] = "atoti_limits"
-    timeouts: ClassVar[Timeouts] = Timeouts(connect=5.0, total=10.0)
-    rules: ClassVar[Rules] = SessionRules()
-    cookies: ClassVar[bool] = False
-
-    limits: Limits  # type: ignore[assignment] # users say limits.limits; this platform has no rate limits
+    platform = Platform("atoti_limits", timeouts=Timeouts(connect=5.0, total=10.0), rules=SessionRules(), cookies=False)
 
     def __init__(
         self,
@@ -108,12 +103,9 @@ class AtotiLimits(Connector):
             retry=retry,
             timeouts=timeouts,
             max_concurrency=max_concurrency,
-            limits=dict,
         )
         #: The road to the Limits server; ``http`` is the one to the session.
-        self.server = self.transport(
-            Discreet(at_limits, at_session), base_url=limits_url, limits=dict, rules=ServerRules()
-        )
+        self.server = self.transport(Discreet(at_limits, at_session), base_url=limits_url, rules=ServerRules())
         self._readiness = Readiness(lambda: connection.once(self), clock=lambda: self.hub.clock)
 
         self.structures = Structures(self)
@@ -263,7 +255,7 @@ class AtotiLimits(Connector):
             error.message = f"{error.message} [path table: {name} = {method} {path}]"
             if not name.startswith("autoconfig."):
                 raise
-            raise ExtensionNotLoaded(error.message, Answer(self.platform, error.status, body=error.body)) from error
+            raise ExtensionNotLoaded(error.message, error.answer) from error
         except ProtocolError as error:
             if isinstance(error, LimitsError):
                 raise

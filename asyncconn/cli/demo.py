@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -17,7 +17,7 @@ from rich.text import Text
 from asyncconn import Hub, Panoply
 from asyncconn.cli.output import console, count, progress, size, stderr, table
 from asyncconn.cli.seattle import Record, compare, default_data, load
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Faults, Sandbox
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from asyncconn.core.buffer.memory import Batch, BatchStats, Delivery
-    from asyncconn.core.rates.windows import Part
     from asyncconn.errors import AsyncConnError, DeliveryFailed
 
 __all__ = ["SenderName", "demo"]
@@ -84,12 +83,7 @@ class Report:
 class Probe(Connector):
     """A whole connector: a platform with a rate limit and one call."""
 
-    platform: ClassVar[str] = "probe"
-
-    @classmethod
-    def limits(cls) -> dict[str, list[Part]]:
-        """What the class is here to show."""
-        return {"default": [Window(LIMIT, PERIOD)]}
+    platform = Platform("probe", rates=Window(LIMIT, PERIOD))
 
     async def ping(self) -> None:
         """One call that the sandbox counts."""

@@ -75,7 +75,7 @@ class Poller(Unpicklable, Generic[S, T]):
     Raises ``PollTimeout`` (with the token, the last state and the number of polls) at the deadline.
     """
 
-    elsewhere = "hand over its token(), and go on from that"
+    _elsewhere = "hand over its token(), and go on from that"
 
     def __init__(
         self,

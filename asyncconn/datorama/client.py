@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import SecretStr
-
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
 from asyncconn.core.rates.windows import Part, Quota, Window
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.secret import Concealed, is_secret, secret
 from asyncconn.datorama import wire
 from asyncconn.datorama.bulk.calls import BulkCalls
 from asyncconn.datorama.models import DataStream
@@ -32,13 +31,13 @@ from asyncconn.datorama.resources.reference import Reference
 from asyncconn.datorama.resources.reports import Reports
 from asyncconn.datorama.resources.streams import Streams
 from asyncconn.datorama.resources.workspaces import Workspaces
+from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
-from asyncconn.http.redact import Redactor, secret
-from asyncconn.http.rules import Rules
+from asyncconn.http.redact import Redactor
 from asyncconn.http.transport import Timeouts
-from asyncconn.settings import DatoramaSettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import RateSnapshot
@@ -81,17 +80,17 @@ class Datorama(BulkCalls, Connector):
     ``ConfigError`` for a token or region that cannot be. Contract: datorama sections 1, 4, 5.
     """
 
-    platform: ClassVar[str] = "datorama"
-    # Long enough for a minute's window to pass, and for a 429 that names its reset.
-    retry: ClassVar[RetryPolicy] = RetryPolicy(
-        attempts=6, initial=0.5, maximum=30.0, deadline=600.0, max_retry_after=120.0
+    platform = Platform(
+        "datorama",
+        # Long enough for a minute's window to pass, and for a 429 that names its reset.
+        retry=RetryPolicy(attempts=6, initial=0.5, maximum=30.0, deadline=600.0, max_retry_after=120.0),
+        timeouts=Timeouts(connect=10.0, total=90.0),  # a query may take 60 s
+        rules=wire.DatoramaRules(),
     )
-    timeouts: ClassVar[Timeouts] = Timeouts(connect=10.0, total=90.0)  # a query may take 60 s
-    rules: ClassVar[Rules] = wire.DatoramaRules()
 
     def __init__(
         self,
-        token: str | SecretStr | Sequence[str | SecretStr],
+        token: str | Concealed | Sequence[str | Concealed],
         *,
         hub: Hub | None = None,
         region: str = "us",
@@ -104,22 +103,19 @@ class Datorama(BulkCalls, Connector):
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
     ) -> None:
-        given: Any = [token] if isinstance(token, str | SecretStr) else token
+        given: Any = [token] if is_secret(token) else token
         if isinstance(given, Iterable):  # masked wherever this frame is shown
             token = given = [secret(one) if isinstance(one, str) else one for one in given]
         tokens = list(given) if isinstance(given, Iterable) else []
-        if not tokens or not all(isinstance(one, str | SecretStr) for one in tokens):
+        if not tokens or not all(is_secret(one) for one in tokens):
             raise ConfigError("Datorama needs a token, or several of them: texts")
         allowed = limits or DatoramaLimits()
         store = FileQuotaStore(quota_store) if isinstance(quota_store, str | os.PathLike) else quota_store
-
-        def parts() -> Mapping[str, Sequence[Part]]:
-            day = Quota(allowed.calls_per_day, store=store, wait=wait_for_quota, name=wire.DAILY)
-            return {
-                "default": [Window(allowed.calls_per_minute, 60.0, name=wire.PLATFORM), day],
-                "query": [Window(allowed.queries_per_minute, 60.0, name=wire.QUERY), day],
-            }
-
+        day = Quota(allowed.calls_per_day, store=store, wait=wait_for_quota, name=wire.DAILY)
+        rates: dict[str, list[Part]] = {
+            "default": [Window(allowed.calls_per_minute, 60.0, name=wire.PLATFORM), day],
+            "query": [Window(allowed.queries_per_minute, 60.0, name=wire.QUERY), day],
+        }
         auths = [HeaderKey("Authorization", one) for one in tokens]
         if len({auth.identity() for auth in auths}) < len(auths):
             raise ConfigError("a token is given twice: it would not have twice the calls")
@@ -131,12 +127,12 @@ class Datorama(BulkCalls, Connector):
             auth=auths[0],
             redactor=redactor,
             retry=retry,
-            timeouts=_patient(timeouts or self.timeouts) if wait_for_quota else timeouts,
+            timeouts=_patient(timeouts or self.platform.timeouts) if wait_for_quota else timeouts,
             max_concurrency=max_concurrency,
-            limits=parts,
+            rates=rates,
         )
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
-        others = [self.transport(auth, limits=parts, redactor=redactor) for auth in auths[1:]]
+        others = [self.transport(auth, redactor=redactor) for auth in auths[1:]]
         self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
         self._workspace_of: dict[int, int] = {}
         self._streams: dict[int, DataStream] = {}

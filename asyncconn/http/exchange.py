@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.rates.limiter import Permit, RateLimiter
 
-__all__ = ["Body", "Call", "Exchange", "Road"]
+__all__ = ["Body", "Call", "Exchange", "Places", "Road"]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
@@ -34,6 +34,15 @@ _QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
 
 Body = bytes | memoryview | aiohttp.FormData | Callable[[], aiohttp.FormData | AsyncIterable[bytes]] | None
+
+
+class Places:
+    """How many requests may be under way: those of the account, once it is known."""
+
+    __slots__ = ("semaphore",)
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self.semaphore = semaphore
 
 
 @dataclass(slots=True, repr=False)  # it holds credentials
@@ -57,6 +66,7 @@ class Call:
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
+    sign: Callable[[Call], Awaitable[tuple[URL, dict[str, str]]]] | None = None  # what each attempt shows anew
 
     @property
     def what(self) -> str:
@@ -79,7 +89,7 @@ class Road:
     """What all attempts of one transport share."""
 
     session: Callable[[], aiohttp.ClientSession]
-    places: asyncio.Semaphore
+    places: Places
     place_timeout: float
     clock: Clock
     owner: object = None  # in whose name its calls wait for the rate limit
@@ -144,9 +154,9 @@ class _Attempt:
         middleware of a borrowed session repeats what was answered (with a digest, say); nobody would take over there.
         """
         call = self._call
-        if self._answered:
+        if self._answered and call.sign is None:
             return None if call.limiter is None else await call.limiter.acquire(call.cost, max_wait=call.max_wait)
-        if call.repeatable or not self.sent:
+        if call.sign is None and (call.repeatable or not self.sent):
             call.resent = call.resent or self.sent
             if call.limiter is None:
                 return None
@@ -182,7 +192,7 @@ class Exchange:
         self._call = call
         self._attempt: _Attempt | None = None
         self._answer: aiohttp.ClientResponse | None = None
-        self._placed = False
+        self._place: asyncio.Semaphore | None = None
         self._waited = False
         self._kept = False
         self.seen = b""  # of the body, by peek()
@@ -197,18 +207,22 @@ class Exchange:
             if call.limiter is not None:
                 permit = call.limiter.acquire_nowait(call.cost) or await self._permit()
             attempt = self._attempt = _Attempt(call, permit, session)
-            if self._road.places.locked():
-                await self._wait_for_place()
+            places = self._road.places.semaphore
+            if places.locked():
+                await self._wait_for(places)
             else:
-                await self._road.places.acquire()
-            self._placed = True
+                await places.acquire()
+            self._place = places
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
+            url, headers = call.url, {**call.headers, **call.auth}
+            if call.sign is not None:
+                url, headers = await call.sign(call)
             sending = session.request(
                 call.method,
-                call.url,
+                url,
                 data=call.fresh_body(),
-                headers={**call.headers, **call.auth},
+                headers=headers,
                 allow_redirects=False,
                 auto_decompress=False,
                 timeout=call.timeout,
@@ -237,8 +251,14 @@ class Exchange:
             self.close()
 
     def keep(self) -> None:
-        """Stay open beyond the ``async with``; somebody else will :meth:`close`."""
+        """Stay open beyond the ``async with``, in no place of a request; somebody else will :meth:`close`."""
         self._kept = True
+        self._leave_place()
+
+    def _leave_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.release()
 
     def close(self, *, broken: bool = False) -> None:
         """Return everything. A broken answer takes its connection with it. Idempotent."""
@@ -249,9 +269,7 @@ class Exchange:
                 self._answer.release()
         if self._next is not None and not self._next.cancel() and not self._next.cancelled():
             self._next.exception()  # or it would be reported as one that nobody asked for
-        if self._placed:
-            self._placed = False
-            self._road.places.release()
+        self._leave_place()
         if self._attempt is not None:
             self._attempt.end()
 
@@ -334,15 +352,15 @@ class Exchange:
         finally:
             call.waited += self._road.clock.now() - started
 
-    async def _wait_for_place(self) -> None:
+    async def _wait_for(self, places: asyncio.Semaphore) -> None:
         seconds = self._road.place_timeout
         self._waited = True
         try:
             async with asyncio.timeout(seconds):
-                await self._road.places.acquire()
-                self._placed = True
+                await places.acquire()
+                self._place = places
         except TimeoutError:
-            if not self._placed:
+            if self._place is None:
                 raise PoolTimeout(f"{self._call.service}: all concurrent places were taken for {seconds:g} s") from None
 
 

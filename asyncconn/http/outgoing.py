@@ -26,7 +26,7 @@ from asyncconn.http.compressed import ACCEPTED
 from asyncconn.http.exchange import Body
 from asyncconn.http.redact import unshown
 
-__all__ = ["Outgoing", "build", "check_headers", "checked_base", "credential", "json_body", "query", "query_text"]
+__all__ = ["Made", "build", "check_headers", "checked_base", "credential", "joined", "json_body", "query", "query_text"]
 
 _ALWAYS = {"User-Agent": f"asyncconn/{__version__}", "Accept-Encoding": ACCEPTED}
 _ALWAYS_LOW = {name.lower(): name for name in _ALWAYS}
@@ -43,7 +43,7 @@ _SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # integers that orjson writes
 
 
 @dataclass(slots=True, repr=False)  # it may hold credentials
-class Outgoing:
+class Made:
     """A request: ``method`` in capitals, ``url`` with its query, ``headers``, and the ``body`` for all attempts."""
 
     method: str
@@ -61,7 +61,7 @@ def build(
     json: Any = None,
     data: Body = None,
     headers: Mapping[str, str] | None = None,
-) -> Outgoing:
+) -> Made:
     """The request for what ``Transport.request`` was given.
 
     >>> build("https://shop.example/v1", "get", "/orders", params={"open": True}).url
@@ -79,7 +79,7 @@ def build(
             sent["Content-Type"] = "application/json"
     elif data is not None and not isinstance(data, bytes):
         data = _data(data)
-    return Outgoing(method, url, sent, data)
+    return Made(method, url, sent, data)
 
 
 def checked_base(base_url: Any, platform: str) -> str:
@@ -139,6 +139,15 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
         if name not in _ALWAYS and (ours := _ALWAYS_LOW.get(name.lower())):
             sent.pop(ours, None)
     return sent
+
+
+def joined(always: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str]:
+    """A transport's headers and a call's: of one name, however it is spelled, the call's."""
+    if given is None:
+        return dict(always)
+    check_headers(given)
+    names = {name.lower() for name in given}
+    return {**{name: value for name, value in always.items() if name.lower() not in names}, **given}
 
 
 def _data(data: Any) -> Body:

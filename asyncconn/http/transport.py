@@ -7,8 +7,8 @@ import logging
 import math
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 import aiohttp
 
@@ -27,23 +27,26 @@ from asyncconn.errors import (
     RateLimited,
     Unauthorized,
 )
-from asyncconn.http.auth import Auth, NoAuth, waits
+from asyncconn.http.auth import Auth, NoAuth, signs, waits
 from asyncconn.http.compressed import decoded
-from asyncconn.http.exchange import Body, Call, Exchange, Road
-from asyncconn.http.outgoing import Outgoing, build, checked_base, credential
+from asyncconn.http.exchange import Body, Call, Exchange, Places, Road
+from asyncconn.http.outgoing import Made, build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
+from asyncconn.http.request import Outgoing
 from asyncconn.http.response import Response
 from asyncconn.http.rules import GuardedRules, PlainRules, Rules
 from asyncconn.http.stream import Pace, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from pydantic import SecretStr
+    from yarl import URL
 
     from asyncconn.core.rates.limiter import RateLimiter
+    from asyncconn.core.rates.registry import Share
+    from asyncconn.core.secret import Concealed
 
-__all__ = ["Stream", "Timeouts", "Transport", "with_doubt"]
+__all__ = ["RequestOptions", "Stream", "Timeouts", "Transport", "with_doubt"]
 
 logger = logging.getLogger("asyncconn.http")
 
@@ -76,6 +79,21 @@ class Timeouts:
         seconds("Timeouts.rate", self.rate)
 
 
+class RequestOptions(TypedDict, total=False):
+    """What :meth:`Transport.request` takes besides method and path, for whoever hands it on."""
+
+    params: Mapping[str, Any] | None
+    json: Any
+    data: Body
+    headers: Mapping[str, str] | None
+    limit: str
+    cost: int
+    max_wait: float | None
+    idempotent: bool | None
+    timeout: float | None
+    retry: RetryPolicy | None
+
+
 class Transport(Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
@@ -86,9 +104,10 @@ class Transport(Unpicklable):
     for the network, what ``rules`` make of the answer, ``ProtocolError`` for a redirect or an answer beyond
     ``max_answer_bytes``.
 
-    ``limiters`` are the limiters by name, or a function that gives them and says whether they are this transport's for
-    good: it is asked again at the next call if not, as before it is known who asks. In the name of ``owner`` its calls
-    wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most.
+    ``limiters`` are the limiters by name, or a function that gives its account's :class:`Share` and says whether that
+    is so for good: it is asked again at the next call if not, as before it is known who asks. In the name of ``owner``
+    its calls wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most, and holds the calls of
+    the same limiter; with ``one_account``, all of the account. ``headers`` go along with every request.
 
     A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too.
     """
@@ -100,9 +119,11 @@ class Transport(Unpicklable):
         service: str,
         base_url: str,
         auth: Auth | None = None,
-        limiters: Mapping[str, RateLimiter] | Callable[[], tuple[Mapping[str, RateLimiter], bool]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limiters: Mapping[str, RateLimiter] | Callable[[], tuple[Share, bool]] | None = None,
         owner: object = None,
         max_pause: float = 3600.0,
+        one_account: bool = False,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         rules: Rules | None = None,
@@ -124,17 +145,25 @@ class Transport(Unpicklable):
         self._limiters: Mapping[str, RateLimiter] = {} if callable(limiters) else dict(limiters or {})
         self.events = Events("attempt", "retry")
         self._auth = auth or NoAuth()
+        self._auth.travel(session, clock or SystemClock())
         self._anonymous = type(self._auth) is NoAuth
+        self._sign = self._signed if signs(self._auth) else None
+        check_headers(headers or {})
+        self._headers = dict(headers or {})
         self._rules = GuardedRules(rules or PlainRules())
         self._given_redactor = redactor
         self._own_redactor = Redactor()
-        self._known_secrets: list[SecretStr] = []
+        self._known_secrets: Sequence[Concealed] = []
         self._by_part: dict[str, list[tuple[RateLimiter, float]]] = {}
         self._max_pause = max_pause
+        self._share: Share | None = None
+        self._one_account = one_account
+        self._joined = False  # to a road whose places it shares
         self._max_answer_bytes = max_answer_bytes
         self._cookies = cookies
         self._clock = clock or SystemClock()
-        self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock, owner)
+        places = Places(asyncio.Semaphore(max_concurrency))
+        self._road = Road(session, places, self.timeouts.place, self._clock, owner)
 
     @property
     def limiters(self) -> Mapping[str, RateLimiter]:
@@ -143,8 +172,11 @@ class Transport(Unpicklable):
             self._look_up(self._account)
         return self._limiters
 
-    def _look_up(self, account: Callable[[], tuple[Mapping[str, RateLimiter], bool]]) -> None:
-        self._limiters, settled = account()
+    def _look_up(self, account: Callable[[], tuple[Share, bool]]) -> None:
+        self._share, settled = account()
+        self._limiters = self._share.limiters
+        if not self._joined:
+            self._road.places.semaphore = self._share.places
         self._by_part.clear()
         if settled:
             self._account = None
@@ -153,6 +185,7 @@ class Transport(Unpicklable):
         """Share the events and the concurrent places of another road: both are the same client's."""
         self.events = other.events
         self._road.places = other._road.places
+        self._joined = True
 
     @property
     def redactor(self) -> Redactor:
@@ -166,6 +199,7 @@ class Transport(Unpicklable):
             self._own_redactor, self._known_secrets = Redactor(secrets), secrets
         return self._own_redactor
 
+    @overload
     async def request(
         self,
         method: str,
@@ -181,8 +215,29 @@ class Transport(Unpicklable):
         idempotent: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
-    ) -> Response:
-        """One call, answered completely; the :class:`Response` of its last attempt.
+    ) -> Response: ...
+    @overload
+    async def request(
+        self, method: str, path: str, *, decode: Callable[[Response], T], **options: Unpack[RequestOptions]
+    ) -> T: ...
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        data: Body = None,
+        headers: Mapping[str, str] | None = None,
+        limit: str = "default",
+        cost: int = 1,
+        max_wait: float | None = None,
+        idempotent: bool | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        decode: Callable[[Response], Any] | None = None,
+    ) -> Any:
+        """One call, answered completely; the :class:`Response` of its last attempt, or what ``decode`` makes of it.
 
         ``path`` is appended to the base URL, already percent-encoded. Of ``params``, None is left out, a bool becomes
         ``true`` or ``false``, a date or time ISO 8601, an Enum its value, and a list repeats its name; what means
@@ -191,13 +246,26 @@ class Transport(Unpicklable):
         upload that may have to be repeated must be such a function). ``limit`` names the limiter, ``cost`` what the
         call counts there, ``max_wait`` the seconds to wait for it at most (by default ``timeouts.rate``).
         ``idempotent`` says whether a repetition is harmless (by default what the method implies), ``timeout`` replaces
-        the total seconds of each attempt.
+        the total seconds of each attempt. ``decode`` belongs to the attempt: an answer that it refuses is an error of
+        that attempt, which may be made again; what else it raises becomes ``ProtocolError``.
         """
         total = self.timeouts.total if timeout is None else positive("timeout", timeout)
         call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total)
         # Of the total, something is left after the connecting, so that who could not connect hears why.
         call.timeout = _client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
-        return await self._renewing(call, self._attempt, retry, idempotent)
+        if decode is None:
+            return await self._renewing(call, self._attempt, retry, idempotent)
+        return await self._renewing(call, partial(self._decoded, decode), retry, idempotent)
+
+    async def _decoded(self, decode: Callable[[Response], T], call: Call) -> T:
+        response = await self._attempt(call)
+        try:
+            return decode(response)
+        except AsyncConnError:
+            raise
+        except Exception as error:
+            what = f"{call.what} answered {response.status}, and that cannot be decoded"
+            raise ProtocolError(f"{what}: {type(error).__name__}") from error
 
     async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
@@ -339,6 +407,8 @@ class Transport(Unpicklable):
         max_wait: float | None,
         patience: float | None = None,
     ) -> Call:
+        if self._headers:
+            headers = joined(self._headers, headers)
         made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers)
         if self._account is not None:
             self._look_up(self._account)
@@ -360,9 +430,23 @@ class Transport(Unpicklable):
         call = Call(self.service, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
         call.patience = patience
+        call.sign = self._sign
         return call
 
-    def _outgoing(self, method: str, path: str, **given: Any) -> Outgoing:
+    async def _signed(self, call: Call) -> tuple[URL, dict[str, str]]:
+        """URL and headers of one attempt, with what the credential makes of them."""
+        body = call.body if isinstance(call.body, bytes | memoryview) else b"" if call.body is None else None
+        request = Outgoing(call.method, call.url, {**call.headers, **call.auth}, None if body is None else bytes(body))
+        try:
+            await self._in_time(self._auth.sign(request), call.patience)
+        except AsyncConnError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {self.redactor.scrub(str(error))}"
+            raise ConfigError(f"{call.what}: its credential could not sign it: {why}") from error
+        return request.address(), {**request.headers, **credential(request.added())}
+
+    def _outgoing(self, method: str, path: str, **given: Any) -> Made:
         try:
             return build(self.base_url, method, path, **given)
         except ConfigError as error:
@@ -400,10 +484,17 @@ class Transport(Unpicklable):
         error = self._rules.error(response, self.redactor)
         if error is None:
             return
-        if call.limiter is not None and isinstance(error, RateLimited):
+        if isinstance(error, RateLimited):
             asked = error.retry_after
-            call.limiter.pause(min(asked, self._max_pause) if asked is not None and asked >= 0 else _PAUSE)
+            for limiter in self._held_by(call):
+                limiter.pause(min(asked, self._max_pause) if asked is not None and asked >= 0 else _PAUSE)
         raise error
+
+    def _held_by(self, call: Call) -> Iterable[RateLimiter]:
+        """The limiters that a 429 to a call is meant for."""
+        if self._one_account and self._share is not None:
+            return self._share.everywhere()
+        return () if call.limiter is None else (call.limiter,)
 
     def _learn(self, call: Call, response: Response) -> None:
         """Let listeners and limiters know."""

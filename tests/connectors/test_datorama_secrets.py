@@ -21,7 +21,8 @@ from asyncconn.datorama import Datorama
 from asyncconn.http.transport import Timeouts
 from asyncconn.sandbox.datorama import World
 from asyncconn.sandbox.faults import Fault
-from asyncconn.settings import DatoramaSettings, load
+from asyncconn.datorama.settings import DatoramaSettings
+from asyncconn.settings import load
 
 from .test_panoply_secrets import assert_silent, everything_logged, ours
 

@@ -22,7 +22,8 @@ from asyncconn.core.retrying import ONCE
 from asyncconn.http.transport import Timeouts
 from asyncconn.panoply.sdk import SDK
 from asyncconn.sandbox import Fault
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

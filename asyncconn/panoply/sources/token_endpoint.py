@@ -11,10 +11,10 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from pydantic import SecretStr
 from yarl import URL
 
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.secret import Secret
 from asyncconn.errors import Answer, AsyncConnError, ConfigError, ProtocolError, api_error_class
 from asyncconn.http.auth import BasicAuth, NoAuth
 from asyncconn.http.redact import Redactor, UnshownBytes, UnshownText, unshown
@@ -54,12 +54,12 @@ class Form:
         self.body = UnshownBytes(urlencode(fields).encode())
         # The grant type is a word of the protocol; masking it would blank out innocent paths.
         self._secrets = [*secrets, *(value for name, value in fields if name != "grant_type")]
-        self.redactor = Redactor(map(SecretStr, self._secrets))
+        self.redactor = Redactor(map(Secret, self._secrets))
 
     def learn(self, secrets: Iterable[str]) -> None:
         """More that must not be shown."""
         self._secrets.extend(secrets)
-        self.redactor = Redactor(map(SecretStr, self._secrets))
+        self.redactor = Redactor(map(Secret, self._secrets))
 
 
 class TokenEndpoint:
