@@ -15,7 +15,7 @@ from asyncconn._version import __version__
 
 if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
-    from asyncconn.connector import Connector
+    from asyncconn.connector import Connector, Platform
     from asyncconn.core.buffer.accounts import UndeliveredWarning
     from asyncconn.core.buffer.batch import BatchPolicy
     from asyncconn.core.paging import Page, Pager
@@ -42,6 +42,7 @@ __all__ = [
     "Page",
     "Pager",
     "Panoply",
+    "Platform",
     "PollPolicy",
     "Poller",
     "Quota",
@@ -62,6 +63,7 @@ _HOMES = {
     "AtotiLimits": "asyncconn.atoti_limits",
     "BatchPolicy": "asyncconn.core.buffer.batch",
     "Connector": "asyncconn.connector",
+    "Platform": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
     "Datorama": "asyncconn.datorama",
     "DrainReport": "asyncconn.hub",

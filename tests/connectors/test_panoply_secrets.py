@@ -21,8 +21,8 @@ from asyncconn import Hub, Panoply, errors
 from asyncconn.core.retrying import ONCE
 from asyncconn.http.transport import Timeouts
 from asyncconn.panoply.sdk import SDK
-from asyncconn.sandbox import Fault
 from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.sandbox import Fault
 from asyncconn.settings import load
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from loopback import DROP, Loopback, Reply, saying
 
 from asyncconn import Hub
 from asyncconn.errors import BadRequest, ConfigError, ProtocolError, ServerError, TransportError, Unauthorized
+from asyncconn.http import token_endpoint
 from asyncconn.http.transport import Timeouts
 from asyncconn.panoply import (
     DataSource,
@@ -19,7 +20,7 @@ from asyncconn.panoply import (
     TokenValidationException,
     validate_token,
 )
-from asyncconn.panoply.sources import oauth, token_endpoint
+from asyncconn.panoply.sources import oauth
 from asyncconn.panoply.sources.driver import SourceDriver
 
 from .token_scene import CLIENT_SECRET, OLD, OLD_REFRESH, REFRESH, Refused, Scene, form, granting

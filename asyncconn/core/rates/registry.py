@@ -114,23 +114,24 @@ class _Account:
         known = self.services.setdefault(service, {})
         anywhere = {part.name: part for limiter in self.limiters() for part in limiter.parts}
         added: dict[str, RateLimiter] = {}
-        fits = places == self._most
+        others = [] if places == self._most else [self._name]  # where this client knows something else
         for name, some in fresh_parts(rates).items():
             if name in known:
-                fits = fits and _same(known[name].parts, some)
+                if not _same(known[name].parts, some):
+                    others.append(f"{self._name}.{name}")
                 continue
             twin = next((limiters[name] for limiters in self.services.values() if name in limiters), None)
             there = anywhere if twin is None else {part.name: part for part in twin.parts}
             parts = [there[one.name] if _alike(there.get(one.name), one) else one for one in some]
-            fits = fits and (twin is None or _same(twin.parts, some))
+            if twin is not None and not _same(twin.parts, some):
+                others.append(f"{self._name}.{name}")
             added[name] = RateLimiter(*parts, name=f"{self._name}.{name}", key=self._key, clock=self._clock)
         known.update(added)
         self._inherit(service, added)
-        if not fits and not self._told:
+        if others and not self._told:
             self._told = True
-            logger.warning(
-                "%s: this account has other limits already, made by an earlier client: those hold", self._name
-            )
+            what = ", ".join(others)
+            logger.warning("%s: this account has other limits already, made by an earlier client: those hold", what)
         return Share(known, self._places, self.services)
 
     def _inherit(self, service: str, limiters: Mapping[str, RateLimiter]) -> None:
