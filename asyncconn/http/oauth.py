@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError, HubClosed, LifecycleError, ProtocolError
 from asyncconn.http.auth import BasicAuth, Token, TokenAuth
+from asyncconn.http.redact import UnshownText
 from asyncconn.http.token_endpoint import Form, ask_for_tokens, error_code, json_or_none
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class OAuth2(TokenAuth):
         client_secret = secret(client_secret)
         if style not in ("basic", "form"):
             raise ConfigError(f"an OAuth2 client shows itself by 'basic' or 'form', not {style!r}")
-        if not isinstance(client_id, str) or not client_id or not client_secret.get_secret_value():
+        known: object = client_id
+        if not isinstance(known, str) or not known or not client_secret.get_secret_value():
             raise ConfigError("an OAuth2 client has an id and a secret: texts that are not empty")
         super().__init__(self._fetch, identity=f"{client_id} at {token_url}", leeway=leeway)
         self._url = token_url
@@ -69,17 +71,15 @@ class OAuth2(TokenAuth):
 
     async def _fetch(self) -> Token:
         fields = [("grant_type", "client_credentials"), *([("scope", self._scope)] if self._scope else [])]
-        known, password = [], self._client_secret.get_secret_value()
+        password = UnshownText(self._client_secret.get_secret_value())
         auth = None
         if self._style == "form":
             fields += [("client_id", self._client_id), ("client_secret", password)]
         else:
             # RFC 6749, section 2.3.1: both are encoded as in a form first.
             auth = BasicAuth(quote_plus(self._client_id), quote_plus(password))
-            known.append(password)
-        return await ask_for_tokens(
-            self._url, Form(fields, known), _token, session=self._session(), clock=self._clock, auth=auth
-        )
+        form = Form(fields, [password])
+        return await ask_for_tokens(self._url, form, _token, session=self._session(), clock=self._clock, auth=auth)
 
     def _session(self) -> Callable[[], aiohttp.ClientSession]:
         """That of a hub that can be used here; those that are closed for good are forgotten."""

@@ -116,15 +116,9 @@ class _Reticent:
         status = response.status
         if status < 400:
             return status_error(response, redactor)  # None, or a redirect, which quotes nothing
-        return api_error_class(status)(
-            responses.get(status, ""),
-            Answer(
-                response.service,
-                status,
-                code=error_code(json_or_none(response)),
-                retry_after=retry_after(response.headers),
-            ),
-        )
+        code = error_code(json_or_none(response))
+        answer = Answer(response.service, status, code=code, retry_after=retry_after(response.headers))
+        return api_error_class(status)(responses.get(status, ""), answer)
 
     def hints(self, response: Response) -> Iterable[RateHint]:
         """None."""

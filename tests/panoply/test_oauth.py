@@ -401,7 +401,7 @@ async def test_without_form_fields_nothing_is_sent_and_the_error_names_them(
 
 @pytest.mark.parametrize("url", ["", "oauth.example/token", "ftp://oauth.example", None, 7, "http://[::1"])
 async def test_a_refresh_url_that_is_none_is_an_error_when_it_is_needed(scene: Scene, url: Any) -> None:
-    with pytest.raises(TokenValidationException, match="the refresh URL must be"):
+    with pytest.raises(TokenValidationException, match="the URL of a token endpoint must be"):
         await scene.source(url).request("x")
 
 
