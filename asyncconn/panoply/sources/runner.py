@@ -19,10 +19,10 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, InvalidRecord
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
+from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.sources.destination import Destination
 from asyncconn.panoply.sources.driver import SourceDriver
 from asyncconn.panoply.sources.params import copied
-from asyncconn.panoply.sources.report import RunReport
 from asyncconn.panoply.sources.returned import rows_of
 from asyncconn.panoply.sources.shaping import RowShape, refuse_truncation
 from asyncconn.panoply.sources.source import DataSource
@@ -150,7 +150,7 @@ async def run_source(
 class _Run:
     def __init__(
         self,
-        driver: SourceDriver,
+        driver: SourceDriver[DataSource],
         into: RowWriter,
         store: StateStore | None,
         saved: Saved,
