@@ -1,21 +1,22 @@
-"""Settings from the environment (``ASYNCCONN_...``) and from ``.env``: a class for the hub, and one a connector."""
+"""Settings from the environment (``ASYNCCONN_...``) and from ``.env``: the hub's, and how any are read."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asyncconn.errors import ConfigError
 
-__all__ = ["AtotiLimitsSettings", "DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
+__all__ = ["DatoramaSettings", "HubSettings", "load", "settings_config"]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-def _config(prefix: str) -> SettingsConfigDict:
+def settings_config(prefix: str) -> SettingsConfigDict:
+    """Where a connector's settings come from: variables that begin with ``prefix``, then ``.env``. Frozen."""
     # A value that does not fit may be a credential: validation errors must not quote it.
     return SettingsConfigDict(
         env_prefix=prefix,
@@ -38,7 +39,7 @@ class HubSettings(BaseSettings):
     system's, ``client_cert`` one with certificate and key, or both files with a comma between them.
     """
 
-    model_config = _config("ASYNCCONN_")
+    model_config = settings_config("ASYNCCONN_")
 
     max_connections: Annotated[int, Field(ge=0)] = 100
     max_connections_per_host: Annotated[int, Field(ge=0)] = 0
@@ -50,22 +51,6 @@ class HubSettings(BaseSettings):
     client_cert: str | None = None
 
 
-class PanoplySettings(BaseSettings):
-    """``ASYNCCONN_PANOPLY_API_KEY`` and ``..._API_SECRET`` are required.
-
-    ``..._ENDPOINT_URL`` replaces the address derived from them: a sandbox, a proxy, another SQS. ``..._SPOOL`` is the
-    path of the file that keeps records until they have arrived.
-    """
-
-    model_config = _config("ASYNCCONN_PANOPLY_")
-
-    api_key: SecretStr
-    api_secret: SecretStr
-    endpoint_url: str | None = None
-    sender: Literal["form", "sqs"] = "form"
-    spool: str | None = None
-
-
 class DatoramaSettings(BaseSettings):
     """``ASYNCCONN_DATORAMA_TOKEN`` is required: one token, or several with commas between them.
 
@@ -73,27 +58,12 @@ class DatoramaSettings(BaseSettings):
     calls outlives the process.
     """
 
-    model_config = _config("ASYNCCONN_DATORAMA_")
+    model_config = settings_config("ASYNCCONN_DATORAMA_")
 
     token: SecretStr
     region: str = "us"
     base_url: str | None = None
     quota_file: Path | None = None
-
-
-class AtotiLimitsSettings(BaseSettings):
-    """``ATOTI_BASE_URL`` is the session's address, as the vendor calls it; ``ATOTI_LIMITS_URL`` the Limits server's.
-
-    ``ASYNCCONN_ATOTI_LIMITS_USER`` and ``..._PASSWORD``, or ``..._TOKEN``, are the credential for both.
-    """
-
-    model_config = _config("ASYNCCONN_ATOTI_LIMITS_")
-
-    session_url: str | None = Field(None, validation_alias="ATOTI_BASE_URL")
-    limits_url: str | None = Field(None, validation_alias="ATOTI_LIMITS_URL")
-    user: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -24,13 +24,14 @@ from asyncconn.atoti_limits.resources.limits import Limits
 from asyncconn.atoti_limits.resources.structures import Structures
 from asyncconn.atoti_limits.resources.transfer import Export, Upload
 from asyncconn.atoti_limits.resources.workflow import Workflow
+from asyncconn.atoti_limits.settings import AtotiLimitsSettings
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
 from asyncconn.connector import Connector
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, NotFound, ProtocolError, TransportError
 from asyncconn.http.transport import Rules, Timeouts
-from asyncconn.settings import AtotiLimitsSettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.buffer.receipts import FlushReport

@@ -1,4 +1,4 @@
-"""How many of some moments lie close together: what the demo's own servers have to say about a rate limit."""
+"""How close together the calls in a server's books lie."""
 
 from __future__ import annotations
 

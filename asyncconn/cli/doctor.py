@@ -18,12 +18,14 @@ from rich.text import Text
 from yarl import URL
 
 from asyncconn import Hub, Panoply, __version__
+from asyncconn.atoti_limits.settings import AtotiLimitsSettings
 from asyncconn.cli.output import console, table
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.session import Network, ProxyRule
 from asyncconn.panoply import wire
+from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.sandbox import Sandbox
-from asyncconn.settings import AtotiLimitsSettings, DatoramaSettings, HubSettings, PanoplySettings, load
+from asyncconn.settings import DatoramaSettings, HubSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

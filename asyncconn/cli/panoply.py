@@ -28,7 +28,8 @@ from asyncconn.core.files import replace_file
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import TABLE, dump_record, record_encoder
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,10 +22,11 @@ from asyncconn.cli.source_values import fill, is_terminal
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.redact import Redactor
 from asyncconn.panoply import wire
+from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.panoply.sources.destination import Destination
 from asyncconn.panoply.sources.params import label
 from asyncconn.panoply.sources.states import StateFile
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

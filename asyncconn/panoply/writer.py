@@ -34,7 +34,8 @@ from asyncconn.panoply.encoding import decode_record, encode_records, record_enc
 from asyncconn.panoply.frames import frame_records
 from asyncconn.panoply.keys import record_key, record_keys, stored_key
 from asyncconn.panoply.senders import FormSender, Sender, SqsSender
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     import os
