@@ -17,8 +17,7 @@ from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
     from asyncconn import AtotiLimits
-    from asyncconn.atoti_limits import PreflightReport
-    from asyncconn.atoti_limits.discovery import CubeCheck
+    from asyncconn.atoti_limits import CubeCheck, PreflightReport
 
 __all__ = ["check_cube", "connect", "status"]
 

@@ -10,7 +10,7 @@ import pytest
 from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn import AtotiLimits, Hub
-from asyncconn.atoti_limits.connection import PreflightReport
+from asyncconn.atoti_limits import PreflightReport
 from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionNotReady, SessionOutcomeUnknown
 from asyncconn.errors import ConfigError
 from asyncconn.http.response import Response

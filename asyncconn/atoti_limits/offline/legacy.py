@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from asyncconn.atoti_limits.offline.compatibility import rest_version
-from asyncconn.atoti_limits.urls import check_url
+from asyncconn.atoti_limits.offline.urls import check_url
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
