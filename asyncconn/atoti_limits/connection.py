@@ -11,6 +11,7 @@ from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionUnreachable
 from asyncconn.atoti_limits.resources.connections import Connections
 from asyncconn.atoti_limits.wire import boolean, passing
 from asyncconn.core.durations import positive
+from asyncconn.core.notes import with_notes
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ConfigError, PollTimeout
@@ -141,7 +142,7 @@ class Connecting:
             await poller
         except PollTimeout as error:
             failure = error.__cause__ or lost
-            why = f"; {failure}" if failure is not None else ""
+            why = f"; {with_notes(failure)}" if failure is not None else ""
             raise too_late(
                 f"not connected after {timeout:g} s{why}", failure, last=error.last, polls=error.polls
             ) from failure
