@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.atoti_limits.causes import not_excluded
@@ -45,7 +45,7 @@ class Connecting:
     calling: Calling
     generation: int
     server_name: str
-    connect_body: dict[str, Any] = field(default_factory=dict)
+    connect_body: dict[str, Any]
 
     async def connect(self) -> None:
         """See ``AtotiLimits.connect``."""

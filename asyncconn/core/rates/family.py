@@ -66,6 +66,8 @@ class Family(Generic[M]):
         """Part from limiters whose loop has ended: whoever waited there is gone."""
         with _lock:
             self.others = tuple(other for other in self.others if other() not in ended)
+            for users in self._users:
+                users.families.difference_update([one for one in users.families if one._self() in ended])
 
     @staticmethod
     def serve(waiting: list[M]) -> None:

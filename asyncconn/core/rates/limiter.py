@@ -190,7 +190,10 @@ class RateLimiter(Unpicklable):
             for other in self._family.alive():
                 if other._loop is not None and other._loop is not here and not other._loop.is_closed():
                     raise WrongLoop(f"{self.name} shares a part with a rate limiter of another event loop")
-            self._family.leave([other for other in self._family.alive() if other._loop not in (None, here)])
+            ended = [other for other in self._family.alive() if other._loop not in (None, here)]
+            self._family.leave(ended)
+            for other in ended:
+                other._queue.clear()  # a part of theirs that wakes all who use it must find nobody there
             self._loop, self._thread, self._loop_runs = here, get_ident(), here.is_running
         elif here is not self._loop:
             raise WrongLoop(f"the rate limiter {self.name} belongs to another event loop")
