@@ -2,8 +2,8 @@
 
 from asyncconn.atoti_limits import errors
 from asyncconn.atoti_limits.client import AtotiLimits
-from asyncconn.atoti_limits.connection import Connected, PreflightReport
-from asyncconn.atoti_limits.discovery import CubeCheck, check_slicing_hierarchy
+from asyncconn.atoti_limits.connection import Connected
+from asyncconn.atoti_limits.discovery import check_slicing_hierarchy
 from asyncconn.atoti_limits.models import (
     AuditEntry,
     Connection,
@@ -16,14 +16,15 @@ from asyncconn.atoti_limits.models import (
     Structure,
     UploadReport,
 )
-from asyncconn.atoti_limits.offline.compatibility import CompatibilityReport, check_compatibility
+from asyncconn.atoti_limits.offline.compatibility import check_compatibility
 from asyncconn.atoti_limits.offline.legacy import LegacyLimitsProperties
 from asyncconn.atoti_limits.offline.roles import missing_roles
+from asyncconn.atoti_limits.offline.scopes import Scope, parse_scope
 from asyncconn.atoti_limits.offline.ui_extension import UiExtension, extract_ui_extension
 from asyncconn.atoti_limits.paths import Paths
+from asyncconn.atoti_limits.reports import CompatibilityReport, CubeCheck, PreflightReport
 from asyncconn.atoti_limits.resources.evaluation import Evaluation
 from asyncconn.atoti_limits.resources.transfer import Export
-from asyncconn.atoti_limits.scopes import Scope, parse_scope
 from asyncconn.atoti_limits.versions import warning_threshold_is_distance
 
 __all__ = [

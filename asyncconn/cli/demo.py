@@ -15,6 +15,7 @@ import typer
 from rich.text import Text
 
 from asyncconn import Hub, Panoply
+from asyncconn.cli.counting import worst_window
 from asyncconn.cli.output import console, count, progress, size, stderr, table
 from asyncconn.cli.seattle import Record, compare, default_data, load
 from asyncconn.connector import Connector, Platform
@@ -248,16 +249,6 @@ async def _limited(hub: Hub, sandbox: Sandbox, report: Report) -> None:
         "seconds": round(seconds, 3),
         "worst_window": worst_window(times, PERIOD),
     }
-
-
-def worst_window(times: list[float], period: float) -> int:
-    """The most of ``times`` (in order) that any stretch of ``period`` seconds holds."""
-    worst = first = 0
-    for last, at in enumerate(times):
-        while at - times[first] >= period:
-            first += 1
-        worst = max(worst, last - first + 1)
-    return worst
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------

@@ -330,7 +330,7 @@ def _send(source: Source, sending: Sending, options: dict[str, Any]) -> int:
         except (AsyncConnError, OSError) as problem:
             if writer is None:
                 raise
-            error(str(problem))
+            error(problem)
             status = 1
     if writer is not None:
         sending.stats = writer.stats

@@ -18,6 +18,7 @@ from asyncconn.cli.output import console, error, plain, stderr, table
 from asyncconn.cli.source_options import Given, RunCommand, bad_input, load_here, options_of
 from asyncconn.cli.source_run import Job, Outcome
 from asyncconn.cli.source_values import fill, is_terminal
+from asyncconn.core.notes import with_notes
 from asyncconn.core.secret import Secret
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.redact import Redactor
@@ -232,8 +233,8 @@ def _finish(ctx: typer.Context, job: Job, given: Given, redactor: Redactor, *, d
     for line in outcome.lines(job, plain(given.module.config.title), interrupted=status > 2):
         (stderr() if dry_run else console()).print(line)
     if problem is not None:
-        text = str(problem) if isinstance(problem, AsyncConnError) else f"{type(problem).__name__}: {problem}"
-        error(redactor.scrub(plain(text)))
+        kind = "" if isinstance(problem, AsyncConnError) else f"{type(problem).__name__}: "
+        error(redactor.scrub(plain(f"{kind}{with_notes(problem)}")))
     return status
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.cli.demo import worst_window
+from asyncconn.cli.counting import worst_window
 from asyncconn.cli.seattle import compare
 from cli.commands import DATA, Ended, command, environment, run
 

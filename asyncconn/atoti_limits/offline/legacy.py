@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncconn.atoti_limits.offline.compatibility import rest_version
-from asyncconn.atoti_limits.urls import check_url
+from asyncconn.atoti_limits.offline.urls import check_url
 from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError
 
