@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
@@ -10,12 +9,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from asyncconn.errors import ConfigError
 
-__all__ = ["AtotiLimitsSettings", "DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
+__all__ = ["AtotiLimitsSettings", "HubSettings", "PanoplySettings", "load", "settings_config"]
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-def _config(prefix: str) -> SettingsConfigDict:
+def settings_config(prefix: str) -> SettingsConfigDict:
+    """How every class of settings reads: variables that begin with ``prefix``, and ``.env``."""
     # A value that does not fit may be a credential: validation errors must not quote it.
     return SettingsConfigDict(
         env_prefix=prefix,
@@ -38,7 +38,7 @@ class HubSettings(BaseSettings):
     system's, ``client_cert`` one with certificate and key, or both files with a comma between them.
     """
 
-    model_config = _config("ASYNCCONN_")
+    model_config = settings_config("ASYNCCONN_")
 
     max_connections: Annotated[int, Field(ge=0)] = 100
     max_connections_per_host: Annotated[int, Field(ge=0)] = 0
@@ -57,7 +57,7 @@ class PanoplySettings(BaseSettings):
     path of the file that keeps records until they have arrived.
     """
 
-    model_config = _config("ASYNCCONN_PANOPLY_")
+    model_config = settings_config("ASYNCCONN_PANOPLY_")
 
     api_key: SecretStr
     api_secret: SecretStr
@@ -66,28 +66,13 @@ class PanoplySettings(BaseSettings):
     spool: str | None = None
 
 
-class DatoramaSettings(BaseSettings):
-    """``ASYNCCONN_DATORAMA_TOKEN`` is required: one token, or several with commas between them.
-
-    ``..._REGION`` (us, us2, eu, eu2), ``..._BASE_URL`` instead of it, and ``..._QUOTA_FILE``, where the day's count of
-    calls outlives the process.
-    """
-
-    model_config = _config("ASYNCCONN_DATORAMA_")
-
-    token: SecretStr
-    region: str = "us"
-    base_url: str | None = None
-    quota_file: Path | None = None
-
-
 class AtotiLimitsSettings(BaseSettings):
     """``ATOTI_BASE_URL`` is the session's address, as the vendor calls it; ``ATOTI_LIMITS_URL`` the Limits server's.
 
     ``ASYNCCONN_ATOTI_LIMITS_USER`` and ``..._PASSWORD``, or ``..._TOKEN``, are the credential for both.
     """
 
-    model_config = _config("ASYNCCONN_ATOTI_LIMITS_")
+    model_config = settings_config("ASYNCCONN_ATOTI_LIMITS_")
 
     session_url: str | None = Field(None, validation_alias="ATOTI_BASE_URL")
     limits_url: str | None = Field(None, validation_alias="ATOTI_LIMITS_URL")

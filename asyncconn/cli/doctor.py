@@ -19,11 +19,12 @@ from yarl import URL
 
 from asyncconn import Hub, Panoply, __version__
 from asyncconn.cli.output import console, table
+from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.session import Network, ProxyRule
 from asyncconn.panoply import wire
 from asyncconn.sandbox import Sandbox
-from asyncconn.settings import AtotiLimitsSettings, DatoramaSettings, HubSettings, PanoplySettings, load
+from asyncconn.settings import AtotiLimitsSettings, HubSettings, PanoplySettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

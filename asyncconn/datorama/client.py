@@ -32,12 +32,13 @@ from asyncconn.datorama.resources.reference import Reference
 from asyncconn.datorama.resources.reports import Reports
 from asyncconn.datorama.resources.streams import Streams
 from asyncconn.datorama.resources.workspaces import Workspaces
+from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
 from asyncconn.http.redact import Redactor, secret
 from asyncconn.http.transport import Rules, Timeouts
-from asyncconn.settings import DatoramaSettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import RateSnapshot
