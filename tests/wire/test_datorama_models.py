@@ -173,8 +173,9 @@ def test_only_what_was_changed_or_came_is_written() -> None:
 async def test_an_object_without_a_client_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match="came from no client"):
         DataStream(id=1).jobs()
+    [job] = Datorama("t0ken-made-up").jobs.decoded([{"id": 1}])
     with pytest.raises(ConfigError, match="does not know its stream"):
-        await decode(Job, {"id": 1}, Datorama("t0ken-made-up")).rerun()
+        await job.rerun()
 
 
 def test_a_measurement_needs_its_system_name() -> None:
