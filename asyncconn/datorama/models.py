@@ -19,12 +19,14 @@ from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, W
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from asyncconn.core.paging import Pager
+    from asyncconn.core.progress import Progress
 
     Fields = Mapping[str, Any]
+    OnProgress = Callable[[Progress], object]
 
 __all__ = [
     "DataStream",
@@ -102,7 +104,7 @@ class _Jobs(Protocol):
     async def get(self, number: int, /, *, stream: DataStream | None) -> Job: ...
     async def rerun(self, stream: DataStream | int, jobs: Job | int | Iterable[Job | int], /) -> builtins.list[Job]: ...
     async def rerun_all(self, stream: DataStream, /) -> builtins.list[Job]: ...
-    async def download(self, job: Job, path: str | Path, /) -> Path: ...
+    async def download(self, job: Job, path: str | Path, /, *, on_progress: OnProgress | None) -> Path: ...
 
 
 B = TypeVar("B")
@@ -245,9 +247,9 @@ class Job(Entity):
         stream = self.data_stream_id if known and self.data_stream_id is not None else self.stream
         return await _bound(self, self._jobs).rerun(stream, [self.id])
 
-    async def download(self, path: str | Path) -> Path:
+    async def download(self, path: str | Path, *, on_progress: OnProgress | None = None) -> Path:
         """Its data into a file or folder: zip for API streams, CSV for file-based ones."""
-        return await _bound(self, self._jobs).download(self, path)
+        return await _bound(self, self._jobs).download(self, path, on_progress=on_progress)
 
     async def refresh(self) -> Job:
         """It as it is now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.given import id_of, job_of, listed
 from asyncconn.datorama.models import DataStream, Job, decode_list
 from asyncconn.datorama.resources.base import Resource
+from asyncconn.datorama.resources.downloads import Through, chunks_of
 from asyncconn.datorama.waiting import JOB_POLLING, JobStates, wait_for
 from asyncconn.errors import ConfigError, NotFound
 from asyncconn.http.download import save
@@ -25,12 +26,10 @@ from asyncconn.http.download import save
 if TYPE_CHECKING:
     import builtins
 
+    from asyncconn.core.progress import Progress
     from asyncconn.datorama.calling import Calling
 
-__all__ = ["Jobs", "Through"]
-
-#: What the chunks of a download pass on their way to the disk.
-Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+__all__ = ["Jobs"]
 
 _SURE = 100  # a page size that works; the largest is not documented
 
@@ -142,13 +141,20 @@ class Jobs(Resource):
         return wait_for(self.list, jobs, policy, self._calling.clock)
 
     async def download(
-        self, job: Job | int, path: str | Path, *, stream: DataStream | None = None, through: Through | None = None
+        self,
+        job: Job | int,
+        path: str | Path,
+        *,
+        stream: DataStream | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        through: Through | None = None,
     ) -> Path:
         """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.
 
         File-based streams give CSV, all others zip, so the stream has to be known. The file appears when it is
-        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written. ``through`` is what the chunks
-        pass on their way to it: what it raises ends the download. For many files use ``datorama.download_jobs``.
+        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written. ``on_progress`` is told the
+        bytes so far, of as many as were announced. ``through`` is what the chunks pass on their way to the file: what
+        it raises ends the download. For many files use ``datorama.download_jobs``.
         """
         owner = stream or (job._stream if isinstance(job, Job) else None)
         if owner is None:
@@ -163,7 +169,7 @@ class Jobs(Resource):
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
                 raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
-            await save(through(answer.__aiter__()) if through else answer.__aiter__(), target)
+            await save(chunks_of(answer, through, on_progress), target)
         return target
 
     def file_name(self, job_id: int, stream: DataStream) -> str:

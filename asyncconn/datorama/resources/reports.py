@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
 from asyncconn.datorama.models import Entity, JobStatus, Model, Report, ReportJob, decode_list
 from asyncconn.datorama.preamble import without_preamble
 from asyncconn.datorama.resources.base import Collection
-from asyncconn.datorama.resources.jobs import Through
+from asyncconn.datorama.resources.downloads import Through, chunks_of
 from asyncconn.http.download import save
 
 if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
+    from asyncconn.core.progress import Progress
     from asyncconn.datorama.calling import Calling
 
 __all__ = ["Reports", "Schedulers"]
@@ -110,6 +111,7 @@ class Reports(Collection[Report]):
         *,
         skip_preamble: bool = False,
         overwrite: bool = False,
+        on_progress: Callable[[Progress], object] | None = None,
         through: Through | None = None,
     ) -> Path:
         """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.
@@ -118,8 +120,8 @@ class Reports(Collection[Report]):
         One that you name yourself is replaced.
 
         A CSV begins with some lines that describe it and an empty line; ``skip_preamble`` leaves them out. A compressed
-        report is a zip, which is kept as it is. The file appears when it is complete. ``through`` as for
-        ``jobs.download``; for many files use ``datorama.download_reports``.
+        report is a zip, which is kept as it is. The file appears when it is complete. ``on_progress``
+        and ``through`` as for ``jobs.download``; for many files use ``datorama.download_reports``.
         """
         job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
         target = Path(path)
@@ -132,7 +134,7 @@ class Reports(Collection[Report]):
             if theirs:
                 found = _NAME.search(answer.headers.get("Content-Disposition", ""))
                 target /= file_name(found[1] if found else "", f"report_{job_id}")
-            chunks = through(answer.__aiter__()) if through else answer.__aiter__()
+            chunks = chunks_of(answer, through, on_progress)
             await save(without_preamble(chunks) if skip_preamble else chunks, target, replace=overwrite or not theirs)
         return target
 
