@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.paging import Pager
     from asyncconn.core.progress import Progress
+    from asyncconn.datorama.dates import DayLike
 
     Fields = Mapping[str, Any]
     OnProgress = Callable[[Progress], object]
@@ -88,7 +89,7 @@ class _Streams(Protocol):
     """What workspaces and streams ask of the noun that they came from."""
 
     def list(self, workspace_id: int, /) -> Pager[DataStream]: ...
-    async def process(self, stream: DataStream, start: Any, end: Any, /) -> builtins.list[Job]: ...
+    async def process(self, stream: DataStream, start: DayLike, end: DayLike, /) -> builtins.list[Job]: ...
     async def patch(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> DataStream: ...
     async def replace(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> DataStream: ...
     async def delete(self, number: int, /, *, workspace_id: int | None) -> None: ...
@@ -168,7 +169,7 @@ class DataStream(Entity):
         """Its jobs."""
         return _bound(self, self._jobs).list(self, page_size=page_size)
 
-    async def process(self, start: Any, end: Any) -> list[Job]:
+    async def process(self, start: DayLike, end: DayLike) -> list[Job]:
         """Queue jobs for the days from ``start`` to ``end``, both included."""
         return await _bound(self, self._streams).process(self, start, end)
 

@@ -13,7 +13,7 @@ from asyncconn.datorama import DataStream, Datorama, Job, JobStatus, Report, Rep
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import Measurement, Model, StreamStatus, decode, decode_list
 from asyncconn.datorama.resources.base import fields_of
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, NotPicklable
 
 #: Server's milliseconds of 2026-01-01 00:00:00.123.
 MOMENT = 1767225600123
@@ -176,6 +176,13 @@ async def test_an_object_without_a_client_says_what_to_do() -> None:
     [job] = Datorama("t0ken-made-up").jobs.decoded([{"id": 1}])
     with pytest.raises(ConfigError, match="does not know its stream"):
         await job.rerun()
+
+
+def test_an_object_of_a_client_cannot_go_to_another_process_and_says_what_can() -> None:
+    [job] = Datorama("t0ken-made-up").jobs.decoded([{"id": 1}])
+    with pytest.raises(NotPicklable, match="hand over the id"):
+        pickle.dumps(job)
+    assert pickle.loads(pickle.dumps(decode(Job, job.raw))).id == 1  # noqa: S301 - made here
 
 
 def test_a_measurement_needs_its_system_name() -> None:

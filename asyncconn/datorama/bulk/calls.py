@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.bulk import changing, downloading, fetching, processing, rerunning
@@ -14,7 +14,7 @@ from asyncconn.datorama.bulk.downloading import Bounds
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.progress import BulkProgress
 from asyncconn.datorama.bulk.results import BulkResult, Span
-from asyncconn.datorama.dates import Split
+from asyncconn.datorama.dates import DayLike, Split
 from asyncconn.datorama.given import listed
 from asyncconn.datorama.models import DataStream, Job, ReportJob, Workspace
 
@@ -76,8 +76,8 @@ class BulkCalls:
     async def process_streams(
         self,
         streams: Streams,
-        starts: Any,
-        ends: Any,
+        starts: DayLike | Iterable[DayLike],
+        ends: DayLike | Iterable[DayLike],
         *,
         d_range: int = 10,
         split: Split = "window",

@@ -13,7 +13,7 @@ from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
 from asyncconn.datorama.coverage import matching
-from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.given import id_of, job_of, listed
 from asyncconn.datorama.models import DataStream, Job, decode_list
@@ -116,7 +116,7 @@ class Jobs(Resource):
         return self.decoded(await self._calling.call("POST", paths.rerun_all(stream_id), workspace_id=where), stream)
 
     async def find(
-        self, stream: DataStream | int, start: Any, end: Any, *, since: datetime | None = None
+        self, stream: DataStream | int, start: DayLike, end: DayLike, *, since: datetime | None = None
     ) -> builtins.list[Job]:
         """Jobs whose days lie within ``start`` to ``end``: the check after a ``process`` whose outcome is unknown.
 

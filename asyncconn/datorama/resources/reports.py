@@ -120,8 +120,8 @@ class Reports(Collection[Report]):
         One that you name yourself is replaced.
 
         A CSV begins with some lines that describe it and an empty line; ``skip_preamble`` leaves them out. A compressed
-        report is a zip, which is kept as it is. The file appears when it is complete. ``on_progress``
-        and ``through`` as for ``jobs.download``; for many files use ``datorama.download_reports``.
+        report is a zip, which is kept as it is. The file appears when it is complete. ``on_progress`` and
+        ``through`` as for ``jobs.download``; for many files use ``datorama.download_reports``.
         """
         job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
         target = Path(path)

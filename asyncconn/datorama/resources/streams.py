@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.datorama import paths
-from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.given import id_of
 from asyncconn.datorama.models import DataStream, Job, Model, StreamStatus, decode, decode_list
@@ -87,7 +87,7 @@ class Streams(Resource):
         """Keep it from running."""
         return await self.patch(id, {"enabled": False})
 
-    async def process(self, stream: DataStream | int, start: Any, end: Any) -> builtins.list[Job]:
+    async def process(self, stream: DataStream | int, start: DayLike, end: DayLike) -> builtins.list[Job]:
         """Queue jobs for the days from ``start`` to ``end``, both included; the jobs, of ten days at most each.
 
         Not repeated when the outcome is unknown: see ``jobs.find`` to check. Raises ``BadDate`` before anything is
@@ -101,7 +101,7 @@ class Streams(Resource):
         return self._jobs.decoded(found, stream)
 
     async def process_batch(
-        self, streams: Sequence[DataStream | int], start: Any, end: Any, *, create: bool = False
+        self, streams: Sequence[DataStream | int], start: DayLike, end: DayLike, *, create: bool = False
     ) -> builtins.list[Job]:
         """Queue the same days for many API streams in one call (D8).
 
