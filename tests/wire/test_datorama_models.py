@@ -88,7 +88,19 @@ def test_unknown_fields_are_kept_under_their_own_name() -> None:
 
 
 def test_a_field_of_the_server_replaces_no_method_and_no_attribute_of_ours() -> None:
-    names = ["jobs", "process", "rerun", "raw", "_client", "_raw", "model_dump", "file_based", "delete", "__class__"]
+    names = [
+        "jobs",
+        "process",
+        "rerun",
+        "raw",
+        "_streams",
+        "_jobs",
+        "_raw",
+        "model_dump",
+        "file_based",
+        "delete",
+        "__class__",
+    ]
     made = decode(DataStream, {"id": 1, **dict.fromkeys(names, "theirs")})
     plain = decode(DataStream, {"id": 1})
     for name in names:
