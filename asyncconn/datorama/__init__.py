@@ -2,10 +2,12 @@
 
 from asyncconn.core.progress import Progress
 from asyncconn.datorama import errors
-from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, JobStates, Span
+from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, Span
 from asyncconn.datorama.client import Datorama, DatoramaLimits
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.models import DataStream, Job, JobStatus, Report, ReportJob, Workspace
+from asyncconn.datorama.resources.queries import QueryResult
+from asyncconn.datorama.waiting import JobStates
 
 __all__ = [
     "BulkProgress",
@@ -20,6 +22,7 @@ __all__ = [
     "JobStates",
     "JobStatus",
     "Progress",
+    "QueryResult",
     "Report",
     "ReportJob",
     "Span",

@@ -14,7 +14,8 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.secret import Concealed, is_secret, secret
 from asyncconn.datorama import wire
 from asyncconn.datorama.bulk.calls import BulkCalls
-from asyncconn.datorama.models import DataStream
+from asyncconn.datorama.bulk.nouns import Nouns
+from asyncconn.datorama.calling import Calling
 from asyncconn.datorama.pool import TokenPool
 from asyncconn.datorama.resources.accounts import Accounts, Authentications, PermissionSets, Users
 from asyncconn.datorama.resources.dashboards import Dashboards
@@ -26,7 +27,7 @@ from asyncconn.datorama.resources.modelling import (
     Measurements,
     Patterns,
 )
-from asyncconn.datorama.resources.queries import Queries
+from asyncconn.datorama.resources.queries import Queries, QueryResult
 from asyncconn.datorama.resources.reference import Reference
 from asyncconn.datorama.resources.reports import Reports
 from asyncconn.datorama.resources.streams import Streams
@@ -134,28 +135,30 @@ class Datorama(BulkCalls, Connector):
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
         others = [self.transport(auth, redactor=redactor) for auth in auths[1:]]
         self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
-        self._workspace_of: dict[int, int] = {}
-        self._streams: dict[int, DataStream] = {}
+        calling = self._calling = Calling(self.pool, self.hub.clock)
 
-        self.workspaces = Workspaces(self)
-        self.streams = Streams(self)
-        self.jobs = Jobs(self)
-        self.dimensions = Dimensions(self)
-        self.measurements = Measurements(self)
-        self.calculated_measurements = Calculated(self, "calculated-measurements")
-        self.filtered_measurements = Calculated(self, "filtered-measurements")
-        self.calculated_dimensions = Calculated(self, "calculated-dimensions")
-        self.patterns = Patterns(self)
-        self.harmonized_dimensions = HarmonizedDimensions(self)
-        self.accounts = Accounts(self)
-        self.users = Users(self)
-        self.permission_sets = PermissionSets(self)
-        self.authentications = Authentications(self)
-        self.dashboards = Dashboards(self)
-        self.reports = Reports(self)
-        self.queries = Queries(self)
-        self.reference = Reference(self)
-        self.snapshots = Snapshots(self)
+        self.jobs = Jobs(calling)
+        self.streams = Streams(calling, self.jobs)
+        self.workspaces = Workspaces(calling, self.streams)
+        self.dimensions = Dimensions(calling)
+        self.measurements = Measurements(calling)
+        self.calculated_measurements = Calculated(calling, "calculated-measurements")
+        self.filtered_measurements = Calculated(calling, "filtered-measurements")
+        self.calculated_dimensions = Calculated(calling, "calculated-dimensions")
+        self.patterns = Patterns(calling)
+        self.harmonized_dimensions = HarmonizedDimensions(calling)
+        self.accounts = Accounts(calling)
+        self.users = Users(calling)
+        self.permission_sets = PermissionSets(calling)
+        self.authentications = Authentications(calling)
+        self.dashboards = Dashboards(calling)
+        self.reports = Reports(calling)
+        self.queries = Queries(calling)
+        self.reference = Reference(calling)
+        self.snapshots = Snapshots(calling, self.workspaces, self.streams, self.jobs)
+        self._nouns = Nouns(
+            calling=calling, workspaces=self.workspaces, streams=self.streams, jobs=self.jobs, reports=self.reports
+        )
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
@@ -168,9 +171,16 @@ class Datorama(BulkCalls, Connector):
         tokens = [part.strip() for part in settings.token.get_secret_value().split(",") if part.strip()]
         return cls(tokens, hub=hub, **{**given, **options})
 
-    async def query(self, query: Mapping[str, Any], **options: Any) -> Any:
+    async def query(self, query: Mapping[str, Any], *, system_names: bool = False) -> QueryResult:
         """:meth:`asyncconn.datorama.resources.queries.Queries.run`."""
-        return await self.queries.run(query, **options)
+        return await self.queries.run(query, system_names=system_names)
+
+    async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
+        """One call of a path that has no method of its own yet; its JSON, or None for an empty body.
+
+        ``workspace_id`` helps several tokens to choose; ``options`` are those of ``http.request``.
+        """
+        return await self._calling.call(method, path, workspace_id=workspace_id, **options)
 
     @property
     def rate(self) -> RateSnapshot:
@@ -184,30 +194,6 @@ class Datorama(BulkCalls, Connector):
             {name: limiter.snapshot() for name, limiter in transport.limiters.items()}
             for transport in self.pool.transports
         ]
-
-    # -- for the resources ---------------------------------------------------------------------------------------------
-
-    async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
-        """One call; its JSON, or None for an empty body. For paths that have no method of their own yet, too."""
-        answer = await self.pool.request(method, path, workspace_id=workspace_id, **options)
-        return wire.json_of(answer)
-
-    def remember(self, streams: Sequence[DataStream]) -> None:
-        """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""
-        for stream in streams:
-            if isinstance(stream.workspace_id, int):
-                self._workspace_of[stream.id] = stream.workspace_id
-                self._streams[stream.id] = stream
-
-    def stream_of(self, id: int) -> DataStream | None:  # noqa: A002 - what it is called everywhere
-        """A stream that was seen, as it was then."""
-        return self._streams.get(id)
-
-    def workspace_of(self, stream: DataStream | int) -> int | None:
-        """The workspace of a stream, if that says so or has been seen."""
-        if isinstance(stream, DataStream):
-            return stream.workspace_id if isinstance(stream.workspace_id, int) else self._workspace_of.get(stream.id)
-        return self._workspace_of.get(stream)
 
 
 def _patient(timeouts: Timeouts) -> Timeouts:
