@@ -7,15 +7,21 @@ from typing import Any
 
 from aiohttp import web
 
-from asyncconn import Connector, Hub, Platform
-from asyncconn.core.paging import Page, Pager
-from asyncconn.core.polling import Poller, PollPolicy
-from asyncconn.core.rates.windows import Window
+from asyncconn import (
+    Connector,
+    HeaderKey,
+    Hub,
+    Page,
+    Pager,
+    PlainRules,
+    Platform,
+    Poller,
+    PollPolicy,
+    Redactor,
+    Response,
+    Window,
+)
 from asyncconn.errors import AsyncConnError, Conflict, OperationFailed
-from asyncconn.http.auth import HeaderKey
-from asyncconn.http.redact import Redactor
-from asyncconn.http.response import Response
-from asyncconn.http.rules import PlainRules
 
 # -- the connector -----------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,7 @@ from collections import deque
 
 from aiohttp import web
 
-from asyncconn import Connector, Hub, Platform
-from asyncconn.core.rates.windows import Window
+from asyncconn import Connector, Hub, Platform, Window
 from asyncconn.errors import RateLimited
 
 LIMIT, PERIOD = 20, 1.0

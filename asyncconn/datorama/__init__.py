@@ -5,11 +5,13 @@ from asyncconn.datorama import errors
 from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, Span
 from asyncconn.datorama.client import Datorama, DatoramaLimits
 from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.errors import BulkFailed, DatoramaQueryError
 from asyncconn.datorama.models import DataStream, Job, JobStatus, Report, ReportJob, Workspace
 from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.datorama.waiting import JobStates
 
 __all__ = [
+    "BulkFailed",
     "BulkProgress",
     "BulkResult",
     "Check",
@@ -17,6 +19,7 @@ __all__ = [
     "DateRange",
     "Datorama",
     "DatoramaLimits",
+    "DatoramaQueryError",
     "Item",
     "Job",
     "JobStates",
