@@ -57,6 +57,8 @@ class Call:
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
+    own: bool = True  # whether it is the account's: with its credential, and heard by its limiters
+    decode: Callable[[Any], Any] | None = None  # what to make of its Response, within the attempt
 
     @property
     def what(self) -> str:

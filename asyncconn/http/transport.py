@@ -8,7 +8,7 @@ import math
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
 
@@ -28,6 +28,7 @@ from asyncconn.errors import (
     Unauthorized,
 )
 from asyncconn.http.auth import Auth, NoAuth, waits
+from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Road
 from asyncconn.http.outgoing import Outgoing, build, checked_base, credential
@@ -76,7 +77,7 @@ class Timeouts:
         seconds("Timeouts.rate", self.rate)
 
 
-class Transport(Unpicklable):
+class Transport(Calls, Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -181,10 +182,15 @@ class Transport(Unpicklable):
         idempotent: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        auth: Literal["own"] | None = "own",
+        decode: Callable[[Response], object] | None = None,
     ) -> Response:
         """One call, answered completely; the :class:`Response` of its last attempt.
 
-        ``path`` is appended to the base URL, already percent-encoded. Of ``params``, None is left out, a bool becomes
+        ``path`` is appended to the base URL, already percent-encoded; or it is a whole URL of the same origin, as a
+        server's links are. With ``auth=None`` that may be any host: no credential goes along, and the default limit
+        does not count the call. ``decode`` makes the answer's ``value`` within the attempt: what it raises is the
+        attempt's error. Of ``params``, None is left out, a bool becomes
         ``true`` or ``false``, a date or time ISO 8601, an Enum its value, and a list repeats its name; what means
         nothing in a query is refused. ``json`` is encoded as the body (every digit as it is; NaN is refused), or
         ``data`` is the body: bytes, a form, or a function that makes a form or a stream anew for each attempt (an
@@ -194,14 +200,17 @@ class Transport(Unpicklable):
         the total seconds of each attempt.
         """
         total = self.timeouts.total if timeout is None else positive("timeout", timeout)
-        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total)
+        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth)
+        call.decode = decode
         # Of the total, something is left after the connecting, so that who could not connect hears why.
         call.timeout = _client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
         return await self._renewing(call, self._attempt, retry, idempotent)
 
-    async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
+    async def repeat(
+        self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool, retry: RetryPolicy | None = None
+    ) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
-        return await self.retry.run(
+        return await (retry or self.retry).run(
             lambda: self._cleaned(attempt),
             idempotent=idempotent,
             clock=self._clock,
@@ -222,7 +231,8 @@ class Transport(Unpicklable):
         """Run the attempts of a call; after a 401 once more, if there is a newer token to show."""
         policy = retry or self.retry
         harmless = call.method in IDEMPOTENT if idempotent is None else idempotent
-        call.repeatable = policy.repeats_unknown(idempotent=harmless)
+        # What is made anew for each attempt is used up by the first: the library must not send it twice.
+        call.repeatable = policy.repeats_unknown(idempotent=harmless) and not callable(call.body)
         started = self._clock.now()
         try:
             return await attempt(call)
@@ -246,6 +256,8 @@ class Transport(Unpicklable):
         try:
             return await run((first, started))
         except Unauthorized as error:
+            if not call.own:
+                raise
             refused = error
         try:
             # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
@@ -266,6 +278,8 @@ class Transport(Unpicklable):
             )
         response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
+        if call.decode is not None:
+            response.value = call.decode(response)
         return response
 
     def stream(
@@ -286,6 +300,7 @@ class Transport(Unpicklable):
         min_rate: float = 0.0,
         max_bytes: int | None = None,
         retry: RetryPolicy | None = None,
+        auth: Literal["own"] | None = "own",
     ) -> Stream:
         """A download that is not held in memory: ``async with transport.stream(...) as s: async for chunk in s: ...``.
 
@@ -301,12 +316,13 @@ class Transport(Unpicklable):
             raise ConfigError("min_rate is 0 or more bytes a second, max_bytes 0 or more bytes")
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening)
+            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth)
             call.timeout = _client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
             call.opening = opening
             return await self._renewing(call, self._open, retry, idempotent)
 
-        return Stream(opened, Pace(f"{self.service}: {method} {path}", idle, min_rate, max_bytes))
+        shown = str(path).partition("?")[0]  # the query of a presigned address is a credential
+        return Stream(opened, Pace(f"{self.service}: {method} {shown}", idle, min_rate, max_bytes))
 
     async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
         exchange = Exchange(self._road, call)
@@ -338,8 +354,12 @@ class Transport(Unpicklable):
         cost: int,
         max_wait: float | None,
         patience: float | None = None,
+        auth_of: Literal["own"] | None = "own",
     ) -> Call:
-        made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers)
+        if auth_of not in ("own", None):
+            raise ConfigError(f"{self.service}: the auth of one call can only be None, which leaves the credential out")
+        own = auth_of is not None
+        made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers, anywhere=not own)
         if self._account is not None:
             self._look_up(self._account)
         limiter = self._limiters.get(limit)
@@ -350,7 +370,7 @@ class Transport(Unpicklable):
         patience = self.timeouts.total if patience is None else patience
         wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
         auth: Mapping[str, str] = {}
-        if not self._anonymous:
+        if own and not self._anonymous:
             asked = self._auth.headers()
             auth = credential(await (self._in_time(asked, patience) if waits(self._auth) else asked))
         if self._account is not None:  # by now it is known who asks
@@ -359,6 +379,9 @@ class Transport(Unpicklable):
         shown = self.redactor.scrub(made.url.path)
         call = Call(self.service, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
+        call.own = own
+        if not own and limit == "default":
+            call.limiter = None
         call.patience = patience
         return call
 
@@ -412,7 +435,7 @@ class Transport(Unpicklable):
             logger.debug("%s %s %s -> %d in %.3f s", *shown)
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
-        if self._limiters:
+        if self._limiters and call.own:
             # A platform may tell of all its limits with every answer, whichever of them the call counted against.
             for hint in self._rules.hints(response):
                 for limiter, longest in self._limiters_with(hint.part):
