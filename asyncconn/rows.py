@@ -13,7 +13,7 @@ import io
 import zlib
 from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from asyncconn.core.files import PartialFile
 from asyncconn.core.paths import file_path
@@ -145,13 +145,7 @@ async def save_rows(
         raise ConfigError(
             f"{file}: the name of a file of rows ends in .jsonl, .ndjson, .json, .csv or .tsv, or .gz too"
         )
-    encoder = (
-        _Csv("\t" if ".tsv" in file.suffixes[-2:] else ",")
-        if form == "csv"
-        else _Json(b"[\n", b",\n", b"\n]\n")
-        if form == "json"
-        else _Json(b"", b"\n", b"\n")
-    )
+    encoder: _Encoder = _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(file))
     partial = PartialFile(file)
     zipped = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if file.name.lower().endswith(".gz") else None
 
@@ -199,7 +193,7 @@ async def _each(rows: AsyncIterable[Any] | Iterable[Any]) -> AsyncGenerator[Any,
             found.close()
 
 
-def _encoded(encoder: _Json | _Csv, row: Any, what: str) -> bytes:
+def _encoded(encoder: _Encoder, row: Any, what: str) -> bytes:
     if isinstance(row, Mapping):
         try:
             return encoder.row(row)
@@ -210,22 +204,32 @@ def _encoded(encoder: _Json | _Csv, row: Any, what: str) -> bytes:
     raise ConfigError(f"{what} cannot be saved: {wrong}")
 
 
-class _Json:
-    """Rows between two texts, with one between each two."""
+class _Encoder(Protocol):
+    """Rows as bytes; ``ConfigError`` for one that cannot be written so."""
 
-    def __init__(self, before: bytes, between: bytes, after: bytes) -> None:
-        self._before = before
-        self._between = between
-        self._after = after
+    def row(self, row: Mapping[str, Any]) -> bytes: ...
 
+    def end(self) -> bytes: ...
+
+
+class _JsonLines:
     def row(self, row: Mapping[str, Any]) -> bytes:
-        before, self._before = self._before, self._between
-        return before + json_body(row if isinstance(row, dict) else dict(row))
+        return json_body(dict(row)) + b"\n"
 
     def end(self) -> bytes:
-        if self._before is self._between:
-            return self._after
-        return self._before + self._after  # there was no row
+        return b""
+
+
+class _JsonArray:
+    def __init__(self) -> None:
+        self._before = b"[\n"
+
+    def row(self, row: Mapping[str, Any]) -> bytes:
+        before, self._before = self._before, b",\n"
+        return before + json_body(dict(row))
+
+    def end(self) -> bytes:
+        return b"[]\n" if self._before == b"[\n" else b"\n]\n"
 
 
 class _Csv:
@@ -233,12 +237,16 @@ class _Csv:
 
     def __init__(self, delimiter: str) -> None:
         self._text = io.StringIO(newline="")
-        self._writer = csv.writer(self._text, delimiter=delimiter, lineterminator="\n")
+        # With this end of a line, a cell that holds either half of it is quoted.
+        self._writer = csv.writer(self._text, delimiter=delimiter, lineterminator="\r\n")
         self._columns: list[str] = []
 
     def row(self, row: Mapping[str, Any]) -> bytes:
         if not self._columns:
-            self._columns = list(row)
+            names: list[Any] = list(row)
+            if strange := [name for name in names if not isinstance(name, str)]:
+                raise ConfigError(f"a column is called {strange[0]!r}, which is no text")
+            self._columns = names
             if wrong := header_problem(self._columns):
                 raise ConfigError(wrong)
             self._writer.writerow(self._columns)
@@ -246,13 +254,21 @@ class _Csv:
             other = next(name for name in row if name not in self._columns)
             raise ConfigError(f"it has the column {other!r}, and the first row, which named the columns, had not")
         self._writer.writerow([_cell(row.get(name), name) for name in self._columns])
-        line = self._text.getvalue().encode()
+        line = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
-        return line
+        try:
+            return line.encode()
+        except UnicodeEncodeError:
+            pass
+        raise ConfigError("it holds half a character (a lone surrogate)")
 
     def end(self) -> bytes:
         return b""
+
+
+def _delimiter(file: Path) -> str:
+    return "\t" if file.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
 def _cell(value: Any, name: str) -> str:

@@ -259,18 +259,17 @@ class _Csv:
                 fault = ""
             if fault:  # out here, as the error holds what could not be decoded
                 raise BadRow(self._count + (self._header is not None), fault)
-            if self._named:
+            if self._named or not values:  # an empty line is no row
                 self._named = False
             elif self._header is None:
                 if wrong := header_problem(values):
                     raise BadRow(0, wrong)
                 self._header = values
-            elif values:  # an empty line is no row
+            else:
                 self._count += 1
                 if len(values) != len(self._header):
-                    raise BadRow(
-                        self._count, f"it has {len(values):,} values, and there are {len(self._header):,} columns"
-                    )
+                    columns = f"{len(self._header):,} columns"
+                    raise BadRow(self._count, f"it has {len(values):,} values, and there are {columns}")
                 yield dict(zip(self._header, values, strict=True))
 
 
