@@ -23,7 +23,7 @@ __all__ = ["LinkHeader", "NextPage", "NextUrl", "Offset", "PageNumber", "pager"]
 
 # RFC 8288: <address>; name=token; name="text", and the next one after a comma.
 _LINK = re.compile(r'\s*<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*+"|[^";,\s]*))?)*)\s*(?:,|\Z)').match
-_RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^";,\s]+))', re.IGNORECASE).search
+_PARAMETER = re.compile(r';\s*([^\s=;,]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^";,\s]*)))?').finditer
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,7 @@ class LinkHeader:
             at = 0
             while link := _LINK(header, at):
                 at = link.end()
-                relation = _RELATION(link[2])
-                if relation and self.relation in (relation[1] or relation[2] or "").lower().split():
+                if self.relation in _relations(link[2]):
                     return _joined(found, link[1])
         return None
 
@@ -198,6 +197,12 @@ def _items(answer: Any, at: str, what: str) -> list[Any]:
 
 
 _NOTHING = object()
+
+
+def _relations(parameters: str) -> list[str]:
+    """The words of the first ``rel``: a second one does not count."""
+    every = ((one[2] or one[3] or "").lower().split() for one in _PARAMETER(parameters) if one[1].lower() == "rel")
+    return next(every, [])
 
 
 def _joined(found: Found, link: str) -> str:
