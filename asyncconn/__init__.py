@@ -35,18 +35,23 @@ if TYPE_CHECKING:
     from asyncconn.datorama import Datorama
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
     from asyncconn.http.oauth import OAuth2
+    from asyncconn.http.pages import LinkHeader, NextUrl, Offset, PageNumber
     from asyncconn.http.redact import Redactor
     from asyncconn.http.request import Outgoing
+    from asyncconn.http.requesting import RequestOptions, StreamOptions
     from asyncconn.http.response import Response
     from asyncconn.http.rules import PlainRules, RateHeaders, RateHint, Rules
     from asyncconn.http.stream import Stream
-    from asyncconn.http.transport import RequestOptions, Timeouts, Transport
+    from asyncconn.http.timeouts import Timeouts
+    from asyncconn.http.transport import Transport
     from asyncconn.hub import DrainReport, Hub, HubState
     from asyncconn.panoply import DataSource, Panoply, run_source
+    from asyncconn.rows import read_rows, save_rows
     from asyncconn.running import run
     from asyncconn.settings import HubSettings
 
-__all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
+__all__ = [
+    "ONCE",
     "AtotiLimits",
     "Auth",
     "BasicAuth",
@@ -66,11 +71,14 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Hub",
     "HubSettings",
     "HubState",
+    "LinkHeader",
+    "NextUrl",
     "NoAuth",
     "OAuth2",
-    "ONCE",
+    "Offset",
     "Outgoing",
     "Page",
+    "PageNumber",
     "Pager",
     "Panoply",
     "Part",
@@ -96,6 +104,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Secret",
     "Spool",
     "Stream",
+    "StreamOptions",
     "SystemClock",
     "Timeouts",
     "Token",
@@ -107,8 +116,10 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Window",
     "__version__",
     "errors",
+    "read_rows",
     "run",
     "run_source",
+    "save_rows",
 ]
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
@@ -132,11 +143,15 @@ _HOMES = {
     "Hub": "asyncconn.hub",
     "HubSettings": "asyncconn.settings",
     "HubState": "asyncconn.hub",
+    "LinkHeader": "asyncconn.http.pages",
+    "NextUrl": "asyncconn.http.pages",
     "NoAuth": "asyncconn.http.auth",
     "OAuth2": "asyncconn.http.oauth",
     "ONCE": "asyncconn.core.retrying",
+    "Offset": "asyncconn.http.pages",
     "Outgoing": "asyncconn.http.request",
     "Page": "asyncconn.core.paging",
+    "PageNumber": "asyncconn.http.pages",
     "Pager": "asyncconn.core.paging",
     "Panoply": "asyncconn.panoply",
     "Part": "asyncconn.core.rates.parts",
@@ -155,15 +170,16 @@ _HOMES = {
     "RateSnapshot": "asyncconn.core.rates.limiter",
     "Receipt": "asyncconn.core.buffer.receipts",
     "Redactor": "asyncconn.http.redact",
-    "RequestOptions": "asyncconn.http.transport",
+    "RequestOptions": "asyncconn.http.requesting",
     "Response": "asyncconn.http.response",
     "RetryPolicy": "asyncconn.core.retrying",
     "Rules": "asyncconn.http.rules",
     "Secret": "asyncconn.core.secret",
     "Spool": "asyncconn.core.buffer.spool",
     "Stream": "asyncconn.http.stream",
+    "StreamOptions": "asyncconn.http.requesting",
     "SystemClock": "asyncconn.core.clock",
-    "Timeouts": "asyncconn.http.transport",
+    "Timeouts": "asyncconn.http.timeouts",
     "Token": "asyncconn.http.auth",
     "TokenAuth": "asyncconn.http.auth",
     "TokenBucket": "asyncconn.core.rates.windows",
@@ -171,8 +187,10 @@ _HOMES = {
     "UndeliveredWarning": "asyncconn.core.buffer.accounts",
     "VirtualClock": "asyncconn.core.clock",
     "Window": "asyncconn.core.rates.windows",
+    "read_rows": "asyncconn.rows",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
+    "save_rows": "asyncconn.rows",
 }
 
 

@@ -23,8 +23,8 @@ from asyncconn.cli.demo import SenderName
 from asyncconn.cli.output import console, count, error, progress, size, stderr
 from asyncconn.cli.readers import Format, Problem, Row, detect_format, read_records
 from asyncconn.cli.spool import spool
-from asyncconn.cli.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.core.files import replace_file
+from asyncconn.core.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import TABLE, dump_record, record_encoder

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncconn.core.decoding import json_of
 from asyncconn.core.files import replace_file
 from asyncconn.datorama.bulk.results import BulkResult
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import DataStream, Entity, Job, Workspace
 from asyncconn.datorama.paths import number
 from asyncconn.errors import ConfigError
-from asyncconn.http.decoding import json_of
 from asyncconn.http.outgoing import json_body
 
 if TYPE_CHECKING:

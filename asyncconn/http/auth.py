@@ -8,13 +8,13 @@ import inspect
 import math
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.secret import Concealed, Secret, is_secret, secret
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, NotSent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.http.request import Outgoing
 
-__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "Token", "TokenAuth", "signs", "waits"]
+__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "Token", "TokenAuth", "in_time", "signs", "waits"]
+
+T = TypeVar("T")
 
 
 class Auth(Unpicklable):
@@ -257,6 +259,20 @@ def waits(auth: Auth) -> bool:
     if isinstance(auth, TokenAuth) and kind is TokenAuth.headers:
         return auth.wanting
     return kind not in (Auth.headers, HeaderKey.headers, BasicAuth.headers)
+
+
+async def in_time(service: str, credential: Awaitable[T], patience: float) -> T:
+    """What a credential says within ``patience`` seconds; it may ask a server of its own, which may not answer.
+
+    Raises ``NotSent``.
+    """
+    try:
+        async with asyncio.timeout(patience) as limit:
+            return await credential
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise NotSent(f"{service}: no credential came within {patience:g} s from what provides it") from error
 
 
 def signs(auth: Auth) -> bool:

@@ -67,6 +67,8 @@ class Call:
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
     sign: Callable[[Call], Awaitable[tuple[URL, dict[str, str]]]] | None = None  # what each attempt shows anew
+    own: bool = True  # whether it is the account's: with its credential, and heard by its limiters
+    decode: Callable[[Any], Any] | None = None  # what to make of its Response, within the attempt
 
     @property
     def what(self) -> str:
@@ -294,6 +296,13 @@ class Exchange:
                 return True
             self.seen += piece
         return False
+
+    async def first_line(self, seconds: float | None) -> bool:
+        """Read what comes first into :attr:`seen`; whether a whole line is in it. One that is slow is not waited for."""
+        try:
+            return await self.peek(0, seconds) or b"\n" in self.seen
+        except TimeoutError:
+            return False
 
     async def whole(self) -> AsyncGenerator[bytes, None]:
         """The chunks, with what has been read ahead."""

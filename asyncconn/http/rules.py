@@ -186,6 +186,8 @@ class GuardedRules:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._told = False
+        #: Whether the first line of a stream of JSON lines may be an error.
+        self.judges_lines = bool(getattr(rules, "error_at", ""))
 
     def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
         """The error an answer means, or None. Never raises."""

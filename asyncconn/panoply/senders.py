@@ -44,10 +44,9 @@ class FormSender:
     async def send(self, items: Sequence[bytes]) -> SentMessage:
         """One POST, repeated by the transport's policy; the digest in the answer is compared."""
         body, digest = self._message(items)
-
         try:
             # The digest is part of the attempt: an answer that is not the queue's leaves the outcome open.
-            return await self._transport.request(
+            answer = await self._transport.request(
                 "POST",
                 self._path,
                 data=body,
@@ -55,9 +54,11 @@ class FormSender:
                 idempotent=False,
                 decode=lambda answer: wire.sent_message(answer.body, digest),
             )
+            sent: SentMessage = answer.value
         except ProtocolError as error:
             # aiohttp's error of an answer that is not HTTP quotes the URL, and its path holds a part of the secret.
             raise error from None
+        return sent
 
     def _message(self, items: Sequence[bytes]) -> tuple[memoryview, str]:
         body, digest = wire.form_message(items, self._tail)
