@@ -30,6 +30,7 @@ __all__ = ["Body", "Call", "Exchange", "Places", "Road"]
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
 _SHORT = 65_536  # bytes of a body
+_SOON = 1.0  # seconds: an error comes at once, and what is slow is none
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
 
@@ -297,10 +298,10 @@ class Exchange:
             self.seen += piece
         return False
 
-    async def first_line(self, seconds: float | None) -> bool:
-        """Read what comes first into :attr:`seen`; whether a whole line is in it. One that is slow is not waited for."""
+    async def first_line(self) -> bool:
+        """Read what comes within a second into :attr:`seen`; whether a whole line is in it."""
         try:
-            return await self.peek(0, seconds) or b"\n" in self.seen
+            return await self.peek(0, _SOON) or b"\n" in self.seen
         except TimeoutError:
             return False
 

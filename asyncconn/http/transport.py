@@ -330,7 +330,7 @@ class Transport(Calls, Unpicklable):
                 if whole := _may_say_no(answer) and await exchange.peek(_PEEK, call.opening):
                     response.body = exchange.seen
                 elif self._rules.judges_lines and answer.content_type.lower() in _LINES:
-                    whole = await exchange.first_line(call.opening)
+                    whole = await exchange.first_line()
                     response.body = exchange.seen.partition(b"\n")[0]
                 (self._observe if whole else self._learn)(call, response)
                 exchange.keep()
