@@ -50,8 +50,7 @@ if TYPE_CHECKING:
     from asyncconn.running import run
     from asyncconn.settings import HubSettings
 
-__all__ = [
-    "ONCE",
+__all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
     "AtotiLimits",
     "Auth",
     "BasicAuth",
@@ -75,6 +74,7 @@ __all__ = [
     "NextUrl",
     "NoAuth",
     "OAuth2",
+    "ONCE",
     "Offset",
     "Outgoing",
     "Page",

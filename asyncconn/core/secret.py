@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard, cast
 
 __all__ = ["Concealed", "Secret", "is_secret", "secret"]
 
@@ -57,4 +57,5 @@ def secret(value: str | Concealed) -> Secret:
     """The credential as a type that does not print."""
     if isinstance(value, Secret):
         return value
-    return Secret(value if isinstance(value, str) else value.get_secret_value())
+    reveal = getattr(value, "get_secret_value", None)
+    return Secret(reveal() if callable(reveal) else cast("str", value))

@@ -20,7 +20,7 @@ __all__ = ["Calling"]
 class Calling(Unpicklable):
     """What every noun of one client, and its bulk work, stand on: ``pool`` sends, ``clock`` is the hub's."""
 
-    elsewhere = "make a client there, and ask it: what it knows came with its own calls"
+    _elsewhere = "make a client there, and ask it: what it knows came with its own calls"
 
     def __init__(self, pool: TokenPool, clock: Clock) -> None:
         self.pool = pool

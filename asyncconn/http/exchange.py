@@ -67,7 +67,7 @@ class Call:
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
-    sign: Callable[[Call], Awaitable[tuple[URL, dict[str, str]]]] | None = None  # what each attempt shows anew
+    sign: Callable[[Call], Awaitable[Call]] | None = None  # what each attempt shows anew
     own: bool = True  # whether it is the account's: with its credential, and heard by its limiters
     decode: Callable[[Any], Any] | None = None  # what to make of its Response, within the attempt
 
@@ -218,14 +218,12 @@ class Exchange:
             self._place = places
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
-            url, headers = call.url, {**call.headers, **call.auth}
-            if call.sign is not None:
-                url, headers = await call.sign(call)
+            going = call if call.sign is None else await call.sign(call)
             sending = session.request(
-                call.method,
-                url,
-                data=call.fresh_body(),
-                headers=headers,
+                going.method,
+                going.url,
+                data=going.fresh_body(),
+                headers={**going.headers, **going.auth},
                 allow_redirects=False,
                 auto_decompress=False,
                 timeout=call.timeout,

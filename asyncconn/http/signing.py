@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asyncconn.errors import AsyncConnError, ConfigError
@@ -10,8 +11,6 @@ from asyncconn.http.outgoing import credential
 from asyncconn.http.request import Outgoing
 
 if TYPE_CHECKING:
-    from yarl import URL
-
     from asyncconn.http.auth import Auth
     from asyncconn.http.exchange import Call
     from asyncconn.http.redact import Redactor
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["signed"]
 
 
-async def signed(call: Call, auth: Auth, redactor: Redactor) -> tuple[URL, dict[str, str]]:
-    """URL and headers of an attempt, with what the credential adds to them.
+async def signed(call: Call, auth: Auth, redactor: Redactor) -> Call:
+    """An attempt with what the credential adds to its URL and headers.
 
     Raises ``NotSent`` when it takes too long, and ``ConfigError`` for what is no error of ours.
     """
@@ -33,4 +32,4 @@ async def signed(call: Call, auth: Auth, redactor: Redactor) -> tuple[URL, dict[
     except Exception as error:
         why = f"{type(error).__name__}: {redactor.scrub(str(error))}"
         raise ConfigError(f"{call.what}: its credential could not sign it: {why}") from error
-    return request.address(), {**request.headers, **credential(request.added())}
+    return replace(call, url=request.address(), headers={**request.headers, **credential(request.added())}, auth={})

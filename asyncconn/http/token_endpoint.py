@@ -80,21 +80,19 @@ async def ask_for_tokens(
     Raises what the transport raises, ``ApiError`` without a body, the ``ProtocolError`` that ``read`` returns (raised
     in there, its traceback would hold the answer), ``ConfigError`` for the URL.
     """
-    address = _parsed_url(url)
-    if auth is None and (address.user or address.password):
-        auth = BasicAuth(address.user or "", address.password or "")
+    url = UnshownText(url)  # it may hold credentials, and a traceback shows what stands here
+    origin, host, path, pair = _parts(url)
     transport = Transport(
         session,
-        service=f"the token endpoint at {address.host}",
-        base_url=str(address.origin()),
-        auth=auth,
+        service=f"the token endpoint at {host}",
+        base_url=origin,
+        auth=pair if auth is None else auth,
         retry=RETRY,
         timeouts=TIMEOUTS,
         rules=_Reticent(),
         redactor=form.redactor,
         clock=clock,
     )
-    path = UnshownText(address.raw_path_qs)  # its query may hold a credential
     try:
         response = await transport.request("POST", path, data=form.body, headers=_HEADERS)
     except AsyncConnError as error:
@@ -125,16 +123,17 @@ class _Reticent:
         return ()
 
 
-def _parsed_url(text: Any) -> URL:
+def _parts(text: Any) -> tuple[str, str, UnshownText, Auth | None]:
+    """Origin, host, and what may hold a credential: the path with its query, the user and password."""
     try:
         url = URL(text)
     except (TypeError, ValueError):
         url = URL()
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError(
-            "the URL of a token endpoint must be http(s)://host[:port]/path"
-        )  # not quoted: it may hold a credential
-    return url
+        # Not quoted: it may hold a credential.
+        raise ConfigError("the URL of a token endpoint must be http(s)://host[:port]/path")
+    pair = BasicAuth(url.user or "", url.password or "") if url.user or url.password else None
+    return str(url.origin()), url.host, UnshownText(url.raw_path_qs), pair
 
 
 def json_or_none(response: Response) -> Any:

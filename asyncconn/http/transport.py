@@ -41,8 +41,6 @@ from asyncconn.http.timeouts import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from yarl import URL
-
     from asyncconn.core.rates.limiter import RateLimiter
     from asyncconn.core.rates.registry import Share
     from asyncconn.core.secret import Concealed
@@ -388,7 +386,7 @@ class Transport(Calls, Unpicklable):
         call.sign = self._sign if own else None
         return call
 
-    async def _signed(self, call: Call) -> tuple[URL, dict[str, str]]:
+    async def _signed(self, call: Call) -> Call:
         return await signed(call, self._auth, self.redactor)
 
     def _outgoing(self, method: str, path: str, **given: Any) -> Made:

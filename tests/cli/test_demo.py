@@ -39,8 +39,9 @@ def careless(self, writer, table, rows, *rest):
 Warehouse._store = careless
 """
 FORGETS_ITS_LIMIT = """
+from asyncconn import Platform
 from asyncconn.cli import demo
-demo.Probe.limits = classmethod(lambda cls: {})
+demo.Probe.platform = Platform("probe")
 """
 
 

@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Entity)
 class Resource(Unpicklable):
     """A noun of the client."""
 
-    elsewhere = "make a client there, and ask it; of its objects hand over the id, or what is in raw"
+    _elsewhere = "make a client there, and ask it; of its objects hand over the id, or what is in raw"
 
     def __init__(self, calling: Calling) -> None:
         self._calling = calling
