@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from loopback import DROP, Loopback, QuickClock, Reply, road, saying
 
-from asyncconn.core.retrying import ONCE
+from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import ConfigError, ConnectionLost, NotFound, ProtocolError
 
 if TYPE_CHECKING:
@@ -99,6 +101,33 @@ async def test_a_download_that_is_cut_is_gone_on_with_in_the_same_call(tmp_path:
     assert server.seen[1].headers["if-range"] == '"one"'
     assert heard.sizes == sorted(heard.sizes)
     assert names(tmp_path) == ["f"]
+
+
+async def test_attempts_that_bring_it_on_are_not_counted(tmp_path: Path) -> None:
+    data, piece, asked = bytes(range(250)) * 400, 10_000, list[int]()
+
+    async def a_tenth(request: web.Request) -> web.StreamResponse:
+        start = request.http_range.start or 0
+        asked.append(start)
+        headers = {"ETag": '"a"', "Content-Length": str(len(data) - start)}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        answer = web.StreamResponse(status=206 if start else 200, headers=headers)
+        await answer.prepare(request)
+        await answer.write(data[start : start + piece])
+        await asyncio.sleep(0.02)  # what was written has left by then
+        if start + piece < len(data) and request.transport is not None:
+            request.transport.abort()
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/f", a_tenth)
+    two = RetryPolicy(attempts=2, initial=0.01, maximum=0.02)
+    async with TestServer(app) as server, road(str(server.make_url("")).rstrip("/"), retry=two) as http:
+        path = await http.download("/f", tmp_path / "f")
+
+    assert path.read_bytes() == data
+    assert asked == list(range(0, len(data), piece))
 
 
 async def test_a_later_call_goes_on_and_the_old_file_stays_until_then(tmp_path: Path) -> None:
