@@ -15,72 +15,182 @@ from asyncconn._version import __version__
 
 if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
-    from asyncconn.connector import Connector
+    from asyncconn.connector import Connector, Platform
     from asyncconn.core.buffer.accounts import UndeliveredWarning
-    from asyncconn.core.buffer.batch import BatchPolicy
+    from asyncconn.core.buffer.batch import Batch, BatchPolicy
+    from asyncconn.core.buffer.memory import BatchBuffer
+    from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt
+    from asyncconn.core.buffer.spool import Spool
+    from asyncconn.core.clock import Clock, SystemClock, VirtualClock
     from asyncconn.core.paging import Page, Pager
     from asyncconn.core.polling import Poller, PollPolicy
-    from asyncconn.core.rates.limiter import RateLimiter
-    from asyncconn.core.rates.stores import FileQuotaStore
-    from asyncconn.core.rates.windows import Quota, TokenBucket, Window
-    from asyncconn.core.retrying import RetryPolicy
+    from asyncconn.core.progress import Progress
+    from asyncconn.core.rates.limiter import Permit, RateLimiter, RateSnapshot
+    from asyncconn.core.rates.parts import Part, PartSnapshot
+    from asyncconn.core.rates.quota import Quota
+    from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
+    from asyncconn.core.rates.windows import TokenBucket, Window
+    from asyncconn.core.retrying import ONCE, RetryPolicy
+    from asyncconn.core.secret import Secret
     from asyncconn.datorama import Datorama
-    from asyncconn.http.transport import Timeouts
-    from asyncconn.hub import DrainReport, Hub
+    from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
+    from asyncconn.http.oauth import OAuth2
+    from asyncconn.http.pages import LinkHeader, NextUrl, Offset, PageNumber
+    from asyncconn.http.redact import Redactor
+    from asyncconn.http.request import Outgoing
+    from asyncconn.http.requesting import RequestOptions, StreamOptions
+    from asyncconn.http.response import Response
+    from asyncconn.http.rules import PlainRules, RateHeaders, RateHint, Rules
+    from asyncconn.http.stream import Stream
+    from asyncconn.http.timeouts import Timeouts
+    from asyncconn.http.transport import Transport
+    from asyncconn.hub import DrainReport, Hub, HubState
     from asyncconn.panoply import DataSource, Panoply, run_source
+    from asyncconn.rows import read_rows, save_rows
     from asyncconn.running import run
+    from asyncconn.settings import HubSettings
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
     "AtotiLimits",
+    "Auth",
+    "BasicAuth",
+    "Batch",
+    "BatchBuffer",
     "BatchPolicy",
+    "BatchStats",
+    "Clock",
     "Connector",
     "DataSource",
     "Datorama",
+    "Delivery",
     "DrainReport",
     "FileQuotaStore",
+    "FlushReport",
+    "HeaderKey",
     "Hub",
+    "HubSettings",
+    "HubState",
+    "LinkHeader",
+    "NextUrl",
+    "NoAuth",
+    "OAuth2",
+    "ONCE",
+    "Offset",
+    "Outgoing",
     "Page",
+    "PageNumber",
     "Pager",
     "Panoply",
+    "Part",
+    "PartSnapshot",
+    "Permit",
+    "PlainRules",
+    "Platform",
     "PollPolicy",
     "Poller",
+    "Progress",
     "Quota",
+    "QuotaStore",
+    "RateHeaders",
+    "RateHint",
     "RateLimiter",
+    "RateSnapshot",
+    "Receipt",
+    "Redactor",
+    "RequestOptions",
+    "Response",
     "RetryPolicy",
+    "Rules",
+    "Secret",
+    "Spool",
+    "Stream",
+    "StreamOptions",
+    "SystemClock",
     "Timeouts",
+    "Token",
+    "TokenAuth",
     "TokenBucket",
+    "Transport",
     "UndeliveredWarning",
+    "VirtualClock",
     "Window",
     "__version__",
     "errors",
+    "read_rows",
     "run",
     "run_source",
+    "save_rows",
 ]
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
     "AtotiLimits": "asyncconn.atoti_limits",
+    "Auth": "asyncconn.http.auth",
+    "BasicAuth": "asyncconn.http.auth",
+    "Batch": "asyncconn.core.buffer.batch",
+    "BatchBuffer": "asyncconn.core.buffer.memory",
     "BatchPolicy": "asyncconn.core.buffer.batch",
+    "BatchStats": "asyncconn.core.buffer.receipts",
+    "Clock": "asyncconn.core.clock",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
     "Datorama": "asyncconn.datorama",
+    "Delivery": "asyncconn.core.buffer.receipts",
     "DrainReport": "asyncconn.hub",
     "FileQuotaStore": "asyncconn.core.rates.stores",
+    "FlushReport": "asyncconn.core.buffer.receipts",
+    "HeaderKey": "asyncconn.http.auth",
     "Hub": "asyncconn.hub",
+    "HubSettings": "asyncconn.settings",
+    "HubState": "asyncconn.hub",
+    "LinkHeader": "asyncconn.http.pages",
+    "NextUrl": "asyncconn.http.pages",
+    "NoAuth": "asyncconn.http.auth",
+    "OAuth2": "asyncconn.http.oauth",
+    "ONCE": "asyncconn.core.retrying",
+    "Offset": "asyncconn.http.pages",
+    "Outgoing": "asyncconn.http.request",
     "Page": "asyncconn.core.paging",
+    "PageNumber": "asyncconn.http.pages",
     "Pager": "asyncconn.core.paging",
     "Panoply": "asyncconn.panoply",
+    "Part": "asyncconn.core.rates.parts",
+    "PartSnapshot": "asyncconn.core.rates.parts",
+    "Permit": "asyncconn.core.rates.limiter",
+    "PlainRules": "asyncconn.http.rules",
+    "Platform": "asyncconn.connector",
     "PollPolicy": "asyncconn.core.polling",
     "Poller": "asyncconn.core.polling",
-    "Quota": "asyncconn.core.rates.windows",
+    "Progress": "asyncconn.core.progress",
+    "Quota": "asyncconn.core.rates.quota",
+    "QuotaStore": "asyncconn.core.rates.stores",
+    "RateHeaders": "asyncconn.http.rules",
+    "RateHint": "asyncconn.http.rules",
     "RateLimiter": "asyncconn.core.rates.limiter",
+    "RateSnapshot": "asyncconn.core.rates.limiter",
+    "Receipt": "asyncconn.core.buffer.receipts",
+    "Redactor": "asyncconn.http.redact",
+    "RequestOptions": "asyncconn.http.requesting",
+    "Response": "asyncconn.http.response",
     "RetryPolicy": "asyncconn.core.retrying",
-    "Timeouts": "asyncconn.http.transport",
+    "Rules": "asyncconn.http.rules",
+    "Secret": "asyncconn.core.secret",
+    "Spool": "asyncconn.core.buffer.spool",
+    "Stream": "asyncconn.http.stream",
+    "StreamOptions": "asyncconn.http.requesting",
+    "SystemClock": "asyncconn.core.clock",
+    "Timeouts": "asyncconn.http.timeouts",
+    "Token": "asyncconn.http.auth",
+    "TokenAuth": "asyncconn.http.auth",
     "TokenBucket": "asyncconn.core.rates.windows",
+    "Transport": "asyncconn.http.transport",
     "UndeliveredWarning": "asyncconn.core.buffer.accounts",
+    "VirtualClock": "asyncconn.core.clock",
     "Window": "asyncconn.core.rates.windows",
+    "read_rows": "asyncconn.rows",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
+    "save_rows": "asyncconn.rows",
 }
 
 

@@ -232,13 +232,10 @@ class ApiError(AsyncConnError):
         return self.answer.body
 
     def __str__(self) -> str:
-        words = [f"{self.service} answered {self.status}"]
-        if self.code:
-            words.append(f"[{self.code}]")
-        words.append(f"{self.message}" if self.message else "without a message")
-        if self.request_id:
-            words.append(f"(request {self.request_id})")
-        return f"{words[0]} {' '.join(words[1:])} ({self.advice})"
+        code = f" [{self.code}]" if self.code else ""
+        request = f" (request {self.request_id})" if self.request_id else ""
+        said = self.message or "without a message"
+        return f"{self.service} answered {self.status}{code} {said}{request} ({self.advice})"
 
 
 def _seconds(given: Any) -> float | None:

@@ -15,24 +15,22 @@ from asyncconn.core.buffer.accounts import UndeliveredWarning, caller, warn
 from asyncconn.core.buffer.receipts import FlushReport, newest
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
-from asyncconn.core.rates.registry import made_limiters, release_limiters, shared_limiters
+from asyncconn.core.rates.registry import release_limiters, share_of
+from asyncconn.core.secret import Concealed, secret
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed, HubNotOpen, WrongLoop
-from asyncconn.http.redact import secret
 from asyncconn.http.session import Network, open_session
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
     from types import TracebackType
 
     import aiohttp
-    from pydantic import SecretStr
 
-    from asyncconn.core.rates.limiter import RateLimiter
-    from asyncconn.core.rates.windows import Part
+    from asyncconn.core.rates.registry import Rates, Share
 
 __all__ = ["DrainReport", "Hub", "HubState", "OnUndelivered"]
 
@@ -53,12 +51,25 @@ class HubState(Enum):
     CLOSED = "closed"
 
 
-class Member(Protocol):
-    """What the hub asks of a connector."""
+class Named(Protocol):
+    """What the hub asks of a connector's platform."""
 
     @property
     def name(self) -> str:
         """For the report."""
+        ...
+
+
+class Member(Protocol):
+    """What the hub asks of a connector."""
+
+    @property
+    def platform(self) -> Named:
+        """What it is a client of."""
+        ...
+
+    async def stop(self) -> None:
+        """Take nothing in any more."""
         ...
 
     async def drain(self, timeout: float) -> FlushReport | None:
@@ -126,7 +137,7 @@ class Hub(Unpicklable):
     certificate and key, or a pair of files. A borrowed session has its own of all three. Raises ``ConfigError``.
     """
 
-    elsewhere = "open a Hub of its own there; HubSettings can be handed over"
+    _elsewhere = "open a Hub of its own there; HubSettings can be handed over"
 
     def __init__(
         self,
@@ -135,7 +146,7 @@ class Hub(Unpicklable):
         settings: HubSettings | None = None,
         clock: Clock | None = None,
         on_undelivered: OnUndelivered = "warn",
-        proxy: str | SecretStr | None = None,
+        proxy: str | Concealed | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> None:
@@ -157,7 +168,7 @@ class Hub(Unpicklable):
         self._released: dict[str, FlushReport] = {}
         self._told = False
         self._where = caller()
-        self._early: dict[str, dict[str, RateLimiter]] = {}
+        self._early: dict[str, Any] = {}  # accounts, before there is a loop
         self._closer: asyncio.Task[DrainReport] | None = None
         self._opening = asyncio.Lock()
 
@@ -222,23 +233,14 @@ class Hub(Unpicklable):
         if not here:
             raise WrongLoop("this hub belongs to another event loop")
 
-    def limiters(
-        self, platform: str, credential: str, build: Callable[[], Mapping[str, Sequence[Part]]]
-    ) -> Mapping[str, RateLimiter]:
-        """The limiters of a credential, by name: the same for every connector of this loop, whatever its hub.
+    def share(self, platform: str, credential: str, service: str, rates: Rates, places: int) -> tuple[Share, bool]:
+        """What a ``service`` may use of the account that ``credential`` stands for, and whether that is so for good.
 
-        Where no loop runs yet they are this hub's own; on the loop they become everybody's, or give way to those that
-        are there already.
+        The same for every connector of this loop, whatever its hub. Where no loop runs yet it is this hub's own; on the
+        loop it becomes everybody's, or gives way to what is there already.
         """
-        digest = hashlib.sha256(credential.encode()).hexdigest()[:16]
-        account = f"{platform}:{digest}"
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            if account not in self._early:
-                self._early[account] = made_limiters(platform, account, self.clock, build())
-            return self._early[account]
-        return shared_limiters(platform, account, self.clock, self, build, self._early.pop(account, None))
+        account = f"{platform}:{hashlib.sha256(credential.encode()).hexdigest()[:16]}"
+        return share_of(platform, account, service, rates, places, clock=self.clock, user=self, early=self._early)
 
     def adopt(self, member: Member) -> None:
         """Take a connector in: it is drained when the hub closes. Raises ``HubClosed`` if that has begun."""
@@ -253,13 +255,13 @@ class Hub(Unpicklable):
         with suppress(ValueError):
             self._members.remove(member)
         if report is not None:
-            known = self._released.get(member.name, FlushReport())
-            self._released[member.name] = FlushReport.joined([known, report])
+            name = member.platform.name
+            self._released[name] = FlushReport.joined([self._released.get(name, FlushReport()), report])
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     async def aclose(self, timeout: float | None = None) -> DrainReport:
-        """Drain every connector within ``timeout`` seconds in all, then close the session if it is ours.
+        """Stop every connector, drain them within ``timeout`` seconds in all, then close the session if it is ours.
 
         0 means now: what is not delivered is reported. Goes through although the caller is cancelled meanwhile.
         Idempotent: a second call gets the same report.
@@ -318,19 +320,23 @@ class Hub(Unpicklable):
         started = self.clock.now()
         members = list(self._members)
         try:
-            outcomes = await asyncio.gather(
-                *[asyncio.wait_for(member.drain(timeout), timeout + _GRACE) for member in members],
-                return_exceptions=True,
-            )
+            # Who reads from somewhere stops before the first who writes drains: what came last is to arrive, too.
+            stops = [asyncio.wait_for(member.stop(), timeout + _GRACE) for member in members]
+            stopped = await asyncio.gather(*stops, return_exceptions=True)
+            left = max(0.0, timeout - (self.clock.now() - started))
+            drains = [asyncio.wait_for(member.drain(left), left + _GRACE) for member in members]
+            outcomes = await asyncio.gather(*drains, return_exceptions=True)
             reports: dict[str, FlushReport] = {}
             errors: dict[str, BaseException] = {}
-            for number, (member, outcome) in enumerate(zip(members, outcomes, strict=True)):
-                name = member.name if member.name not in {**reports, **errors} else f"{member.name}-{number}"
-                if isinstance(outcome, BaseException):
-                    errors[name] = outcome
-                    logger.error("closing %s failed: %s: %s", name, type(outcome).__name__, outcome)
-                elif outcome is not None:
-                    reports[name] = outcome
+            for number, member in enumerate(members):
+                name = member.platform.name
+                name = name if name not in {**reports, **errors} else f"{name}-{number}"
+                for outcome in (stopped[number], outcomes[number]):
+                    if isinstance(outcome, BaseException):
+                        errors[name] = outcome
+                        logger.error("closing %s failed: %s: %s", name, type(outcome).__name__, outcome)
+                    elif outcome is not None:
+                        reports[name] = outcome
             for name, report in self._released.items():
                 reports[name if name not in {**reports, **errors} else f"{name}-closed"] = report
             await self._close_limiters(errors)

@@ -1,34 +1,76 @@
-"""Settings from the environment (``ASYNCCONN_...``) and from ``.env``: a class for the hub, and one a connector."""
+"""Settings from the environment (``ASYNCCONN_...``) and from ``.env``: the hub's, and how a platform has its own."""
 
 from __future__ import annotations
 
+import math
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
+from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError
 
-__all__ = ["AtotiLimitsSettings", "DatoramaSettings", "HubSettings", "PanoplySettings", "load"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    from pydantic_settings import SettingsConfigDict
 
+__all__ = ["HubSettings", "load", "settings_config", "variable"]
 
-def _config(prefix: str) -> SettingsConfigDict:
-    # A value that does not fit may be a credential: validation errors must not quote it.
-    return SettingsConfigDict(
-        env_prefix=prefix,
-        env_file=".env",
-        env_file_encoding="utf-8-sig",  # with or without the mark that Windows puts in front
-        extra="ignore",
-        hide_input_in_errors=True,
-        frozen=True,
-    )
+_FILE = ".env"
+_ENCODING = "utf-8-sig"  # with or without the mark that Windows puts in front
+_PREFIX = "ASYNCCONN_"
+
+S = TypeVar("S")
 
 
-class HubSettings(BaseSettings):
-    """The shared session and its end.
+def variable(name: str) -> str | None:
+    """A variable of the environment, else of ``.env`` in the working directory; None where neither has it.
+
+    Raises ``ConfigError`` for a file that cannot be read; its contents are not quoted.
+    """
+    if (value := os.environ.get(name)) is not None or not Path(_FILE).exists():
+        return value
+    from dotenv import dotenv_values  # few programs have the file
+
+    try:
+        return dotenv_values(_FILE, encoding=_ENCODING).get(name)
+    except (OSError, UnicodeError) as error:
+        problem = _unreadable(error)
+    raise ConfigError(problem)  # out here it has no context: the original holds what it read, credentials too
+
+
+def _unreadable(error: OSError | UnicodeError) -> str:
+    what = "is not UTF-8" if isinstance(error, UnicodeError) else f"cannot be read: {error.strerror}"
+    return f"the file {_FILE} with settings {what}"
+
+
+# -- the hub's ---------------------------------------------------------------------------------------------------------
+
+
+def _from_env(read: Callable[[str], Any], default: Any, name: str) -> Callable[[], Any]:
+    """Reads a field that was not given from its variable."""
+
+    def found() -> Any:
+        text = variable(_PREFIX + name)
+        if text is None:
+            return default
+        try:
+            return read(text)
+        except ValueError:
+            return _Unfit()
+
+    return found
+
+
+class _Unfit:
+    """Stands for a text that is not what it should be. It is not kept: it may be a credential in the wrong place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubSettings:
+    """The shared session and its end. What is not given is read from ``ASYNCCONN_...``, then from ``.env``.
 
     ``max_connections`` in all and ``max_connections_per_host`` (0: no limit), ``dns_cache_seconds``, and the seconds of
     ``shutdown_timeout``, in which everything has to be delivered when the hub closes.
@@ -36,67 +78,66 @@ class HubSettings(BaseSettings):
     ``proxy`` is the URL of one for all traffic, instead of ``HTTP_PROXY`` and ``HTTPS_PROXY``; an empty one means none.
     ``no_proxy`` are hosts besides those of ``NO_PROXY``. ``ca_file`` is a PEM file of authorities to trust besides the
     system's, ``client_cert`` one with certificate and key, or both files with a comma between them.
+
+    Raises ``ConfigError`` that names each variable that does not fit, and no value.
     """
 
-    model_config = _config("ASYNCCONN_")
+    max_connections: int = field(default_factory=_from_env(int, 100, "MAX_CONNECTIONS"))
+    max_connections_per_host: int = field(default_factory=_from_env(int, 0, "MAX_CONNECTIONS_PER_HOST"))
+    dns_cache_seconds: int = field(default_factory=_from_env(int, 300, "DNS_CACHE_SECONDS"))
+    shutdown_timeout: float = field(default_factory=_from_env(float, 30.0, "SHUTDOWN_TIMEOUT"))
+    proxy: str | Concealed | None = field(default_factory=_from_env(Secret, None, "PROXY"))  # it may hold a password
+    no_proxy: str = field(default_factory=_from_env(str, "", "NO_PROXY"))
+    ca_file: str | None = field(default_factory=_from_env(str, None, "CA_FILE"))
+    client_cert: str | None = field(default_factory=_from_env(str, None, "CLIENT_CERT"))
 
-    max_connections: Annotated[int, Field(ge=0)] = 100
-    max_connections_per_host: Annotated[int, Field(ge=0)] = 0
-    dns_cache_seconds: Annotated[int, Field(ge=0)] = 300
-    shutdown_timeout: Seconds = 30.0
-    proxy: SecretStr | None = None  # it may hold a password
-    no_proxy: str = ""
-    ca_file: str | None = None
-    client_cert: str | None = None
+    @classmethod
+    def defaults(cls) -> Self:
+        """As if nothing were set anywhere."""
+        return cls(
+            max_connections=100,
+            max_connections_per_host=0,
+            dns_cache_seconds=300,
+            shutdown_timeout=30.0,
+            proxy=None,
+            no_proxy="",
+            ca_file=None,
+            client_cert=None,
+        )
 
+    def __post_init__(self) -> None:
+        wrong = [f"{_PREFIX}{name.upper()}: {what}" for name, what in self._problems()]
+        if wrong:
+            raise ConfigError(f"settings do not fit: {'; '.join(wrong)}")
+        if self.proxy is not None:
+            object.__setattr__(self, "proxy", secret(self.proxy))
 
-class PanoplySettings(BaseSettings):
-    """``ASYNCCONN_PANOPLY_API_KEY`` and ``..._API_SECRET`` are required.
-
-    ``..._ENDPOINT_URL`` replaces the address derived from them: a sandbox, a proxy, another SQS. ``..._SPOOL`` is the
-    path of the file that keeps records until they have arrived.
-    """
-
-    model_config = _config("ASYNCCONN_PANOPLY_")
-
-    api_key: SecretStr
-    api_secret: SecretStr
-    endpoint_url: str | None = None
-    sender: Literal["form", "sqs"] = "form"
-    spool: str | None = None
-
-
-class DatoramaSettings(BaseSettings):
-    """``ASYNCCONN_DATORAMA_TOKEN`` is required: one token, or several with commas between them.
-
-    ``..._REGION`` (us, us2, eu, eu2), ``..._BASE_URL`` instead of it, and ``..._QUOTA_FILE``, where the day's count of
-    calls outlives the process.
-    """
-
-    model_config = _config("ASYNCCONN_DATORAMA_")
-
-    token: SecretStr
-    region: str = "us"
-    base_url: str | None = None
-    quota_file: Path | None = None
-
-
-class AtotiLimitsSettings(BaseSettings):
-    """``ATOTI_BASE_URL`` is the session's address, as the vendor calls it; ``ATOTI_LIMITS_URL`` the Limits server's.
-
-    ``ASYNCCONN_ATOTI_LIMITS_USER`` and ``..._PASSWORD``, or ``..._TOKEN``, are the credential for both.
-    """
-
-    model_config = _config("ASYNCCONN_ATOTI_LIMITS_")
-
-    session_url: str | None = Field(None, validation_alias="ATOTI_BASE_URL")
-    limits_url: str | None = Field(None, validation_alias="ATOTI_LIMITS_URL")
-    user: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
+    def _problems(self) -> list[tuple[str, str]]:
+        wrong = []
+        for name in ("max_connections", "max_connections_per_host", "dns_cache_seconds"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                wrong.append((name, "a whole number of 0 or more is wanted"))
+        timeout: object = self.shutdown_timeout
+        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+            wrong.append(("shutdown_timeout", "seconds are wanted: more than 0, and not without end"))
+        return wrong
 
 
-S = TypeVar("S", bound=BaseSettings)
+# -- a platform's ------------------------------------------------------------------------------------------------------
+
+
+def settings_config(prefix: str) -> SettingsConfigDict:
+    """The ``model_config`` of a settings class whose variables begin with ``prefix``."""
+    # A value that does not fit may be a credential: validation errors must not quote it.
+    return {
+        "env_prefix": prefix,
+        "env_file": _FILE,
+        "env_file_encoding": _ENCODING,
+        "extra": "ignore",
+        "hide_input_in_errors": True,
+        "frozen": True,
+    }
 
 
 def load(kind: type[S], **given: Any) -> S:
@@ -107,14 +148,19 @@ def load(kind: type[S], **given: Any) -> S:
     try:
         return kind(**{name: value for name, value in given.items() if value is not None})
     except (OSError, UnicodeError) as error:
-        what = "is not UTF-8" if isinstance(error, UnicodeError) else f"cannot be read: {error.strerror}"
-        problem = f"the file {kind.model_config.get('env_file')} with settings {what}"
-    except ValidationError as error:
-        prefix = kind.model_config.get("env_prefix", "")
-        wrong = [
-            f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
-            for e in error.errors(include_input=False)
-        ]
-        problem = f"settings do not fit: {'; '.join(wrong)}"
+        problem = _unreadable(error)
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        problem = _unfit(kind, error)
     # Out here it has no context: the originals hold what they read, credentials too.
     raise ConfigError(problem)
+
+
+def _unfit(kind: Any, error: Any) -> str:
+    """What pydantic's error says, by the names of variables."""
+    prefix = kind.model_config.get("env_prefix", "")
+    wrong = [
+        f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}" for e in error.errors(include_input=False)
+    ]
+    return f"settings do not fit: {'; '.join(wrong)}"

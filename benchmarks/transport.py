@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
 
-from asyncconn import Connector, Hub
-from asyncconn.core.rates.limiter import Part, Window
+from asyncconn import Connector, Hub, Platform
+from asyncconn.core.rates.limiter import Window
 from benchmarks.measure import Figures, cpu_seconds, report
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable
 
 AT_ONCE = 8
 
 
 class Bench(Connector):
-    platform: ClassVar[str] = "bench"
-
-    @classmethod
-    def limits(cls) -> Mapping[str, Sequence[Part]]:
-        return {"default": [Window(10**9, 60.0, name="minute"), Window(10**9, 3600.0, name="hour")]}
+    platform = Platform("bench", rates=[Window(10**9, 60.0, name="minute"), Window(10**9, 3600.0, name="hour")])
 
     async def get(self) -> Any:
         return (await self.http.request("GET", "/json")).json()

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from asyncconn import AtotiLimits, Hub
-from asyncconn.atoti_limits import Limit, Structure
-from asyncconn.atoti_limits.errors import ConnectionTimedOut, SlicingHierarchyMissing
+from asyncconn.atoti_limits import ConnectionTimedOut, Limit, SlicingHierarchyMissing, Structure
 from asyncconn.sandbox import LimitsWorld, Sandbox
 
 DAY = "2026-01-31"

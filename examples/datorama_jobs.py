@@ -9,8 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncconn import Datorama, Hub
-from asyncconn.core.clock import VirtualClock
+from asyncconn import Datorama, Hub, VirtualClock
 from asyncconn.sandbox import Sandbox, World
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from asyncconn import Hub, Panoply
-from asyncconn.core.retrying import RetryPolicy
+from asyncconn import Hub, Panoply, RetryPolicy
 from asyncconn.errors import DeliveryFailed, InvalidRecord
 from asyncconn.sandbox import Fault, Sandbox
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from asyncconn import Connector, Hub
-from asyncconn.core.paging import Page, Pager
-from asyncconn.core.polling import Poller, PollPolicy
-from asyncconn.core.rates.windows import Part, Window
+from asyncconn import (
+    Connector,
+    HeaderKey,
+    Hub,
+    Page,
+    Pager,
+    PlainRules,
+    Platform,
+    Poller,
+    PollPolicy,
+    Redactor,
+    Response,
+    Window,
+)
 from asyncconn.errors import AsyncConnError, Conflict, OperationFailed
-from asyncconn.http.auth import HeaderKey
-from asyncconn.http.redact import Redactor
-from asyncconn.http.response import Response
-from asyncconn.http.transport import PlainRules
 
 # -- the connector -----------------------------------------------------------------------------------------------------
 
@@ -35,16 +40,10 @@ class TidesRules(PlainRules):
 class Tides(Connector):
     """Harbours, and forecasts that take a while to compute."""
 
-    platform = "tides"
-    base_url = "https://api.tides.example"
-    rules = TidesRules()
+    platform = Platform("tides", base_url="https://api.tides.example", rules=TidesRules(), rates=Window(120, 60.0))
 
     def __init__(self, key: str, *, hub: Hub | None = None, base_url: str | None = None) -> None:
         super().__init__(hub=hub, base_url=base_url, auth=HeaderKey("X-Tides-Key", key))
-
-    @classmethod
-    def limits(cls) -> Mapping[str, Sequence[Part]]:
-        return {"default": [Window(120, 60.0)]}
 
     def harbours(self) -> Pager[str]:
         async def page(cursor: Any) -> Page[str]:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from asyncconn import Connector, Hub
-from asyncconn.core.rates.windows import Part, Window
+from asyncconn import Connector, Hub, Platform, Window
 from asyncconn.errors import RateLimited
 
 LIMIT, PERIOD = 20, 1.0
 
 
 class Quotes(Connector):
-    platform = "quotes"
-
-    @classmethod
-    def limits(cls) -> Mapping[str, Sequence[Part]]:
-        return {"default": [Window(LIMIT, PERIOD, skew=0.2)]}
+    platform = Platform("quotes", rates=Window(LIMIT, PERIOD, skew=0.2))
 
     async def quote(self, number: int, *, max_wait: float | None = None) -> str:
         return (await self.http.request("GET", f"/quotes/{number}", max_wait=max_wait)).text

@@ -49,6 +49,7 @@ class Reply:
     after: float = 0.0  # seconds before the first byte
     close: bool = False
     wait: Callable[[], Awaitable[object]] | None = None  # to be awaited before the first byte
+    then: Callable[[], Awaitable[object]] | None = None  # to be awaited after the last byte, before it is closed
 
     def encoded(self) -> bytes:
         if self.raw is not None:
@@ -141,6 +142,8 @@ class Loopback:
             await reply.wait()
         writer.write(reply.encoded())
         await writer.drain()
+        if reply.then is not None:
+            await reply.then()
         return not reply.close
 
 

@@ -2,8 +2,14 @@
 
 from asyncconn.atoti_limits import errors
 from asyncconn.atoti_limits.client import AtotiLimits
-from asyncconn.atoti_limits.connection import Connected, PreflightReport
-from asyncconn.atoti_limits.discovery import CubeCheck, check_slicing_hierarchy
+from asyncconn.atoti_limits.connection import Connected
+from asyncconn.atoti_limits.discovery import check_slicing_hierarchy
+from asyncconn.atoti_limits.errors import (
+    ConnectionTimedOut,
+    LimitsError,
+    LimitsValidationError,
+    SlicingHierarchyMissing,
+)
 from asyncconn.atoti_limits.models import (
     AuditEntry,
     Connection,
@@ -16,22 +22,26 @@ from asyncconn.atoti_limits.models import (
     Structure,
     UploadReport,
 )
-from asyncconn.atoti_limits.offline.compatibility import CompatibilityReport, check_compatibility
-from asyncconn.atoti_limits.offline.legacy import LegacyLimitsProperties
-from asyncconn.atoti_limits.offline.roles import missing_roles
+from asyncconn.atoti_limits.offline.compatibility import check_compatibility
+from asyncconn.atoti_limits.offline.csv_formats import read_limits
+from asyncconn.atoti_limits.offline.legacy import LegacyLimitsProperties, java_relatives
+from asyncconn.atoti_limits.offline.roles import GUIDE_USERS, missing_roles
+from asyncconn.atoti_limits.offline.scopes import Scope, parse_scope
 from asyncconn.atoti_limits.offline.ui_extension import UiExtension, extract_ui_extension
 from asyncconn.atoti_limits.paths import Paths
+from asyncconn.atoti_limits.reports import CompatibilityReport, CubeCheck, PreflightReport
 from asyncconn.atoti_limits.resources.evaluation import Evaluation
 from asyncconn.atoti_limits.resources.transfer import Export
-from asyncconn.atoti_limits.scopes import Scope, parse_scope
 from asyncconn.atoti_limits.versions import warning_threshold_is_distance
 
 __all__ = [
+    "GUIDE_USERS",
     "AtotiLimits",
     "AuditEntry",
     "CompatibilityReport",
     "Connected",
     "Connection",
+    "ConnectionTimedOut",
     "CubeCheck",
     "Evaluation",
     "Export",
@@ -42,9 +52,12 @@ __all__ = [
     "Limit",
     "LimitState",
     "LimitStatus",
+    "LimitsError",
+    "LimitsValidationError",
     "Paths",
     "PreflightReport",
     "Scope",
+    "SlicingHierarchyMissing",
     "Structure",
     "UiExtension",
     "UploadReport",
@@ -52,7 +65,9 @@ __all__ = [
     "check_slicing_hierarchy",
     "errors",
     "extract_ui_extension",
+    "java_relatives",
     "missing_roles",
     "parse_scope",
+    "read_limits",
     "warning_threshold_is_distance",
 ]

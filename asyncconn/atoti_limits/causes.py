@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 if TYPE_CHECKING:
-    from asyncconn.atoti_limits.connection import PreflightReport
+    from asyncconn.atoti_limits.reports import PreflightReport
 
 __all__ = ["Cause", "not_excluded"]
 

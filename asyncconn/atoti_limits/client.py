@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.atoti_limits import connection
-from asyncconn.atoti_limits.connection import Connected, PreflightReport
+from asyncconn.atoti_limits.calling import Calling
+from asyncconn.atoti_limits.connection import Connected, Connecting
 from asyncconn.atoti_limits.credentials import Credential, Discreet, auth_of, masked
-from asyncconn.atoti_limits.errors import (
-    ExtensionNotLoaded,
-    LimitsError,
-    LimitsProtocolError,
-    unreachable,
-)
-from asyncconn.atoti_limits.paths import READS, Paths
+from asyncconn.atoti_limits.paths import Paths
+from asyncconn.atoti_limits.preflight import look
 from asyncconn.atoti_limits.readiness import Readiness
+from asyncconn.atoti_limits.reports import PreflightReport
 from asyncconn.atoti_limits.resources import transfer
 from asyncconn.atoti_limits.resources.connections import Connections
 from asyncconn.atoti_limits.resources.evaluation import Evaluate
@@ -24,13 +21,14 @@ from asyncconn.atoti_limits.resources.limits import Limits
 from asyncconn.atoti_limits.resources.structures import Structures
 from asyncconn.atoti_limits.resources.transfer import Export, Upload
 from asyncconn.atoti_limits.resources.workflow import Workflow
+from asyncconn.atoti_limits.settings import AtotiLimitsSettings
 from asyncconn.atoti_limits.versions import LATEST
-from asyncconn.atoti_limits.wire import ServerRules, SessionRules, document
-from asyncconn.connector import Connector
+from asyncconn.atoti_limits.wire import ServerRules, SessionRules
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import Answer, ConfigError, NotFound, ProtocolError, TransportError
-from asyncconn.http.transport import Rules, Timeouts
-from asyncconn.settings import AtotiLimitsSettings, load
+from asyncconn.errors import ConfigError
+from asyncconn.http.transport import Timeouts
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.buffer.receipts import FlushReport
@@ -62,12 +60,7 @@ class AtotiLimits(Connector):
     repeated when their outcome is unknown. Cookies are neither kept nor sent. Contract: limits sections 5, 10, 12.
     """
 
-    platform: ClassVar[str] = "atoti_limits"
-    timeouts: ClassVar[Timeouts] = Timeouts(connect=5.0, total=10.0)
-    rules: ClassVar[Rules] = SessionRules()
-    cookies: ClassVar[bool] = False
-
-    limits: Limits  # type: ignore[assignment] # users say limits.limits; this platform has no rate limits
+    platform = Platform("atoti_limits", timeouts=Timeouts(connect=5.0, total=10.0), rules=SessionRules(), cookies=False)
 
     def __init__(
         self,
@@ -94,10 +87,6 @@ class AtotiLimits(Connector):
             settings = load(AtotiLimitsSettings)
             session_url = session_url or settings.session_url or _SESSIONS[generation]
             limits_url = limits_url or settings.limits_url or _LIMITS
-        self.generation = generation
-        self.server_name = server_name
-        self.connect_body = dict(connect_body or {})
-        self.paths = paths or Paths()
         at_session = auth_of(auth)
         at_limits = at_session if limits_auth is None else auth_of(limits_auth)
         super().__init__(
@@ -107,21 +96,20 @@ class AtotiLimits(Connector):
             retry=retry,
             timeouts=timeouts,
             max_concurrency=max_concurrency,
-            limits=dict,
         )
         #: The road to the Limits server; ``http`` is the one to the session.
-        self.server = self.transport(
-            Discreet(at_limits, at_session), base_url=limits_url, limits=dict, rules=ServerRules()
-        )
-        self._readiness = Readiness(lambda: connection.once(self), clock=lambda: self.hub.clock)
+        self.server = self.transport(Discreet(at_limits, at_session), base_url=limits_url, rules=ServerRules())
+        self._calling = calling = Calling(self.http, self.server, paths or Paths())
+        self._connecting = Connecting(calling, generation, server_name, dict(connect_body or {}))
+        self._readiness = Readiness(self._connecting.once, clock=lambda: self.hub.clock)
 
-        self.structures = Structures(self)
-        self.limits = Limits(self)
-        self.upload = Upload(self)
-        self.evaluate = Evaluate(self)
-        self.incidents = Incidents(self)
-        self.workflow = Workflow(self)
-        self.connections = Connections(self)
+        self.structures = Structures(calling)
+        self.limits = Limits(calling)
+        self.upload = Upload(calling)
+        self.evaluate = Evaluate(calling)
+        self.incidents = Incidents(calling)
+        self.workflow = Workflow(calling)
+        self.connections = Connections(calling)
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
@@ -149,6 +137,30 @@ class AtotiLimits(Connector):
         """The Limits server's address."""
         return self.server.base_url
 
+    @property
+    def generation(self) -> int:
+        """1, 2 or 3: the plugin, the extension JAR, the SDK plugin."""
+        return self._connecting.generation
+
+    @property
+    def server_name(self) -> str:
+        """What Limits knows the session by."""
+        return self._connecting.server_name
+
+    @property
+    def connect_body(self) -> dict[str, Any]:
+        """What is laid over what connecting sends."""
+        return self._connecting.connect_body
+
+    @property
+    def paths(self) -> Paths:
+        """The path table; it may be set."""
+        return self._calling.paths
+
+    @paths.setter
+    def paths(self, paths: Paths) -> None:
+        self._calling.paths = paths
+
     # -- connecting ----------------------------------------------------------------------------------------------------
 
     async def preflight(
@@ -169,8 +181,8 @@ class AtotiLimits(Connector):
         Raises ``SessionUnreachable``, ``LimitsUnreachable``, ``LimitsAuthError``, ``SlicingHierarchyMissing``,
         ``SessionNotReady``, ``LimitsProtocolError`` for what is no Atoti server. Contract: section 5.1.
         """
-        return await connection.preflight(
-            self, versions=versions, ping=ping, discovery=discovery, limits=limits, as_of_date=as_of_date
+        return await look(
+            self._calling, versions=versions, ping=ping, discovery=discovery, limits=limits, as_of_date=as_of_date
         )
 
     async def connect(self) -> None:
@@ -178,14 +190,14 @@ class AtotiLimits(Connector):
 
         Raises ``ExtensionNotLoaded``; ``ConfigError`` in generation 1, which connects by itself. Contract: section 5.
         """
-        await connection.connect(self)
+        await self._connecting.connect()
 
     async def connected(self) -> bool:
         """Whether they are connected. Raises ``LimitsProtocolError`` for an answer other than true or false.
 
         In generation 1 the Limits server is asked for its connections.
         """
-        return await connection.connected(self)
+        return await self._connecting.connected()
 
     async def wait_connected(
         self,
@@ -202,11 +214,13 @@ class AtotiLimits(Connector):
         While it polls, a missing answer and 502, 503, 504 mean "not yet"; any other error is raised at once. Raises
         ``ConnectionTimedOut`` with the last answer, the number of polls, and the causes that nothing has excluded.
         """
-        return await connection.wait_connected(self, timeout=timeout, preflight=preflight, predicate=predicate)
+        options = {} if isinstance(preflight, bool) else preflight
+        first = None if preflight is False else partial(self.preflight, **options)
+        return await self._connecting.wait(timeout, self.hub.clock, preflight=first, predicate=predicate)
 
     async def disconnect(self) -> None:
         """Ask the session to disconnect. ``ConfigError`` in generations 1 and 2, which cannot."""
-        await connection.disconnect(self)
+        await self._connecting.disconnect()
 
     async def ready(self) -> bool:
         """:meth:`connected` as a readiness probe: at most one request a second whoever asks, and never an error.
@@ -229,12 +243,11 @@ class AtotiLimits(Connector):
 
         From Limits 1.x (``Paths("v1")``) come its limits, in the format of ``legacy_limits.csv``.
         """
-        return await transfer.export(self, structure_ids, version=version, timeout=timeout)
+        return await transfer.export(self._calling, structure_ids, version=version, timeout=timeout)
 
     async def learn_paths(self) -> Paths:
         """Correct :attr:`paths` by the server's own OpenAPI document, where that is switched on. See ``Paths``."""
-        self.paths = self.paths.from_openapi(document(await self.call("server.openapi")))
-        return self.paths
+        return await self._calling.learn_paths()
 
     async def call(
         self,
@@ -249,23 +262,4 @@ class AtotiLimits(Connector):
 
         Raises ``ConfigError`` for a name that is not in the table, and what the method of that name raises.
         """
-        method, path = self.paths.method(name), self.paths.path(name, pivot=pivot, **(ids or {}))
-        at_session = name.startswith(("session.", "autoconfig."))
-        transport = self.http if at_session else self.server
-        options.setdefault("idempotent", name in READS)
-        try:
-            return await transport.request(method, path, retry=retry, **options)
-        except TransportError as error:
-            where = f"{'session' if at_session else 'Limits server'} at {transport.base_url}"
-            raise unreachable(f"{where}: {error.message}", error, at_session=at_session) from error
-        except NotFound as error:
-            error.message = f"{error.message} [path table: {name} = {method} {path}]"
-            if not name.startswith("autoconfig."):
-                raise
-            raise ExtensionNotLoaded(error.message, Answer(self.platform, error.status, body=error.body)) from error
-        except ProtocolError as error:
-            if isinstance(error, LimitsError):
-                raise
-            ours = LimitsProtocolError(error.message)
-            ours.maybe_sent = error.maybe_sent
-            raise ours from error
+        return await self._calling.call(name, ids=ids, pivot=pivot, retry=retry, **options)

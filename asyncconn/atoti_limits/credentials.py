@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
+from asyncconn.core.secret import Concealed, is_secret, secret
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth, BasicAuth, NoAuth, TokenAuth
-from asyncconn.http.redact import secret
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from asyncconn.core.clock import Clock
+    from asyncconn.http.request import Outgoing
 
 __all__ = ["Credential", "Discreet", "auth_of", "masked"]
 
-Credential = tuple[str, str | SecretStr] | str | SecretStr | Auth
+Credential = tuple[str, str | Concealed] | str | Concealed | Auth
 
 
-class Discreet(NoAuth):
+class Discreet(Auth):
     """A credential that knows the other one, too: either server may quote what the other was told."""
 
     def __init__(self, own: Auth, other: Auth) -> None:
@@ -31,7 +35,15 @@ class Discreet(NoAuth):
         """Its own."""
         return await self._own.renew(refused)
 
-    def secrets(self) -> list[SecretStr]:
+    async def sign(self, request: Outgoing) -> None:
+        """Its own."""
+        await self._own.sign(request)
+
+    def travel(self, session: Callable[[], aiohttp.ClientSession], clock: Clock) -> None:
+        """Its own."""
+        self._own.travel(session, clock)
+
+    def secrets(self) -> Sequence[Concealed]:
         """Those of both."""
         return [*self._own.secrets(), *self._other.secrets()]
 
@@ -51,7 +63,7 @@ def auth_of(given: Any) -> Auth:
     """The way to authenticate that is meant. Raises ``ConfigError``."""
     if given is None:
         return NoAuth()
-    if isinstance(given, str | SecretStr):
+    if is_secret(given):
         return TokenAuth(given, scheme="Jwt")
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
         return BasicAuth(*given)

@@ -7,40 +7,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from asyncconn.atoti_limits.errors import LimitsProtocolError
+from asyncconn.atoti_limits.reports import CubeCheck, Verdict
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CubeCheck", "Verdict", "check_slicing_hierarchy", "pivot_path"]
-
-Verdict = Literal["ok", "ambiguous", "unverified", "missing"]
+__all__ = ["check_slicing_hierarchy", "pivot_path"]
 
 _NOT_DATES = frozenset({"Epoch", "Measures"})  # Epoch is slicing too, and technical
 _DATE_LIKE = re.compile(r"date|as.?of|cob|day|time", re.IGNORECASE)
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)", re.ASCII)
 _ELSEWHERE = re.compile(r"://|\\|[?#\s]|(?:^|/)\.\.(?:/|$)")
-
-
-@dataclass(frozen=True, slots=True)
-class CubeCheck:
-    """Whether Limits can evaluate a cube at a date.
-
-    ``status``: ``ok``; ``ambiguous``, when several hierarchies may be meant; ``unverified``, when there are slicing
-    hierarchies and none looks like a date, which discovery cannot tell; ``missing``, with which connecting is in vain.
-    ``candidates`` are written ``level@hierarchy@dimension``. A cube in several catalogs is reported once, under the
-    first; the others are ``also_in``.
-    """
-
-    catalog: str
-    cube: str
-    status: Verdict
-    candidates: tuple[str, ...]
-    message: str
-    also_in: tuple[str, ...] = ()
 
 
 def check_slicing_hierarchy(discovery: Any, as_of_date: str | None = None) -> list[CubeCheck]:

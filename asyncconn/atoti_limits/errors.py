@@ -49,8 +49,7 @@ from asyncconn.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncconn.atoti_limits.discovery import CubeCheck
-    from asyncconn.atoti_limits.offline.compatibility import CompatibilityReport
+    from asyncconn.atoti_limits.reports import CompatibilityReport, CubeCheck
 
 __all__ = [
     "ConnectionTimedOut",

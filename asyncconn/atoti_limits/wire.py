@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncconn.http.redact import Redactor
-    from asyncconn.http.transport import RateHint
+    from asyncconn.http.rules import RateHint
 
 __all__ = ["ServerRules", "SessionRules", "boolean", "details_of", "document", "message_of", "passing"]
 

@@ -64,7 +64,7 @@ class _Group(TyperGroup):
             # A reader that has gone away is no error of ours, and there is nobody left to tell.
             if ctx.params.get("debug") or isinstance(problem, BrokenPipeError):
                 raise
-            error(str(problem))
+            error(problem)
             raise typer.Exit(1) from None
 
 

@@ -15,7 +15,7 @@ from asyncconn.cli.datorama_watch import checked, put_results, settle, watching
 from asyncconn.cli.output import error, stderr
 from asyncconn.cli.sheets import Form, Output, Sink
 from asyncconn.datorama.bulk.history import History
-from asyncconn.datorama.bulk.log import read_log
+from asyncconn.datorama.log import read_log
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:

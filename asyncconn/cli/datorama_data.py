@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from asyncconn.cli.datorama_common import BaseUrl, Place, Region, run, stream_of
-from asyncconn.cli.datorama_watch import watching
+from asyncconn.cli.datorama_watch import reason, watching
 from asyncconn.cli.output import console, count, error, plain, progress, stderr
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.core.polling import PollPolicy
@@ -243,7 +243,7 @@ def download(
         if item.outcome == "ok":
             print(item.value)
         else:
-            error(plain(f"job {item.key[1]}: {item.error}"))
+            error(plain(f"job {item.key[1]}: {reason(item)}"))
     done, there = sum(item.outcome == "ok" for item in items), sum(item.skipped for item in items)
     words = f"{done} of {count(len(items), 'file')} downloaded to {folder}"
     stderr().print(Text(f"{words}, {there} of them before" if there else words))

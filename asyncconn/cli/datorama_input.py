@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncconn.cli.output import count, stderr
 from asyncconn.cli.readers import Problem, detect_format, read_records
-from asyncconn.cli.text_files import find_delimiter, look_at
+from asyncconn.core.text_files import find_delimiter, look_at
 from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BadDate, UnequalInput

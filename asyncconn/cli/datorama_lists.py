@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asyncconn import Datorama
     from asyncconn.core.rates.windows import PartSnapshot
     from asyncconn.datorama.models import DataStream, Job
-    from asyncconn.http.transport import RateHint
+    from asyncconn.http.rules import RateHint
 
 __all__ = ["jobs", "rate", "streams", "workspaces"]
 

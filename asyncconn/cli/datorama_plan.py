@@ -12,11 +12,10 @@ from rich.text import Text
 from asyncconn.cli.datorama_common import span
 from asyncconn.cli.output import console, count, stderr
 from asyncconn.datorama import paths
-from asyncconn.datorama.bulk.finding import resolve
-from asyncconn.datorama.bulk.log import ALL_JOBS
 from asyncconn.datorama.bulk.planning import chunked, pieces, plan
 from asyncconn.datorama.bulk.progress import seconds_for
 from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.log import ALL_JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +51,7 @@ async def plan_process(
     create: bool,
 ) -> Planned:
     """What ``process_streams`` would send now."""
-    streams = await resolve(datorama, ids)
+    streams = await datorama.find_streams(ids)
     days = [DateRange.of(start, end) for start, end in zip(starts, ends, strict=True)]
     ranges = dict.fromkeys(
         (stream.id, piece)
@@ -77,7 +76,7 @@ async def plan_rerun(
     datorama: Datorama, pairs: Sequence[tuple[int, int | None]], history: History, *, most: int | None
 ) -> Planned:
     """What ``rerun`` would send now, or (jobs None) ``rerun_all``."""
-    await resolve(datorama, [stream for stream, _ in pairs])
+    await datorama.find_streams([stream for stream, _ in pairs])
     left: defaultdict[int, list[int | None]] = defaultdict(list)
     open_ = 0
     for stream, job in dict.fromkeys(pairs):
@@ -98,7 +97,7 @@ async def plan_rerun(
 
 async def plan_rename(datorama: Datorama, streams: Sequence[int], names: Sequence[str]) -> Planned:
     """What ``rename_streams`` would send now."""
-    found = await resolve(datorama, streams)
+    found = await datorama.find_streams(streams)
     calls = [
         ("PATCH", paths.entity("data-streams", one.id), {"name": name}) for one, name in zip(found, names, strict=True)
     ]

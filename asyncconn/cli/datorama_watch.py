@@ -10,6 +10,7 @@ from rich.text import Text
 from asyncconn.cli.datorama_common import span
 from asyncconn.cli.output import console, count, error, plain, progress, stderr
 from asyncconn.cli.sheets import Sheet, Sink
+from asyncconn.core.notes import with_notes
 from asyncconn.datorama.bulk.results import Span
 from asyncconn.datorama.models import DataStream, Workspace
 from asyncconn.errors import AsyncConnError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from asyncconn.datorama.bulk.progress import BulkProgress
     from asyncconn.datorama.bulk.results import BulkResult, Item
 
-__all__ = ["RESULT_COLUMNS", "checked", "put_results", "settle", "watching"]
+__all__ = ["RESULT_COLUMNS", "checked", "put_results", "reason", "settle", "watching"]
 
 RESULT_COLUMNS = ("workspace", "stream", "start", "end", "outcome", "skipped", "jobs", "error")
 
@@ -45,12 +46,17 @@ def watching() -> Iterator[Callable[[BulkProgress], None]]:
         yield show
 
 
+def reason(item: Item[Any, Any]) -> str | None:
+    """Why it is not ok."""
+    return None if item.error is None else with_notes(item.error)
+
+
 def settle(result: BulkResult[Any, Any], checks: dict[int, str] | None = None) -> int:
     """Name what is not ok, on standard error; the status to end with: 0, or 1 if anything failed or is unknown."""
     bad = [item for item in result if item.outcome != "ok"]
     for item in bad[:_SHOWN]:
         said = (checks or {}).get(id(item), "")
-        error(plain(f"{_name(item.key)}: {item.outcome}: {item.error}{said}"))
+        error(plain(f"{_name(item.key)}: {item.outcome}: {reason(item)}{said}"))
     if len(bad) > _SHOWN:
         error(f"and {len(bad) - _SHOWN:,} more")
     return 1 if bad else 0
@@ -89,7 +95,7 @@ def _row(item: Item[Any, Any]) -> list[Any]:
     days = (key.days.start, key.days.end) if isinstance(key, Span) else (None, None)
     jobs = [job.id for job in item.value] if isinstance(item.value, list) else None
     where = (stream.workspace_id, stream.id) if isinstance(stream, DataStream) else (None, str(stream))
-    return [*where, *days, item.outcome, item.skipped, jobs, None if item.error is None else str(item.error)]
+    return [*where, *days, item.outcome, item.skipped, jobs, reason(item)]
 
 
 def _name(key: Any) -> str:

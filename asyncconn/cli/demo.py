@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from asyncconn import Hub, Panoply
+from asyncconn.cli.counting import worst_window
 from asyncconn.cli.output import console, count, progress, size, stderr, table
 from asyncconn.cli.seattle import Record, compare, default_data, load
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Faults, Sandbox
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from asyncconn.core.buffer.memory import Batch, BatchStats, Delivery
-    from asyncconn.core.rates.windows import Part
     from asyncconn.errors import AsyncConnError, DeliveryFailed
 
 __all__ = ["SenderName", "demo"]
@@ -84,12 +84,7 @@ class Report:
 class Probe(Connector):
     """A whole connector: a platform with a rate limit and one call."""
 
-    platform: ClassVar[str] = "probe"
-
-    @classmethod
-    def limits(cls) -> dict[str, list[Part]]:
-        """What the class is here to show."""
-        return {"default": [Window(LIMIT, PERIOD)]}
+    platform = Platform("probe", rates=Window(LIMIT, PERIOD))
 
     async def ping(self) -> None:
         """One call that the sandbox counts."""
@@ -254,16 +249,6 @@ async def _limited(hub: Hub, sandbox: Sandbox, report: Report) -> None:
         "seconds": round(seconds, 3),
         "worst_window": worst_window(times, PERIOD),
     }
-
-
-def worst_window(times: list[float], period: float) -> int:
-    """The most of ``times`` (in order) that any stretch of ``period`` seconds holds."""
-    worst = first = 0
-    for last, at in enumerate(times):
-        while at - times[first] >= period:
-            first += 1
-        worst = max(worst, last - first + 1)
-    return worst
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------

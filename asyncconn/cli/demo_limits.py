@@ -11,6 +11,7 @@ from rich.text import Text
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits.offline.csv_formats import write_limits, write_structures
 from asyncconn.cli.output import count, plain, table
+from asyncconn.core.notes import with_notes
 from asyncconn.errors import AsyncConnError
 from asyncconn.sandbox import LimitsWorld, Sandbox
 
@@ -66,7 +67,7 @@ async def work() -> LimitsReport:
         async with Sandbox(atoti_limits=LimitsWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
             await _run(sandbox.atoti_limits, hub, report)
     except AsyncConnError as error:
-        report.wrong.append(plain(str(error)))
+        report.wrong.append(plain(with_notes(error)))
     report.seconds = round(time.perf_counter() - started, 3)
     report.ok = not report.wrong
     return report

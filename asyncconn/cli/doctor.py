@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,12 +18,15 @@ from rich.text import Text
 from yarl import URL
 
 from asyncconn import Hub, Panoply, __version__
+from asyncconn.atoti_limits.settings import AtotiLimitsSettings
 from asyncconn.cli.output import console, table
+from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.session import Network, ProxyRule
 from asyncconn.panoply import wire
+from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.sandbox import Sandbox
-from asyncconn.settings import AtotiLimitsSettings, DatoramaSettings, HubSettings, PanoplySettings, load
+from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +37,7 @@ __all__ = ["doctor"]
 
 _NEEDED = ("aiohttp", "aiobotocore", "anyio", "orjson", "pydantic", "pydantic-settings", "tenacity")
 _EXTRAS = {"pandas": "pandas", "jwt": "PyJWT", "fastapi": "fastapi"}
-_SETTINGS: tuple[type[BaseSettings], ...] = (HubSettings, PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
+_SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _CONNECT_SECONDS = 5.0
 
@@ -124,7 +127,7 @@ def _names() -> list[str]:
 
 
 def _environment() -> Iterator[Check]:
-    known = {
+    known = {f"ASYNCCONN_{field.name}".upper() for field in fields(HubSettings)} | {
         f"{kind.model_config.get('env_prefix', '')}{name}".upper() for kind in _SETTINGS for name in kind.model_fields
     }
     names = _names()
@@ -137,7 +140,7 @@ def _environment() -> Iterator[Check]:
     yield _fits("hub settings", HubSettings)
 
 
-def _fits(name: str, kind: type[BaseSettings]) -> Check:
+def _fits(name: str, kind: type[Any]) -> Check:
     try:
         load(kind)
     except ConfigError as error:
@@ -177,7 +180,7 @@ async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
     record = {"id": sender, "text": "naïve €", "number": 1.5}
     advice = "is something in the way of connections to 127.0.0.1, such as a firewall?"
     try:
-        async with Sandbox() as sandbox, Hub(settings=HubSettings.model_construct(), proxy="") as hub:
+        async with Sandbox() as sandbox, Hub(settings=HubSettings.defaults(), proxy="") as hub:
             there = sandbox.panoply
             panoply = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.endpoint_url, sender=sender)
             await panoply.write("doctor", record)

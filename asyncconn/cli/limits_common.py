@@ -15,10 +15,11 @@ import asyncconn
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits import Paths
 from asyncconn.atoti_limits.offline.compatibility import rest_version
+from asyncconn.atoti_limits.settings import AtotiLimitsSettings
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.cli.output import plain, stderr
 from asyncconn.errors import ConfigError
-from asyncconn.settings import AtotiLimitsSettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.atoti_limits.credentials import Credential

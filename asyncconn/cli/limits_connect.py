@@ -13,12 +13,12 @@ from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionUnreachable
 from asyncconn.cli.limits_common import DryRun, listed, run
 from asyncconn.cli.output import console, count, error, plain, stderr
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink
+from asyncconn.core.notes import with_notes
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
     from asyncconn import AtotiLimits
-    from asyncconn.atoti_limits import PreflightReport
-    from asyncconn.atoti_limits.discovery import CubeCheck
+    from asyncconn.atoti_limits import CubeCheck, PreflightReport
 
 __all__ = ["check_cube", "connect", "status"]
 
@@ -82,7 +82,7 @@ def _show(found: Connected | PreflightReport | None) -> None:
 
 def _explain(problem: ConnectionTimedOut | SlicingHierarchyMissing) -> None:
     if isinstance(problem, SlicingHierarchyMissing):
-        error(str(problem))
+        error(problem)
         return
     error(f"{problem.message}; last answer {problem.last!r} after {count(problem.polls, 'poll')}")
     if problem.causes:
@@ -135,7 +135,7 @@ async def _states(client: AtotiLimits) -> list[tuple[str, bool | None, str]]:
             rows.append((what, *await ask()))
         except AsyncConnError as problem:
             away = away or isinstance(problem, SessionUnreachable)
-            rows.append((what, False, str(problem)))
+            rows.append((what, False, with_notes(problem)))
 
     async def session() -> tuple[bool, str]:
         report = await client.preflight(ping=False, discovery=False, limits=False)

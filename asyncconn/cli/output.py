@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from asyncconn.core.notes import with_notes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -26,8 +28,9 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def error(message: str) -> None:
-    """``error: ...``, on one line whatever is in it."""
+def error(what: str | Exception) -> None:
+    """``error: ...``, on one line whatever is in it; of an exception its notes, too."""
+    message = what if isinstance(what, str) else with_notes(what)
     stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
 
 

@@ -23,12 +23,13 @@ from asyncconn.cli.demo import SenderName
 from asyncconn.cli.output import console, count, error, progress, size, stderr
 from asyncconn.cli.readers import Format, Problem, Row, detect_format, read_records
 from asyncconn.cli.spool import spool
-from asyncconn.cli.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.core.files import replace_file
+from asyncconn.core.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import TABLE, dump_record, record_encoder
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -329,7 +330,7 @@ def _send(source: Source, sending: Sending, options: dict[str, Any]) -> int:
         except (AsyncConnError, OSError) as problem:
             if writer is None:
                 raise
-            error(str(problem))
+            error(problem)
             status = 1
     if writer is not None:
         sending.stats = writer.stats

@@ -15,15 +15,15 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from asyncconn.cli.text_files import Problem, find_delimiter, look_at, separator_line, text
 from asyncconn.core.csv_text import CsvError, csv_reader
+from asyncconn.core.text_files import Problem, find_delimiter, header_problem, look_at, separator_line, text
 from asyncconn.panoply.encoding import exact_float, exact_int
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from asyncconn.cli.text_files import Look
+    from asyncconn.core.text_files import Look
 
 __all__ = ["Format", "Problem", "Row", "detect_format", "infer", "read_csv", "read_json", "read_jsonl", "read_records"]
 
@@ -107,7 +107,7 @@ def read_csv(
         if header is None:
             yield Problem(1 + passed, "the file is empty: the first line must name the columns")
             return
-        if what := _header_problem(header):
+        if what := header_problem(header):
             yield Problem(1 + passed, what)
             return
         before = lines.line_num
@@ -131,19 +131,6 @@ def _delimiter_problem(look: Look, given: str, found: str) -> Problem | None:
         return None
     way_out = f"a name of one column with {found!r} in it stands in quotes"
     return Problem(1, f"there is no {given!r} in the header, which looks separated by {found!r}; {way_out}")
-
-
-def _header_problem(header: list[str]) -> str | None:
-    seen: set[str] = set()
-    for number, name in enumerate(header, 1):
-        if not name.strip():
-            return f"column {number} has no name"
-        if "\0" in name:
-            return f"the name of column {number} holds a NUL: is the encoding another one, such as utf-16?"
-        if name in seen:
-            return f"two columns are named {name!r}"
-        seen.add(name)
-    return None if header else "the header is an empty line"
 
 
 def infer(text: str) -> Any:

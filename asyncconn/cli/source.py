@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import SecretStr
 from rich.text import Text
 
 import asyncconn
@@ -19,13 +18,16 @@ from asyncconn.cli.output import console, error, plain, stderr, table
 from asyncconn.cli.source_options import Given, RunCommand, bad_input, load_here, options_of
 from asyncconn.cli.source_run import Job, Outcome
 from asyncconn.cli.source_values import fill, is_terminal
+from asyncconn.core.notes import with_notes
+from asyncconn.core.secret import Secret
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.redact import Redactor
 from asyncconn.panoply import wire
+from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.panoply.sources.destination import Destination
 from asyncconn.panoply.sources.params import label
 from asyncconn.panoply.sources.states import StateFile
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,9 +205,7 @@ def run(
         params["destination"] = destination
     job = Job(given.module.stream, params, entries, batch_size, state, spool, to is To.SANDBOX, keep_state)
     redactor = Redactor(
-        SecretStr(str(params[one.param.name]))
-        for one in given.options
-        if one.param.secret and params.get(one.param.name)
+        Secret(str(params[one.param.name])) for one in given.options if one.param.secret and params.get(one.param.name)
     )
     raise typer.Exit(_finish(ctx, job, given, redactor, dry_run=dry_run, limit=limit))
 
@@ -233,8 +233,8 @@ def _finish(ctx: typer.Context, job: Job, given: Given, redactor: Redactor, *, d
     for line in outcome.lines(job, plain(given.module.config.title), interrupted=status > 2):
         (stderr() if dry_run else console()).print(line)
     if problem is not None:
-        text = str(problem) if isinstance(problem, AsyncConnError) else f"{type(problem).__name__}: {problem}"
-        error(redactor.scrub(plain(text)))
+        kind = "" if isinstance(problem, AsyncConnError) else f"{type(problem).__name__}: "
+        error(redactor.scrub(plain(f"{kind}{with_notes(problem)}")))
     return status
 
 

@@ -16,7 +16,7 @@ from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.errors import InvalidRecord
 from asyncconn.panoply.encoding import record_encoder
 from asyncconn.panoply.errors import SourceError
-from asyncconn.panoply.sources.report import RunReport
+from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.sources.runner import run_source
 from asyncconn.panoply.sources.states import Saved, StateFile
 from asyncconn.panoply.writer import WriteReport

@@ -6,6 +6,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Events:
         if id(handler) not in self._logged:
             self._logged.add(id(handler))
             where = getattr(handler, "__qualname__", type(handler).__name__)
-            logger.warning("handler %s of event %r raised %s: %s", where, name, type(error).__name__, error)
+            logger.warning("handler %s of event %r raised %s: %s", where, name, type(error).__name__, with_notes(error))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["FileLock", "PartialFile", "file_name", "replace_file"]
+__all__ = ["FileLock", "KeptFile", "PartialFile", "file_name", "replace_file"]
 
 _LONGEST = 200  # bytes of a name that a stranger gives; file systems allow 255, and a temporary name is longer
 _PRIVATE = 0o600
@@ -48,7 +48,7 @@ class PartialFile:
     """
 
     def __init__(self, path: Path, *, replace: bool = True, sync: bool = False) -> None:
-        self._path = path
+        self.path = path
         self._replace = replace
         self._sync = sync
         self._target = path
@@ -57,20 +57,23 @@ class PartialFile:
 
     def open(self) -> None:
         """Make the hidden file."""
-        self._target = Path(os.path.realpath(self._path))
-        there = _status(self._path)
+        self._target = Path(os.path.realpath(self.path))
+        there = _status(self.path)
         if there is not None and not self._replace:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         if there is not None and not stat.S_ISREG(there.st_mode):
-            self._file = self._path.open("wb")  # of a folder, the error that the caller expects
+            self._file = self.path.open("wb")  # of a folder, the error that the caller expects
             return
-        handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=f".{self._target.name[:40]}.")
-        self._temporary, self._file = Path(name), os.fdopen(handle, "wb")
+        self._temporary, self._file = self._made()
         if there is not None:
             if hasattr(os, "chown"):
                 with suppress(PermissionError):  # not ours to give away
-                    os.chown(name, there.st_uid, there.st_gid)
+                    os.chown(self._temporary, there.st_uid, there.st_gid)
             self._temporary.chmod(there.st_mode & 0o777)
+
+    def _made(self) -> tuple[Path, BinaryIO]:
+        handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=f".{self._target.name[:40]}.")
+        return Path(name), os.fdopen(handle, "wb")
 
     def write(self, pieces: Iterable[bytes]) -> None:
         """Add to it."""
@@ -103,6 +106,92 @@ class PartialFile:
                 file.close()
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+class KeptFile(PartialFile):
+    """A :class:`PartialFile` that stays beside its place, as ``NAME.part``, when it is not finished: to go on with it.
+
+    A note of what it is of lies beside it. Opened by somebody else: ``BlockingIOError``. What nothing was written to
+    does not stay.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.size = 0
+
+    @property
+    def note(self) -> bytes:
+        """What :meth:`begin` was told; empty if there is none."""
+        try:
+            return self._note.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    @property
+    def _note(self) -> Path:
+        return self._target.with_name(f"{self._target.name}.part.note")
+
+    def _made(self) -> tuple[Path, BinaryIO]:
+        place = self._target.with_name(f"{self._target.name}.part")
+        while True:
+            file = os.fdopen(os.open(place, os.O_RDWR | os.O_CREAT | os.O_APPEND, _PRIVATE), "r+b")
+            try:
+                _lock(file)
+                there = _status(place)
+                if there is not None and os.path.samestat(there, os.fstat(file.fileno())):
+                    self.size = there.st_size
+                    return place, file
+            except BaseException:
+                file.close()
+                raise
+            file.close()  # whoever had it has just finished it
+
+    def begin(self, note: bytes) -> None:
+        """Empty it; it is of what ``note`` says."""
+        self.cut(0)
+        if note:
+            replace_file(self._note, note)
+        else:
+            self._note.unlink(missing_ok=True)
+
+    def cut(self, size: int) -> None:
+        """Leave so many bytes of it."""
+        if self._file is not None:
+            self._file.truncate(size)
+            self.size = size
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Add to it, and see to it that it is there if the program dies."""
+        super().write(pieces)
+        if self._file is not None:
+            self._file.flush()
+            self.size = os.fstat(self._file.fileno()).st_size
+
+    def finish(self) -> None:
+        """Put it in its place, while nobody else may open it."""
+        if self._temporary is not None:
+            self._temporary.replace(self._target)
+            self._temporary = None
+            self._note.unlink(missing_ok=True)
+        super().finish()
+
+    def discard(self) -> None:
+        """Let go of it; what was not finished stays."""
+        if self._temporary is not None and self.size:
+            self._temporary = None
+        elif self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+            self._note.unlink(missing_ok=True)
+        super().discard()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Until it is closed; on a system without ``flock`` nobody is kept out."""
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -139,7 +228,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._handle: int | None = None
 
     @property
@@ -151,7 +240,7 @@ class FileLock:
         """Whether it is ours now; with ``wait`` it will be, as soon as all others have let go."""
         import fcntl  # not on every platform
 
-        handle = os.open(f"{os.path.realpath(self._path)}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
+        handle = os.open(f"{os.path.realpath(self.path)}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException as error:

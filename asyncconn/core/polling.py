@@ -75,7 +75,7 @@ class Poller(Unpicklable, Generic[S, T]):
     Raises ``PollTimeout`` (with the token, the last state and the number of polls) at the deadline.
     """
 
-    elsewhere = "hand over its token(), and go on from that"
+    _elsewhere = "hand over its token(), and go on from that"
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class Poller(Unpicklable, Generic[S, T]):
             await self._clock.sleep(seconds)
 
     def _timed_out(self, failure: AsyncConnError | None) -> PollTimeout:
-        seen = f"the last poll failed: {failure}" if failure else f"last state: {self.last!r}"
+        seen = f"the last poll failed: {failure}" if failure else f"last state: {self.last!r:.300}"
         return PollTimeout(
             f"{self.name} was not done after {self.policy.deadline:g} s and {self.polls} polls; {seen}",
             token=self._token or None,

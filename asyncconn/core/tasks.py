@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from asyncconn.core.notes import with_notes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
@@ -56,7 +58,7 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
                 cancelled = error
     if cancelled is not None:
         if not task.cancelled() and (lost := task.exception()) is not None:
-            logger.error("%s failed while its caller was being cancelled: %s", name, lost)
+            logger.error("%s failed while its caller was being cancelled: %s", name, with_notes(lost))
         raise cancelled
     if timed_out and task.cancelled():
         raise TimeoutError(f"{name} did not end within {timeout:g} s")
@@ -98,7 +100,7 @@ class TaskScope:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        logger.error("task %s failed: %s: %s", task.get_name(), type(error).__name__, error)
+        logger.error("task %s failed: %s: %s", task.get_name(), type(error).__name__, with_notes(error))
         if self._on_error is not None:
             self._on_error(error)
 

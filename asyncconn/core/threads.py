@@ -14,17 +14,27 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncconn.core.tasks import reap
+from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import LifecycleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["LoopThread", "OwnThread"]
+__all__ = ["LoopThread", "OwnThread", "in_thread"]
 
 T = TypeVar("T")
 
+_DISK = 60.0  # seconds that a file may take
+
 _Job = tuple["Future[Any]", "Callable[[], Any]"]
+
+
+async def in_thread(work: Callable[..., T], *args: Any) -> T:
+    """Run what blocks on a file in a thread, to its end: also when the caller is cancelled, who hears of that then.
+
+    A thread cannot be cancelled: not waited for, it would go on with a file that has been given up.
+    """
+    return await drain_guard(asyncio.to_thread(work, *args), timeout=_DISK, name="asyncconn:file")
 
 
 class OwnThread:

@@ -12,12 +12,12 @@ __all__ = ["Unpicklable"]
 class Unpicklable:
     """Refuses :mod:`pickle` and :mod:`copy` with ``NotPicklable``: a copy would share sockets, tasks or a credential.
 
-    ``elsewhere`` says what to hand to another process instead.
+    ``_elsewhere`` says what to hand to another process instead.
     """
 
     __slots__ = ()
 
-    elsewhere: ClassVar[str] = "make another one there, with the arguments of this one"
+    _elsewhere: ClassVar[str] = "make another one there, with the arguments of this one"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise NotPicklable(f"{type(self).__name__} can be neither pickled nor copied: {self.elsewhere}")
+        raise NotPicklable(f"{type(self).__name__} can be neither pickled nor copied: {self._elsewhere}")

@@ -2,12 +2,16 @@
 
 from asyncconn.core.progress import Progress
 from asyncconn.datorama import errors
-from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, JobStates, Span
+from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, Span
 from asyncconn.datorama.client import Datorama, DatoramaLimits
 from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.errors import BulkFailed, DatoramaQueryError
 from asyncconn.datorama.models import DataStream, Job, JobStatus, Report, ReportJob, Workspace
+from asyncconn.datorama.resources.queries import QueryResult
+from asyncconn.datorama.waiting import JobStates
 
 __all__ = [
+    "BulkFailed",
     "BulkProgress",
     "BulkResult",
     "Check",
@@ -15,11 +19,13 @@ __all__ = [
     "DateRange",
     "Datorama",
     "DatoramaLimits",
+    "DatoramaQueryError",
     "Item",
     "Job",
     "JobStates",
     "JobStatus",
     "Progress",
+    "QueryResult",
     "Report",
     "ReportJob",
     "Span",

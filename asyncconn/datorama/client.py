@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import SecretStr
-
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
 from asyncconn.core.rates.windows import Part, Quota, Window
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.secret import Concealed, is_secret, secret
 from asyncconn.datorama import wire
 from asyncconn.datorama.bulk.calls import BulkCalls
-from asyncconn.datorama.models import DataStream
+from asyncconn.datorama.bulk.nouns import Nouns
+from asyncconn.datorama.calling import Calling
 from asyncconn.datorama.pool import TokenPool
 from asyncconn.datorama.resources.accounts import Accounts, Authentications, PermissionSets, Users
 from asyncconn.datorama.resources.dashboards import Dashboards
@@ -27,17 +27,18 @@ from asyncconn.datorama.resources.modelling import (
     Measurements,
     Patterns,
 )
-from asyncconn.datorama.resources.queries import Queries
+from asyncconn.datorama.resources.queries import Queries, QueryResult
 from asyncconn.datorama.resources.reference import Reference
 from asyncconn.datorama.resources.reports import Reports
 from asyncconn.datorama.resources.streams import Streams
 from asyncconn.datorama.resources.workspaces import Workspaces
+from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import HeaderKey
-from asyncconn.http.redact import Redactor, secret
-from asyncconn.http.transport import Rules, Timeouts
-from asyncconn.settings import DatoramaSettings, load
+from asyncconn.http.redact import Redactor
+from asyncconn.http.transport import Timeouts
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import RateSnapshot
@@ -80,17 +81,17 @@ class Datorama(BulkCalls, Connector):
     ``ConfigError`` for a token or region that cannot be. Contract: datorama sections 1, 4, 5.
     """
 
-    platform: ClassVar[str] = "datorama"
-    # Long enough for a minute's window to pass, and for a 429 that names its reset.
-    retry: ClassVar[RetryPolicy] = RetryPolicy(
-        attempts=6, initial=0.5, maximum=30.0, deadline=600.0, max_retry_after=120.0
+    platform = Platform(
+        "datorama",
+        # Long enough for a minute's window to pass, and for a 429 that names its reset.
+        retry=RetryPolicy(attempts=6, initial=0.5, maximum=30.0, deadline=600.0, max_retry_after=120.0),
+        timeouts=Timeouts(connect=10.0, total=90.0),  # a query may take 60 s
+        rules=wire.DatoramaRules(),
     )
-    timeouts: ClassVar[Timeouts] = Timeouts(connect=10.0, total=90.0)  # a query may take 60 s
-    rules: ClassVar[Rules] = wire.DatoramaRules()
 
     def __init__(
         self,
-        token: str | SecretStr | Sequence[str | SecretStr],
+        token: str | Concealed | Sequence[str | Concealed],
         *,
         hub: Hub | None = None,
         region: str = "us",
@@ -103,22 +104,19 @@ class Datorama(BulkCalls, Connector):
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
     ) -> None:
-        given: Any = [token] if isinstance(token, str | SecretStr) else token
+        given: Any = [token] if is_secret(token) else token
         if isinstance(given, Iterable):  # masked wherever this frame is shown
             token = given = [secret(one) if isinstance(one, str) else one for one in given]
         tokens = list(given) if isinstance(given, Iterable) else []
-        if not tokens or not all(isinstance(one, str | SecretStr) for one in tokens):
+        if not tokens or not all(is_secret(one) for one in tokens):
             raise ConfigError("Datorama needs a token, or several of them: texts")
         allowed = limits or DatoramaLimits()
         store = FileQuotaStore(quota_store) if isinstance(quota_store, str | os.PathLike) else quota_store
-
-        def parts() -> Mapping[str, Sequence[Part]]:
-            day = Quota(allowed.calls_per_day, store=store, wait=wait_for_quota, name=wire.DAILY)
-            return {
-                "default": [Window(allowed.calls_per_minute, 60.0, name=wire.PLATFORM), day],
-                "query": [Window(allowed.queries_per_minute, 60.0, name=wire.QUERY), day],
-            }
-
+        day = Quota(allowed.calls_per_day, store=store, wait=wait_for_quota, name=wire.DAILY)
+        rates: dict[str, list[Part]] = {
+            "default": [Window(allowed.calls_per_minute, 60.0, name=wire.PLATFORM), day],
+            "query": [Window(allowed.queries_per_minute, 60.0, name=wire.QUERY), day],
+        }
         auths = [HeaderKey("Authorization", one) for one in tokens]
         if len({auth.identity() for auth in auths}) < len(auths):
             raise ConfigError("a token is given twice: it would not have twice the calls")
@@ -130,35 +128,37 @@ class Datorama(BulkCalls, Connector):
             auth=auths[0],
             redactor=redactor,
             retry=retry,
-            timeouts=_patient(timeouts or self.timeouts) if wait_for_quota else timeouts,
+            timeouts=_patient(timeouts or self.platform.timeouts) if wait_for_quota else timeouts,
             max_concurrency=max_concurrency,
-            limits=parts,
+            rates=rates,
         )
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
-        others = [self.transport(auth, limits=parts, redactor=redactor) for auth in auths[1:]]
+        others = [self.transport(auth, redactor=redactor) for auth in auths[1:]]
         self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
-        self._workspace_of: dict[int, int] = {}
-        self._streams: dict[int, DataStream] = {}
+        calling = self._calling = Calling(self.pool, self.hub.clock)
 
-        self.workspaces = Workspaces(self)
-        self.streams = Streams(self)
-        self.jobs = Jobs(self)
-        self.dimensions = Dimensions(self)
-        self.measurements = Measurements(self)
-        self.calculated_measurements = Calculated(self, "calculated-measurements")
-        self.filtered_measurements = Calculated(self, "filtered-measurements")
-        self.calculated_dimensions = Calculated(self, "calculated-dimensions")
-        self.patterns = Patterns(self)
-        self.harmonized_dimensions = HarmonizedDimensions(self)
-        self.accounts = Accounts(self)
-        self.users = Users(self)
-        self.permission_sets = PermissionSets(self)
-        self.authentications = Authentications(self)
-        self.dashboards = Dashboards(self)
-        self.reports = Reports(self)
-        self.queries = Queries(self)
-        self.reference = Reference(self)
-        self.snapshots = Snapshots(self)
+        self.jobs = Jobs(calling)
+        self.streams = Streams(calling, self.jobs)
+        self.workspaces = Workspaces(calling, self.streams)
+        self.dimensions = Dimensions(calling)
+        self.measurements = Measurements(calling)
+        self.calculated_measurements = Calculated(calling, "calculated-measurements")
+        self.filtered_measurements = Calculated(calling, "filtered-measurements")
+        self.calculated_dimensions = Calculated(calling, "calculated-dimensions")
+        self.patterns = Patterns(calling)
+        self.harmonized_dimensions = HarmonizedDimensions(calling)
+        self.accounts = Accounts(calling)
+        self.users = Users(calling)
+        self.permission_sets = PermissionSets(calling)
+        self.authentications = Authentications(calling)
+        self.dashboards = Dashboards(calling)
+        self.reports = Reports(calling)
+        self.queries = Queries(calling)
+        self.reference = Reference(calling)
+        self.snapshots = Snapshots(calling, self.workspaces, self.streams, self.jobs)
+        self._nouns = Nouns(
+            calling=calling, workspaces=self.workspaces, streams=self.streams, jobs=self.jobs, reports=self.reports
+        )
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
@@ -171,9 +171,16 @@ class Datorama(BulkCalls, Connector):
         tokens = [part.strip() for part in settings.token.get_secret_value().split(",") if part.strip()]
         return cls(tokens, hub=hub, **{**given, **options})
 
-    async def query(self, query: Mapping[str, Any], **options: Any) -> Any:
+    async def query(self, query: Mapping[str, Any], *, system_names: bool = False) -> QueryResult:
         """:meth:`asyncconn.datorama.resources.queries.Queries.run`."""
-        return await self.queries.run(query, **options)
+        return await self.queries.run(query, system_names=system_names)
+
+    async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
+        """One call of a path that has no method of its own yet; its JSON, or None for an empty body.
+
+        ``workspace_id`` helps several tokens to choose; ``options`` are those of ``http.request``.
+        """
+        return await self._calling.call(method, path, workspace_id=workspace_id, **options)
 
     @property
     def rate(self) -> RateSnapshot:
@@ -187,30 +194,6 @@ class Datorama(BulkCalls, Connector):
             {name: limiter.snapshot() for name, limiter in transport.limiters.items()}
             for transport in self.pool.transports
         ]
-
-    # -- for the resources ---------------------------------------------------------------------------------------------
-
-    async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
-        """One call; its JSON, or None for an empty body. For paths that have no method of their own yet, too."""
-        answer = await self.pool.request(method, path, workspace_id=workspace_id, **options)
-        return wire.json_of(answer)
-
-    def remember(self, streams: Sequence[DataStream]) -> None:
-        """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""
-        for stream in streams:
-            if isinstance(stream.workspace_id, int):
-                self._workspace_of[stream.id] = stream.workspace_id
-                self._streams[stream.id] = stream
-
-    def stream_of(self, id: int) -> DataStream | None:  # noqa: A002 - what it is called everywhere
-        """A stream that was seen, as it was then."""
-        return self._streams.get(id)
-
-    def workspace_of(self, stream: DataStream | int) -> int | None:
-        """The workspace of a stream, if that says so or has been seen."""
-        if isinstance(stream, DataStream):
-            return stream.workspace_id if isinstance(stream.workspace_id, int) else self._workspace_of.get(stream.id)
-        return self._workspace_of.get(stream)
 
 
 def _patient(timeouts: Timeouts) -> Timeouts:

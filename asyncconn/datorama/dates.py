@@ -11,9 +11,12 @@ from asyncconn.datorama.errors import BadDate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DateRange", "Split", "as_day"]
+__all__ = ["DateRange", "DayLike", "Split", "as_day"]
 
 Split = Literal["window", "even"]
+
+#: A day as callers give it: a ``datetime`` is a ``date``, a text is ``YYYY-MM-DD``.
+DayLike = date | str
 
 _DAY = timedelta(days=1)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.extras import extra
 from asyncconn.core.files import replace_file
 from asyncconn.core.frames import exact_frame
-from asyncconn.datorama.bulk.log import COLUMNS, ERROR, SENDING, SOME_JOB, UNKNOWN, LogRow, read_log
+from asyncconn.datorama.log import COLUMNS, ERROR, SENDING, SOME_JOB, UNKNOWN, LogRow, read_log
 from asyncconn.datorama.models import DataStream, Job
 from asyncconn.errors import ConfigError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pandas as pd
-
-    from asyncconn.datorama.bulk.results import BulkResult
 
 __all__ = ["job_log_frame", "jobs_frame", "log_rows_frame", "streams_frame", "write_csv"]
 
@@ -130,14 +128,15 @@ async def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def changes_frame(
-    result: BulkResult[DataStream, DataStream], changes: Sequence[Mapping[str, Any]], at: datetime
-) -> pd.DataFrame:
-    """A row for each change, with the columns of pyDatorama's update log. Contract: section 9.9."""
+def changes_frame(changes: Iterable[tuple[DataStream, Mapping[str, Any], str]], at: datetime) -> pd.DataFrame:
+    """A row for each change (the stream before it, its fields, its outcome), as in pyDatorama's update log.
+
+    Contract: section 9.9.
+    """
     rows = []
-    for item, new in zip(result, changes, strict=True):
-        old = {name: item.key.raw.get(name) for name in new}
-        rows.append([item.key.id, dict(new), old, item.outcome, at])
+    for stream, new, outcome in changes:
+        old = {name: stream.raw.get(name) for name in new}
+        rows.append([stream.id, dict(new), old, outcome, at])
     made: pd.DataFrame = _pandas().DataFrame(rows, columns=list(_CHANGES))
     return made
 

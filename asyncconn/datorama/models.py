@@ -8,7 +8,7 @@ Epoch milliseconds become aware UTC times, calendar days ``date``. Contract: dat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from pydantic import PrivateAttr
 
@@ -18,11 +18,16 @@ from asyncconn.http import models
 from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, Word, leniently
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import builtins
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from asyncconn.core.paging import Pager
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.core.progress import Progress
+    from asyncconn.datorama.dates import DayLike
+
+    Fields = Mapping[str, Any]
+    OnProgress = Callable[[Progress], object]
 
 __all__ = [
     "DataStream",
@@ -66,13 +71,6 @@ Status = Annotated[JobStatus | None, leniently]
 class Model(TolerantModel):
     """Fields in snake case here, in camel case on the wire; both spellings are taken."""
 
-    _client: Datorama | None = PrivateAttr(default=None)
-
-    def _bound(self) -> Datorama:
-        if self._client is None:
-            raise ConfigError(f"this {type(self).__name__} came from no client: fetch it, or use the client")
-        return self._client
-
 
 class Entity(Model):
     """Anything with an id: what has no class of its own (dashboards, users, patterns, schedulers) is one of these."""
@@ -87,6 +85,39 @@ class Entity(Model):
     update_time: Moment = None
 
 
+class _Streams(Protocol):
+    """What workspaces and streams ask of the noun that they came from."""
+
+    def list(self, workspace_id: int, /) -> Pager[DataStream]: ...
+    async def process(self, stream: DataStream, start: DayLike, end: DayLike, /) -> builtins.list[Job]: ...
+    async def patch(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> DataStream: ...
+    async def replace(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> DataStream: ...
+    async def delete(self, number: int, /, *, workspace_id: int | None) -> None: ...
+    async def mapping(self, number: int, /, *, workspace_id: int | None) -> Any: ...
+    async def patch_mapping(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> Any: ...
+    async def replace_mapping(self, number: int, mapping: Any, /, *, workspace_id: int | None) -> Any: ...
+
+
+class _Jobs(Protocol):
+    """What streams and jobs ask of the noun that jobs come from."""
+
+    def list(self, stream: DataStream, /, *, page_size: int) -> Pager[Job]: ...
+    async def get(self, number: int, /, *, stream: DataStream | None) -> Job: ...
+    async def rerun(self, stream: DataStream | int, jobs: Job | int | Iterable[Job | int], /) -> builtins.list[Job]: ...
+    async def rerun_all(self, stream: DataStream, /) -> builtins.list[Job]: ...
+    async def download(self, job: Job, path: str | Path, /, *, on_progress: OnProgress | None) -> Path: ...
+
+
+B = TypeVar("B")
+
+
+def _bound(model: Model, noun: B | None) -> B:
+    """The noun, for a model that has come from one. Raises ``ConfigError`` for one that was made by hand."""
+    if noun is None:
+        raise ConfigError(f"this {type(model).__name__} came from no client: fetch it, or use the client")
+    return noun
+
+
 class Workspace(Entity):
     """A workspace ("brand" in older words). Contract: section 7.1."""
 
@@ -98,9 +129,11 @@ class Workspace(Entity):
     vertical_id: Int = None
     executive_workspace: Flag = None
 
+    _streams: _Streams | None = PrivateAttr(default=None)
+
     def streams(self) -> Pager[DataStream]:
         """Its data streams."""
-        return self._bound().streams.list(self.id)
+        return _bound(self, self._streams).list(self.id)
 
 
 class DataStream(Entity):
@@ -124,6 +157,9 @@ class DataStream(Entity):
     default_fetch_day_span: Int = None
     config: Any = None
 
+    _streams: _Streams | None = PrivateAttr(default=None)
+    _jobs: _Jobs | None = PrivateAttr(default=None)
+
     @property
     def file_based(self) -> bool:
         """Whether it is a TotalConnect stream: its jobs and downloads are elsewhere, and it is in no batch."""
@@ -131,27 +167,27 @@ class DataStream(Entity):
 
     def jobs(self, *, page_size: int = 100) -> Pager[Job]:
         """Its jobs."""
-        return self._bound().jobs.list(self, page_size=page_size)
+        return _bound(self, self._jobs).list(self, page_size=page_size)
 
-    async def process(self, start: Any, end: Any) -> list[Job]:
+    async def process(self, start: DayLike, end: DayLike) -> list[Job]:
         """Queue jobs for the days from ``start`` to ``end``, both included."""
-        return await self._bound().streams.process(self, start, end)
+        return await _bound(self, self._streams).process(self, start, end)
 
     async def rerun(self, jobs: Job | int | Iterable[Job | int]) -> list[Job]:
         """Queue jobs again: one or several, as objects or ids."""
-        return await self._bound().jobs.rerun(self, jobs)
+        return await _bound(self, self._jobs).rerun(self, jobs)
 
     async def rerun_all(self) -> list[Job]:
         """Queue all its jobs again."""
-        return await self._bound().jobs.rerun_all(self)
+        return await _bound(self, self._jobs).rerun_all(self)
 
     async def patch(self, changes: Mapping[str, Any]) -> DataStream:
         """Change the fields that are given."""
-        return await self._bound().streams.patch(self.id, changes, workspace_id=self.workspace_id)
+        return await _bound(self, self._streams).patch(self.id, changes, workspace_id=self.workspace_id)
 
     async def replace(self, changes: Mapping[str, Any]) -> DataStream:
         """Fetch it, put the changes over it, and write the whole: what somebody else changed meanwhile is lost."""
-        return await self._bound().streams.replace(self.id, changes, workspace_id=self.workspace_id)
+        return await _bound(self, self._streams).replace(self.id, changes, workspace_id=self.workspace_id)
 
     async def enable(self) -> DataStream:
         """Let it run."""
@@ -163,19 +199,19 @@ class DataStream(Entity):
 
     async def delete(self) -> None:
         """Delete it, and what belongs to it."""
-        await self._bound().streams.delete(self.id, workspace_id=self.workspace_id)
+        await _bound(self, self._streams).delete(self.id, workspace_id=self.workspace_id)
 
     async def mapping(self) -> Any:
         """Its mapping, as raw JSON. Unverified path."""
-        return await self._bound().streams.mapping(self.id, workspace_id=self.workspace_id)
+        return await _bound(self, self._streams).mapping(self.id, workspace_id=self.workspace_id)
 
     async def patch_mapping(self, changes: Mapping[str, Any]) -> Any:
         """Change those members of its mapping that are given, by reading and writing it: see ``streams``."""
-        return await self._bound().streams.patch_mapping(self.id, changes, workspace_id=self.workspace_id)
+        return await _bound(self, self._streams).patch_mapping(self.id, changes, workspace_id=self.workspace_id)
 
     async def replace_mapping(self, mapping: Any) -> Any:
         """Write its whole mapping: what is not given is **cleared**."""
-        return await self._bound().streams.replace_mapping(self.id, mapping, workspace_id=self.workspace_id)
+        return await _bound(self, self._streams).replace_mapping(self.id, mapping, workspace_id=self.workspace_id)
 
 
 class Job(Entity):
@@ -192,6 +228,7 @@ class Job(Entity):
     status_reason: Text = None
 
     _stream: DataStream | None = PrivateAttr(default=None)
+    _jobs: _Jobs | None = PrivateAttr(default=None)
 
     @property
     def final(self) -> bool:
@@ -209,15 +246,15 @@ class Job(Entity):
         """Queue it again; the answer's ids are the ones to watch."""
         known = isinstance(self.data_stream_id, int) and self._stream is None
         stream = self.data_stream_id if known and self.data_stream_id is not None else self.stream
-        return await self._bound().jobs.rerun(stream, [self.id])
+        return await _bound(self, self._jobs).rerun(stream, [self.id])
 
-    async def download(self, path: str | Path) -> Path:
+    async def download(self, path: str | Path, *, on_progress: OnProgress | None = None) -> Path:
         """Its data into a file or folder: zip for API streams, CSV for file-based ones."""
-        return await self._bound().jobs.download(self, path)
+        return await _bound(self, self._jobs).download(self, path, on_progress=on_progress)
 
     async def refresh(self) -> Job:
         """It as it is now."""
-        return await self._bound().jobs.get(self.id, stream=self._stream)
+        return await _bound(self, self._jobs).get(self.id, stream=self._stream)
 
 
 class StreamStatus(Model):
@@ -262,14 +299,12 @@ class ReportJob(Entity):
 M = TypeVar("M", bound=Model)
 
 
-def decode(kind: type[M], value: Any, client: Datorama | None = None) -> M:
+def decode(kind: type[M], value: Any) -> M:
     """One object of the wire. Raises ``DatoramaProtocolError`` when it is none, or lacks what makes it one."""
-    made = models.decode(kind, value, DatoramaProtocolError)
-    made._client = client
-    return made
+    return models.decode(kind, value, DatoramaProtocolError)
 
 
-def decode_list(kind: type[M], value: Any, client: Datorama | None = None) -> list[M]:
+def decode_list(kind: type[M], value: Any) -> list[M]:
     """A bare list of objects, as every list of this platform is; null is an empty one."""
     if value is None:
         return []
@@ -278,7 +313,7 @@ def decode_list(kind: type[M], value: Any, client: Datorama | None = None) -> li
     made: list[M] = []
     for index, one in enumerate(value):
         try:
-            made.append(decode(kind, one, client))
+            made.append(decode(kind, one))
         except DatoramaProtocolError as error:
             raise DatoramaProtocolError(f"at $[{index}]: {error.message}") from None
     return made

@@ -10,20 +10,26 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncconn.core.decoding import json_of
 from asyncconn.core.files import replace_file
 from asyncconn.datorama.bulk.results import BulkResult
 from asyncconn.datorama.errors import DatoramaProtocolError
-from asyncconn.datorama.models import DataStream, Entity, Job, Workspace, decode_list
+from asyncconn.datorama.models import DataStream, Entity, Job, Workspace
 from asyncconn.datorama.paths import number
 from asyncconn.errors import ConfigError
-from asyncconn.http.decoding import json_of
 from asyncconn.http.outgoing import json_body
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.client import Datorama
+    from collections.abc import Callable
+
+    from asyncconn.datorama.calling import Calling
+    from asyncconn.datorama.resources.jobs import Jobs
+    from asyncconn.datorama.resources.streams import Streams
+    from asyncconn.datorama.resources.workspaces import Workspaces
 
 __all__ = ["Snapshots"]
 
@@ -47,8 +53,11 @@ class Snapshots:
     bound to this client, and usable. It raises ``ConfigError``, naming the file, for one that is missing or damaged.
     """
 
-    def __init__(self, client: Datorama) -> None:
-        self._client = client
+    def __init__(self, calling: Calling, workspaces: Workspaces, streams: Streams, jobs: Jobs) -> None:
+        self._calling = calling
+        self._workspaces = workspaces
+        self._streams = streams
+        self._jobs = jobs
 
     # -- saving --------------------------------------------------------------------------------------------------------
 
@@ -86,8 +95,7 @@ class Snapshots:
 
     async def restore_workspaces(self, directory: Directory) -> list[Workspace]:
         """Those of ``spaces.json``."""
-        found = await asyncio.to_thread(_read, Path(directory) / _SPACES)
-        return self._decoded(Workspace, found, Path(directory) / _SPACES)
+        return await _restored(Path(directory) / _SPACES, self._workspaces.decoded)
 
     async def restore_streams(
         self, directory: Directory, workspaces: Iterable[Workspace | int] | None = None
@@ -95,11 +103,7 @@ class Snapshots:
         """Those of the workspaces given, or of all that have a file. The client knows them afterwards, by id too."""
         streams: list[DataStream] = []
         for workspace_id, path in await asyncio.to_thread(_files, Path(directory), _STREAMS, _ids(workspaces)):
-            found = self._decoded(DataStream, await asyncio.to_thread(_read, path), path)
-            for stream in found:
-                stream.workspace_id = stream.workspace_id if isinstance(stream.workspace_id, int) else workspace_id
-            streams += found
-        self._client.remember(streams)
+            streams += await _restored(path, partial(self._streams.decoded, workspace_id=workspace_id))
         return streams
 
     async def restore_jobs(self, directory: Directory, streams: Iterable[DataStream | int] | None = None) -> list[Job]:
@@ -108,18 +112,9 @@ class Snapshots:
         objects = {one.id: one for one in given or [] if isinstance(one, DataStream)}
         jobs: list[Job] = []
         for stream_id, path in await asyncio.to_thread(_files, Path(directory), _JOBS, _ids(given)):
-            found = self._decoded(Job, await asyncio.to_thread(_read, path), path)
-            for job in found:
-                job.data_stream_id = job.data_stream_id if isinstance(job.data_stream_id, int) else stream_id
-                job._stream = objects.get(stream_id) or self._client.stream_of(stream_id)
-            jobs += found
+            owner = objects.get(stream_id) or self._calling.stream_of(stream_id) or stream_id
+            jobs += await _restored(path, partial(self._jobs.decoded, stream=owner))
         return jobs
-
-    def _decoded(self, kind: type[E], found: Any, path: Path) -> list[E]:
-        try:
-            return decode_list(kind, found, self._client)
-        except DatoramaProtocolError as error:
-            raise ConfigError(f"{path} is damaged: {error.message}") from error
 
 
 def _flat(given: Iterable[E] | BulkResult[Any, list[E]], files: defaultdict[str, list[Entity]], ending: str) -> list[E]:
@@ -160,6 +155,14 @@ def _files(directory: Path, ending: str, ids: list[int] | None) -> list[tuple[in
         raise ConfigError(f"there is no directory {directory} to restore from")
     found = [(path.name.removesuffix(ending), path) for path in directory.glob(f"*{ending}")]
     return sorted((int(name), path) for name, path in found if name.isdecimal())
+
+
+async def _restored(path: Path, decoded: Callable[[Any], list[E]]) -> list[E]:
+    found = await asyncio.to_thread(_read, path)
+    try:
+        return decoded(found)
+    except DatoramaProtocolError as error:
+        raise ConfigError(f"{path} is damaged: {error.message}") from error
 
 
 def _read(path: Path) -> Any:

@@ -24,7 +24,7 @@ from asyncconn.errors import (
     api_error_class,
 )
 from asyncconn.http.response import Response, http_date, retry_after, status_error
-from asyncconn.http.transport import RateHint
+from asyncconn.http.rules import RateHint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,68 +5,91 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
+import math
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import SecretStr
-
+from asyncconn.core.clock import SystemClock
+from asyncconn.core.durations import seconds
+from asyncconn.core.secret import Concealed, Secret, is_secret, secret
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import ConfigError
-from asyncconn.http.redact import secret
+from asyncconn.errors import ConfigError, NotSent
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "TokenAuth"]
+    import aiohttp
+
+    from asyncconn.core.clock import Clock
+    from asyncconn.http.request import Outgoing
+
+__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "Token", "TokenAuth", "in_time", "signs", "waits"]
+
+T = TypeVar("T")
 
 
-class Auth(Protocol):
-    """What the transport asks of a way to authenticate."""
+class Auth(Unpicklable):
+    """A way to show who asks. Override what yours needs: as it stands, it shows nothing.
+
+        >>> class TwoKeys(Auth):
+        ...     async def headers(self) -> Mapping[str, str]:
+        ...         return {"X-App": self._app.get_secret_value(), "X-Key": self._key.get_secret_value()}
+        ...     def secrets(self) -> list[Secret]:
+        ...         return [self._app, self._key]
+
+    :meth:`headers` are for a call and all its attempts, :meth:`sign` is for each attempt anew.
+    """
 
     async def headers(self) -> Mapping[str, str]:
-        """The headers for the next request."""
-        ...
+        """The headers for the next call."""
+        return {}
+
+    async def sign(self, request: Outgoing) -> None:
+        """Add to one attempt, just before it is sent: a signature of its body, a nonce, a time, a token for its host.
+
+        A request that is signed is never sent again by the library underneath: each time it goes out, it is signed.
+        """
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
         """After a 401 to these headers: whether there is something newer to try once."""
-        ...
-
-    def secrets(self) -> list[SecretStr]:
-        """What must never be printed."""
-        ...
-
-    def identity(self) -> str | None:
-        """The same text for the same credential: connectors with one identity share one rate limit.
-
-        None while it is not known: it is asked again after :meth:`headers`.
-        """
-        ...
-
-
-class NoAuth(Unpicklable):
-    """Nothing: for platforms that put the credential elsewhere, or ask for none."""
-
-    async def headers(self) -> Mapping[str, str]:
-        """No header."""
-        return {}
-
-    async def renew(self, refused: Mapping[str, str]) -> bool:
-        """Never."""
         return False
 
-    def secrets(self) -> list[SecretStr]:
-        """None."""
+    def secrets(self) -> Sequence[Concealed]:
+        """What must never be printed."""
         return []
 
     def identity(self) -> str | None:
-        """The secrets themselves; the hub keeps a digest of them only."""
+        """The same text for the same credential: connectors with one identity share one account.
+
+        By default the secrets themselves, of which only a digest is kept. None while it is not known: it is asked again
+        after :meth:`headers`.
+        """
         return "\n".join(value.get_secret_value() for value in self.secrets())
 
+    def travel(self, session: Callable[[], aiohttp.ClientSession], clock: Clock) -> None:
+        """Each transport that uses it says so: ``session`` is for a credential that asks a server of its own."""
 
-class HeaderKey(NoAuth):
+
+class NoAuth(Auth):
+    """Nothing: for platforms that put the credential elsewhere, or ask for none."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """What a provider may return instead of a text: a token, and the seconds until it expires (None: unknown)."""
+
+    value: str | Concealed
+    expires_in: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Token(***, expires_in={self.expires_in!r})"
+
+
+class HeaderKey(Auth):
     """A fixed key in a header, such as ``x-api-key: ...`` or a bare ``Authorization: ...``."""
 
-    def __init__(self, header: str, key: str | SecretStr) -> None:
+    def __init__(self, header: str, key: str | Concealed) -> None:
         key = secret(key)  # before anything is raised: what a traceback can show of this frame is masked
         self._header = header
         self._key = key
@@ -77,15 +100,15 @@ class HeaderKey(NoAuth):
         """The key in its header."""
         return {self._header: self._key.get_secret_value()}
 
-    def secrets(self) -> list[SecretStr]:
+    def secrets(self) -> list[Secret]:
         """The key."""
         return [self._key]
 
 
-class BasicAuth(NoAuth):
+class BasicAuth(Auth):
     """User and password, encoded as UTF-8."""
 
-    def __init__(self, user: str, password: str | SecretStr) -> None:
+    def __init__(self, user: str, password: str | Concealed) -> None:
         password = secret(password)
         if ":" in str(user):
             raise ConfigError("a user name for Basic authentication cannot contain a colon")
@@ -98,48 +121,62 @@ class BasicAuth(NoAuth):
         """``Authorization: Basic ...``."""
         return {"Authorization": f"Basic {self._encoded.get_secret_value()}"}
 
-    def secrets(self) -> list[SecretStr]:
+    def secrets(self) -> list[Secret]:
         """The password, and the pair as it is sent."""
         return [self._password, self._encoded]
 
 
-class TokenAuth(NoAuth):
+class TokenAuth(Auth):
     """A token after a scheme word (``Bearer``, ``Jwt``), fixed or from an async provider.
 
-    A provider is asked before the first request and again after a 401, once for all requests that fail together.
+    A provider returns a text or a :class:`Token`. It is asked before the first request, ``leeway`` seconds before a
+    token expires that says when, and after a 401: once for all requests that need it together.
     Rate limits belong to an account. One whose token comes from a provider is known by the first token that provider
     gave; where each client gets a token of its own for the same account, ``identity`` names the account.
     """
 
     def __init__(
         self,
-        token: str | SecretStr | Callable[[], Awaitable[str]],
+        token: str | Concealed | Callable[[], Awaitable[str | Token]],
         *,
         scheme: str = "Bearer",
         identity: str | None = None,
+        leeway: float = 30.0,
     ) -> None:
         token = secret(token) if isinstance(token, str) else token
         known: object = identity
         if known is not None and (not isinstance(known, str) or not known):
             raise ConfigError("the identity of an account is a text that is not empty")
         self._account = identity
-        self._first: SecretStr | None = None
+        self._first: Secret | None = None
         self._scheme = scheme
-        self._provider = token if inspect.isroutine(token) or not isinstance(token, str | SecretStr) else None
-        self._token = secret(token) if isinstance(token, str | SecretStr) else None
+        self._provider: Any = token if inspect.isroutine(token) or not is_secret(token) else None
+        self._token = secret(token) if is_secret(token) else None
         if self._token is not None and not _fits_header(self._token):
             raise ConfigError("the token must be printable ASCII without spaces around it")
+        self._leeway = seconds("leeway", leeway)
+        self._clock: Clock = SystemClock()
+        self._stale_at = math.inf
         self._asked = 0
-        self._old: list[SecretStr] = []
+        self._old: list[Secret] = []
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     async def headers(self) -> Mapping[str, str]:
-        """``Authorization: <scheme> <token>``, asking the provider if there is no token yet."""
-        if self._token is None:
+        """``Authorization: <scheme> <token>``, asking the provider if there is no token yet, or one about to expire."""
+        if self.wanting:
             async with self._asking():
-                if self._token is None:
+                if self.wanting:
                     await self._ask()
         return self._headers()
+
+    @property
+    def wanting(self) -> bool:
+        """Whether the provider has to be asked before the next request."""
+        return self._token is None or self._clock.now() >= self._stale_at
+
+    def travel(self, session: Callable[[], aiohttp.ClientSession], clock: Clock) -> None:
+        """A token's time is the transport's."""
+        self._clock = clock
 
     def _asking(self) -> asyncio.Lock:
         """One asks, the others wait: on each loop by itself, so that none waits for a loop that has ended."""
@@ -164,19 +201,24 @@ class TokenAuth(NoAuth):
 
     async def _ask(self) -> None:
         if self._provider is not None:
-            token = SecretStr(await self._provider())
-            if not _fits_header(token):
+            token, expires_in, kind = _masked(await self._provider())
+            if token is None or not _fits_header(token):
                 raise ConfigError(
                     f"the token provider must return a text of printable ASCII without spaces around it, "
-                    f"not this {type(token.get_secret_value()).__name__}"
+                    f"or a Token of it, not this {kind}"
                 )
+            # Of a short life half of the time is left alone: who asks for ever gets nothing done.
+            self._stale_at = math.inf if expires_in is None else self._expiry(seconds("expires_in", expires_in))
             self._asked += 1
             self._first = self._first or _first_tokens.of(self._provider, token)
             if self._token is not None and self._token != token:
                 self._old = [self._token]  # an answer to an older request may still quote it
             self._token = token
 
-    def secrets(self) -> list[SecretStr]:
+    def _expiry(self, expires_in: float) -> float:
+        return self._clock.now() + max(expires_in - self._leeway, expires_in / 2)
+
+    def secrets(self) -> list[Secret]:
         """The token in use, and the one before it."""
         return [*self._old, *([self._token] if self._token else [])]
 
@@ -194,9 +236,9 @@ class _FirstTokens:
     """The first token that each provider gave, in however many clients it stands."""
 
     def __init__(self) -> None:
-        self._given: weakref.WeakKeyDictionary[Any, dict[Any, SecretStr]] = weakref.WeakKeyDictionary()
+        self._given: weakref.WeakKeyDictionary[Any, dict[Any, Secret]] = weakref.WeakKeyDictionary()
 
-    def of(self, provider: Any, token: SecretStr | None = None) -> SecretStr | None:
+    def of(self, provider: Any, token: Secret | None = None) -> Secret | None:
         """The first of ``provider``, which is ``token`` if there was none before; None if there is neither."""
         owner, method = getattr(provider, "__self__", None), getattr(provider, "__func__", None)
         if method is None:  # each look at a bound method makes a new one, so it is known by its object
@@ -215,18 +257,43 @@ def waits(auth: Auth) -> bool:
     """Whether its headers may be long in coming; False only where they surely are at hand."""
     kind = type(auth).headers
     if isinstance(auth, TokenAuth) and kind is TokenAuth.headers:
-        return auth._token is None
-    return kind not in (NoAuth.headers, HeaderKey.headers, BasicAuth.headers)
+        return auth.wanting
+    return kind not in (Auth.headers, HeaderKey.headers, BasicAuth.headers)
 
 
-def _fits_header(value: SecretStr) -> bool:
+async def in_time(service: str, credential: Awaitable[T], patience: float) -> T:
+    """What a credential says within ``patience`` seconds; it may ask a server of its own, which may not answer.
+
+    Raises ``NotSent``.
+    """
+    try:
+        async with asyncio.timeout(patience) as limit:
+            return await credential
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise NotSent(f"{service}: no credential came within {patience:g} s from what provides it") from error
+
+
+def signs(auth: Auth) -> bool:
+    """Whether each attempt is signed."""
+    return type(auth).sign is not Auth.sign
+
+
+def _masked(given: Any) -> tuple[Secret | None, float | None, str]:
+    """What a provider gave: the token, if it is one, the seconds of its life, and the name of its type."""
+    value, expires_in = (given.value, given.expires_in) if isinstance(given, Token) else (given, None)
+    return secret(value) if is_secret(value) else None, expires_in, type(value).__name__
+
+
+def _fits_header(value: Secret) -> bool:
     text: Any = value.get_secret_value()
     return isinstance(text, str) and bool(text) and text.isprintable() and text == text.strip() and text.isascii()
 
 
-def _pair(user: str, password: SecretStr) -> SecretStr:
+def _pair(user: str, password: Secret) -> Secret:
     """User and password as Basic authentication sends them; nothing where they cannot be sent."""
     try:
-        return SecretStr(base64.b64encode(b":".join(map(str.encode, (user, password.get_secret_value())))).decode())
+        return Secret(base64.b64encode(b":".join(map(str.encode, (user, password.get_secret_value())))).decode())
     except (TypeError, UnicodeEncodeError):
-        return SecretStr("")
+        return Secret("")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,25 @@ if TYPE_CHECKING:
 
     from asyncconn.core.rates.limiter import Permit, RateLimiter
 
-__all__ = ["Body", "Call", "Exchange", "Road"]
+__all__ = ["Body", "Call", "Exchange", "Places", "Road"]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
 _SHORT = 65_536  # bytes of a body
+_SOON = 1.0  # seconds: an error comes at once, and what is slow is none
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.InvalidURL)
 
 
 Body = bytes | memoryview | aiohttp.FormData | Callable[[], aiohttp.FormData | AsyncIterable[bytes]] | None
+
+
+class Places:
+    """How many requests may be under way: those of the account, once it is known."""
+
+    __slots__ = ("semaphore",)
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self.semaphore = semaphore
 
 
 @dataclass(slots=True, repr=False)  # it holds credentials
@@ -57,6 +67,9 @@ class Call:
     waited: float = 0.0
     resent: bool = False  # by the library underneath, within one attempt, after the connection broke
     cookies: bool = True  # whether the session's cookie jar takes part
+    sign: Callable[[Call], Awaitable[Call]] | None = None  # what each attempt shows anew
+    own: bool = True  # whether it is the account's: with its credential, and heard by its limiters
+    decode: Callable[[Any], Any] | None = None  # what to make of its Response, within the attempt
 
     @property
     def what(self) -> str:
@@ -79,7 +92,7 @@ class Road:
     """What all attempts of one transport share."""
 
     session: Callable[[], aiohttp.ClientSession]
-    places: asyncio.Semaphore
+    places: Places
     place_timeout: float
     clock: Clock
     owner: object = None  # in whose name its calls wait for the rate limit
@@ -144,9 +157,9 @@ class _Attempt:
         middleware of a borrowed session repeats what was answered (with a digest, say); nobody would take over there.
         """
         call = self._call
-        if self._answered:
+        if self._answered and call.sign is None:
             return None if call.limiter is None else await call.limiter.acquire(call.cost, max_wait=call.max_wait)
-        if call.repeatable or not self.sent:
+        if call.sign is None and (call.repeatable or not self.sent):
             call.resent = call.resent or self.sent
             if call.limiter is None:
                 return None
@@ -182,7 +195,7 @@ class Exchange:
         self._call = call
         self._attempt: _Attempt | None = None
         self._answer: aiohttp.ClientResponse | None = None
-        self._placed = False
+        self._place: asyncio.Semaphore | None = None
         self._waited = False
         self._kept = False
         self.seen = b""  # of the body, by peek()
@@ -197,18 +210,20 @@ class Exchange:
             if call.limiter is not None:
                 permit = call.limiter.acquire_nowait(call.cost) or await self._permit()
             attempt = self._attempt = _Attempt(call, permit, session)
-            if self._road.places.locked():
-                await self._wait_for_place()
+            places = self._road.places.semaphore
+            if places.locked():
+                await self._wait_for(places)
             else:
-                await self._road.places.acquire()
-            self._placed = True
+                await places.acquire()
+            self._place = places
             if self._waited:
                 session = self._road.session()  # the hub may have closed meanwhile
+            going = call if call.sign is None else await call.sign(call)
             sending = session.request(
-                call.method,
-                call.url,
-                data=call.fresh_body(),
-                headers={**call.headers, **call.auth},
+                going.method,
+                going.url,
+                data=going.fresh_body(),
+                headers={**going.headers, **going.auth},
                 allow_redirects=False,
                 auto_decompress=False,
                 timeout=call.timeout,
@@ -237,8 +252,14 @@ class Exchange:
             self.close()
 
     def keep(self) -> None:
-        """Stay open beyond the ``async with``; somebody else will :meth:`close`."""
+        """Stay open beyond the ``async with``, in no place of a request; somebody else will :meth:`close`."""
         self._kept = True
+        self._leave_place()
+
+    def _leave_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.release()
 
     def close(self, *, broken: bool = False) -> None:
         """Return everything. A broken answer takes its connection with it. Idempotent."""
@@ -249,9 +270,7 @@ class Exchange:
                 self._answer.release()
         if self._next is not None and not self._next.cancel() and not self._next.cancelled():
             self._next.exception()  # or it would be reported as one that nobody asked for
-        if self._placed:
-            self._placed = False
-            self._road.places.release()
+        self._leave_place()
         if self._attempt is not None:
             self._attempt.end()
 
@@ -276,6 +295,13 @@ class Exchange:
                 return True
             self.seen += piece
         return False
+
+    async def first_line(self) -> bool:
+        """Read what comes within a second into :attr:`seen`; whether a whole line is in it."""
+        try:
+            return await self.peek(0, _SOON) or b"\n" in self.seen
+        except TimeoutError:
+            return False
 
     async def whole(self) -> AsyncGenerator[bytes, None]:
         """The chunks, with what has been read ahead."""
@@ -334,15 +360,15 @@ class Exchange:
         finally:
             call.waited += self._road.clock.now() - started
 
-    async def _wait_for_place(self) -> None:
+    async def _wait_for(self, places: asyncio.Semaphore) -> None:
         seconds = self._road.place_timeout
         self._waited = True
         try:
             async with asyncio.timeout(seconds):
-                await self._road.places.acquire()
-                self._placed = True
+                await places.acquire()
+                self._place = places
         except TimeoutError:
-            if not self._placed:
+            if self._place is None:
                 raise PoolTimeout(f"{self._call.service}: all concurrent places were taken for {seconds:g} s") from None
 
 

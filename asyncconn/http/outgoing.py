@@ -26,7 +26,18 @@ from asyncconn.http.compressed import ACCEPTED
 from asyncconn.http.exchange import Body
 from asyncconn.http.redact import unshown
 
-__all__ = ["Outgoing", "build", "check_headers", "checked_base", "credential", "json_body", "query", "query_text"]
+__all__ = [
+    "Made",
+    "build",
+    "check_headers",
+    "checked_base",
+    "credential",
+    "is_absolute",
+    "joined",
+    "json_body",
+    "query",
+    "query_text",
+]
 
 _ALWAYS = {"User-Agent": f"asyncconn/{__version__}", "Accept-Encoding": ACCEPTED}
 _ALWAYS_LOW = {name.lower(): name for name in _ALWAYS}
@@ -43,7 +54,7 @@ _SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # integers that orjson writes
 
 
 @dataclass(slots=True, repr=False)  # it may hold credentials
-class Outgoing:
+class Made:
     """A request: ``method`` in capitals, ``url`` with its query, ``headers``, and the ``body`` for all attempts."""
 
     method: str
@@ -61,15 +72,16 @@ def build(
     json: Any = None,
     data: Body = None,
     headers: Mapping[str, str] | None = None,
-) -> Outgoing:
-    """The request for what ``Transport.request`` was given.
+    anywhere: bool = False,
+) -> Made:
+    """The request for what ``Transport.request`` was given; ``anywhere`` allows a URL of another host.
 
     >>> build("https://shop.example/v1", "get", "/orders", params={"open": True}).url
     URL('https://shop.example/v1/orders?open=true')
     """
     if method not in _USUAL:
         method = _method(method)
-    url = _url(base_url, path, params)
+    url = _url(base_url, path, params, anywhere=anywhere)
     sent = dict(_ALWAYS) if not headers else _headers(headers)
     if json is not None:
         if data is not None:
@@ -79,7 +91,7 @@ def build(
             sent["Content-Type"] = "application/json"
     elif data is not None and not isinstance(data, bytes):
         data = _data(data)
-    return Outgoing(method, url, sent, data)
+    return Made(method, url, sent, data)
 
 
 def checked_base(base_url: Any, platform: str) -> str:
@@ -141,6 +153,15 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     return sent
 
 
+def joined(always: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str]:
+    """A transport's headers and a call's: of one name, however it is spelled, the call's."""
+    if given is None:
+        return dict(always)
+    check_headers(given)
+    names = {name.lower() for name in given}
+    return {**{name: value for name, value in always.items() if name.lower() not in names}, **given}
+
+
 def _data(data: Any) -> Body:
     if isinstance(data, memoryview) and type(data.obj) is bytes and data.nbytes == len(data.obj) == len(data):
         return data  # all of it, and it cannot change: whoever means to hide the bytes from a traceback may do so
@@ -157,9 +178,11 @@ def _data(data: Any) -> Body:
 # -- URL and query -----------------------------------------------------------------------------------------------------
 
 
-def _url(base_url: str, path: Any, params: Mapping[str, Any] | None) -> URL:
+def _url(base_url: str, path: Any, params: Mapping[str, Any] | None, *, anywhere: bool) -> URL:
     if not isinstance(path, str):
         raise ConfigError(f"a path is text, not {type(path).__name__}")
+    if is_absolute(path):
+        return _with(_linked(base_url, path, anywhere=anywhere), params)
     # Anything but a slash would go on with the host's name, and the credentials with it to another host.
     if (path and path[0] not in "/?") or _NOT_ENCODED(path):
         raise ConfigError(
@@ -168,10 +191,35 @@ def _url(base_url: str, path: Any, params: Mapping[str, Any] | None) -> URL:
     if _DOTS(path):
         raise ConfigError(f"a part of a path cannot be '.' or '..', as in {path!r}")
     try:
-        url = URL(base_url + path, encoded=True)
-        return url.update_query(query(params)) if params else url
+        return _with(URL(base_url + path, encoded=True), params)
     except (TypeError, ValueError) as error:
         raise ConfigError("path and parameters make no valid URL") from error
+
+
+def _with(url: URL, params: Mapping[str, Any] | None) -> URL:
+    return url.update_query(query(params)) if params else url
+
+
+def is_absolute(path: str) -> bool:
+    """Whether it is a whole URL, such as a server's own links, and not a path below the base URL."""
+    return path[:8].lower().startswith(("http://", "https://"))
+
+
+def _linked(base_url: str, link: str, *, anywhere: bool) -> URL:
+    """A whole URL. What stands behind its host may be a credential, and is never quoted."""
+    try:
+        url = URL(link, encoded=True)
+        fine = bool(url.host) and not _NOT_ENCODED(link) and not url.user and not url.password
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ConfigError("a URL is http(s)://host[:port]/path, percent-encoded, without user, password or fragment")
+    if not anywhere and url.origin() != URL(base_url).origin():
+        raise ConfigError(
+            f"a URL at {url.origin()}, not {URL(base_url).origin()}: the credential stays here; "
+            f"auth=None asks there without it"
+        )
+    return url
 
 
 def query(params: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,12 +9,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 from urllib.parse import quote, quote_plus
 
-from pydantic import SecretStr
+from asyncconn.core.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["EXCERPT", "Redactor", "UnshownBytes", "UnshownText", "secret", "unprinted", "unshown"]
+    from asyncconn.core.secret import Concealed
+
+__all__ = ["EXCERPT", "Redactor", "UnshownBytes", "UnshownText", "unprinted", "unshown"]
 
 T = TypeVar("T")
 
@@ -23,11 +25,6 @@ EXCERPT = 2_000  # characters of an answer that an error may carry
 
 _quiet: dict[type, type] = {}
 _SHORTEST = 4  # shorter "secrets" would blank out ordinary words
-
-
-def secret(value: str | SecretStr) -> SecretStr:
-    """The value as a type that does not print."""
-    return value if isinstance(value, SecretStr) else SecretStr(value)
 
 
 class UnshownText(str):
@@ -78,11 +75,11 @@ def unshown(headers: Mapping[str, Any]) -> dict[str, Any]:
 class Redactor:
     """Replaces known secrets in texts, also where they stand percent-encoded, in Base64, or escaped in JSON or HTML.
 
-    >>> Redactor([SecretStr("s3cret/x")]).scrub("key=s3cret%2Fx")
+    >>> Redactor([Secret("s3cret/x")]).scrub("key=s3cret%2Fx")
     'key=***'
     """
 
-    def __init__(self, secrets: Iterable[SecretStr] = ()) -> None:
+    def __init__(self, secrets: Iterable[Concealed] = ()) -> None:
         forms: set[str] = set()
         for value in secrets:
             plain = value.get_secret_value()
@@ -143,7 +140,7 @@ class Redactor:
         """The value itself where nothing is to be hidden in it."""
         if isinstance(value, BaseException):
             self._clean(value, seen)
-        if value is None or isinstance(value, bool | int | float | SecretStr):
+        if value is None or isinstance(value, bool | int | float | Secret):
             return value
         if type(value) is str:
             return self.scrub(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from asyncconn.core.decoding import is_utf8, json_of, text_of
 from asyncconn.errors import Answer, AsyncConnError, ProtocolError, api_error_class
-from asyncconn.http.decoding import is_utf8, json_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Response", "http_date", "retry_after", "status_error"]
 
+_UNREAD = object()
+
 
 @dataclass(slots=True, repr=False)
 class Response:
-    """``status``, ``headers`` (case-insensitive) and ``body`` of the answer to ``method path``; ``seconds`` it took."""
+    """``status``, ``headers`` (case-insensitive) and ``body`` of the answer to ``method path``; ``seconds`` it took.
+
+    ``value`` is what the ``decode`` of its call made of it.
+    """
 
     service: str
     method: str
@@ -33,6 +38,8 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     seconds: float = 0.0
+    value: Any = None
+    _json: Any = field(default=_UNREAD, init=False, compare=False)
 
     @property
     def content_type(self) -> str:
@@ -51,12 +58,14 @@ class Response:
         return self.body if is_utf8(self.body, kind) else text_of(self.body, kind).encode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as JSON: integers exact whatever their size, other numbers as floats.
+        """The body as JSON, read once: integers exact whatever their size, other numbers as floats.
 
         Raises ``ProtocolError`` when it is not, such as an HTML page behind a 200.
         """
+        if self._json is not _UNREAD:
+            return self._json
         try:
-            return json_of(self.body, self.headers.get("Content-Type", ""))
+            self._json = json_of(self.body, self.headers.get("Content-Type", ""))
         except ValueError as error:
             if isinstance(error, JSONDecodeError):
                 error.doc = ""  # all of the answer, which may quote a credential
@@ -64,6 +73,7 @@ class Response:
             raise ProtocolError(
                 f"{self.service}: {self.method} {self.path} answered {self.status} with {kind} instead of JSON"
             ) from error
+        return self._json
 
     def answer(self, redactor: Redactor, *, status: int | None = None, code: str | None = None) -> Answer:
         """What an error tells of this answer: ids, times, and its beginning without credentials.

@@ -14,12 +14,12 @@ from urllib.request import getproxies_environment
 
 import aiohttp
 from multidict import CIMultiDict
-from pydantic import SecretStr
 from yarl import URL
 
 from asyncconn.core.paths import file_path
+from asyncconn.core.secret import Concealed, Secret, is_secret, secret
 from asyncconn.errors import ConfigError, ConnectFailed
-from asyncconn.http.redact import UnshownText, secret
+from asyncconn.http.redact import UnshownText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Network:
     certificate and key, or the two files.
     """
 
-    proxy: SecretStr | None = None
+    proxy: Secret | None = None
     no_proxy: str = ""
     ca_file: str | None = None
     client_cert: tuple[str, ...] | None = None
@@ -51,16 +51,17 @@ class Network:
     def of(
         cls,
         settings: HubSettings,
-        proxy: str | SecretStr | None = None,
+        proxy: str | Concealed | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> Network:
         """What was given, and what the settings say of the rest. Raises ``ConfigError`` for what is no proxy's URL."""
-        if proxy is not None and not isinstance(proxy, str | SecretStr):
+        if proxy is not None and not is_secret(proxy):
             raise ConfigError(f"the proxy must be a text, not {type(proxy).__name__}")
-        proxy = settings.proxy if proxy is None else secret(proxy)
-        if proxy is not None and proxy.get_secret_value():
-            _parsed("the proxy", UnshownText(proxy.get_secret_value()))
+        given = settings.proxy if proxy is None else proxy
+        known = None if given is None else secret(given)
+        if known is not None and known.get_secret_value():
+            _parsed("the proxy", UnshownText(known.get_secret_value()))
         authorities = settings.ca_file if ca_file is None else ca_file
         files: tuple[str | os.PathLike[str], ...] | None = None
         if isinstance(client_cert, tuple):
@@ -72,7 +73,7 @@ class Network:
         if files is not None and len(files) not in (1, 2):
             raise ConfigError("the client certificate is one PEM file, or two: certificate and key")
         return cls(
-            proxy,
+            known,
             settings.no_proxy,
             None if authorities is None else str(file_path(authorities, "the CA file")),
             None if files is None else tuple(str(file_path(file, "the client certificate")) for file in files),
@@ -147,7 +148,7 @@ class _Names(aiohttp.ThreadedResolver):
 @dataclass(frozen=True, slots=True)
 class _Proxy:
     url: URL  # without user and password
-    authorization: SecretStr | None
+    authorization: Secret | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,5 +247,5 @@ def _proxy_at(text: str) -> _Proxy | None:
     authorization = None
     if url.user is not None or url.password is not None:
         pair = f"{url.user or ''}:{url.password or ''}".encode()
-        authorization = SecretStr(f"Basic {base64.b64encode(pair).decode()}")
+        authorization = Secret(f"Basic {base64.b64encode(pair).decode()}")
     return _Proxy(plain, authorization)

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import math
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
 
@@ -27,23 +26,26 @@ from asyncconn.errors import (
     RateLimited,
     Unauthorized,
 )
-from asyncconn.http.auth import Auth, NoAuth, waits
+from asyncconn.http.auth import Auth, NoAuth, in_time, signs, waits
+from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import decoded
-from asyncconn.http.exchange import Body, Call, Exchange, Road
-from asyncconn.http.guarded import GuardedRules
-from asyncconn.http.outgoing import Outgoing, build, checked_base, credential
+from asyncconn.http.exchange import Body, Call, Exchange, Places, Road
+from asyncconn.http.outgoing import Made, build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
-from asyncconn.http.response import Response, status_error
+from asyncconn.http.response import Response
+from asyncconn.http.rules import GuardedRules, PlainRules, Rules
+from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
+from asyncconn.http.timeouts import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
-    from pydantic import SecretStr
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from asyncconn.core.rates.limiter import RateLimiter
+    from asyncconn.core.rates.registry import Share
+    from asyncconn.core.secret import Concealed
 
-__all__ = ["PlainRules", "RateHint", "Rules", "Stream", "Timeouts", "Transport", "with_doubt"]
+__all__ = ["Stream", "Timeouts", "Transport", "with_doubt"]
 
 logger = logging.getLogger("asyncconn.http")
 
@@ -51,65 +53,11 @@ T = TypeVar("T")
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _PEEK = 65_536  # bytes of a download in which an error may be looked for
+_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds for one attempt.
-
-    ``connect`` for the socket and TLS; ``total`` to have the whole answer, looking up the name and waiting for a pooled
-    connection included; ``place`` to wait for one of the connector's concurrent places; ``rate`` to wait for the rate
-    limit. The last two are not part of the others, and 0 there means: do not wait. A function that gets a token has
-    ``total`` seconds, too. Raises ``ConfigError`` for what would never end: 0, less, NaN, infinity.
-    """
-
-    connect: float = 10.0
-    total: float = 30.0
-    place: float = 60.0
-    rate: float = 3600.0
-
-    def __post_init__(self) -> None:
-        positive("Timeouts.connect", self.connect)
-        positive("Timeouts.total", self.total)
-        seconds("Timeouts.place", self.place)
-        seconds("Timeouts.rate", self.rate)
-
-
-@dataclass(frozen=True, slots=True)
-class RateHint:
-    """What an answer's headers say of one part of a limiter: ``remaining`` calls, ``reset_after`` seconds."""
-
-    part: str
-    remaining: int | None = None
-    reset_after: float | None = None
-
-
-class Rules(Protocol):
-    """What a platform adds to the transport; pure functions of its wire layer."""
-
-    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        """The error an answer means, or None. For every answer: lists, files, empty bodies and proxies' pages too."""
-        ...
-
-    def hints(self, response: Response) -> Iterable[RateHint]:
-        """What its headers say of the rate limits."""
-        ...
-
-
-class PlainRules:
-    """Statuses mean what HTTP says; no hints."""
-
-    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        """See :func:`asyncconn.http.response.status_error`."""
-        return status_error(response, redactor)
-
-    def hints(self, response: Response) -> Iterable[RateHint]:
-        """None."""
-        return ()
-
-
-class Transport(Unpicklable):
+class Transport(Calls, Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -119,9 +67,10 @@ class Transport(Unpicklable):
     for the network, what ``rules`` make of the answer, ``ProtocolError`` for a redirect or an answer beyond
     ``max_answer_bytes``.
 
-    ``limiters`` are the limiters by name, or a function that gives them and says whether they are this transport's for
-    good: it is asked again at the next call if not, as before it is known who asks. In the name of ``owner`` its calls
-    wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most.
+    ``limiters`` are the limiters by name, or a function that gives its account's :class:`Share` and says whether that
+    is so for good: it is asked again at the next call if not, as before it is known who asks. In the name of ``owner``
+    its calls wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most, and holds the calls of
+    the same limiter; with ``one_account``, all of the account. ``headers`` go along with every request.
 
     A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too.
     """
@@ -133,9 +82,11 @@ class Transport(Unpicklable):
         service: str,
         base_url: str,
         auth: Auth | None = None,
-        limiters: Mapping[str, RateLimiter] | Callable[[], tuple[Mapping[str, RateLimiter], bool]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limiters: Mapping[str, RateLimiter] | Callable[[], tuple[Share, bool]] | None = None,
         owner: object = None,
         max_pause: float = 3600.0,
+        one_account: bool = False,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         rules: Rules | None = None,
@@ -157,17 +108,25 @@ class Transport(Unpicklable):
         self._limiters: Mapping[str, RateLimiter] = {} if callable(limiters) else dict(limiters or {})
         self.events = Events("attempt", "retry")
         self._auth = auth or NoAuth()
+        self._auth.travel(session, clock or SystemClock())
         self._anonymous = type(self._auth) is NoAuth
+        self._sign = self._signed if signs(self._auth) else None
+        check_headers(headers or {})
+        self._headers = dict(headers or {})
         self._rules = GuardedRules(rules or PlainRules())
         self._given_redactor = redactor
         self._own_redactor = Redactor()
-        self._known_secrets: list[SecretStr] = []
+        self._known_secrets: Sequence[Concealed] = []
         self._by_part: dict[str, list[tuple[RateLimiter, float]]] = {}
         self._max_pause = max_pause
+        self._share: Share | None = None
+        self._one_account = one_account
+        self._joined = False  # to a road whose places it shares
         self._max_answer_bytes = max_answer_bytes
         self._cookies = cookies
         self._clock = clock or SystemClock()
-        self._road = Road(session, asyncio.Semaphore(max_concurrency), self.timeouts.place, self._clock, owner)
+        places = Places(asyncio.Semaphore(max_concurrency))
+        self._road = Road(session, places, self.timeouts.place, self._clock, owner)
 
     @property
     def limiters(self) -> Mapping[str, RateLimiter]:
@@ -176,8 +135,11 @@ class Transport(Unpicklable):
             self._look_up(self._account)
         return self._limiters
 
-    def _look_up(self, account: Callable[[], tuple[Mapping[str, RateLimiter], bool]]) -> None:
-        self._limiters, settled = account()
+    def _look_up(self, account: Callable[[], tuple[Share, bool]]) -> None:
+        self._share, settled = account()
+        self._limiters = self._share.limiters
+        if not self._joined:
+            self._road.places.semaphore = self._share.places
         self._by_part.clear()
         if settled:
             self._account = None
@@ -186,6 +148,7 @@ class Transport(Unpicklable):
         """Share the events and the concurrent places of another road: both are the same client's."""
         self.events = other.events
         self._road.places = other._road.places
+        self._joined = True
 
     @property
     def redactor(self) -> Redactor:
@@ -214,10 +177,15 @@ class Transport(Unpicklable):
         idempotent: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        auth: Literal["own"] | None = "own",
+        decode: Callable[[Response], object] | None = None,
     ) -> Response:
         """One call, answered completely; the :class:`Response` of its last attempt.
 
-        ``path`` is appended to the base URL, already percent-encoded. Of ``params``, None is left out, a bool becomes
+        ``path`` is appended to the base URL, already percent-encoded; or it is a whole URL of the same origin, as a
+        server's links are. With ``auth=None`` that may be any host: no credential goes along, and the default limit
+        does not count the call. ``decode`` makes the answer's ``value`` within the attempt: what it raises is the
+        attempt's error, ``ProtocolError`` where it is none of ours. Of ``params``, None is left out, a bool becomes
         ``true`` or ``false``, a date or time ISO 8601, an Enum its value, and a list repeats its name; what means
         nothing in a query is refused. ``json`` is encoded as the body (every digit as it is; NaN is refused), or
         ``data`` is the body: bytes, a form, or a function that makes a form or a stream anew for each attempt (an
@@ -227,14 +195,17 @@ class Transport(Unpicklable):
         the total seconds of each attempt.
         """
         total = self.timeouts.total if timeout is None else positive("timeout", timeout)
-        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total)
+        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth)
+        call.decode = decode
         # Of the total, something is left after the connecting, so that who could not connect hears why.
         call.timeout = _client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
         return await self._renewing(call, self._attempt, retry, idempotent)
 
-    async def repeat(self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
+    async def repeat(
+        self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool, retry: RetryPolicy | None = None
+    ) -> T:
         """Run an attempt that is more than one request (or goes another way) under this transport's retry policy."""
-        return await self.retry.run(
+        return await (retry or self.retry).run(
             lambda: self._cleaned(attempt),
             idempotent=idempotent,
             clock=self._clock,
@@ -255,7 +226,8 @@ class Transport(Unpicklable):
         """Run the attempts of a call; after a 401 once more, if there is a newer token to show."""
         policy = retry or self.retry
         harmless = call.method in IDEMPOTENT if idempotent is None else idempotent
-        call.repeatable = policy.repeats_unknown(idempotent=harmless)
+        # What is made anew for each attempt is used up by the first: the library must not send it twice.
+        call.repeatable = policy.repeats_unknown(idempotent=harmless) and not callable(call.body)
         started = self._clock.now()
         try:
             return await attempt(call)
@@ -279,11 +251,13 @@ class Transport(Unpicklable):
         try:
             return await run((first, started))
         except Unauthorized as error:
+            if not call.own:
+                raise
             refused = error
         try:
             # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
-            if await self._in_time(self._auth.renew(call.auth), call.patience):
-                call.auth = credential(await self._in_time(self._auth.headers(), call.patience))
+            if await in_time(self.service, self._auth.renew(call.auth), call.patience):
+                call.auth = credential(await in_time(self.service, self._auth.headers(), call.patience))
                 return await run(None)
         except AsyncConnError as error:
             self.redactor.clean(error)
@@ -299,6 +273,8 @@ class Transport(Unpicklable):
             )
         response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
+        if call.decode is not None:
+            response.value = _decoded(call.decode, call, response)
         return response
 
     def stream(
@@ -319,6 +295,7 @@ class Transport(Unpicklable):
         min_rate: float = 0.0,
         max_bytes: int | None = None,
         retry: RetryPolicy | None = None,
+        auth: Literal["own"] | None = "own",
     ) -> Stream:
         """A download that is not held in memory: ``async with transport.stream(...) as s: async for chunk in s: ...``.
 
@@ -334,12 +311,13 @@ class Transport(Unpicklable):
             raise ConfigError("min_rate is 0 or more bytes a second, max_bytes 0 or more bytes")
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening)
+            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth)
             call.timeout = _client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
             call.opening = opening
             return await self._renewing(call, self._open, retry, idempotent)
 
-        return Stream(opened, Pace(f"{self.service}: {method} {path}", idle, min_rate, max_bytes))
+        shown = str(path).partition("?")[0]  # the query of a presigned address is a credential
+        return Stream(opened, Pace(f"{self.service}: {method} {shown}", idle, min_rate, max_bytes))
 
     async def _open(self, call: Call) -> tuple[Exchange, aiohttp.ClientResponse]:
         exchange = Exchange(self._road, call)
@@ -349,6 +327,9 @@ class Transport(Unpicklable):
                 # What may be an error in spite of its status is a short JSON document: rules look at that.
                 if whole := _may_say_no(answer) and await exchange.peek(_PEEK, call.opening):
                     response.body = exchange.seen
+                elif self._rules.judges_lines and answer.content_type.lower() in _LINES:
+                    whole = await exchange.first_line()
+                    response.body = exchange.seen.partition(b"\n")[0]
                 (self._observe if whole else self._learn)(call, response)
                 exchange.keep()
                 return exchange, answer
@@ -371,8 +352,14 @@ class Transport(Unpicklable):
         cost: int,
         max_wait: float | None,
         patience: float | None = None,
+        auth_of: Literal["own"] | None = "own",
     ) -> Call:
-        made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers)
+        if auth_of not in ("own", None):
+            raise ConfigError(f"{self.service}: the auth of one call can only be None, which leaves the credential out")
+        own = auth_of is not None
+        if self._headers and own:
+            headers = joined(self._headers, headers)
+        made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers, anywhere=not own)
         if self._account is not None:
             self._look_up(self._account)
         limiter = self._limiters.get(limit)
@@ -383,34 +370,31 @@ class Transport(Unpicklable):
         patience = self.timeouts.total if patience is None else patience
         wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
         auth: Mapping[str, str] = {}
-        if not self._anonymous:
+        if own and not self._anonymous:
             asked = self._auth.headers()
-            auth = credential(await (self._in_time(asked, patience) if waits(self._auth) else asked))
+            auth = credential(await (in_time(self.service, asked, patience) if waits(self._auth) else asked))
         if self._account is not None:  # by now it is known who asks
             self._look_up(self._account)
             limiter = self._limiters.get(limit)
         shown = self.redactor.scrub(made.url.path)
         call = Call(self.service, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
         call.cookies = self._cookies
+        call.own = own
+        if not own and limit == "default":
+            call.limiter = None
         call.patience = patience
+        call.sign = self._sign if own else None
         return call
 
-    def _outgoing(self, method: str, path: str, **given: Any) -> Outgoing:
+    async def _signed(self, call: Call) -> Call:
+        return await signed(call, self._auth, self.redactor)
+
+    def _outgoing(self, method: str, path: str, **given: Any) -> Made:
         try:
             return build(self.base_url, method, path, **given)
         except ConfigError as error:
             words = error.message
         raise ConfigError(self.redactor.scrub(f"{self.service}: {words}"))  # out here, it has no context to quote from
-
-    async def _in_time(self, credential: Awaitable[T], patience: float) -> T:
-        """What a credential says; it may ask a server of its own, which may not answer."""
-        try:
-            async with asyncio.timeout(patience) as limit:
-                return await credential
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise NotSent(f"{self.service}: no credential came within {patience:g} s from what provides it") from error
 
     async def _read(self, call: Call, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -433,10 +417,17 @@ class Transport(Unpicklable):
         error = self._rules.error(response, self.redactor)
         if error is None:
             return
-        if call.limiter is not None and isinstance(error, RateLimited):
+        if isinstance(error, RateLimited):
             asked = error.retry_after
-            call.limiter.pause(min(asked, self._max_pause) if asked is not None and asked >= 0 else _PAUSE)
+            for limiter in self._held_by(call):
+                limiter.pause(min(asked, self._max_pause) if asked is not None and asked >= 0 else _PAUSE)
         raise error
+
+    def _held_by(self, call: Call) -> Iterable[RateLimiter]:
+        """The limiters that a 429 to a call is meant for."""
+        if self._one_account and self._share is not None and call.own:
+            return self._share.everywhere()
+        return () if call.limiter is None or not call.own else (call.limiter,)
 
     def _learn(self, call: Call, response: Response) -> None:
         """Let listeners and limiters know."""
@@ -445,7 +436,7 @@ class Transport(Unpicklable):
             logger.debug("%s %s %s -> %d in %.3f s", *shown)
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
-        if self._limiters:
+        if self._limiters and call.own:
             # A platform may tell of all its limits with every answer, whichever of them the call counted against.
             for hint in self._rules.hints(response):
                 for limiter, longest in self._limiters_with(hint.part):
@@ -466,6 +457,16 @@ class Transport(Unpicklable):
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
+
+
+def _decoded(decode: Callable[[Response], T], call: Call, response: Response) -> T:
+    try:
+        return decode(response)
+    except AsyncConnError:
+        raise
+    except Exception as error:
+        what = f"{call.what} answered {response.status}, and that cannot be decoded"
+        raise ProtocolError(f"{what}: {type(error).__name__}") from error
 
 
 def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:

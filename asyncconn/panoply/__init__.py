@@ -4,11 +4,20 @@
 """
 
 from asyncconn.panoply import errors
-from asyncconn.panoply.errors import PanoplyException, TokenCallbackException, TokenValidationException
+from asyncconn.panoply.errors import (
+    PanoplyException,
+    Phase,
+    ReadFailed,
+    SourceError,
+    TokenCallbackException,
+    TokenValidationException,
+    set_internal_code,
+    wrap_errors,
+)
+from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.sources.background import background_progress
 from asyncconn.panoply.sources.destination import Destination
-from asyncconn.panoply.sources.normalisation import Phase, set_internal_code, wrap_errors
 from asyncconn.panoply.sources.oauth import validate_token
 from asyncconn.panoply.sources.records import (
     Field,
@@ -19,7 +28,6 @@ from asyncconn.panoply.sources.records import (
     convert_to_ui_format,
     to_record,
 )
-from asyncconn.panoply.sources.report import RunReport
 from asyncconn.panoply.sources.runner import READ_RETRY, RowWriter, run_source
 from asyncconn.panoply.sources.source import DataSource
 from asyncconn.panoply.sources.states import Saved, StateFile, StateStore
@@ -36,6 +44,7 @@ __all__ = [
     "Panoply",
     "PanoplyException",
     "Phase",
+    "ReadFailed",
     "Record",
     "RecordGroup",
     "Resource",
@@ -43,6 +52,7 @@ __all__ = [
     "RunReport",
     "SSHTunnel",
     "Saved",
+    "SourceError",
     "StateFile",
     "StateStore",
     "TokenCallbackException",

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.core.buffer.memory import BatchStats, FlushReport
 from asyncconn.core.durations import seconds
+from asyncconn.core.secret import Concealed, secret
 from asyncconn.core.threads import LoopThread
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import BufferClosed, BufferFull, ConfigError, LifecycleError, RecordTooLarge
-from asyncconn.http.redact import secret
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import encode_record
 from asyncconn.panoply.keys import record_key
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
     from concurrent.futures import Future
     from types import TracebackType
-
-    from pydantic import SecretStr
 
 
 __all__ = ["SDK"]
@@ -59,7 +57,7 @@ class SDK(Unpicklable):
     Contract: panoply sections 1, 4 and 5.
     """
 
-    def __init__(self, apikey: str | SecretStr, apisecret: str | SecretStr, **options: Any) -> None:
+    def __init__(self, apikey: str | Concealed, apisecret: str | Concealed, **options: Any) -> None:
         if options.get("hub") is not None:
             raise ConfigError("an SDK has a hub of its own: to share one, use Panoply on the hub's loop")
         apikey, apisecret = secret(apikey), secret(apisecret)  # masked wherever this frame is shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ProtocolError
 from asyncconn.http.sqs import SqsClient
 from asyncconn.panoply import wire
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from asyncconn.panoply.wire import SentMessage
 
 __all__ = ["FormSender", "Sender", "SqsSender"]
+
+_FORM = {"Content-Type": wire.CONTENT_TYPE}
 
 
 class Sender(Protocol):
@@ -43,18 +44,21 @@ class FormSender:
     async def send(self, items: Sequence[bytes]) -> SentMessage:
         """One POST, repeated by the transport's policy; the digest in the answer is compared."""
         body, digest = self._message(items)
-
-        async def once() -> SentMessage:
-            headers = {"Content-Type": wire.CONTENT_TYPE}
-            try:
-                answer = await self._transport.request("POST", self._path, data=body, headers=headers, retry=ONCE)
-            except ProtocolError as error:
-                # aiohttp's error of an answer that is not HTTP quotes the URL, and its path holds a part of the secret.
-                raise error from None
-            return wire.sent_message(answer.body, digest)
-
-        # The digest is part of the attempt: an answer that is not the queue's leaves the outcome open.
-        return await self._transport.repeat(once, idempotent=False)
+        try:
+            # The digest is part of the attempt: an answer that is not the queue's leaves the outcome open.
+            answer = await self._transport.request(
+                "POST",
+                self._path,
+                data=body,
+                headers=_FORM,
+                idempotent=False,
+                decode=lambda answer: wire.sent_message(answer.body, digest),
+            )
+            sent: SentMessage = answer.value
+        except ProtocolError as error:
+            # aiohttp's error of an answer that is not HTTP quotes the URL, and its path holds a part of the secret.
+            raise error from None
+        return sent
 
     def _message(self, items: Sequence[bytes]) -> tuple[memoryview, str]:
         body, digest = wire.form_message(items, self._tail)

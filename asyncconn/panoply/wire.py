@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import orjson
-from pydantic import SecretStr
 
+from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, ProtocolError, RateLimited, api_error_class
-from asyncconn.http.redact import Redactor, UnshownText, secret
+from asyncconn.http.redact import Redactor, UnshownText
 from asyncconn.http.response import Response, status_error
 from asyncconn.http.sqs import THROTTLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from asyncconn.http.transport import RateHint
+    from asyncconn.http.rules import RateHint
 
 __all__ = [
     "CONTENT_TYPE",
@@ -67,8 +67,8 @@ class Credentials(Unpicklable):
     ``queue_path`` begins with a slash and holds a part of the secret.
     """
 
-    api_key: SecretStr
-    api_secret: SecretStr
+    api_key: Secret
+    api_secret: Secret
     account: str
     region: str
     endpoint_url: str
@@ -76,7 +76,7 @@ class Credentials(Unpicklable):
     redactor: Redactor
 
 
-def parse_credentials(api_key: str | SecretStr, api_secret: str | SecretStr) -> Credentials:
+def parse_credentials(api_key: str | Concealed, api_secret: str | Concealed) -> Credentials:
     """Take key and secret apart. Raises ``ConfigError`` that says which of them is wrong, and how.
 
     The key is ``ACCOUNT/RAND1``; the secret is Base64 of ``RAND2/UUID/AWSACCOUNT/REGION``; the queue is
@@ -108,11 +108,11 @@ def parse_credentials(api_key: str | SecretStr, api_secret: str | SecretStr) -> 
         region=region,
         endpoint_url=f"https://sqs.{region}.{domain}",
         queue_path=UnshownText(f"/{aws_account}/sdk-{account}-{rand2}"),
-        redactor=Redactor([SecretStr(value) for value in (key, given, decoded, rand2, parts[1])]),
+        redactor=Redactor([Secret(value) for value in (key, given, decoded, rand2, parts[1])]),
     )
 
 
-def _text(value: SecretStr, name: str) -> str:
+def _text(value: Secret, name: str) -> str:
     if not isinstance(given := value.get_secret_value(), str):
         raise ConfigError(f"the Panoply {name} must be text, not {type(given).__name__}")
     text = UnshownText(given)

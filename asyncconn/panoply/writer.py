@@ -19,27 +19,27 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError, InvalidRecord
-from asyncconn.http.redact import secret
-from asyncconn.http.transport import Rules, Timeouts
+from asyncconn.http.auth import Auth
+from asyncconn.http.transport import Timeouts
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import decode_record, encode_records, record_encoder
 from asyncconn.panoply.frames import frame_records
 from asyncconn.panoply.keys import record_key, record_keys, stored_key
 from asyncconn.panoply.senders import FormSender, Sender, SqsSender
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     import os
-
-    from pydantic import SecretStr
 
     from asyncconn.core.buffer.protocol import Buffer
     from asyncconn.hub import Hub
@@ -90,16 +90,19 @@ class Panoply(Connector):
     Raises ``ConfigError`` for a key or secret that does not decode. Contract: panoply sections 1 to 5, 13.
     """
 
-    platform: ClassVar[str] = "panoply"
-    # A lost batch is worse than one that arrives twice.
-    retry: ClassVar[RetryPolicy] = RetryPolicy(attempts=6, maybe_sent="always", deadline=60.0)
-    timeouts: ClassVar[Timeouts] = Timeouts(connect=10.0, total=20.0)
-    rules: ClassVar[Rules] = wire.SqsRules()
+    platform = Platform(
+        "panoply",
+        # A lost batch is worse than one that arrives twice.
+        retry=RetryPolicy(attempts=6, maybe_sent="always", deadline=60.0),
+        timeouts=Timeouts(connect=10.0, total=20.0),
+        rules=wire.SqsRules(),
+        max_concurrency=100,  # each writer bounds its own batches under way
+    )
 
     def __init__(
         self,
-        api_key: str | SecretStr,
-        api_secret: str | SecretStr,
+        api_key: str | Concealed,
+        api_secret: str | Concealed,
         *,
         hub: Hub | None = None,
         endpoint_url: str | None = None,
@@ -126,7 +129,7 @@ class Panoply(Connector):
             base_url=endpoint_url or credentials.endpoint_url,
             retry=retry,
             timeouts=timeouts,
-            max_concurrency=policy.max_in_flight,
+            auth=_KeyInBody(credentials.api_key, credentials.api_secret),
             redactor=credentials.redactor,
         )
         self._sender: Sender
@@ -149,7 +152,7 @@ class Panoply(Connector):
             "reveal": decode_record,
             "describe": _described,
             "clock": self.hub.clock,
-            "name": self.platform,
+            "name": self.platform.name,
             "retry": self._retry,
         }
         self._buffer: Buffer[bytes]
@@ -346,6 +349,17 @@ class Panoply(Connector):
             return await self._buffer.aclose(timeout)
         finally:
             await self._sender.aclose()
+
+
+class _KeyInBody(Auth):
+    """Shows nothing of its own, as key and secret are a part of each message, and knows whose account it is."""
+
+    def __init__(self, *secrets: Secret) -> None:
+        self._secrets = secrets
+
+    def secrets(self) -> Sequence[Secret]:
+        """Key and secret."""
+        return self._secrets
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from asyncconn.core.clock import SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox.atoti_limits import AtotiLimitsSandbox, LimitsWorld
+from asyncconn.sandbox.atoti_limits import AtotiLimitsSandbox, FakeAtotiSession, FakeLimitsServer, LimitsWorld
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.datorama import DatoramaSandbox, World
 from asyncconn.sandbox.exchange import Arrival, Call
@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.sandbox.exchange import Platform
 
-__all__ = ["Arrival", "Call", "Fault", "Faults", "LimitsWorld", "Sandbox", "World"]
+__all__ = [
+    "Arrival",
+    "Call",
+    "FakeAtotiSession",
+    "FakeLimitsServer",
+    "Fault",
+    "Faults",
+    "LimitsWorld",
+    "Sandbox",
+    "World",
+]
 
 
 class Sandbox:

@@ -11,7 +11,7 @@ import io
 import re
 from typing import Any
 
-from asyncconn import Connector
+from asyncconn import Connector, Platform
 from asyncconn.errors import Forbidden, NotFound, ProtocolError, Unauthorized
 from asyncconn.panoply import DataSource, PanoplyException
 
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 class Weather(Connector):
     """The server of the files. As a connector it has retries, timeouts and the session of the run."""
 
-    platform = "weather"
+    platform = Platform("weather")
 
     async def stations(self) -> list[str]:
         """The names of all stations."""

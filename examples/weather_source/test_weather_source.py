@@ -12,8 +12,7 @@ import pytest
 from aiohttp import web
 
 from asyncconn import Hub, Panoply
-from asyncconn.panoply import PanoplyException, run_source
-from asyncconn.panoply.errors import ReadFailed
+from asyncconn.panoply import PanoplyException, ReadFailed, run_source
 from asyncconn.sandbox import Sandbox
 from weather_source import CONFIG, Stream
 

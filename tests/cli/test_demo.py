@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.cli.demo import worst_window
+from asyncconn.cli.counting import worst_window
 from asyncconn.cli.seattle import compare
 from cli.commands import DATA, Ended, command, environment, run
 
@@ -39,8 +39,9 @@ def careless(self, writer, table, rows, *rest):
 Warehouse._store = careless
 """
 FORGETS_ITS_LIMIT = """
+from asyncconn import Platform
 from asyncconn.cli import demo
-demo.Probe.limits = classmethod(lambda cls: {})
+demo.Probe.platform = Platform("probe")
 """
 
 

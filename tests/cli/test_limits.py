@@ -104,6 +104,17 @@ async def test_a_doubtful_hierarchy_is_a_warning(tmp_path: Path) -> None:
     assert ended.err.startswith("warning: cube 'Cars_Cube'")
 
 
+async def test_an_error_is_shown_with_the_path_that_was_called(tmp_path: Path) -> None:
+    async with scene(tmp_path, session={"extension_loaded": False}) as limits:
+        asked = await limits("connect", "--no-preflight")
+        seen = await limits("status", "--format", "json")
+
+    entry = "[path table: autoconfig.connect = POST /limits/autoconfig/connect]"
+    assert (asked.status, asked.err.count("\n")) == (1, 1)
+    assert asked.err.endswith(f"{entry}\n")
+    assert "[path table: autoconfig.connected = GET " in json.loads(seen.out)[-1]["found"]
+
+
 async def test_status_tells_which_server_is_away(tmp_path: Path) -> None:
     async with scene(tmp_path) as limits:
         ended = await limits("status", "--session-url", "http://127.0.0.1:1", "--format", "json")

@@ -17,6 +17,7 @@ from helpers import cancel_at_every_await
 from loopback import Loopback, Reply
 
 from asyncconn import errors
+from asyncconn.core.progress import Progress
 from asyncconn.core.retrying import ONCE
 from asyncconn.datorama import DataStream, Datorama
 from asyncconn.datorama.errors import DatoramaProtocolError
@@ -51,6 +52,28 @@ async def test_an_api_streams_data_is_a_zip_and_a_file_based_ones_a_csv(tmp_path
         named = await (await a_job(datorama)).download(tmp_path / "mine.bin")
         assert named.read_bytes() == zipped.read_bytes()
         assert left(tmp_path) == sorted([zipped.name, plain.name, "mine.bin"])
+
+
+async def test_who_listens_hears_of_every_byte(tmp_path: Path) -> None:
+    async with scene(World(outcomes=DONE, download_bytes=300_000)) as there:
+        heard: list[Progress] = []
+        path = await (await a_job(there.client())).download(tmp_path, on_progress=heard.append)
+
+        size = path.stat().st_size
+        assert (heard[0].done, heard[-1]) == (0, Progress(size, heard[0].total, "bytes"))
+        assert heard[0].total in (size, None)
+        assert [one.done for one in heard] == sorted({one.done for one in heard})
+
+
+async def test_a_listener_that_raises_ends_no_download(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(now: Progress) -> None:
+        raise ValueError(now.unit)
+
+    async with scene(World(outcomes=DONE)) as there:
+        path = await (await a_job(there.client())).download(tmp_path, on_progress=broken)
+
+        assert path.stat().st_size > 0
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_where_the_jobs_were_found_decides_where_the_data_is(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from loopback import Loopback, Reply, saying
 
 from asyncconn import errors
 from asyncconn.core.polling import PollPolicy
-from asyncconn.datorama import Datorama, JobStatus
+from asyncconn.datorama import Datorama, JobStatus, Progress
 from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
 from asyncconn.sandbox.datorama import World
 from asyncconn.sandbox.faults import Fault
@@ -58,6 +58,16 @@ async def test_the_lines_before_the_header_are_left_out_on_request(tmp_path: Pat
         path = await datorama.reports.download(job.id, tmp_path / "plain.csv", skip_preamble=True)
         assert path.read_text().splitlines()[0] == "Campaign Key,Clicks"
         assert len(path.read_text().splitlines()) == 4
+
+
+async def test_who_listens_hears_of_the_bytes_that_come_those_left_out_too(tmp_path: Path) -> None:
+    async with scene() as there:
+        datorama, _, job = await finished(there)
+        heard: list[Progress] = []
+        whole = await datorama.reports.download(job, tmp_path / "whole.csv")
+        await datorama.reports.download(job, tmp_path / "plain.csv", skip_preamble=True, on_progress=heard.append)
+
+        assert (heard[0].done, heard[-1].done, heard[-1].unit) == (0, whole.stat().st_size, "bytes")
 
 
 async def test_a_compressed_report_is_kept_as_the_zip_it_is(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from asyncconn import Hub, errors
 from asyncconn.core.polling import PollPolicy
 from asyncconn.core.retrying import ONCE
 from asyncconn.datorama import Datorama
+from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.http.transport import Timeouts
 from asyncconn.sandbox.datorama import World
 from asyncconn.sandbox.faults import Fault
-from asyncconn.settings import DatoramaSettings, load
+from asyncconn.settings import load
 
 from .test_panoply_secrets import assert_silent, everything_logged, ours
 

@@ -21,8 +21,9 @@ from asyncconn import Hub, Panoply, errors
 from asyncconn.core.retrying import ONCE
 from asyncconn.http.transport import Timeouts
 from asyncconn.panoply.sdk import SDK
+from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.sandbox import Fault
-from asyncconn.settings import PanoplySettings, load
+from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

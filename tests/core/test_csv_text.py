@@ -13,7 +13,7 @@ from asyncconn.atoti_limits.errors import LimitsValidationError
 from asyncconn.atoti_limits.offline.csv_formats import evaluation_rows, read_limits
 from asyncconn.core import csv_text
 from asyncconn.core.csv_text import CsvError, csv_reader
-from asyncconn.datorama.bulk.log import COLUMNS, read_log
+from asyncconn.datorama.log import COLUMNS, read_log
 
 if TYPE_CHECKING:
     from pathlib import Path

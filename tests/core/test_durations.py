@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Loopback, road
-from pydantic import ValidationError
 
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.polling import PollPolicy
@@ -77,7 +76,7 @@ def test_policies_take_0_where_it_means_do_not_wait(name: str) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
 def test_settings_refuse_them(value: float) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError, match="SHUTDOWN_TIMEOUT"):
         HubSettings(shutdown_timeout=value)
 
 
@@ -132,5 +131,4 @@ async def test_a_limiter_refuses_them(value: float) -> None:
 
 
 class _Named(Connector):
-    platform = "named"
-    base_url = "http://127.0.0.1:1"
+    platform = Platform("named", base_url="http://127.0.0.1:1")

@@ -61,6 +61,9 @@ class Places:
     async def aclose(self) -> None:
         pass
 
+    def fresh(self) -> Places:
+        return Places(self.limit, name=self.name)
+
 
 SHARED: dict[str, Callable[[], Part]] = {
     "window": lambda: Window(2, 1.0, name="account"),

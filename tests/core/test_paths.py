@@ -9,7 +9,7 @@ import pytest
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.paths import file_path
 from asyncconn.core.rates.stores import FileQuotaStore
-from asyncconn.datorama.bulk.log import JobLog, read_log
+from asyncconn.datorama.log import JobLog, read_log
 from asyncconn.errors import ConfigError
 from asyncconn.http.download import save
 from asyncconn.panoply.sources.states import Saved, StateFile

@@ -12,7 +12,7 @@ from helpers import turns, virtual
 
 from asyncconn.core.clock import SystemClock, VirtualClock
 from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter, TokenBucket, Window
-from asyncconn.core.rates.registry import forget_limiters, release_limiters, shared_limiters
+from asyncconn.core.rates.registry import forget_limiters, release_limiters, share_of
 from asyncconn.errors import LifecycleError
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ def parts() -> Mapping[str, Sequence[Part]]:
 
 
 def ask(user: User, clock: Clock | None = None, account: str = "p:1", make: Any = parts) -> dict[str, RateLimiter]:
-    return dict(shared_limiters("p", account, clock or SystemClock(), user, make))
+    share, settled = share_of(
+        "p", account, "http://p.example", make(), 10, clock=clock or SystemClock(), user=user, early={}
+    )
+    assert settled
+    return dict(share.limiters)
 
 
 def left(limiters: Mapping[str, RateLimiter]) -> dict[str, int]:
@@ -266,7 +270,7 @@ async def test_accounts_that_nobody_uses_and_that_have_counted_nothing_are_forgo
         ask(user, clock, account=f"p:{number}")
         release_limiters(user)
 
-    assert len(registry._sets) < 200
+    assert len(registry._accounts) < 200
 
 
 @virtual

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn import AtotiLimits, Connector, Datorama, Hub, Panoply
+from asyncconn import AtotiLimits, Connector, Datorama, Hub, Panoply, Platform
 from asyncconn.atoti_limits.credentials import Discreet
 from asyncconn.core.buffer.memory import BatchBuffer
 from asyncconn.core.buffer.spool import Spool
@@ -27,8 +27,7 @@ KEY, SECRET = "acct/rand", "cmFuZC91dWlkLzEyMzQ1Njc4OTAxMi91cy1lYXN0LTE="
 
 
 class Own(Connector):
-    platform = "own"
-    base_url = "https://own.example"
+    platform = Platform("own", base_url="https://own.example")
 
 
 async def _nothing(*given: Any) -> Any:

@@ -67,6 +67,19 @@ async def test_a_page_size_that_is_none_is_said(page_size: Any) -> None:
         assert here.calls() == 0
 
 
+async def test_streams_are_found_by_their_ids_with_one_look() -> None:
+    async with scene(workspaces=2, streams=4) as here:
+        found = await here.client.find_streams(here.streams)
+        assert [stream.id for stream in found] == here.streams
+        assert here.calls() == 3  # the workspaces, and each one's streams
+
+        [again] = await here.client.find_streams(here.streams[0])
+        assert again == found[0]
+        assert here.calls() == 3
+        with pytest.raises(UnknownStream, match="999"):
+            await here.client.find_streams([again, 999])
+
+
 # -- reruns ------------------------------------------------------------------------------------------------------------
 
 

@@ -12,9 +12,11 @@ import pytest
 
 from asyncconn.datorama import BulkResult, DataStream, DateRange, Item, Job
 from asyncconn.datorama.bulk.history import History
-from asyncconn.datorama.bulk.log import COLUMNS, JobLog, LogRow, read_log
-from asyncconn.datorama.bulk.planning import chunked, covers, listed, one_for_each, pieces, plan, uncovered
+from asyncconn.datorama.bulk.planning import chunked, pieces, plan
+from asyncconn.datorama.coverage import covers, uncovered
 from asyncconn.datorama.errors import BulkFailed, UnequalInput
+from asyncconn.datorama.given import listed, one_for_each
+from asyncconn.datorama.log import COLUMNS, JobLog, LogRow, read_log
 from asyncconn.errors import Answer, ConfigError, NotFound
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from helpers import virtual
 
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama import DateRange
-from asyncconn.datorama.bulk.planning import days_of
+from asyncconn.datorama.coverage import days_of
 from asyncconn.datorama.errors import BadDate, JobFailed, UnequalInput, UnknownStream
 from asyncconn.errors import ConfigError, PollTimeout, Unprocessable
 from asyncconn.sandbox import Fault

@@ -11,9 +11,9 @@ import pytest
 from helpers import virtual
 
 from asyncconn.datorama import DataStream, Job
-from asyncconn.datorama.bulk.log import COLUMNS, LogRow
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.frames import job_log_frame, jobs_frame, log_rows_frame, streams_frame, write_csv
+from asyncconn.datorama.log import COLUMNS, LogRow
 from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault

@@ -7,14 +7,14 @@ import random
 import subprocess
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from helpers import cancel_at_every_await
 from loopback import DROP, OK, Loopback, QuickClock, Reply, Seen, road, saying
 
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import (
@@ -32,13 +32,12 @@ from asyncconn.errors import (
 )
 from asyncconn.http.auth import TokenAuth
 from asyncconn.http.response import Response
-from asyncconn.http.transport import PlainRules, RateHint, Timeouts, Transport
+from asyncconn.http.rules import PlainRules, RateHint
+from asyncconn.http.transport import Timeouts, Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
-    from asyncconn.core.rates.windows import Part
+    from collections.abc import Awaitable, Callable, Iterable
 
 
 def _used(limiter: RateLimiter) -> int:
@@ -203,7 +202,7 @@ async def main():
     runner = web.AppRunner(app); await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with Hub() as hub:
-        http = Transport(lambda: hub.session, platform="t", base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        http = Transport(lambda: hub.session, service="t", base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
         await http.request("GET", "/")
         before = "tenacity" in sys.modules
         await http.request("GET", "/")
@@ -570,12 +569,7 @@ class _Capped:
 
 
 class _Eager(Connector):
-    platform: ClassVar[str] = "eager"
-    max_concurrency: ClassVar[int] = 30
-
-    @classmethod
-    def limits(cls) -> Mapping[str, Sequence[Part]]:
-        return {"default": [Window(_LIMIT, _PERIOD, skew=0.2)]}
+    platform = Platform("eager", max_concurrency=30, rates=Window(_LIMIT, _PERIOD, skew=0.2))
 
 
 @pytest.mark.parametrize("owned", [True, False], ids=["own session", "borrowed session"])

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectionLost, NotSent, Unauthorized
-from asyncconn.http.auth import BasicAuth, HeaderKey, NoAuth, TokenAuth
+from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, TokenAuth
 from asyncconn.http.exchange import Call
 from asyncconn.http.redact import Redactor
 from asyncconn.http.transport import Transport
@@ -261,8 +261,9 @@ def test_a_redactor_leaves_short_words_alone() -> None:
 async def test_different_secrets_have_different_limiters_and_equal_ones_share() -> None:
     async with Hub() as hub:
 
-        def limiter(auth: NoAuth) -> RateLimiter:
-            return hub.limiters("p", auth.identity() or "", lambda: {"default": [Window(1, 1.0)]})["default"]
+        def limiter(auth: Auth) -> RateLimiter:
+            share, _ = hub.share("p", auth.identity() or "", "http://p.example", Window(1, 1.0), 10)
+            return share.limiters["default"]
 
         assert limiter(HeaderKey("x", "a")) is limiter(HeaderKey("x", "a"))
         assert limiter(HeaderKey("x", "a")) is not limiter(HeaderKey("x", "b"))

@@ -11,9 +11,9 @@ from loopback import Loopback, Reply, road
 from pydantic import SecretStr
 
 from asyncconn.atoti_limits.wire import ServerRules, document
+from asyncconn.core import decoding
 from asyncconn.datorama.wire import DatoramaRules, json_of
 from asyncconn.errors import ProtocolError
-from asyncconn.http import decoding
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, status_error
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import AsyncConnError, ConfigError
-from asyncconn.http.auth import BasicAuth, HeaderKey, NoAuth, TokenAuth
+from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, TokenAuth
 from asyncconn.http.redact import UnshownBytes, UnshownText
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Own(NoAuth):
         return [SecretStr(SECRET)]
 
 
-AUTHS: dict[str, Callable[[], NoAuth]] = {
+AUTHS: dict[str, Callable[[], Auth]] = {
     "a key": lambda: HeaderKey("X-Key", SECRET),
     "a password": lambda: BasicAuth("user", SECRET),
     "a token": lambda: TokenAuth(SECRET),

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Loopback, Reply
 
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import Quota, RateLimiter, Window
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import ConfigError, RateLimited
 from asyncconn.http.auth import HeaderKey, NoAuth, TokenAuth
-from asyncconn.http.transport import PlainRules, RateHint, Transport
+from asyncconn.http.rules import PlainRules, RateHint
+from asyncconn.http.transport import Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
-    from asyncconn.core.rates.windows import Part
     from asyncconn.http.response import Response
 
 
 class Acme(Connector):
-    platform: ClassVar[str] = "acme"
-    retry: ClassVar[RetryPolicy] = RetryPolicy(attempts=1)
-
-    @classmethod
-    def limits(cls) -> Mapping[str, Sequence[Part]]:
-        return {"default": [Window(10, 60.0)]}
+    platform = Platform("acme", retry=RetryPolicy(attempts=1), rates=Window(10, 60.0))
 
 
 class Login:
@@ -190,7 +185,7 @@ YEAR = 365 * 86_400.0
 
 @pytest.mark.parametrize(("bound", "held"), [(None, 3600.0), (10.0, 10.0), (0.0, 0.0)])
 async def test_a_pause_that_a_server_asks_for_is_bounded(bound: float | None, held: float) -> None:
-    kind = Acme if bound is None else type("Bounded", (Acme,), {"max_pause": bound})
+    kind = Acme if bound is None else type("Bounded", (Acme,), {"platform": replace(Acme.platform, max_pause=bound)})
     async with Loopback(Reply(429, headers={"Retry-After": "31536000"})) as server, Hub() as hub:
         client = kind(hub=hub, base_url=server.url)
         with pytest.raises(RateLimited) as refused:

@@ -17,6 +17,7 @@ from senders import HASTY, both, sending
 from yarl import URL
 
 from asyncconn.core.retrying import ONCE
+from asyncconn.core.secret import Secret
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout, NotSent
 from asyncconn.http.session import Network, ProxyRule
 from asyncconn.http.transport import Transport
@@ -237,7 +238,7 @@ async def test_a_proxy_of_the_environment_that_is_none_names_the_variable(monkey
     ],
 )
 def test_exceptions_are_names_with_all_below_them_addresses_and_networks(excepted: str, url: str, direct: bool) -> None:
-    rule = ProxyRule.of(Network(proxy=SecretStr("http://proxy:3128"), no_proxy=f"other.example,{excepted}"))
+    rule = ProxyRule.of(Network(proxy=Secret("http://proxy:3128"), no_proxy=f"other.example,{excepted}"))
 
     assert (rule.proxy(URL(url)) is None) is direct
 

@@ -12,7 +12,7 @@ from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import Answer, ApiError, Conflict, NotFound, ProtocolError, RateLimited, ServerError
 from asyncconn.http.auth import TokenAuth
-from asyncconn.http.transport import PlainRules, RateHint
+from asyncconn.http.rules import PlainRules, RateHint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

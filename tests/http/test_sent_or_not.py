@@ -28,7 +28,7 @@ from asyncconn.errors import (
     ServerError,
 )
 from asyncconn.http.response import Response
-from asyncconn.http.transport import PlainRules
+from asyncconn.http.rules import PlainRules
 from asyncconn.hub import Hub
 from asyncconn.settings import HubSettings
 

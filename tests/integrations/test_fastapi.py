@@ -20,7 +20,7 @@ fastapi = pytest.importorskip("fastapi", reason="needs FastAPI: pip install 'asy
 from fastapi import FastAPI, Request  # noqa: E402 - the imports above must come first
 from fastapi.responses import Response, StreamingResponse  # noqa: E402 - the imports above must come first
 
-from asyncconn import Connector, Hub, Panoply, UndeliveredWarning  # noqa: E402 - the imports above must come first
+from asyncconn import Connector, Hub, Panoply, Platform, UndeliveredWarning  # noqa: E402 - as above
 from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed  # noqa: E402 - the imports above must come first
 from asyncconn.integrations.fastapi import Provide, hub_lifespan  # noqa: E402 - the imports above must come first
 from asyncconn.sandbox import Fault, Sandbox  # noqa: E402 - the imports above must come first
@@ -35,8 +35,7 @@ Writer = Annotated[Panoply, Provide(Panoply)]
 
 
 class Other(Connector):
-    platform = "other"
-    base_url = "http://127.0.0.1:1"
+    platform = Platform("other", base_url="http://127.0.0.1:1")
 
 
 @pytest.fixture

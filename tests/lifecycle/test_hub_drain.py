@@ -10,7 +10,7 @@ import pytest
 from helpers import cancel_at_every_await, virtual
 
 from asyncconn import UndeliveredWarning
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import BatchError, DeliveryFailed, HubClosed
@@ -21,8 +21,7 @@ from asyncconn.settings import HubSettings
 class Holding(Connector):
     """Holds records whose delivery takes some seconds, or goes wrong."""
 
-    platform = "holding"
-    base_url = "http://127.0.0.1:1"
+    platform = Platform("holding", base_url="http://127.0.0.1:1")
 
     def __init__(
         self, hub: Hub | None, takes: float = 0.0, *, error: BaseException | None = None, name: str = "holding"
@@ -30,14 +29,10 @@ class Holding(Connector):
         super().__init__(hub=hub)
         self.takes = takes
         self.error = error
-        self.given = name
+        self.platform = Platform(name, base_url="http://127.0.0.1:1")  # type: ignore[misc] # one each, to be told apart
         self.drains = 0
         self.drained = False
         self.timeout = 0.0
-
-    @property
-    def name(self) -> str:
-        return self.given
 
     async def drain(self, timeout: float) -> FlushReport | None:
         self.drains += 1

@@ -6,13 +6,13 @@ import asyncio
 import gc
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from loopback import Loopback
 
-from asyncconn.connector import Connector
+from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import Window
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.auth import Auth, HeaderKey, TokenAuth
@@ -20,21 +20,14 @@ from asyncconn.hub import Hub, HubState
 from asyncconn.settings import HubSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from asyncconn.core.rates.windows import Part
+    pass
 
 
 class Plain(Connector):
-    platform: ClassVar[str] = "plain"
-    base_url: ClassVar[str] = "http://127.0.0.1:1"
+    platform = Platform("plain", base_url="http://127.0.0.1:1", rates=Window(10, 60.0))
 
     def __init__(self, key: str = "key", *, auth: Auth | None = None, **options: Any) -> None:
         super().__init__(auth=auth or HeaderKey("x-api-key", key), **options)
-
-    @classmethod
-    def limits(cls) -> Mapping[str, Sequence[Part]]:
-        return {"default": [Window(10, 60.0)]}
 
 
 async def test_a_hub_is_new_then_open_then_closed() -> None:
@@ -203,10 +196,10 @@ async def test_a_check_from_a_thread_is_the_wrong_loop() -> None:
 
 async def test_a_connector_must_name_its_platform_and_sensible_numbers() -> None:
     class Nameless(Connector):
-        base_url: ClassVar[str] = "http://127.0.0.1:1"
+        pass
 
     async with Hub() as hub:
-        with pytest.raises(ConfigError, match="must name its platform"):
+        with pytest.raises(ConfigError, match="must have a platform"):
             Nameless(hub=hub)
         with pytest.raises(ConfigError, match="max_concurrency"):
             Plain(hub=hub, max_concurrency=0)

@@ -28,8 +28,7 @@ import asyncconn
 from asyncconn.core.buffer.receipts import FlushReport
 
 class Holding(asyncconn.Connector):
-    platform = "holding"
-    base_url = "http://127.0.0.1:1"
+    platform = asyncconn.Platform("holding", base_url="http://127.0.0.1:1")
     async def drain(self, timeout):
         print("draining", flush=True)
         await asyncio.sleep({drain})
@@ -209,10 +208,9 @@ def test_ctrl_c_drains_and_is_a_keyboard_interrupt() -> None:
 def test_no_resource_is_left_behind(tmp_path: Path) -> None:
     code = """
 import asyncconn
-from asyncconn import Connector
+from asyncconn import Connector, Platform
 class Plain(Connector):
-    platform = "plain"
-    base_url = "http://127.0.0.1:1"
+    platform = Platform("plain", base_url="http://127.0.0.1:1")
 async def main(hub):
     try:
         await Plain(hub=hub).http.request("GET", "/")

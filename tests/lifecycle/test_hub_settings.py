@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from asyncconn.errors import ConfigError
 from asyncconn.hub import Hub
 from asyncconn.panoply import Panoply
-from asyncconn.settings import HubSettings, PanoplySettings, load
+from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn import Connector, Hub, UndeliveredWarning
+from asyncconn import Connector, Hub, Platform, UndeliveredWarning
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.buffer.spool import Spool
@@ -27,8 +27,7 @@ SAID = r"the hub closed with {} lost records that nobody was told of \(acme: {}\
 class Acme(Connector):
     """Holds records, as a connector of a user does; the platform takes none of them."""
 
-    platform = "acme"
-    base_url = "http://127.0.0.1:1"
+    platform = Platform("acme", base_url="http://127.0.0.1:1")
 
     def __init__(self, hub: Hub | None = None) -> None:
         super().__init__(hub=hub)
@@ -247,7 +246,7 @@ import asyncconn
 from asyncconn.core.buffer.memory import BatchBuffer
 
 class Acme(asyncconn.Connector):
-    platform, base_url = "acme", "http://127.0.0.1:1"
+    platform = asyncconn.Platform("acme", base_url="http://127.0.0.1:1")
     def __init__(self, **options):
         super().__init__(**options)
         self.points = BatchBuffer(self.send, size=len, name="acme")

@@ -68,7 +68,7 @@ class Scene:
         assert stats.delivered == stats.accepted
         arrived = self._sandbox.panoply.tables().get(self.table, 0)
         assert arrived == stats.accepted >= 3
-        assert self.panoply.http._road.places._value == self._policy.max_in_flight
+        assert self.panoply.http._road.places.semaphore._value == 100
         assert isinstance(self.panoply._buffer, BatchBuffer)
         assert len(self.panoply._buffer._scope) == 0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncconn.atoti_limits.scopes import ALL_MEMBER, ANY, Among, Equals, Key, Part, Raw, Scope, parse_scope
+from asyncconn.atoti_limits.offline.scopes import ALL_MEMBER, ANY, Among, Equals, Key, Part, Raw, Scope, parse_scope
 from asyncconn.errors import ConfigError
 
 from .captures import CAPTURES

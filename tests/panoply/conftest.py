@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from asyncconn.panoply.sources import token_endpoint
+from asyncconn.http import token_endpoint
 
 from .token_scene import Scene
 

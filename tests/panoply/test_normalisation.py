@@ -12,8 +12,13 @@ import pytest
 
 import asyncconn.panoply as panoply
 from asyncconn.panoply import DataSource, PanoplyException, Phase, set_internal_code, wrap_errors
-from asyncconn.panoply.errors import DataSourceException, IncorrectParamError, NotAnException, ReadFailed
-from asyncconn.panoply.sources import normalisation
+from asyncconn.panoply.errors import (
+    DataSourceException,
+    IncorrectParamError,
+    NotAnException,
+    ReadFailed,
+    normalisation,
+)
 
 PARAMS = {"type": "demo", "id": "s1", "database": "db1"}
 

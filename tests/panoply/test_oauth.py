@@ -12,6 +12,7 @@ from loopback import DROP, Loopback, Reply, saying
 
 from asyncconn import Hub
 from asyncconn.errors import BadRequest, ConfigError, ProtocolError, ServerError, TransportError, Unauthorized
+from asyncconn.http import token_endpoint
 from asyncconn.http.transport import Timeouts
 from asyncconn.panoply import (
     DataSource,
@@ -19,7 +20,7 @@ from asyncconn.panoply import (
     TokenValidationException,
     validate_token,
 )
-from asyncconn.panoply.sources import oauth, token_endpoint
+from asyncconn.panoply.sources import oauth
 from asyncconn.panoply.sources.driver import SourceDriver
 
 from .token_scene import CLIENT_SECRET, OLD, OLD_REFRESH, REFRESH, Refused, Scene, form, granting
@@ -400,7 +401,7 @@ async def test_without_form_fields_nothing_is_sent_and_the_error_names_them(
 
 @pytest.mark.parametrize("url", ["", "oauth.example/token", "ftp://oauth.example", None, 7, "http://[::1"])
 async def test_a_refresh_url_that_is_none_is_an_error_when_it_is_needed(scene: Scene, url: Any) -> None:
-    with pytest.raises(TokenValidationException, match="the refresh URL must be"):
+    with pytest.raises(TokenValidationException, match="the URL of a token endpoint must be"):
         await scene.source(url).request("x")
 
 

@@ -10,9 +10,9 @@ import pytest
 from frames import locals_of_ours
 from loopback import DROP, Loopback, Reply, saying
 
+from asyncconn.http import token_endpoint
 from asyncconn.http.transport import Timeouts
 from asyncconn.panoply import PanoplyException
-from asyncconn.panoply.sources import token_endpoint
 
 from .token_scene import CLIENT_SECRET, OLD, OLD_REFRESH, REFRESH, Refused, Scene, as_json, elsewhere, granting, shown
 

@@ -40,7 +40,7 @@ async def test_a_plain_read_renews_over_the_session_of_its_hub(scene: Scene) -> 
         {"access_token": "new-access-1", "refresh_token": "rotated-0002"},
         {"access_token": "new-access-2"},
     ]
-    assert driver.source.told == ["new-access-1", "new-access-2"]  # type: ignore[attr-defined] # the scene's
+    assert driver.source.told == ["new-access-1", "new-access-2"]
 
 
 async def test_handlers_and_a_plain_callback_are_called_in_the_source_s_thread_an_async_one_on_the_loop(

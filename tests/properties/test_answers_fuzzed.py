@@ -81,9 +81,8 @@ def verbs(
 def of_datorama(datorama: Datorama, folder: Path) -> list[Called]:
     stream = DataStream.model_validate({"id": STREAM, "workspaceId": WORKSPACE, "dataSourceName": "Google Analytics"})
     job = Job.model_validate({"id": JOB, "dataStreamId": STREAM, "status": "PENDING"})
-    for one in (stream, job):
-        one._client = datorama
-    job._stream = stream
+    stream._streams, stream._jobs = datorama.streams, datorama.jobs
+    datorama.jobs.bound(job, stream)
     query = {"workspaceId": WORKSPACE, "dateRange": "YESTERDAY", "dimensions": ["Day"]}
     fields = {"name": "x", "workspaceId": WORKSPACE}
     values: dict[str, Any] = {
@@ -103,7 +102,7 @@ def of_datorama(datorama: Datorama, folder: Path) -> list[Called]:
     ]
     nouns += [("reports.schedulers", datorama.reports.schedulers), ("dashboards.pages", datorama.dashboards.pages)]
     for name, noun in nouns:
-        found += verbs(noun, name, values, type(noun).__mro__, ("where", "decoded"))
+        found += verbs(noun, name, values, type(noun).__mro__, ("where", "decoded", "bound"))
     found += verbs(stream, "stream", values, [DataStream], ("model_post_init",))
     found += verbs(job, "job", values, [Job], ("model_post_init",))
     found += verbs(datorama, "datorama", values, [BulkCalls])

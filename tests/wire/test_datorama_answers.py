@@ -16,7 +16,7 @@ from asyncconn.datorama import wire
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response
-from asyncconn.http.transport import RateHint
+from asyncconn.http.rules import RateHint
 
 NOW = datetime(2026, 1, 1, 11, 0, tzinfo=UTC)
 TOKEN = "5f0e6a52-1f6b-4c83-9c6e-5a2f6f0d1c11"

@@ -13,7 +13,7 @@ from asyncconn.datorama import DataStream, Datorama, Job, JobStatus, Report, Rep
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import Measurement, Model, StreamStatus, decode, decode_list
 from asyncconn.datorama.resources.base import fields_of
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, NotPicklable
 
 #: Server's milliseconds of 2026-01-01 00:00:00.123.
 MOMENT = 1767225600123
@@ -88,7 +88,19 @@ def test_unknown_fields_are_kept_under_their_own_name() -> None:
 
 
 def test_a_field_of_the_server_replaces_no_method_and_no_attribute_of_ours() -> None:
-    names = ["jobs", "process", "rerun", "raw", "_client", "_raw", "model_dump", "file_based", "delete", "__class__"]
+    names = [
+        "jobs",
+        "process",
+        "rerun",
+        "raw",
+        "_streams",
+        "_jobs",
+        "_raw",
+        "model_dump",
+        "file_based",
+        "delete",
+        "__class__",
+    ]
     made = decode(DataStream, {"id": 1, **dict.fromkeys(names, "theirs")})
     plain = decode(DataStream, {"id": 1})
     for name in names:
@@ -173,8 +185,16 @@ def test_only_what_was_changed_or_came_is_written() -> None:
 async def test_an_object_without_a_client_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match="came from no client"):
         DataStream(id=1).jobs()
+    [job] = Datorama("t0ken-made-up").jobs.decoded([{"id": 1}])
     with pytest.raises(ConfigError, match="does not know its stream"):
-        await decode(Job, {"id": 1}, Datorama("t0ken-made-up")).rerun()
+        await job.rerun()
+
+
+def test_an_object_of_a_client_cannot_go_to_another_process_and_says_what_can() -> None:
+    [job] = Datorama("t0ken-made-up").jobs.decoded([{"id": 1}])
+    with pytest.raises(NotPicklable, match="hand over the id"):
+        pickle.dumps(job)
+    assert pickle.loads(pickle.dumps(decode(Job, job.raw))).id == 1  # noqa: S301 - made here
 
 
 def test_a_measurement_needs_its_system_name() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from asyncconn.atoti_limits import causes
-from asyncconn.atoti_limits.connection import PreflightReport
-from asyncconn.atoti_limits.discovery import CubeCheck, Verdict
+from asyncconn.atoti_limits.reports import CubeCheck, PreflightReport, Verdict
 
 
 def cube(status: Verdict) -> CubeCheck:

@@ -1,1 +1,1 @@
-"""What needs no server: the files of Limits, its UI extension, versions and roles."""
+"""What needs no server: the files of Limits and their scopes, its UI extension, versions that fit, roles."""

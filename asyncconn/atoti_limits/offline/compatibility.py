@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from asyncconn.atoti_limits.reports import CompatibilityReport, Rest
 from asyncconn.atoti_limits.versions import Version
 from asyncconn.errors import ConfigError
 
@@ -21,13 +22,10 @@ __all__ = [
     "LIMITS_SERVER_JAVA",
     "SERVERS_BY_LIMITS",
     "SERVER_OF_PYTHON",
-    "CompatibilityReport",
     "Known",
     "check_compatibility",
     "rest_version",
 ]
-
-Rest = Literal["v1", "v2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +90,6 @@ SERVER_OF_PYTHON: Mapping[str, str] = MappingProxyType({"0.9.12": "6.1.16", "0.9
 
 #: What a release of Atoti Python insists on when it starts, whatever its guide says.
 _EXACT_JAVA = {"0.9.12": 21}
-
-
-@dataclass(frozen=True, slots=True)
-class CompatibilityReport:
-    """``verdict`` is ``incompatible`` with errors, ``unknown`` with warnings only, else ``compatible``.
-
-    ``generation`` is the way of connecting that the versions belong to, ``rest_version`` that of the Limits server's
-    paths; both None where nothing given tells.
-    """
-
-    generation: int | None
-    verdict: Literal["compatible", "unknown", "incompatible"]
-    warnings: tuple[str, ...]
-    errors: tuple[str, ...]
-    rest_version: Rest | None
 
 
 def rest_version(limits: str | Version) -> Rest:

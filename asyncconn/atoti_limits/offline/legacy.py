@@ -10,10 +10,9 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from asyncconn.atoti_limits.offline.compatibility import rest_version
-from asyncconn.atoti_limits.urls import check_url
+from asyncconn.atoti_limits.offline.urls import check_url
+from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,20 +39,20 @@ class Credentials:
     """User and password as the properties hold them, in Base64. Only the user is ever shown."""
 
     user: str
-    encoded: SecretStr
+    encoded: Secret
 
     @classmethod
-    def read(cls, value: str | SecretStr | tuple[str, str | SecretStr], what: str) -> Self:
+    def read(cls, value: str | Concealed | tuple[str, str | Concealed], what: str) -> Self:
         """From Base64 of ``user:password``, or from the pair. Raises ``ConfigError`` that quotes nothing of it."""
         if isinstance(value, tuple):
             user, password = value
-            plain = password.get_secret_value() if isinstance(password, SecretStr) else password
+            plain = secret(password).get_secret_value()
             if ":" in user:
                 raise ConfigError(f"{what}: a user name cannot contain a colon")
             pair = f"{user}:{plain}"
             text = base64.b64encode(pair.encode()).decode()
         else:
-            text = value.get_secret_value() if isinstance(value, SecretStr) else value
+            text = secret(value).get_secret_value()
             try:
                 pair = base64.b64decode(text, validate=True).decode()
             except (binascii.Error, ValueError, TypeError):
@@ -62,7 +61,7 @@ class Credentials:
         user, colon, _ = pair.partition(":")
         if not user or not colon or not pair.isprintable():
             raise ConfigError(f"{what} must be Base64 of user:password, both printable")
-        return cls(user, SecretStr(text))
+        return cls(user, Secret(text))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -87,9 +86,9 @@ class LegacyLimitsProperties:
     def __init__(
         self,
         rest_url: str | None = None,
-        auth: str | SecretStr | tuple[str, str | SecretStr] = DEFAULT_AUTH,
-        ap_auth: str | SecretStr | tuple[str, str | SecretStr] = DEFAULT_AUTH,
-        content_server_auth: str | SecretStr | tuple[str, str | SecretStr] = DEFAULT_AUTH,
+        auth: str | Concealed | tuple[str, str | Concealed] = DEFAULT_AUTH,
+        ap_auth: str | Concealed | tuple[str, str | Concealed] = DEFAULT_AUTH,
+        content_server_auth: str | Concealed | tuple[str, str | Concealed] = DEFAULT_AUTH,
         *,
         version: str | Version = "2.0.0",
     ) -> None:

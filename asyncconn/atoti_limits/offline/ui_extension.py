@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.atoti_limits.errors import UiExtensionError
 from asyncconn.atoti_limits.offline.ui_archive import Archive, Bounds
-from asyncconn.atoti_limits.urls import check_url
+from asyncconn.atoti_limits.offline.urls import check_url
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import Model, body_of, decode, decode_list
@@ -12,26 +12,40 @@ from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asyncconn.atoti_limits.client import AtotiLimits
+    from asyncconn.atoti_limits.paths import Paths
+    from asyncconn.http.response import Response
 
-__all__ = ["Resource"]
+__all__ = ["Caller", "Resource", "ids", "several"]
 
 M = TypeVar("M", bound=Model)
 
 _LARGEST = 1000  # of a page
 
 
+class Caller(Protocol):
+    """What a noun knows of its client."""
+
+    @property
+    def paths(self) -> Paths:
+        """The path table."""
+        ...
+
+    async def call(self, name: str, **options: Any) -> Response:
+        """One call of the path table."""
+        ...
+
+
 class Resource:
     """A noun of the client."""
 
-    def __init__(self, client: AtotiLimits) -> None:
-        self._client = client
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
 
     async def _one(self, kind: type[M], name: str, **options: Any) -> M:
-        return decode(kind, document(await self._client.call(name, **options)))
+        return decode(kind, document(await self._caller.call(name, **options)))
 
     async def _list(self, kind: type[M], name: str, **options: Any) -> list[M]:
-        return decode_list(kind, document(await self._client.call(name, **options)))
+        return decode_list(kind, document(await self._caller.call(name, **options)))
 
     async def _write(self, kind: type[M], name: str, items: Any) -> list[M]:
         bodies = [body_of(one) for one in several(items, "what is to be written")]
@@ -43,7 +57,7 @@ class Resource:
 
         async def fetch(cursor: Any) -> Page[M]:
             number = cursor or 0
-            found = document(await self._client.call(name, params={**params, "page": number, "size": size}))
+            found = document(await self._caller.call(name, params={**params, "page": number, "size": size}))
             if not isinstance(found, dict):
                 raise LimitsProtocolError(f"{name}: a page must be an object, not {type(found).__name__}")
             items = decode_list(kind, found.get("content"))

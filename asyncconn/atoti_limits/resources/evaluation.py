@@ -70,11 +70,11 @@ class Evaluate(Resource):
         Call and body are documented for 2.0, the answer is not, and is not looked at. Not repeated when the outcome is
         unknown.
         """
-        await self._client.call("evaluate.roll_date", json=_DATE_ROLL)
+        await self._caller.call("evaluate.roll_date", json=_DATE_ROLL)
 
     async def _run(self, name: str, as_of_date: date | str | None, timeout: float, body: Any) -> Evaluation:
         params = {"asOfDate": iso(as_of_date)}
-        lines = document(await self._client.call(name, params=params, json=body, timeout=timeout))
+        lines = document(await self._caller.call(name, params=params, json=body, timeout=timeout))
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise LimitsProtocolError(f"{name}: the answer must be a list of CSV lines")
         return Evaluation(tuple(lines))

@@ -47,11 +47,11 @@ class Limits(Resource):
 
     async def create(self, limit: LegacyLimit | Mapping[str, Any]) -> None:
         """Make a limit of Limits 1.x (``Paths("v1")``), which is its own structure. The answer is not documented."""
-        await self._client.call("limits.create", json=body_of(limit))
+        await self._caller.call("limits.create", json=body_of(limit))
 
     async def delete(self, limit_id: str) -> None:
         """Delete one. Raises ``NotFound``."""
-        await self._client.call("limits.delete", ids={"limitId": limit_id})
+        await self._caller.call("limits.delete", ids={"limitId": limit_id})
 
     async def status(self, limit_ids: str | Sequence[str]) -> builtins.list[LimitState]:
         """How they stand on the day they were last evaluated for."""

@@ -51,4 +51,4 @@ class Structures(Resource):
 
     async def delete(self, structure_id: str) -> None:
         """Delete one. Raises ``LimitsConflict`` while it has live limits."""
-        await self._client.call("structures.delete", ids={"structureId": structure_id})
+        await self._caller.call("structures.delete", ids={"structureId": structure_id})

@@ -23,7 +23,7 @@ from asyncconn.errors import ConfigError
 __all__ = ["Export", "Upload", "export"]
 
 if TYPE_CHECKING:
-    from asyncconn.atoti_limits.client import AtotiLimits
+    from asyncconn.atoti_limits.resources.base import Caller
 
 _SECONDS = 120.0  # for a file to be sent, checked and stored
 _LEGACY = "1.1"  # what is assumed of a server of 1.x
@@ -55,7 +55,7 @@ class Upload(Resource):
         write = csv_formats.write_structures if name == "upload.structures" else csv_formats.write_limits
 
         def written(rows: Sequence[Any]) -> str:
-            if self._client.paths.version == "v1":
+            if self._caller.paths.version == "v1":
                 raise ConfigError("the format of Limits 1.x is read and not written here: give the file or its text")
             return write(rows, version)
 
@@ -66,7 +66,7 @@ class Upload(Resource):
             made.add_field("file", body, filename=file, content_type="text/csv")
             return made
 
-        answer = await self._client.call(name, data=form, timeout=timeout)
+        answer = await self._caller.call(name, data=form, timeout=timeout)
         # What Limits 1.x answers is not documented.
         found = document(answer) if answer.body.strip() else None
         return UploadReport.model_validate(found) if isinstance(found, dict) else UploadReport()
@@ -113,14 +113,14 @@ class Export:
         return read(self.limits_csv, self.version)
 
 
-async def export(client: AtotiLimits, structure_ids: Any, *, version: str, timeout: float) -> Export:
+async def export(caller: Caller, structure_ids: Any, *, version: str, timeout: float) -> Export:
     """See ``AtotiLimits.export``."""
     wanted = ids(structure_ids, "structure_ids") if structure_ids else []
-    old = client.paths.version == "v1"
+    old = caller.paths.version == "v1"
     if old and wanted:
         raise ConfigError("Limits 1.x has no structures: export everything, without ids")
     body = {} if old else {"structureIds": wanted}
-    found = document(await client.call("export", json=body, timeout=timeout))
+    found = document(await caller.call("export", json=body, timeout=timeout))
     texts = found if isinstance(found, dict) else {}
     structures, limits = texts.get("structures", "" if old else None), texts.get("limits")
     if not isinstance(structures, str) or not isinstance(limits, str):

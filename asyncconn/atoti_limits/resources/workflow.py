@@ -20,7 +20,7 @@ class Workflow(Resource):
 
     async def can_start(self, key: str) -> bool:
         """Whether the user may start this workflow. Raises ``LimitsProtocolError`` for anything but true or false."""
-        return boolean(await self._client.call("workflow.can_start", params={"key": key}))
+        return boolean(await self._caller.call("workflow.can_start", params={"key": key}))
 
     async def act(self, limit_id: str, action: str, *, comment: str = "") -> Limit:
         """``approve``, ``reject`` or ``expire`` a limit, or what a workflow of one's own calls its action."""

@@ -143,7 +143,7 @@ class RateLimiter(Unpicklable):
         self._closed = False
         self._held: dict[asyncio.Task[Any] | None, list[Permit]] = {}
         self._only = parts[0] if len(parts) == 1 else None
-        self._family = Family(self, parts)
+        self._family: Family[RateLimiter] = Family(self, parts)
         self._most = min(part.limit for part in parts)
         self._shortest = min(part.period for part in parts)
         for part in parts:
@@ -190,7 +190,10 @@ class RateLimiter(Unpicklable):
             for other in self._family.alive():
                 if other._loop is not None and other._loop is not here and not other._loop.is_closed():
                     raise WrongLoop(f"{self.name} shares a part with a rate limiter of another event loop")
-            self._family.leave([other for other in self._family.alive() if other._loop not in (None, here)])
+            ended = [other for other in self._family.alive() if other._loop not in (None, here)]
+            self._family.leave(ended)
+            for other in ended:
+                other._queue.clear()  # a part of theirs that wakes all who use it must find nobody there
             self._loop, self._thread, self._loop_runs = here, get_ident(), here.is_running
         elif here is not self._loop:
             raise WrongLoop(f"the rate limiter {self.name} belongs to another event loop")
@@ -264,9 +267,13 @@ class RateLimiter(Unpicklable):
         if self._family.others:
             self._family.serve([one for one in self._family.alive() if one._queue])
         else:
-            self._serve()
+            self.serve()
 
-    def _serve(self, until: float = math.inf) -> bool:
+    def head(self) -> float:
+        """The ticket of who waits first, in the order of asking across all limiters; infinity where nobody waits."""
+        return self._queue[0][2] if self._queue else math.inf
+
+    def serve(self, until: float = math.inf) -> bool:
         """Grant from the head of the queue while that is possible, then set one timer for the next time it may be.
 
         Stops before the ticket ``until``, whose turn it is then at another limiter: True if there it stopped.
@@ -308,7 +315,7 @@ class RateLimiter(Unpicklable):
         if self._family.others:
             self._family.serve([one for one in self._family.alive() if one._queue and one._timer is None])
         elif self._queue and self._timer is None:
-            self._serve()
+            self.serve()
 
     def _on_done(self, slots: list[Slot]) -> None:
         self._in_flight -= 1
@@ -318,7 +325,7 @@ class RateLimiter(Unpicklable):
         if self._family.others:
             self._family.serve([one for one in self._family.alive() if one._queue and one._waits_too_long(now)])
         elif self._queue and self._waits_too_long(now):
-            self._serve()
+            self.serve()
 
     def _waits_too_long(self, now: float) -> bool:
         """Whether an answer that came now frees its slot, a period from now, earlier than the timer assumed."""

@@ -6,7 +6,7 @@ No part waits or wakes anybody: :class:`asyncconn.core.rates.limiter.RateLimiter
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asyncconn.errors import ConfigError
 
@@ -59,6 +59,10 @@ class Part(Protocol):
     limit: int
     period: float  # seconds until what an answer settles is free again; infinite where answers settle nothing
 
+    def fresh(self) -> Self:
+        """An unused twin: what its constructor was given, stores, callables and clocks by reference."""
+        ...
+
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
         """Called once by each limiter; ``wake`` makes it look again after a change of its own accord."""
         ...
@@ -108,12 +112,22 @@ class BasePart:
 
     period = float("inf")
     held_until = 0.0  # nothing goes before, as the server asked; for the log
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        part = super().__new__(cls)
+        part._given = args, options
+        return part
 
     def __init__(self, limit: int, name: str) -> None:
         if not limit >= 1 or limit % 1 != 0:  # so that nan and inf fail too
             raise ConfigError(f"{name}: limit must be a whole number of at least 1, not {limit!r}")
         self.limit = limit
         self.name = name
+
+    def fresh(self) -> Self:
+        args, options = self._given
+        return type(self)(*args, **options)
 
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
         pass

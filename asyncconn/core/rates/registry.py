@@ -1,6 +1,6 @@
-"""One set of limiters for an account in each event loop of this process, whichever hub or client asks for it.
+"""What an account may use, once in each event loop of this process, whichever hub or client asks: limiters and places.
 
-When a loop has ended, or the last hub that used the set has closed, its books go to the next one that asks.
+When a loop has ended, or the last hub that used them has closed, the books go to the next one that asks.
 """
 
 from __future__ import annotations
@@ -8,37 +8,83 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.rates.limiter import RateLimiter
+from asyncconn.core.rates.parts import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator
 
-    from asyncconn.core.rates.parts import Part
-
-__all__ = ["forget_limiters", "made_limiters", "release_limiters", "shared_limiters"]
+__all__ = ["Rates", "Share", "early_share", "forget_limiters", "fresh_parts", "release_limiters", "share_of"]
 
 logger = logging.getLogger("asyncconn.ratelimit")
+
+#: What limits an account: a part, several that hold together, or a mapping from the name of a kind of call to either.
+Rates = Part | Sequence[Part] | Mapping[str, Part | Sequence[Part]] | None
 
 _MANY = 64  # accounts, from which on those that are idle and used by nobody are dropped now and then
 
 
-class _Set:
+def fresh_parts(rates: Rates) -> dict[str, list[Part]]:
+    """Unused twins of all parts, by the name of a kind of call; one that stands in several places stays one.
+
+    >>> shared = Window(10, 1.0)
+    >>> sorted(fresh_parts({"default": shared, "query": [shared, Window(60, 60.0, name="minute")]}))
+    ['default', 'query']
+    """
+    named = {} if rates is None else rates if isinstance(rates, Mapping) else {"default": rates}
+    twins: dict[int, Part] = {}
+
+    def twin(part: Part) -> Part:
+        return twins.get(id(part)) or twins.setdefault(id(part), part.fresh())
+
+    several = {name: some if isinstance(some, Sequence) else [some] for name, some in named.items()}
+    return {name: [twin(one) for one in some] for name, some in several.items()}
+
+
+@dataclass(slots=True)
+class Share:
+    """What one service of an account uses: its ``limiters`` by name, and the account's ``places``.
+
+    The services of an account share the parts, so that together they keep to the limits, and each has limiters of its
+    own, so that a pause that one of them asks for does not hold the others.
+    """
+
+    limiters: Mapping[str, RateLimiter]
+    places: asyncio.Semaphore
+    services: Mapping[str, Mapping[str, RateLimiter]] = field(default_factory=dict)
+
+    def everywhere(self) -> Iterator[RateLimiter]:
+        """The limiters of all services of the account."""
+        for limiters in self.services.values():
+            yield from limiters.values()
+
+
+class _Account:
     """The limiters of an account in one loop, and who uses them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limiters: dict[str, RateLimiter]) -> None:
-        self._loop = weakref.ref(loop)
-        self.limiters = limiters
+    def __init__(self, name: str, key: str, clock: Clock, places: int) -> None:
+        self._name = name
+        self._key = key
+        self._clock = clock
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._most = places
+        self._places = asyncio.Semaphore(places)
+        self.services: dict[str, dict[str, RateLimiter]] = {}
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
-        self.told = False  # that another client asked for other limits
+        self._told = False  # that another client asked for something else
+        self._before: list[_Account] = []  # whose books it takes over
+        self._taken: set[tuple[int, int]] = set()  # parts that were taken over: one in several limiters is, once
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop it belongs to, while that lives."""
-        loop = self._loop()
+        loop = None if self._loop is None else self._loop()
         return None if loop is None or loop.is_closed() else loop
 
     @property
@@ -49,63 +95,109 @@ class _Set:
     @property
     def idle(self) -> bool:
         """Whether there is nothing in its books."""
-        books = [limiter.snapshot() for limiter in self.limiters.values()]
+        books = [limiter.snapshot() for limiter in self.limiters()]
         return all(book.remaining == min(part.limit for part in book.parts) for book in books)
+
+    def limiters(self) -> list[RateLimiter]:
+        """Those of all services."""
+        return [limiter for limiters in self.services.values() for limiter in limiters.values()]
+
+    def settle(self, loop: asyncio.AbstractEventLoop, before: list[_Account]) -> None:
+        """Belong to ``loop``, and take over the books of those that are over."""
+        self._loop = weakref.ref(loop)
+        self._before = before
+        for service, limiters in self.services.items():
+            self._inherit(service, limiters)
+
+    def share(self, service: str, rates: Rates, places: int) -> Share:
+        """What ``service`` may use. The first client's rates and places hold; another's are warned of, once."""
+        known = self.services.setdefault(service, {})
+        anywhere = {part.name: part for limiter in self.limiters() for part in limiter.parts}
+        added: dict[str, RateLimiter] = {}
+        others = [] if places == self._most else [self._name]  # where this client knows something else
+        for name, some in fresh_parts(rates).items():
+            if name in known:
+                if not _same(known[name].parts, some):
+                    others.append(f"{self._name}.{name}")
+                continue
+            twin = next((limiters[name] for limiters in self.services.values() if name in limiters), None)
+            there = anywhere if twin is None else {part.name: part for part in twin.parts}
+            parts = [there[one.name] if _alike(there.get(one.name), one) else one for one in some]
+            if twin is not None and not _same(twin.parts, some):
+                others.append(f"{self._name}.{name}")
+            added[name] = RateLimiter(*parts, name=f"{self._name}.{name}", key=self._key, clock=self._clock)
+        known.update(added)
+        self._inherit(service, added)
+        if others and not self._told:
+            self._told = True
+            what = ", ".join(others)
+            logger.warning("%s: this account has other limits already, made by an earlier client: those hold", what)
+        return Share(known, self._places, self.services)
+
+    def _inherit(self, service: str, limiters: Mapping[str, RateLimiter]) -> None:
+        for old in self._before:
+            for name, limiter in limiters.items():
+                theirs = old.services.get(service, {}).get(name)
+                if theirs is None:  # another address of it: what counts is counted in the parts
+                    theirs = next((some[name] for some in old.services.values() if name in some), None)
+                if theirs is not None:
+                    limiter.inherit(theirs, self._taken)
 
 
 #: By account and clock: virtual clocks are clocks of their own, the machine's is one.
-_sets: dict[tuple[str, Clock | None], list[_Set]] = {}
+_accounts: dict[tuple[str, Clock | None], list[_Account]] = {}
 _warned: set[str] = set()
 _lock = Lock()  # loops may run in several threads
 _sweep_at = _MANY
 
 
-def shared_limiters(
+def share_of(
     platform: str,
     account: str,
+    service: str,
+    rates: Rates,
+    places: int,
+    *,
     clock: Clock,
     user: object,
-    parts: Callable[[], Mapping[str, Sequence[Part]]],
-    early: dict[str, RateLimiter] | None = None,
-) -> Mapping[str, RateLimiter]:
-    """The limiters of ``account``, by name, on the running loop; ``user`` uses them until it is released or gone.
+    early: dict[str, _Account],
+) -> tuple[Share, bool]:
+    """What ``service`` may use of ``account``, and whether that is so for good: on a running loop it is.
 
-    ``parts`` makes what they consist of; ``early`` are limiters that were made of them before there was a loop.
+    ``user`` uses it until it is released or gone. ``early`` keeps what was made before there was a loop; on the loop
+    that becomes everybody's, or gives way to what is there already.
     """
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        if account not in early:
+            early[account] = _Account(platform, account, clock, places)
+        return early[account].share(service, rates, places), False
     with _lock:
         _sweep()
-        known = _sets.setdefault((account, None if type(clock) is SystemClock else clock), [])
+        known = _accounts.setdefault((account, None if type(clock) is SystemClock else clock), [])
         found = next((one for one in known if one.loop is loop and not one.over), None)
+        made_before = early.pop(account, None)
         if found is None:
-            limiters = early or made_limiters(platform, account, clock, parts())
-            if not limiters:
-                return limiters
-            found = _Set(loop, limiters)
+            found = made_before or _Account(platform, account, clock, places)
             ended = [one for one in known if one.over]
             for one in ended:
-                _hand_over(one.limiters, limiters)
                 known.remove(one)
-            if known and account not in _warned:
+            found.settle(loop, ended)
+            if known and rates is not None and account not in _warned:
                 _warned.add(account)
                 logger.warning(
                     "%s: this account is in use on another event loop of this process: its cap now holds per loop",
                     platform,
                 )
             known.append(found)
-        else:
-            _add_missing(platform, account, clock, found, parts())
         found.users.add(user)
-        return found.limiters
+        return found.share(service, rates, places), True
 
 
-def made_limiters(
-    platform: str, account: str, clock: Clock, parts: Mapping[str, Sequence[Part]]
-) -> dict[str, RateLimiter]:
-    """New limiters of these parts, shared with nobody yet."""
-    return {
-        name: RateLimiter(*some, name=f"{platform}.{name}", key=account, clock=clock) for name, some in parts.items()
-    }
+def early_share(platform: str, clock: Clock, rates: Rates, places: int) -> Share:
+    """One that nothing goes through: it is not known yet who asks."""
+    return _Account(platform, platform, clock, places).share("", rates, places)
 
 
 def release_limiters(user: object) -> list[RateLimiter]:
@@ -115,12 +207,12 @@ def release_limiters(user: object) -> list[RateLimiter]:
     """
     unused: list[RateLimiter] = []
     with _lock:
-        for one in [one for some in _sets.values() for one in some if user in one.users]:
+        for one in [one for some in _accounts.values() for one in some if user in one.users]:
             one.users.discard(user)
             if not one.users:
-                unused.extend(one.limiters.values())
+                unused.extend(one.limiters())
                 continue
-            for limiter in one.limiters.values():
+            for limiter in one.limiters():
                 limiter.dismiss(user)
     return unused
 
@@ -128,30 +220,8 @@ def release_limiters(user: object) -> list[RateLimiter]:
 def forget_limiters() -> None:
     """Forget every account's limiters and books, as in a new process: so that one test does not slow the next."""
     with _lock:
-        _sets.clear()
+        _accounts.clear()
         _warned.clear()
-
-
-def _hand_over(old: Mapping[str, RateLimiter], new: Mapping[str, RateLimiter]) -> None:
-    taken: set[tuple[int, int]] = set()  # a part that stands in several limiters is handed over once
-    for name, limiter in new.items():
-        if name in old:
-            limiter.inherit(old[name], taken)
-
-
-def _add_missing(platform: str, account: str, clock: Clock, found: _Set, parts: Mapping[str, Sequence[Part]]) -> None:
-    """Clients of one account may know of different limits: a part of one name is one part."""
-    known = {part.name: part for limiter in found.limiters.values() for part in limiter.parts}
-    for name, some in parts.items():
-        limiter = found.limiters.get(name)
-        if limiter is None:
-            shared = [known[part.name] if _alike(known.get(part.name), part) else part for part in some]
-            found.limiters.update(made_limiters(platform, account, clock, {name: shared}))
-        elif not found.told and not _same(limiter.parts, some):
-            found.told = True
-            logger.warning(
-                "%s.%s: this account has other limits already, made by an earlier client: those hold", platform, name
-            )
 
 
 def _alike(known: Part | None, part: Part) -> bool:
@@ -175,10 +245,10 @@ def _figures(part: Part) -> tuple[object, ...]:
 def _sweep() -> None:
     """Drop what nobody uses and nothing is counted in, whenever there are twice as many as the last time."""
     global _sweep_at
-    if len(_sets) < _sweep_at:
+    if len(_accounts) < _sweep_at:
         return
-    for key, some in list(_sets.items()):
+    for key, some in list(_accounts.items()):
         some[:] = [one for one in some if not (one.over and one.idle)]
         if not some:
-            del _sets[key]
-    _sweep_at = max(_MANY, 2 * len(_sets))
+            del _accounts[key]
+    _sweep_at = max(_MANY, 2 * len(_accounts))

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.bulk import changing, downloading, fetching, processing, rerunning
 from asyncconn.datorama.bulk.capacity import CAPACITY_POLLING
 from asyncconn.datorama.bulk.downloading import Bounds
-from asyncconn.datorama.bulk.planning import listed
+from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.progress import BulkProgress
 from asyncconn.datorama.bulk.results import BulkResult, Span
-from asyncconn.datorama.dates import Split
+from asyncconn.datorama.dates import DayLike, Split
+from asyncconn.datorama.given import listed
 from asyncconn.datorama.models import DataStream, Job, ReportJob, Workspace
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.bulk.nouns import Nouns
 
 __all__ = ["BulkCalls"]
 
@@ -38,8 +39,17 @@ class BulkCalls:
     Cancelling a bulk call cancels its requests and waits for their end.
     """
 
-    def _client(self) -> Datorama:
-        return cast("Datorama", self)
+    _nouns: Nouns
+
+    async def find_streams(self, streams: Streams) -> list[DataStream]:
+        """The streams, given as they are or by id, in their order.
+
+            >>> [stream] = await datorama.find_streams(7700101)
+
+        As every bulk call does in the beginning: no call for those that the client has seen, else one look at all
+        workspaces. Raises ``UnknownStream`` with the ids that are nowhere.
+        """
+        return await resolve(self._nouns, listed(streams, "streams"))
 
     async def fetch_all_streams(
         self,
@@ -48,7 +58,7 @@ class BulkCalls:
         on_progress: OnProgress | None = None,
     ) -> BulkResult[Workspace | int, list[DataStream]]:
         """The streams of all workspaces, or of those given: a call for each (and one for the list of them)."""
-        return await fetching.fetch_all_streams(self._client(), workspaces, on_progress)
+        return await fetching.fetch_all_streams(self._nouns, workspaces, on_progress)
 
     async def fetch_all_jobs(
         self, streams: Streams | None = None, *, page_size: int = 100, on_progress: OnProgress | None = None
@@ -61,13 +71,13 @@ class BulkCalls:
         file based and has none; without ``streams``, those of :meth:`fetch_all_streams` before. A workspace that cannot
         be read is a failed item. What was read of a stream before it failed is the item's value.
         """
-        return await fetching.fetch_all_jobs(self._client(), streams, page_size, on_progress)
+        return await fetching.fetch_all_jobs(self._nouns, streams, page_size, on_progress)
 
     async def process_streams(
         self,
         streams: Streams,
-        starts: Any,
-        ends: Any,
+        starts: DayLike | Iterable[DayLike],
+        ends: DayLike | Iterable[DayLike],
         *,
         d_range: int = 10,
         split: Split = "window",
@@ -105,7 +115,7 @@ class BulkCalls:
         A request whose outcome is unknown is not repeated: its items are ``unknown``, and can be checked.
         """
         return await processing.process_streams(
-            self._client(),
+            self._nouns,
             streams,
             starts,
             ends,
@@ -152,7 +162,7 @@ class BulkCalls:
             on_progress=on_progress,
             capacity_policy=capacity_policy,
         )
-        return await rerunning.rerun(self._client(), streams, jobs, options)
+        return await rerunning.rerun(self._nouns, streams, jobs, options)
 
     async def rerun_all(
         self,
@@ -177,7 +187,7 @@ class BulkCalls:
             on_progress=on_progress,
             capacity_policy=capacity_policy,
         )
-        return await rerunning.rerun_all(self._client(), streams, options)
+        return await rerunning.rerun_all(self._nouns, streams, options)
 
     async def rename_streams(
         self,
@@ -187,7 +197,7 @@ class BulkCalls:
         on_progress: OnProgress | None = None,
     ) -> BulkResult[DataStream, DataStream]:
         """Give streams other names: a mapping from ids, or streams and a name for each. One PATCH for each."""
-        return await changing.rename_streams(self._client(), streams, names, on_progress)
+        return await changing.rename_streams(self._nouns, streams, names, on_progress)
 
     async def enable_streams(
         self, streams: Streams, *, on_progress: OnProgress | None = None
@@ -231,7 +241,7 @@ class BulkCalls:
             concurrency=concurrency, max_bytes=max_bytes, max_file_bytes=max_file_bytes, overwrite=overwrite
         )
         return await downloading.download_jobs(
-            self._client(), jobs, folder, streams=streams, bounds=bounds, on_progress=on_progress
+            self._nouns, jobs, folder, streams=streams, bounds=bounds, on_progress=on_progress
         )
 
     async def download_reports(
@@ -253,7 +263,7 @@ class BulkCalls:
         """
         bounds = Bounds(concurrency=concurrency, max_bytes=max_bytes, max_file_bytes=max_file_bytes)
         return await downloading.download_reports(
-            self._client(), jobs, folder, skip_preamble=skip_preamble, bounds=bounds, on_progress=on_progress
+            self._nouns, jobs, folder, skip_preamble=skip_preamble, bounds=bounds, on_progress=on_progress
         )
 
     async def _set_enabled(
@@ -261,4 +271,4 @@ class BulkCalls:
     ) -> BulkResult[DataStream, DataStream]:
         given = listed(streams, "streams")
         changes = [{"enabled": enabled}] * len(given)
-        return await changing.change_streams(self._client(), given, changes, on_progress)
+        return await changing.change_streams(self._nouns, given, changes, on_progress)

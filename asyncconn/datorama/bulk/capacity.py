@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from asyncconn.core.polling import PollPolicy
 from asyncconn.core.tasks import reap
-from asyncconn.datorama.bulk.running import each
+from asyncconn.datorama.running import each
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.bulk.nouns import Nouns
 
 __all__ = ["CAPACITY_POLLING", "Capacity", "Ticket"]
 
@@ -74,12 +74,12 @@ class Capacity:
     One request of more jobs than ``most`` waits until nothing is unfinished.
     """
 
-    def __init__(self, client: Datorama, most: int | None, policy: PollPolicy) -> None:
+    def __init__(self, nouns: Nouns, most: int | None, policy: PollPolicy) -> None:
         if most is not None and (type(most) is not int or most < 1):
             raise ConfigError(f"max_pending must be a whole number from 1, or None, not {most!r}")
         self.most = most
-        self._client = client
-        self._clock = client.hub.clock
+        self._nouns = nouns
+        self._clock = nouns.calling.clock
         self._policy = policy
         self._rooms: dict[int, _Room] = {}
         self._watcher: asyncio.Task[None] | None = None
@@ -200,7 +200,7 @@ class Capacity:
         room.known = True
 
     async def _by_streams(self, workspace_id: int) -> dict[int, int] | None:
-        streams = (await self._client.streams.list(workspace_id)).items
+        streams = (await self._nouns.streams.list(workspace_id)).items
         told = {one.id: one.pending_stats_count for one in streams if isinstance(one.pending_stats_count, int)}
         return None if streams and not told else told
 
@@ -212,7 +212,7 @@ class Capacity:
         found: dict[int, int] = {}
 
         async def count(stream: int) -> None:
-            jobs = await self._client.jobs.list(stream).collect()
+            jobs = await self._nouns.jobs.list(stream).collect()
             found[stream] = sum(not job.final for job in jobs)
 
         await each(sorted(streams), count, name="capacity")

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
-from asyncconn.datorama.bulk.planning import job_of, listed, one_for_each, owner_of
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Item
-from asyncconn.datorama.bulk.running import AT_ONCE, each
 from asyncconn.datorama.errors import TooManyBytes
+from asyncconn.datorama.given import job_of, listed, one_for_each, owner_of
 from asyncconn.datorama.models import DataStream, Job, ReportJob
+from asyncconn.datorama.running import AT_ONCE, each
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
     import os
 
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.bulk.nouns import Nouns
 
 __all__ = ["Bounds", "download_jobs", "download_reports"]
 
@@ -108,7 +108,7 @@ class _File(Generic[K]):
 
 
 async def download_jobs(
-    client: Datorama,
+    nouns: Nouns,
     jobs: Any,
     folder: str | os.PathLike[str],
     *,
@@ -121,29 +121,29 @@ async def download_jobs(
     given = one_for_each([owner_of(job) for job in wanted] if streams is None else streams, len(wanted), "streams")
     for job in wanted:
         _ = job.id if isinstance(job, Job) else paths.number(job, "job")  # before anything is looked up
-    owners = await resolve(client, given)
+    owners = await resolve(nouns, given)
     target = await _folder(folder)
 
     def file(owner: DataStream, job: Any) -> _File[tuple[DataStream, int]]:
         number = job_of(job, owner.id)
 
         def path() -> Path:
-            return target / client.jobs.file_name(number, owner)
+            return target / nouns.jobs.file_name(number, owner)
 
         def there() -> Path | None:
             return path() if not bounds.overwrite and path().exists() else None
 
         async def fetch(counted: Counted) -> Path:
-            return await client.jobs.download(number, path(), stream=owner, through=counted)
+            return await nouns.jobs.download(number, path(), stream=owner, through=counted)
 
         return _File((owner, number), there, fetch)
 
     files = [file(owner, job) for owner, job in zip(owners, wanted, strict=True)]
-    return await _fetch(client, files, [(one.key[0].id, one.key[1]) for one in files], bounds, on_progress)
+    return await _fetch(nouns, files, [(one.key[0].id, one.key[1]) for one in files], bounds, on_progress)
 
 
 async def download_reports(
-    client: Datorama,
+    nouns: Nouns,
     jobs: Any,
     folder: str | os.PathLike[str],
     *,
@@ -166,7 +166,7 @@ async def download_reports(
         async def fetch(counted: Counted) -> Path:
             await asyncio.to_thread(own.mkdir, exist_ok=True)
             try:
-                return await client.reports.download(number, own, skip_preamble=skip_preamble, through=counted)
+                return await nouns.reports.download(number, own, skip_preamble=skip_preamble, through=counted)
             except BaseException:
                 await asyncio.to_thread(_remove_empty, own)
                 raise
@@ -174,11 +174,11 @@ async def download_reports(
         return _File(key, there, fetch)
 
     files = [file(key, number) for key, number in zip(wanted, ids, strict=True)]
-    return await _fetch(client, files, ids, bounds, on_progress)
+    return await _fetch(nouns, files, ids, bounds, on_progress)
 
 
 async def _fetch(
-    client: Datorama,
+    nouns: Nouns,
     files: Sequence[_File[K]],
     names: Sequence[Any],
     bounds: Bounds,
@@ -190,7 +190,7 @@ async def _fetch(
         places.setdefault(name, []).append(number)
     items: list[Item[K, Path] | None] = [None] * len(files)
     budget = Budget(bounds)
-    meter = Meter(client, len(files), on_progress, what="files", calls=float)
+    meter = Meter(nouns.calling, len(files), on_progress, what="files", calls=float)
 
     async def fetch(numbers: list[int]) -> None:
         item = await _one(files[numbers[0]], budget)

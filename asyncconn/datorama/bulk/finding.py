@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.datorama import paths
-from asyncconn.datorama.bulk.running import each
 from asyncconn.datorama.errors import UnknownStream
 from asyncconn.datorama.models import DataStream, Workspace
+from asyncconn.datorama.running import each
 from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.bulk.nouns import Nouns
 
 __all__ = ["resolve"]
 
 
-async def resolve(client: Datorama, streams: Sequence[Any]) -> list[DataStream]:
+async def resolve(nouns: Nouns, streams: Sequence[Any]) -> list[DataStream]:
     """The streams, given as they are or by id.
 
     Ids that the client has not seen cost one call for the workspaces and one for each of them. Raises
@@ -26,9 +26,9 @@ async def resolve(client: Datorama, streams: Sequence[Any]) -> list[DataStream]:
     """
     numbers = [one if isinstance(one, DataStream) else paths.number(one, "stream") for one in streams]
     failures: list[AsyncConnError] = []
-    if any(_find(client, one) is None for one in numbers):
-        failures = await _look(client)
-    found = [_find(client, one) for one in numbers]
+    if any(_find(nouns, one) is None for one in numbers):
+        failures = await _look(nouns)
+    found = [_find(nouns, one) for one in numbers]
     unknown = [_id(one) for one, got in zip(numbers, found, strict=True) if got is None]
     if unknown and failures:
         raise failures[0]  # they may be in the workspace that could not be read
@@ -42,21 +42,21 @@ def _id(stream: DataStream | int) -> int:
     return stream.id if isinstance(stream, DataStream) else stream
 
 
-def _find(client: Datorama, stream: DataStream | int) -> DataStream | None:
+def _find(nouns: Nouns, stream: DataStream | int) -> DataStream | None:
     if isinstance(stream, int):
-        return client.stream_of(stream)
-    return stream if client.workspace_of(stream) is not None else client.stream_of(stream.id)
+        return nouns.calling.stream_of(stream)
+    return stream if nouns.calling.workspace_of(stream) is not None else nouns.calling.stream_of(stream.id)
 
 
-async def _look(client: Datorama) -> list[AsyncConnError]:
+async def _look(nouns: Nouns) -> list[AsyncConnError]:
     """See the streams of all workspaces; the errors of those that could not be read."""
     failures: list[AsyncConnError] = []
 
     async def read(workspace: Workspace) -> None:
         try:
-            await client.streams.list(workspace.id)
+            await nouns.streams.list(workspace.id)
         except AsyncConnError as error:
             failures.append(error)
 
-    await each((await client.workspaces.list()).items, read, name="streams")
+    await each((await nouns.workspaces.list()).items, read, name="streams")
     return failures

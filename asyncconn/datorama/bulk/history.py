@@ -6,10 +6,10 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from asyncconn.datorama.bulk.log import ERROR, SENDING, UNKNOWN, LogRow
-from asyncconn.datorama.bulk.planning import days_of, uncovered
+from asyncconn.datorama.coverage import days_of, uncovered
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BadDate
+from asyncconn.datorama.log import ERROR, SENDING, UNKNOWN, LogRow
 from asyncconn.datorama.models import Job, JobStatus
 
 if TYPE_CHECKING:

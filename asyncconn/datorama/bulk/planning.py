@@ -1,118 +1,23 @@
-"""From what the caller gives to the requests that will be made. Pure functions.
+"""From days of streams to the requests that will be made. Pure functions.
 
 Contract: datorama sections 3.3 (the server splits), 8 (splitting), 11.7 (grouping), 11.10 (capacity).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
-
-from asyncconn.datorama import paths
-from asyncconn.datorama.dates import DateRange, Split
-from asyncconn.datorama.errors import UnequalInput
-from asyncconn.datorama.models import DataStream, Job, Model
-from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "Submission",
-    "chunked",
-    "covers",
-    "job_of",
-    "jobs_of",
-    "listed",
-    "one_for_each",
-    "owner_of",
-    "pieces",
-    "plan",
-    "uncovered",
-]
+    from asyncconn.datorama.dates import DateRange, Split
+    from asyncconn.datorama.models import DataStream
+
+__all__ = ["Submission", "chunked", "jobs_of", "pieces", "plan"]
 
 SERVER_DAYS = 10  # days of one job, unless the stream says otherwise. Contract: section 3.3
 _LONGEST_BATCH = 100  # streams in one call where no capacity bounds them: the platform's own limit is not known
-_DAY = timedelta(days=1)
-
-
-# -- what the caller gives ---------------------------------------------------------------------------------------------
-
-
-def listed(value: Any, what: str) -> list[Any]:
-    """One thing or several as a list. Raises ``ConfigError`` when there is none."""
-    alone = isinstance(value, str | bytes | date | Model | Mapping)
-    found = list(value) if isinstance(value, Iterable) and not alone else [value]
-    if not found:
-        raise ConfigError(f"there is nothing to do: {what} is empty")
-    return found
-
-
-def one_for_each(value: Any, count: int, what: str) -> list[Any]:
-    """One value for all, or a list with one for each. Raises ``UnequalInput``."""
-    if isinstance(value, str | bytes | date | Model | Mapping) or not isinstance(value, Iterable):
-        return [value] * count
-    found = list(value)
-    if len(found) != count:
-        raise UnequalInput(f"{what} has {len(found)} entries for {count} streams")
-    return found
-
-
-def job_of(job: Any, stream: int) -> int:
-    """The id of a job of this stream. Raises ``ConfigError`` for none, and for one that says it is of another."""
-    if not isinstance(job, Job):
-        return paths.number(job, "job")
-    if job.data_stream_id not in (None, stream):
-        raise ConfigError(f"job {job.id} is of stream {job.data_stream_id}, not of {stream}")
-    return job.id
-
-
-def owner_of(job: Any) -> DataStream | int:
-    """The stream that a job says it is of. Raises ``ConfigError`` when it does not."""
-    owner = (job._stream or job.data_stream_id) if isinstance(job, Job) else None
-    if owner is None:
-        raise ConfigError(f"which stream is the job of? Give streams: {job!r} does not say")
-    return owner
-
-
-# -- days --------------------------------------------------------------------------------------------------------------
-
-
-def uncovered(days: DateRange, done: Iterable[DateRange]) -> list[DateRange]:
-    """The days of a range that are in none of ``done``, as ranges.
-
-    >>> [str(left.start) for left in uncovered(DateRange.of("2026-01-01", "2026-01-30"),
-    ...     [DateRange.of("2026-01-01", "2026-01-10"), DateRange.of("2026-01-21", "2026-01-25")])]
-    ['2026-01-11', '2026-01-26']
-    """
-    left: list[DateRange] = []
-    start = days.start
-    for one in sorted(done):
-        if one.end < start:
-            continue
-        if one.start > days.end:
-            break
-        if one.start > start:
-            left.append(DateRange(start, one.start - _DAY))
-        start = one.end + _DAY
-    if start <= days.end:
-        left.append(DateRange(start, days.end))
-    return left
-
-
-def days_of(job: Job) -> DateRange | None:
-    """The days a job is for, if it says so."""
-    first, last = job.data_start_date, job.data_end_date
-    if not isinstance(first, date) or not isinstance(last, date) or last < first:
-        return None
-    return DateRange(first, last)
-
-
-def covers(jobs: Iterable[Job], days: DateRange) -> bool:
-    """Whether every day is in one of the jobs."""
-    return not uncovered(days, [found for job in jobs if (found := days_of(job)) is not None])
 
 
 def jobs_of(stream: DataStream, days: DateRange) -> int:

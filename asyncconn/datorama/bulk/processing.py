@@ -9,26 +9,19 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
-from asyncconn.datorama.bulk.log import NO_JOB, QUEUED, SOME_JOB, JobType, LogRow
-from asyncconn.datorama.bulk.planning import (
-    Submission,
-    covers,
-    days_of,
-    listed,
-    one_for_each,
-    pieces,
-    plan,
-    uncovered,
-)
+from asyncconn.datorama.bulk.planning import Submission, pieces, plan
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item, Span
-from asyncconn.datorama.bulk.running import each, together
 from asyncconn.datorama.bulk.sending import Sender, Sent
-from asyncconn.datorama.bulk.waiting import JOB_POLLING, Waiting
 from asyncconn.datorama.bulk.work import Work, bad_end, is_of, sought_in
+from asyncconn.datorama.coverage import covers, days_of, uncovered
 from asyncconn.datorama.dates import DateRange, Split
 from asyncconn.datorama.frames import log_rows_frame
+from asyncconn.datorama.given import listed, one_for_each
+from asyncconn.datorama.log import NO_JOB, QUEUED, SOME_JOB, JobType, LogRow
 from asyncconn.datorama.models import Job
+from asyncconn.datorama.running import each, together
+from asyncconn.datorama.waiting import JOB_POLLING, Waiting
 from asyncconn.errors import ApiError, AsyncConnError
 
 if TYPE_CHECKING:
@@ -36,14 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from asyncconn.datorama.client import Datorama
-    from asyncconn.datorama.models import DataStream
+    from asyncconn.datorama.bulk.nouns import Nouns
 
 __all__ = ["process_streams"]
 
 
 async def process_streams(
-    client: Datorama,
+    nouns: Nouns,
     streams: Any,
     starts: Any,
     ends: Any,
@@ -68,10 +60,10 @@ async def process_streams(
         )
     ]
     days[0].split(d_range, split)  # raises for a range or a way to split that cannot be
-    sender = Sender(client, max_pending=max_pending, capacity_policy=capacity_policy, log=log)
-    spans = [Span(stream, one) for stream, one in zip(await resolve(client, given), days, strict=True)]
+    sender = Sender(nouns, max_pending=max_pending, capacity_policy=capacity_policy, log=log)
+    spans = [Span(stream, one) for stream, one in zip(await resolve(nouns, given), days, strict=True)]
     async with sender:
-        run = _Run(client, sender, spans)
+        run = _Run(nouns, sender, spans)
         await run.recall(await sender.open(resume=resume))
         run.divide(d_range, split)
         await run.submit(batch=batch, create=create, on_progress=on_progress)
@@ -83,8 +75,8 @@ async def process_streams(
 class _Run:
     """One call of :func:`process_streams`."""
 
-    def __init__(self, client: Datorama, sender: Sender, spans: Sequence[Span]) -> None:
-        self._client = client
+    def __init__(self, nouns: Nouns, sender: Sender, spans: Sequence[Span]) -> None:
+        self._nouns = nouns
         self._sender = sender
         self._inputs: list[Work] = []
         works: dict[tuple[int, DateRange], Work] = {}  # what is given twice is done once
@@ -105,7 +97,7 @@ class _Run:
         for work in self._works:
             stream, days = work.span.stream, work.span.days
             work.left = history.left(stream.id, days)
-            work.skipped = [self._bound(job, stream) for job in history.jobs(stream.id, days)]
+            work.skipped = [self._nouns.jobs.bound(job, stream) for job in history.jobs(stream.id, days)]
             work.recalled_at = history.accepted_at(stream.id, days)
             times = [at for left in work.left if (at := history.sent_at(stream.id, left)) is not None]
             if times:
@@ -119,7 +111,7 @@ class _Run:
         work, at = doubt
         stream, days = work.span.stream, work.span.days
         try:
-            found = await self._client.jobs.find(stream, days.start, days.end, since=a_little_before(at))
+            found = await self._nouns.jobs.find(stream, days.start, days.end, since=a_little_before(at))
         except AsyncConnError as error:
             work.error, work.error_at, work.left = error, at, []
             return
@@ -130,10 +122,6 @@ class _Run:
         new = [job for job in found if job.id not in known]
         work.skipped += new
         await self._sender.note([LogRow.of(stream, job, "process", None, QUEUED, at) for job in new])
-
-    def _bound(self, job: Job, stream: DataStream) -> Job:
-        job._client, job._stream = self._client, stream
-        return job
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -153,14 +141,14 @@ class _Run:
         submissions = plan(ranges, most=self._sender.capacity.most, batch=batch, create=create)
         self._calls_left = len(submissions)
         self._meter = Meter(
-            self._client, len(self._inputs), on_progress, what="requests", calls=lambda _: self._calls_left
+            self._nouns.calling, len(self._inputs), on_progress, what="requests", calls=lambda _: self._calls_left
         )
         for work in self._inputs:
             if not work.sent:
                 self._meter.add(work.outcome)
         lanes: defaultdict[int | None, list[Submission]] = defaultdict(list)
         for one in submissions:
-            lanes[self._client.workspace_of(one.streams[0])].append(one)
+            lanes[self._nouns.calling.workspace_of(one.streams[0])].append(one)
         send = partial(self._send, create=create)
         await together((each(lane, send, name="process") for lane in lanes.values()), name="lane")
 
@@ -189,10 +177,14 @@ class _Run:
 
         async def call() -> list[Job]:
             if one.batch:
-                made = await self._client.streams.process_batch(one.streams, days.start, days.end, create=create)
+                made = await self._nouns.streams.process_batch(one.streams, days.start, days.end, create=create)
                 by_id = {stream.id: stream for stream in one.streams}
-                return [self._bound(job, by_id[job.data_stream_id]) for job in made if job.data_stream_id in by_id]
-            return await self._client.streams.process(one.streams[0], days.start, days.end)
+                return [
+                    self._nouns.jobs.bound(job, by_id[job.data_stream_id])
+                    for job in made
+                    if job.data_stream_id in by_id
+                ]
+            return await self._nouns.streams.process(one.streams[0], days.start, days.end)
 
         def line(status: str, at: datetime) -> list[LogRow]:
             return [LogRow.of(stream, NO_JOB, kind, days, status, at) for stream in one.streams]
@@ -217,7 +209,7 @@ class _Run:
         if not jobs and not sought:
             return
         streams = {work.span.stream.id: work.span.stream for work in self._works}
-        at = self._client.hub.clock.utcnow()
+        at = self._nouns.calling.clock.utcnow()
 
         def ended(job: Job) -> LogRow:
             stream = streams[job.data_stream_id or 0]
@@ -227,7 +219,7 @@ class _Run:
         self._waited, self._wait_error = await self._sender.wait(jobs, sought, policy, on_progress, ended)
         found: defaultdict[int, list[Job]] = defaultdict(list)
         for one in sought:
-            found[one.span.stream.id] += one.jobs or []
+            found[one.stream.id] += one.jobs or []
         for work in self._works:
             known = {job.id for job in work.jobs}
             new = [job for job in found[work.span.stream.id] if job.id not in known and is_of(job, work.span)]
@@ -263,7 +255,7 @@ class _Run:
         times += [work.error_at] if work.error_at is not None else []
         since = a_little_before(min(times)) if times else None
         days = work.span.days
-        found = await self._client.jobs.find(work.span.stream, days.start, days.end, since=since)
+        found = await self._nouns.jobs.find(work.span.stream, days.start, days.end, since=since)
         everything = {job.id: job for job in (*work.skipped, *found)}
         return Check(covers(everything.values(), days), found)
 

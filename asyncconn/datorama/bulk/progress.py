@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from asyncconn.core.events import Events
 from asyncconn.core.progress import Progress
-from asyncconn.datorama.bulk.running import AT_ONCE
+from asyncconn.datorama.running import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncconn.datorama.bulk.results import Outcome
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.calling import Calling
     from asyncconn.http.transport import Transport
 
 __all__ = ["BulkProgress", "Meter", "seconds_for"]
@@ -49,14 +49,14 @@ class Meter:
 
     def __init__(
         self,
-        client: Datorama,
+        calling: Calling,
         total: int,
         listener: Callable[[BulkProgress], object] | None,
         *,
         what: str,
         calls: Callable[[int], float] | None = None,
     ) -> None:
-        self._client = client
+        self._calling = calling
         self._total = total
         self._events = Events("progress")
         if listener is not None:
@@ -64,7 +64,7 @@ class Meter:
         self._what = what
         self._calls = calls
         self._count: Counter[str] = Counter()
-        self._started = client.hub.clock.now()
+        self._started = calling.clock.now()
         self.tell()
 
     @property
@@ -85,7 +85,7 @@ class Meter:
     def tell(self) -> None:
         """Let the listener know."""
         if self._events.wanted("progress"):
-            elapsed = self._client.hub.clock.now() - self._started
+            elapsed = self._calling.clock.now() - self._started
             count = self._count
             now = BulkProgress(
                 self.done,
@@ -107,7 +107,7 @@ class Meter:
             return None
         calls = max(1, round(self._calls(left)))
         pace = elapsed / self.done * left if self.done else 0.0
-        return max(pace, seconds_for(self._client.pool.transports, calls))
+        return max(pace, seconds_for(self._calling.pool.transports, calls))
 
 
 def seconds_for(transports: Sequence[Transport], calls: int) -> float:

@@ -13,22 +13,24 @@ from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
-from asyncconn.datorama.bulk.log import ALL_JOBS, QUEUED, LogRow
-from asyncconn.datorama.bulk.planning import chunked, days_of, job_of, listed, one_for_each, owner_of
+from asyncconn.datorama.bulk.planning import chunked
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
-from asyncconn.datorama.bulk.running import each, together
 from asyncconn.datorama.bulk.sending import Sender, Sent
-from asyncconn.datorama.bulk.waiting import JOB_POLLING, Waiting
+from asyncconn.datorama.coverage import days_of
 from asyncconn.datorama.errors import JobFailed
 from asyncconn.datorama.frames import log_rows_frame
+from asyncconn.datorama.given import job_of, listed, one_for_each, owner_of
+from asyncconn.datorama.log import ALL_JOBS, QUEUED, LogRow
 from asyncconn.datorama.models import DataStream, Job, JobStatus
+from asyncconn.datorama.running import each, together
+from asyncconn.datorama.waiting import JOB_POLLING, Waiting
 from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
     import os
 
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.bulk.nouns import Nouns
 
 __all__ = ["rerun", "rerun_all"]
 
@@ -62,15 +64,15 @@ class Options:
 
 
 async def rerun(
-    client: Datorama, streams: Any, jobs: Any, options: Options
+    nouns: Nouns, streams: Any, jobs: Any, options: Options
 ) -> BulkResult[tuple[DataStream, int], list[Job]]:
     """See ``Datorama.rerun``."""
     wanted = listed(jobs, "jobs")
     given = one_for_each([owner_of(job) for job in wanted] if streams is None else streams, len(wanted), "streams")
     for job in wanted:
         _ = job.id if isinstance(job, Job) else paths.number(job, "job")  # before anything is looked up
-    found = await resolve(client, given)
-    run = _Run(client, options)
+    found = await resolve(nouns, given)
+    run = _Run(nouns, options)
     pairs: list[tuple[DataStream, int | None]] = [
         (stream, job_of(job, stream.id)) for stream, job in zip(found, wanted, strict=True)
     ]
@@ -78,20 +80,20 @@ async def rerun(
     return BulkResult([run.item((work.stream, work.job or 0), work) for work in works], run.frame)
 
 
-async def rerun_all(client: Datorama, streams: Any, options: Options) -> BulkResult[DataStream, list[Job]]:
+async def rerun_all(nouns: Nouns, streams: Any, options: Options) -> BulkResult[DataStream, list[Job]]:
     """See ``Datorama.rerun_all``."""
     given = listed(streams, "streams")
-    run = _Run(client, options)
-    works = await run.carry_out([(stream, None) for stream in await resolve(client, given)])
+    run = _Run(nouns, options)
+    works = await run.carry_out([(stream, None) for stream in await resolve(nouns, given)])
     return BulkResult([run.item(work.stream, work) for work in works], run.frame)
 
 
 class _Run:
-    def __init__(self, client: Datorama, options: Options) -> None:
-        self._client = client
+    def __init__(self, nouns: Nouns, options: Options) -> None:
+        self._nouns = nouns
         self._options = options
         self._sender = Sender(
-            client, max_pending=options.max_pending, capacity_policy=options.capacity_policy, log=options.log
+            nouns, max_pending=options.max_pending, capacity_policy=options.capacity_policy, log=options.log
         )
         self._waited: Waiting | None = None
         self._wait_error: AsyncConnError | None = None
@@ -119,9 +121,7 @@ class _Run:
             known = history.rerun(work.stream.id, work.name)
             if known is not None:
                 work.skipped = True
-                for job in known:
-                    job._client, job._stream = self._client, work.stream
-                work.jobs = known
+                work.jobs = [self._nouns.jobs.bound(job, work.stream) for job in known]
             elif (at := history.rerun_sent_at(work.stream.id, work.name)) is not None:
                 doubtful.append((work, at))
         by_stream: defaultdict[int, list[tuple[_Work, datetime]]] = defaultdict(list)
@@ -131,7 +131,7 @@ class _Run:
 
     async def _look(self, doubts: Sequence[tuple[_Work, datetime]]) -> None:
         try:
-            listing = await self._client.jobs.list(doubts[0][0].stream).collect()
+            listing = await self._nouns.jobs.list(doubts[0][0].stream).collect()
         except AsyncConnError as error:
             for work, at in doubts:
                 work.sent = Sent("unknown", error=error, at=at)
@@ -151,7 +151,7 @@ class _Run:
         calls = [some for of_stream in by_stream.values() for some in chunked(of_stream, self._sender.capacity.most)]
         self._calls_left = len(calls)
         self._meter = Meter(
-            self._client,
+            self._nouns.calling,
             len(inputs),
             self._options.on_progress,
             what="requests",
@@ -162,16 +162,16 @@ class _Run:
                 self._meter.add("ok" if work.skipped else "unknown")
         lanes: defaultdict[int | None, list[list[_Work]]] = defaultdict(list)
         for some in calls:
-            lanes[self._client.workspace_of(some[0].stream)].append(some)
+            lanes[self._nouns.calling.workspace_of(some[0].stream)].append(some)
         await together((each(lane, self._send, name="rerun") for lane in lanes.values()), name="lane")
 
     async def _send(self, works: Sequence[_Work]) -> None:
         stream = works[0].stream
         call: Callable[[], Awaitable[list[Job]]]
         if works[0].job is None:
-            call = partial(self._client.jobs.rerun_all, stream)
+            call = partial(self._nouns.jobs.rerun_all, stream)
         else:
-            call = partial(self._client.jobs.rerun, stream, [work.job for work in works if work.job is not None])
+            call = partial(self._nouns.jobs.rerun, stream, [work.job for work in works if work.job is not None])
 
         def line(status: str, at: datetime) -> list[LogRow]:
             return [LogRow.of(stream, work.name, "rerun", None, status, at) for work in works]
@@ -194,7 +194,7 @@ class _Run:
         if not jobs:
             return
         streams = {work.stream.id: work.stream for work in works}
-        at = self._client.hub.clock.utcnow()
+        at = self._nouns.calling.clock.utcnow()
 
         def ended(job: Job) -> LogRow:
             stream = streams[job.data_stream_id or 0]
@@ -224,7 +224,7 @@ class _Run:
         return Item(key=key, outcome=outcome, value=jobs, error=error, skipped=work.skipped, checking=checking)
 
     async def _check(self, work: _Work) -> Check:
-        listing = await self._client.jobs.list(work.stream).collect()
+        listing = await self._nouns.jobs.list(work.stream).collect()
         at = work.sent.at if work.sent is not None else None
         found = [] if at is None else _rerun_in(listing, work, at)
         return Check(bool(found), found)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.bulk.capacity import Capacity
 from asyncconn.datorama.bulk.history import History
-from asyncconn.datorama.bulk.log import ERROR, SENDING, UNKNOWN, JobLog, LogRow
 from asyncconn.datorama.bulk.planning import jobs_of
 from asyncconn.datorama.bulk.progress import Meter
-from asyncconn.datorama.bulk.running import AT_ONCE
-from asyncconn.datorama.bulk.waiting import JobStates, Sought, Waiting, poller
+from asyncconn.datorama.log import ERROR, SENDING, UNKNOWN, JobLog, LogRow
 from asyncconn.datorama.models import JobStatus
+from asyncconn.datorama.running import AT_ONCE
+from asyncconn.datorama.waiting import JobStates, Sought, Waiting, poller
 from asyncconn.errors import AsyncConnError, outcome_unknown
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from asyncconn.datorama.bulk.nouns import Nouns
     from asyncconn.datorama.bulk.results import Outcome
-    from asyncconn.datorama.client import Datorama
     from asyncconn.datorama.models import DataStream, Job
 
 __all__ = ["Sender", "Sent"]
@@ -48,14 +48,14 @@ class Sender:
 
     def __init__(
         self,
-        client: Datorama,
+        nouns: Nouns,
         *,
         max_pending: int | None,
         capacity_policy: PollPolicy,
         log: str | os.PathLike[str] | None,
     ) -> None:
-        self.client = client
-        self.capacity = Capacity(client, max_pending, capacity_policy)
+        self._nouns = nouns
+        self.capacity = Capacity(nouns, max_pending, capacity_policy)
         self.rows: list[LogRow] = []
         self._log = None if log is None else JobLog(log)
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -92,13 +92,13 @@ class Sender:
         accepted: Callable[[list[Job], datetime], list[LogRow]],
     ) -> Sent:
         """One request. ``line`` makes the log's lines for its beginning and a bad end, ``accepted`` for a good one."""
-        workspace_id = self.client.workspace_of(streams[0]) or 0
+        workspace_id = self._nouns.calling.workspace_of(streams[0]) or 0
         try:
             ticket = await self.capacity.take(workspace_id, tuple(stream.id for stream in streams), cost)
         except AsyncConnError as error:
             return Sent("failed", error=error)
         async with self._places:
-            at = self.client.hub.clock.utcnow()
+            at = self._nouns.calling.clock.utcnow()
             await self.note(line(SENDING, at))
             try:
                 jobs = await call()
@@ -125,9 +125,9 @@ class Sender:
         ended: Callable[[Job], LogRow],
     ) -> tuple[Waiting, AsyncConnError | None]:
         """Wait for jobs to end, and tell the log of each. The error, if the wait itself came to a bad end."""
-        waiting = Waiting(self.client, jobs, sought)
-        total = len(waiting.states) + sum(jobs_of(one.span.stream, one.span.days) for one in sought)
-        meter = Meter(self.client, total, on_progress, what="jobs")
+        waiting = Waiting(self._nouns.jobs.list, jobs, sought)
+        total = len(waiting.states) + sum(jobs_of(one.stream, one.days) for one in sought)
+        meter = Meter(self._nouns.calling, total, on_progress, what="jobs")
         told = {job.id for job in jobs if job.final}
 
         async def tell(states: JobStates) -> None:
@@ -137,7 +137,7 @@ class Sender:
             meter.set(sum(job.status == JobStatus.SUCCESS for job in states), len(states.failed) + len(states.lost))
 
         try:
-            async for states in poller(self.client, waiting, policy):
+            async for states in poller(waiting, policy, self._nouns.calling.clock):
                 await tell(states)
         except AsyncConnError as error:
             await tell(waiting.states)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asyncconn.datorama.bulk.history import a_little_before
-from asyncconn.datorama.bulk.planning import covers, days_of
 from asyncconn.datorama.bulk.results import Outcome, Span
 from asyncconn.datorama.bulk.sending import Sent
-from asyncconn.datorama.bulk.waiting import Sought
+from asyncconn.datorama.coverage import covers, days_of
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import JobFailed
 from asyncconn.datorama.models import Job, JobStatus
+from asyncconn.datorama.waiting import Sought
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +71,7 @@ def sought_in(work: Work) -> list[Sought]:
     sent = [(days, one.at) for days, one in work.sent.items() if one is not None and one.outcome == "ok"]
     accepted = [*sent, *((days, work.recalled_at) for days in work.recalled)]
     return [
-        Sought(Span(work.span.stream, days), None if at is None else a_little_before(at))
+        Sought(work.span.stream, days, None if at is None else a_little_before(at))
         for days, at in accepted
         if not covers(work.jobs, days)
     ]

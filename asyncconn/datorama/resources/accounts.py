@@ -12,7 +12,7 @@ from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.calling import Calling
 
 __all__ = ["Accounts", "Authentications", "PermissionSets", "Users"]
 
@@ -31,14 +31,14 @@ class Accounts(Resource):
     async def connect(self, account_id: int, connector_uuid: str) -> Any:
         """Give an account a connector; the id of the data source, as raw JSON (A5)."""
         path = paths.in_account(account_id, "connectors", paths.named(connector_uuid, "connector_uuid"))
-        return await self._client.call("POST", path)
+        return await self._calling.call("POST", path)
 
 
 class Users(Collection[Entity]):
     """``datorama.users``: A2, A3."""
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client, Entity, "users")
+    def __init__(self, calling: Calling) -> None:
+        super().__init__(calling, Entity, "users")
 
     def list(self, account_id: int) -> Pager[Entity]:
         """All of an account."""
@@ -48,8 +48,8 @@ class Users(Collection[Entity]):
 class PermissionSets(Collection[Entity]):
     """``datorama.permission_sets``: A4. There is no partial update."""
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client, Entity, "permission-sets")
+    def __init__(self, calling: Calling) -> None:
+        super().__init__(calling, Entity, "permission-sets")
 
     def list(self, account_id: int) -> Pager[Entity]:
         """All of an account."""
@@ -63,8 +63,8 @@ class PermissionSets(Collection[Entity]):
 class Authentications(Collection[Entity]):
     """``datorama.authentications``: C1 to C3."""
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client, Entity, "authentications")
+    def __init__(self, calling: Calling) -> None:
+        super().__init__(calling, Entity, "authentications")
 
     def list(self, workspace_id: int, data_source_id: int) -> Pager[Entity]:
         """Those of a data source in a workspace."""
@@ -84,9 +84,9 @@ class Authentications(Collection[Entity]):
     async def profiles(self, id: int) -> Any:
         """What an authentication gives access to, as raw JSON."""
         path = paths.entity("authentications", id, "profiles")
-        return await self._client.call("GET", path, workspace_id=self.where(id))
+        return await self._calling.call("GET", path, workspace_id=self.where(id))
 
     async def sub_profiles(self, id: int, profiles: Sequence[Any]) -> Any:
         """What lies below profiles, as raw JSON."""
         path = paths.entity("authentications", id, "sub-profiles")
-        return await self._client.call("POST", path, json=[*profiles], idempotent=True, workspace_id=self.where(id))
+        return await self._calling.call("POST", path, json=[*profiles], idempotent=True, workspace_id=self.where(id))

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.paging import Page, Pager
+from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.datorama import paths
 from asyncconn.datorama.models import Entity, Model, decode, decode_list
 from asyncconn.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.calling import Calling
 
 __all__ = ["Collection", "Resource"]
 
@@ -19,21 +20,20 @@ M = TypeVar("M", bound=Model)
 E = TypeVar("E", bound=Entity)
 
 
-class Resource:
+class Resource(Unpicklable):
     """A noun of the client."""
 
-    def __init__(self, client: Datorama) -> None:
-        self._client = client
+    _elsewhere = "make a client there, and ask it; of its objects hand over the id, or what is in raw"
+
+    def __init__(self, calling: Calling) -> None:
+        self._calling = calling
 
     def _pager(self, kind: type[M], path: str, *, workspace_id: int | None = None, **params: Any) -> Pager[M]:
         """A list that the platform gives whole."""
 
         async def fetch(_: Any) -> Page[M]:
-            found = await self._client.call("GET", path, workspace_id=workspace_id, params=params)
-            made = decode_list(kind, found, self._client)
-            for one in made:
-                self._note(one, workspace_id)
-            return Page(made)
+            found = await self._calling.call("GET", path, workspace_id=workspace_id, params=params)
+            return Page(self._several(kind, found, workspace_id))
 
         return Pager(fetch)
 
@@ -47,18 +47,25 @@ class Resource:
         workspace_id: int | None = None,
         **options: Any,
     ) -> M:
-        found = await self._client.call(method, path, json=body, workspace_id=workspace_id, **options)
-        made = decode(kind, found, self._client)
+        found = await self._calling.call(method, path, json=body, workspace_id=workspace_id, **options)
+        made = decode(kind, found)
         self._note(made, workspace_id)
         return made
 
+    def _several(self, kind: type[M], found: Any, workspace_id: int | None = None) -> list[M]:
+        """Those of a list."""
+        made = decode_list(kind, found)
+        for one in made:
+            self._note(one, workspace_id)
+        return made
+
     def _note(self, made: Model, workspace_id: int | None) -> None:
-        """For those who remember what they have seen."""
+        """For those who bind what they have made to its verbs, or remember it."""
 
     async def _gone(self, path: str, workspace_id: int | None) -> None:
         """Delete. Not found after an attempt whose answer was lost means that this attempt did it."""
         try:
-            await self._client.call("DELETE", path, workspace_id=workspace_id)
+            await self._calling.call("DELETE", path, workspace_id=workspace_id)
         except NotFound as error:
             if not error.maybe_sent:
                 raise
@@ -67,8 +74,8 @@ class Resource:
 class Collection(Resource, Generic[E]):
     """Things with an id below ``/v1/{collection}``: get, create, patch, replace, delete."""
 
-    def __init__(self, client: Datorama, kind: type[E], collection: str) -> None:
-        super().__init__(client)
+    def __init__(self, calling: Calling, kind: type[E], collection: str) -> None:
+        super().__init__(calling)
         self._kind = kind
         self._collection = collection
         self._workspaces: dict[int, int] = {}

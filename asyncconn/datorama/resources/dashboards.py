@@ -11,7 +11,7 @@ from asyncconn.datorama.resources.base import Collection, fields_of
 
 if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.calling import Calling
 
 __all__ = ["Dashboards", "Pages"]
 
@@ -19,8 +19,8 @@ __all__ = ["Dashboards", "Pages"]
 class Pages(Collection[Entity]):
     """``datorama.dashboards.pages``."""
 
-    def __init__(self, client: Datorama, dashboards: Dashboards) -> None:
-        super().__init__(client, Entity, "pages")
+    def __init__(self, calling: Calling, dashboards: Dashboards) -> None:
+        super().__init__(calling, Entity, "pages")
         self._dashboards = dashboards
 
     def list(self, dashboard_id: int) -> Pager[Entity]:
@@ -37,19 +37,19 @@ class Pages(Collection[Entity]):
     async def replace_widgets(self, id: int, widgets: Sequence[Mapping[str, Any]]) -> Any:
         """Write all widgets of a page."""
         path = paths.entity("pages", id, "widgets", "bulk")
-        return await self._client.call("PUT", path, json=[*widgets], workspace_id=self.where(id))
+        return await self._calling.call("PUT", path, json=[*widgets], workspace_id=self.where(id))
 
     async def content(self, id: int) -> Any:
         """What a page shows, as raw JSON."""
-        return await self._client.call("GET", paths.entity("pages", id, "content"), workspace_id=self.where(id))
+        return await self._calling.call("GET", paths.entity("pages", id, "content"), workspace_id=self.where(id))
 
 
 class Dashboards(Collection[Entity]):
     """``datorama.dashboards``, and ``datorama.dashboards.pages``."""
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client, Entity, "dashboards")
-        self.pages = Pages(client, self)
+    def __init__(self, calling: Calling) -> None:
+        super().__init__(calling, Entity, "dashboards")
+        self.pages = Pages(calling, self)
 
     def list(self, *, workspace_id: int | None = None, account_id: int | None = None) -> Pager[Entity]:
         """All that the token may see, or those of a workspace or an account."""
@@ -62,4 +62,4 @@ class Dashboards(Collection[Entity]):
     async def hierarchy(self, workspace_id: int) -> Any:
         """Dashboards, pages and widgets of a workspace, as raw JSON."""
         path = paths.in_workspace(workspace_id, "dashboards", "hierarchy")
-        return await self._client.call("GET", path, workspace_id=workspace_id)
+        return await self._calling.call("GET", path, workspace_id=workspace_id)

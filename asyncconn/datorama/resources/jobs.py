@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.datorama import paths
-from asyncconn.datorama.bulk.planning import job_of, listed
-from asyncconn.datorama.bulk.waiting import JOB_POLLING, JobStates, matching, wait_for
-from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.coverage import matching
+from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
+from asyncconn.datorama.given import id_of, job_of, listed
 from asyncconn.datorama.models import DataStream, Job, decode_list
 from asyncconn.datorama.resources.base import Resource
+from asyncconn.datorama.resources.downloads import Through, chunks_of
+from asyncconn.datorama.waiting import JOB_POLLING, JobStates, wait_for
 from asyncconn.errors import ConfigError, NotFound
 from asyncconn.http.download import save
 
 if TYPE_CHECKING:
     import builtins
 
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.core.progress import Progress
+    from asyncconn.datorama.calling import Calling
 
-__all__ = ["Jobs", "Through"]
-
-#: What the chunks of a download pass on their way to the disk.
-Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+__all__ = ["Jobs"]
 
 _SURE = 100  # a page size that works; the largest is not documented
 
@@ -37,8 +37,8 @@ _SURE = 100  # a page size that works; the largest is not documented
 class Jobs(Resource):
     """``datorama.jobs``: J1 to J7. ``stream`` is a :class:`DataStream` or its id."""
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client)
+    def __init__(self, calling: Calling) -> None:
+        super().__init__(calling)
         self._listed_as_files: dict[int, bool] = {}  # by stream: where its jobs were found
 
     def list(self, stream: DataStream | int, *, page_size: int = 100) -> Pager[Job]:
@@ -52,7 +52,7 @@ class Jobs(Resource):
         """
         if page_size < 1:
             raise ConfigError(f"page_size must be at least 1, not {page_size}")
-        stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+        stream_id = id_of(stream)
 
         async def fetch(cursor: Any) -> Page[Job]:
             number, full = cursor or (1, min(page_size, _SURE))
@@ -63,11 +63,11 @@ class Jobs(Resource):
         return Pager(fetch)
 
     async def _stats(self, stream: DataStream | int, stream_id: int, body: dict[str, int]) -> Any:
-        where = self._client.workspace_of(stream)
+        where = self._calling.workspace_of(stream)
 
         async def page(*, file_based: bool) -> Any:
             path = paths.stats(stream_id, file_based=file_based)
-            return await self._client.call("POST", path, json=body, idempotent=True, workspace_id=where)
+            return await self._calling.call("POST", path, json=body, idempotent=True, workspace_id=where)
 
         remembered = self._listed_as_files.get(stream_id)
         if remembered is not None:
@@ -92,8 +92,8 @@ class Jobs(Resource):
 
     async def get(self, id: int, *, stream: DataStream | None = None) -> Job:
         """One job. ``stream`` lets the job be rerun and downloaded afterwards."""
-        where = None if stream is None else self._client.workspace_of(stream)
-        [job] = self.decoded([await self._client.call("GET", paths.stat(id), workspace_id=where)], stream)
+        where = None if stream is None else self._calling.workspace_of(stream)
+        [job] = self.decoded([await self._calling.call("GET", paths.stat(id), workspace_id=where)], stream)
         return job
 
     async def rerun(self, stream: DataStream | int, jobs: Job | int | Iterable[Job | int]) -> builtins.list[Job]:
@@ -102,21 +102,21 @@ class Jobs(Resource):
         The ids in the answer are the ones to watch: they may be new. Not repeated when the outcome is unknown. Raises
         ``ConfigError`` for no job, or one that says it is of another stream: nothing is sent then.
         """
-        stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
+        stream_id = id_of(stream)
         ids = [job_of(one, stream_id) for one in listed(jobs, "jobs")]
-        where = self._client.workspace_of(stream)
+        where = self._calling.workspace_of(stream)
         return self.decoded(
-            await self._client.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
+            await self._calling.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
         )
 
     async def rerun_all(self, stream: DataStream | int) -> builtins.list[Job]:
         """Queue all jobs of a stream again. Not repeated when the outcome is unknown."""
-        stream_id = stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")
-        where = self._client.workspace_of(stream)
-        return self.decoded(await self._client.call("POST", paths.rerun_all(stream_id), workspace_id=where), stream)
+        stream_id = id_of(stream)
+        where = self._calling.workspace_of(stream)
+        return self.decoded(await self._calling.call("POST", paths.rerun_all(stream_id), workspace_id=where), stream)
 
     async def find(
-        self, stream: DataStream | int, start: Any, end: Any, *, since: datetime | None = None
+        self, stream: DataStream | int, start: DayLike, end: DayLike, *, since: datetime | None = None
     ) -> builtins.list[Job]:
         """Jobs whose days lie within ``start`` to ``end``: the check after a ``process`` whose outcome is unknown.
 
@@ -138,16 +138,23 @@ class Jobs(Resource):
         :class:`JobStates` in the end, iterating those of each poll. Raises ``PollTimeout`` at the policy's deadline
         (four hours unless given), whose ``last`` knows what is unfinished.
         """
-        return wait_for(self._client, jobs, policy)
+        return wait_for(self.list, jobs, policy, self._calling.clock)
 
     async def download(
-        self, job: Job | int, path: str | Path, *, stream: DataStream | None = None, through: Through | None = None
+        self,
+        job: Job | int,
+        path: str | Path,
+        *,
+        stream: DataStream | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        through: Through | None = None,
     ) -> Path:
         """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.
 
         File-based streams give CSV, all others zip, so the stream has to be known. The file appears when it is
-        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written. ``through`` is what the chunks
-        pass on their way to it: what it raises ends the download. For many files use ``datorama.download_jobs``.
+        complete. Raises ``NotFound``; ``ConfigError`` when the file cannot be written. ``on_progress`` is told the
+        bytes so far, of as many as were announced. ``through`` is what the chunks pass on their way to the file: what
+        it raises ends the download. For many files use ``datorama.download_jobs``.
         """
         owner = stream or (job._stream if isinstance(job, Job) else None)
         if owner is None:
@@ -155,19 +162,19 @@ class Jobs(Resource):
         job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
         file_based = self._gives_csv(owner)
         target = Path(path)
-        where = self._client.workspace_of(owner)  # a number or None, whatever the platform called the workspace
+        where = self._calling.workspace_of(owner)  # a number or None, whatever the platform called the workspace
         if await asyncio.to_thread(target.is_dir):
             target /= self.file_name(job_id, owner)
-        stream_ = self._client.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
+        stream_ = self._calling.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
         async with stream_ as answer:
             if "html" in answer.headers.get("Content-Type", ""):
                 raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
-            await save(through(answer.__aiter__()) if through else answer.__aiter__(), target)
+            await save(chunks_of(answer, through, on_progress), target)
         return target
 
     def file_name(self, job_id: int, stream: DataStream) -> str:
         """What a job's data is called in a folder: the name that pyDatorama gave it."""
-        where = self._client.workspace_of(stream)  # a number or None, whatever the platform called the workspace
+        where = self._calling.workspace_of(stream)  # a number or None, whatever the platform called the workspace
         ending = "csv" if self._gives_csv(stream) else "zip"
         return f"{'unknown' if where is None else where}_{stream.id}_{job_id}_data.{ending}"
 
@@ -177,15 +184,19 @@ class Jobs(Resource):
 
     def _names_files(self, stream: DataStream | int) -> bool | None:
         """Whether a stream is file based, by the name of its source; None where nobody has told that name."""
-        known = stream if isinstance(stream, DataStream) else self._client.stream_of(stream)
+        known = stream if isinstance(stream, DataStream) else self._calling.stream_of(stream)
         return None if known is None or known.data_source_name is None else known.file_based
 
     def decoded(self, found: Any, stream: DataStream | int | None = None) -> builtins.list[Job]:
         """Jobs of an answer, knowing their stream."""
-        jobs = decode_list(Job, found, self._client)
+        jobs = decode_list(Job, found)
         for job in jobs:
-            if isinstance(stream, DataStream):
-                job._stream = stream
+            self.bound(job, stream if isinstance(stream, DataStream) else None)
             if not isinstance(job.data_stream_id, int) and stream is not None:
                 job.data_stream_id = stream.id if isinstance(stream, DataStream) else stream
         return jobs
+
+    def bound(self, job: Job, stream: DataStream | None) -> Job:
+        """The same, with verbs; ``stream`` is the one it is of, if that is known."""
+        job._jobs, job._stream = self, stream
+        return job

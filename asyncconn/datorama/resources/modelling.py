@@ -12,7 +12,7 @@ from asyncconn.datorama.models import Entity, Measurement, decode, decode_list
 from asyncconn.datorama.resources.base import Collection, Resource, fields_of
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.datorama.calling import Calling
 
 __all__ = ["Calculated", "Dimensions", "HarmonizedDimensions", "Measurements", "Patterns"]
 
@@ -27,7 +27,7 @@ class _Names(Resource):
         path = paths.in_workspace(workspace_id, self.noun)
 
         async def fetch(_: Any) -> Page[Measurement]:
-            found = await self._client.call("GET", path, params={"type": type}, workspace_id=workspace_id)
+            found = await self._calling.call("GET", path, params={"type": type}, workspace_id=workspace_id)
             return Page(self._listed(found))
 
         return Pager(fetch)
@@ -44,15 +44,15 @@ class _Names(Resource):
                 else one
                 for one in found
             ]
-        return decode_list(Measurement, found, self._client)
+        return decode_list(Measurement, found)
 
     async def replace(self, workspace_id: int, system_name: str, whole: Mapping[str, Any]) -> Measurement:
         """Write one whole; what is left out is cleared by the platform."""
         path = paths.in_workspace(workspace_id, self.noun, paths.named(system_name, "system_name"))
-        found = await self._client.call("PUT", path, json=fields_of(whole), workspace_id=workspace_id)
+        found = await self._calling.call("PUT", path, json=fields_of(whole), workspace_id=workspace_id)
         if found is not None and not isinstance(found, dict):
             raise DatoramaProtocolError(f"{self.noun}: an object was expected, not {type(found).__name__}")
-        return decode(Measurement, {"systemName": system_name, **(found or {})}, self._client)
+        return decode(Measurement, {"systemName": system_name, **(found or {})})
 
 
 class Dimensions(_Names):
@@ -63,7 +63,7 @@ class Dimensions(_Names):
     async def values(self, workspace_id: int, system_name: str, paging: Mapping[str, Any]) -> Any:
         """Values of a dimension, as raw JSON. What ``paging`` holds is not documented (M3)."""
         path = paths.in_workspace(workspace_id, "dimensions", paths.named(system_name, "system_name"), "values")
-        return await self._client.call("POST", path, json=dict(paging), idempotent=True, workspace_id=workspace_id)
+        return await self._calling.call("POST", path, json=dict(paging), idempotent=True, workspace_id=workspace_id)
 
 
 class Measurements(_Names):
@@ -75,8 +75,8 @@ class Measurements(_Names):
 class Calculated(Collection[Entity]):
     """``datorama.calculated_measurements``, ``filtered_measurements``, ``calculated_dimensions``: M6 to M9."""
 
-    def __init__(self, client: Datorama, collection: str) -> None:
-        super().__init__(client, Entity, collection)
+    def __init__(self, calling: Calling, collection: str) -> None:
+        super().__init__(calling, Entity, collection)
 
     def list(self, workspace_id: int) -> Pager[Entity]:
         """All of a workspace."""

@@ -55,7 +55,7 @@ class Queries(Resource):
         """
         body = _checked(query)
         params = {"useSystemNames": True} if system_names else None
-        found = await self._client.call(
+        found = await self._calling.call(
             "POST",
             paths.QUERY,
             json=body,
@@ -64,7 +64,7 @@ class Queries(Resource):
             idempotent=True,
             workspace_id=_workspace(body),
         )
-        return _result(found, self._client.pool.scrub)
+        return _result(found, self._calling.pool.scrub)
 
     async def batch(self, queries: Sequence[Mapping[str, Any]]) -> list[QueryResult | DatoramaQueryError]:
         """Run several in one call; each one's result, or its error, in the order given."""
@@ -72,7 +72,7 @@ class Queries(Resource):
         if not bodies:
             return []
         workspaces = {_workspace(body) for body in bodies}
-        found = await self._client.call(
+        found = await self._calling.call(
             "POST",
             paths.QUERY_BATCH,
             json=bodies,
@@ -82,7 +82,7 @@ class Queries(Resource):
         )
         if not isinstance(found, list) or len(found) != len(bodies):
             raise DatoramaProtocolError(f"{len(bodies)} queries, and not as many results in the answer")
-        return [_either(one, self._client.pool.scrub) for one in found]
+        return [_either(one, self._calling.pool.scrub) for one in found]
 
 
 def _checked(query: Mapping[str, Any]) -> dict[str, Any]:

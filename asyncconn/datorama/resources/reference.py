@@ -39,4 +39,4 @@ class Reference(Resource):
 
     async def get(self, name: str) -> Any:
         """A list by its name in the path, for those that are not named here."""
-        return await self._client.call("GET", f"{paths.V1}/reference/{paths.named(name, 'name')}")
+        return await self._calling.call("GET", f"{paths.V1}/reference/{paths.named(name, 'name')}")

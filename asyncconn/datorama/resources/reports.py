@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
 from asyncconn.datorama.models import Entity, JobStatus, Model, Report, ReportJob, decode_list
 from asyncconn.datorama.preamble import without_preamble
 from asyncconn.datorama.resources.base import Collection
-from asyncconn.datorama.resources.jobs import Through
+from asyncconn.datorama.resources.downloads import Through, chunks_of
 from asyncconn.http.download import save
 
 if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
-    from asyncconn.datorama.client import Datorama
+    from asyncconn.core.progress import Progress
+    from asyncconn.datorama.calling import Calling
 
 __all__ = ["Reports", "Schedulers"]
 
@@ -33,8 +34,8 @@ _NAME = re.compile(r'filename="([^"]+)"')
 class Schedulers(Collection[Entity]):
     """``datorama.reports.schedulers``: R9."""
 
-    def __init__(self, client: Datorama, reports: Reports) -> None:
-        super().__init__(client, Entity, "report-schedulers")
+    def __init__(self, calling: Calling, reports: Reports) -> None:
+        super().__init__(calling, Entity, "report-schedulers")
         self._reports = reports
 
     def list(self, report_id: int, *, only_active: bool | None = None) -> Pager[Entity]:
@@ -52,9 +53,9 @@ class Reports(Collection[Report]):
     >>> await datorama.reports.delete(report.id)
     """
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client, Report, "reports")
-        self.schedulers = Schedulers(client, self)
+    def __init__(self, calling: Calling) -> None:
+        super().__init__(calling, Report, "reports")
+        self.schedulers = Schedulers(calling, self)
         self._of: dict[int, int] = {}  # reports by job
 
     def list(self, workspace_id: int) -> Pager[Report]:
@@ -67,8 +68,8 @@ class Reports(Collection[Report]):
         Awaiting raises ``ReportFailed`` with the job and its reason, ``PollTimeout`` at the deadline (an hour).
         """
         path = paths.entity("reports", report_id, "process")
-        found = await self._client.call("POST", path, workspace_id=self.where(report_id))
-        jobs = decode_list(ReportJob, found, self._client)
+        found = await self._calling.call("POST", path, workspace_id=self.where(report_id))
+        jobs = decode_list(ReportJob, found)
         if not jobs:
             raise DatoramaProtocolError(f"report {report_id} was started, and no job was named")
         self._of[jobs[0].id] = report_id
@@ -79,7 +80,7 @@ class Reports(Collection[Report]):
 
         def done(job: ReportJob) -> bool:
             if job.final and job.status != JobStatus.SUCCESS:
-                reason = self._client.pool.scrub(f": {job.status_reason}" if job.status_reason else "")
+                reason = self._calling.pool.scrub(f": {job.status_reason}" if job.status_reason else "")
                 raise ReportFailed(f"report job {job.id} ended as {job.status}{reason}", state=job)
             return job.final
 
@@ -89,7 +90,7 @@ class Reports(Collection[Report]):
             result=lambda job: job,
             policy=policy,
             token=str(paths.number(job_id, "job_id")),
-            clock=self._client.hub.clock,
+            clock=self._calling.clock,
             name=f"report job {job_id}",
         )
 
@@ -110,6 +111,7 @@ class Reports(Collection[Report]):
         *,
         skip_preamble: bool = False,
         overwrite: bool = False,
+        on_progress: Callable[[Progress], object] | None = None,
         through: Through | None = None,
     ) -> Path:
         """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.
@@ -118,13 +120,13 @@ class Reports(Collection[Report]):
         One that you name yourself is replaced.
 
         A CSV begins with some lines that describe it and an empty line; ``skip_preamble`` leaves them out. A compressed
-        report is a zip, which is kept as it is. The file appears when it is complete. ``through`` as for
-        ``jobs.download``; for many files use ``datorama.download_reports``.
+        report is a zip, which is kept as it is. The file appears when it is complete. ``on_progress`` and
+        ``through`` as for ``jobs.download``; for many files use ``datorama.download_reports``.
         """
         job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
         target = Path(path)
         source = paths.entity("report-jobs", job_id, "download")
-        async with self._client.pool.stream(source, workspace_id=self._workspace(job_id)) as answer:
+        async with self._calling.pool.stream(source, workspace_id=self._workspace(job_id)) as answer:
             kind = answer.headers.get("Content-Type", "")
             if "html" in kind:
                 raise DatoramaProtocolError(f"the download of report job {job_id} answered a page instead of the file")
@@ -132,7 +134,7 @@ class Reports(Collection[Report]):
             if theirs:
                 found = _NAME.search(answer.headers.get("Content-Disposition", ""))
                 target /= file_name(found[1] if found else "", f"report_{job_id}")
-            chunks = through(answer.__aiter__()) if through else answer.__aiter__()
+            chunks = chunks_of(answer, through, on_progress)
             await save(without_preamble(chunks) if skip_preamble else chunks, target, replace=overwrite or not theirs)
         return target
 

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.datorama import paths
-from asyncconn.datorama.dates import DateRange
+from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
-from asyncconn.datorama.models import DataStream, Job, StreamStatus, decode, decode_list
+from asyncconn.datorama.given import id_of
+from asyncconn.datorama.models import DataStream, Job, Model, StreamStatus, decode, decode_list
 from asyncconn.datorama.resources.base import Resource, fields_of
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     import builtins
+
+    from asyncconn.datorama.calling import Calling
+    from asyncconn.datorama.resources.jobs import Jobs
 
 __all__ = ["Streams"]
 
@@ -27,18 +31,16 @@ _HISTORY = ("id", "createUserId", "createUser", "createTime", "updateUserId", "u
 class Streams(Resource):
     """``datorama.streams``: D1 to D13. ``stream`` is a :class:`DataStream` or its id wherever one is asked for."""
 
+    def __init__(self, calling: Calling, jobs: Jobs) -> None:
+        super().__init__(calling)
+        self._jobs = jobs
+
     def list(self, workspace_id: int) -> Pager[DataStream]:
         """All streams of a workspace."""
         path = paths.in_workspace(workspace_id, "data-streams")
 
         async def fetch(_: Any) -> Page[DataStream]:
-            found = decode_list(
-                DataStream, await self._client.call("GET", path, workspace_id=workspace_id), self._client
-            )
-            for one in found:
-                one.workspace_id = one.workspace_id if isinstance(one.workspace_id, int) else workspace_id
-            self._client.remember(found)
-            return Page(found)
+            return Page(self.decoded(await self._calling.call("GET", path, workspace_id=workspace_id), workspace_id))
 
         return Pager(fetch)
 
@@ -70,7 +72,7 @@ class Streams(Resource):
         """
         where = self._where(id, workspace_id)
         path = paths.entity("data-streams", id)
-        whole = await self._client.call("GET", path, workspace_id=where)
+        whole = await self._calling.call("GET", path, workspace_id=where)
         return await self._stream("PUT", path, where, {**decode(DataStream, whole).raw, **fields_of(changes)})
 
     async def delete(self, id: int, *, workspace_id: int | None = None) -> None:
@@ -85,7 +87,7 @@ class Streams(Resource):
         """Keep it from running."""
         return await self.patch(id, {"enabled": False})
 
-    async def process(self, stream: DataStream | int, start: Any, end: Any) -> builtins.list[Job]:
+    async def process(self, stream: DataStream | int, start: DayLike, end: DayLike) -> builtins.list[Job]:
         """Queue jobs for the days from ``start`` to ``end``, both included; the jobs, of ten days at most each.
 
         Not repeated when the outcome is unknown: see ``jobs.find`` to check. Raises ``BadDate`` before anything is
@@ -93,13 +95,13 @@ class Streams(Resource):
         """
         days = DateRange.of(start, end)
         stream_id = id_of(stream)
-        found = await self._client.call(
-            "POST", paths.process(stream_id), json=days.body, workspace_id=self._client.workspace_of(stream)
+        found = await self._calling.call(
+            "POST", paths.process(stream_id), json=days.body, workspace_id=self._calling.workspace_of(stream)
         )
-        return self._client.jobs.decoded(found, stream)
+        return self._jobs.decoded(found, stream)
 
     async def process_batch(
-        self, streams: Sequence[DataStream | int], start: Any, end: Any, *, create: bool = False
+        self, streams: Sequence[DataStream | int], start: DayLike, end: DayLike, *, create: bool = False
     ) -> builtins.list[Job]:
         """Queue the same days for many API streams in one call (D8).
 
@@ -112,15 +114,15 @@ class Streams(Resource):
             raise ConfigError("there is no stream to process")
         if wrong := [one.id for one in streams if isinstance(one, DataStream) and one.file_based]:
             raise ConfigError(f"file-based streams cannot be in a batch: {wrong}")
-        workspaces = {self._client.workspace_of(one) for one in streams} - {None}
-        found = await self._client.call(
+        workspaces = {self._calling.workspace_of(one) for one in streams} - {None}
+        found = await self._calling.call(
             "POST",
             paths.PROCESS,
             json={"dataStreamIds": ids, **days.body, "create": create},
             workspace_id=workspaces.pop() if len(workspaces) == 1 else None,
         )
         told = isinstance(found, list) and all(isinstance(one, dict) and "id" in one for one in found)
-        return self._client.jobs.decoded(found) if told else []
+        return self._jobs.decoded(found) if told else []
 
     async def status(self, workspace_id: int, ids: Sequence[int]) -> builtins.list[StreamStatus]:
         """What many streams of a workspace are at, in as few calls as possible (D10)."""
@@ -129,13 +131,13 @@ class Streams(Resource):
         found: list[StreamStatus] = []
         for start in range(0, len(numbers), _STATUS_IDS):
             some = ",".join(map(str, numbers[start : start + _STATUS_IDS]))
-            answer = await self._client.call("GET", path, params={"ids": some}, workspace_id=workspace_id)
-            found += decode_list(StreamStatus, answer, self._client)
+            answer = await self._calling.call("GET", path, params={"ids": some}, workspace_id=workspace_id)
+            found += decode_list(StreamStatus, answer)
         return found
 
     async def mapping(self, id: int, *, workspace_id: int | None = None) -> Any:
         """A stream's mapping, as raw JSON. The path is unverified (D12)."""
-        return await self._client.call("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
+        return await self._calling.call("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
 
     async def patch_mapping(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> Any:
         """Change those members of a stream's mapping that are given, and keep all others; what the platform answers.
@@ -161,17 +163,28 @@ class Streams(Resource):
         if mapping is None:
             raise ConfigError("a mapping to write cannot be None: {} is the empty one")
         where = self._where(id, workspace_id)
-        return await self._client.call("PUT", paths.mapping(id), json=mapping, workspace_id=where)
+        return await self._calling.call("PUT", paths.mapping(id), json=mapping, workspace_id=where)
+
+    def decoded(self, found: Any, workspace_id: int) -> builtins.list[DataStream]:
+        """Streams of a workspace, of an answer or a file, which are known from now on."""
+        made = decode_list(DataStream, found)
+        for one in made:
+            one.workspace_id = one.workspace_id if isinstance(one.workspace_id, int) else workspace_id
+            self._note(one, workspace_id)
+        return made
+
+    def _note(self, made: Model, workspace_id: int | None) -> None:
+        if isinstance(made, DataStream):
+            made._streams, made._jobs = self, self._jobs
+            self._calling.remember([made])
 
     def _where(self, stream_id: int, workspace_id: int | None) -> int | None:
-        return workspace_id if workspace_id is not None else self._client.workspace_of(paths.number(stream_id))
+        return workspace_id if workspace_id is not None else self._calling.workspace_of(paths.number(stream_id))
 
     async def _stream(
         self, method: str, path: str, workspace_id: int | None, body: Any = None, **options: Any
     ) -> DataStream:
-        stream = await self._one(DataStream, method, path, body=body, workspace_id=workspace_id, **options)
-        self._client.remember([stream])
-        return stream
+        return await self._one(DataStream, method, path, body=body, workspace_id=workspace_id, **options)
 
 
 def _merged(there: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,8 +195,3 @@ def _merged(there: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         made[name] = _merged(old, value) if both else value  # type: ignore[arg-type] # mypy forgets what `both` says
     return made
-
-
-def id_of(stream: DataStream | int) -> int:
-    """A stream's id. Raises ``ConfigError``."""
-    return stream.id if isinstance(stream, DataStream) else paths.number(stream, "stream")

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.datorama import paths
-from asyncconn.datorama.models import Workspace, decode_list
+from asyncconn.datorama.models import Model, Workspace
 from asyncconn.datorama.resources.base import Collection
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.client import Datorama
+    import builtins
+
+    from asyncconn.datorama.calling import Calling
+    from asyncconn.datorama.resources.streams import Streams
 
 __all__ = ["Workspaces"]
 
@@ -19,8 +22,9 @@ __all__ = ["Workspaces"]
 class Workspaces(Collection[Workspace]):
     """``datorama.workspaces``: W1 to W7."""
 
-    def __init__(self, client: Datorama) -> None:
-        super().__init__(client, Workspace, "workspaces")
+    def __init__(self, calling: Calling, streams: Streams) -> None:
+        super().__init__(calling, Workspace, "workspaces")
+        self._streams = streams
 
     def where(self, id: int) -> int | None:
         """Itself."""
@@ -29,7 +33,7 @@ class Workspaces(Collection[Workspace]):
     async def create(self, fields: Mapping[str, Any]) -> Workspace:
         """Make one (W3). Not repeated when the outcome is unknown."""
         made = await super().create(fields)
-        self._client.pool.forget()
+        self._calling.pool.forget()
         return made
 
     def list(self, account_id: int | None = None) -> Pager[Workspace]:
@@ -39,9 +43,17 @@ class Workspaces(Collection[Workspace]):
 
         async def fetch(_: Any) -> Page[Workspace]:
             found: dict[int, Workspace] = {}
-            for transport in self._client.pool.transports:
-                for one in decode_list(Workspace, await self._client.pool.workspaces(transport), self._client):
+            for transport in self._calling.pool.transports:
+                for one in self.decoded(await self._calling.pool.workspaces(transport)):
                     found.setdefault(one.id, one)
             return Page(list(found.values()))
 
         return Pager(fetch)
+
+    def decoded(self, found: Any) -> builtins.list[Workspace]:
+        """Workspaces of an answer, or of a file."""
+        return self._several(Workspace, found)
+
+    def _note(self, made: Model, workspace_id: int | None) -> None:
+        if isinstance(made, Workspace):
+            made._streams = self._streams

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.threads import OwnThread
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.hub import Hub
-    from asyncconn.panoply.sources.source import DataSource
 
-__all__ = ["Runtime", "SourceDriver"]
+__all__ = ["Driven", "Runtime", "SourceDriver"]
 
 
 @dataclass
@@ -36,14 +35,27 @@ class Runtime:
         self.seen = self.clock.now()
 
 
-class SourceDriver:
+class Driven(Protocol):
+    """A data source, as its driver sees it; ``close``, plain or async, is optional."""
+
+    _runtime: Runtime | None
+
+    def read(self, n: int | None = None) -> Any:
+        """The next rows."""
+        ...
+
+
+S = TypeVar("S", bound=Driven)
+
+
+class SourceDriver(Generic[S]):
     """Makes, reads and closes one source, all in one place.
 
     A source whose ``read`` is a coroutine function lives on the loop. Every other one lives in a thread of its own,
     from its constructor to its ``close``: a database connection, say, may not change threads.
     """
 
-    def __init__(self, source: DataSource, *, hub: Hub | None = None, thread: OwnThread | None = None) -> None:
+    def __init__(self, source: S, *, hub: Hub | None = None, thread: OwnThread | None = None) -> None:
         self.source = source
         clock = SystemClock() if hub is None else hub.clock
         self.runtime = Runtime(asyncio.get_running_loop(), hub, clock, clock.now())
@@ -54,8 +66,8 @@ class SourceDriver:
 
     @classmethod
     async def make(
-        cls, kind: Callable[..., DataSource], source: dict[str, Any], options: Any, *, hub: Hub | None = None
-    ) -> SourceDriver:
+        cls, kind: Callable[..., S], source: dict[str, Any], options: Any, *, hub: Hub | None = None
+    ) -> SourceDriver[S]:
         """Call ``kind(source, options)`` where the source is going to live, and drive what it returns."""
         if is_async(kind):
             made = kind(source, options)

@@ -24,9 +24,9 @@ from asyncconn.panoply.sources.token_endpoint import TokenEndpoint
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from asyncconn.http.token_endpoint import Form
     from asyncconn.hub import Hub
     from asyncconn.panoply.sources.source import DataSource
-    from asyncconn.panoply.sources.token_endpoint import Form
 
 __all__ = ["validate_token"]
 

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.durations import positive
+from asyncconn.core.notes import with_notes
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, InvalidRecord
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
+from asyncconn.panoply.report import RunReport
 from asyncconn.panoply.sources.destination import Destination
 from asyncconn.panoply.sources.driver import SourceDriver
 from asyncconn.panoply.sources.params import copied
-from asyncconn.panoply.sources.report import RunReport
 from asyncconn.panoply.sources.returned import rows_of
 from asyncconn.panoply.sources.shaping import RowShape, refuse_truncation
 from asyncconn.panoply.sources.source import DataSource
@@ -150,7 +151,7 @@ async def run_source(
 class _Run:
     def __init__(
         self,
-        driver: SourceDriver,
+        driver: SourceDriver[DataSource],
         into: RowWriter,
         store: StateStore | None,
         saved: Saved,
@@ -275,7 +276,7 @@ class _Run:
         except TimeoutError:
             logger.warning("closing the source took longer than %g s and was given up", self._close_timeout)
         except Exception as error:  # noqa: BLE001 - a stranger's code, at a moment when the rows matter more
-            logger.warning("closing the source failed: %s: %s", type(error).__name__, error)
+            logger.warning("closing the source failed: %s: %s", type(error).__name__, with_notes(error))
         finally:
             self._driver.release()
 
@@ -313,7 +314,7 @@ class _Run:
 
         def told(error: Exception, wait: float) -> None:
             self.report.retries += 1
-            logger.info("read failed, again in %.1f s: %s: %s", wait, type(error).__name__, error)
+            logger.info("read failed, again in %.1f s: %s: %s", wait, type(error).__name__, with_notes(error))
 
         try:
             return await self._retry.repeat(attempt, when=again, clock=self._clock, on_retry=told)
@@ -323,9 +324,8 @@ class _Run:
             retryable = bool(getattr(error, "retryable", True))
             why = "" if retryable else ", which it says is not to be repeated"
             tries = "once" if attempts == 1 else f"{attempts} times"
-            raise ReadFailed(
-                f"read failed {tries}{why}: {type(error).__name__}: {error}", attempts=attempts, retryable=retryable
-            ) from error
+            failure = f"read failed {tries}{why}: {type(error).__name__}: {with_notes(error)}"
+            raise ReadFailed(failure, attempts=attempts, retryable=retryable) from error
 
     async def _read_once(self) -> Any:
         reading = asyncio.ensure_future(self._driver.read(self._batch_size))

@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from asyncconn.core.durations import positive
+from asyncconn.core.secret import Secret
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import LoopThread
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout
@@ -46,9 +45,9 @@ class _Login:
     host: str
     port: int
     username: str
-    key: SecretStr
-    passphrase: SecretStr | None
-    password: SecretStr | None
+    key: Secret
+    passphrase: Secret | None
+    password: Secret | None
 
 
 def _check_target(host: Any, port: Any) -> None:
@@ -87,13 +86,13 @@ def _text(ssh_tunnel: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _secret(ssh_tunnel: Mapping[str, Any], name: str) -> SecretStr | None:
+def _secret(ssh_tunnel: Mapping[str, Any], name: str) -> Secret | None:
     value = ssh_tunnel.get(name)
-    if isinstance(value, SecretStr):
+    if isinstance(value, Secret):
         value = value.get_secret_value()
     if value is not None and not isinstance(value, str):
         raise IncorrectParamError(f"`{name}` of the SSH tunnel should be text, not {type(value).__name__}")
-    return SecretStr(value) if value else None
+    return Secret(value) if value else None
 
 
 def _ssh_port(value: Any) -> int:

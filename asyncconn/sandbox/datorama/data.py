@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-    from asyncconn.sandbox.datorama.live import Live
-
-__all__ = ["FIELDS", "Cell", "Field", "find_field", "model_of", "rows", "values_of"]
+__all__ = ["FIELDS", "Cell", "Field", "Row", "find_field", "model_of", "rows"]
 
 Cell = str | int | float | None
 Row = dict[str, Cell]
@@ -63,14 +61,13 @@ def model_of(word: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def rows(live: Live, workspace_id: int, first: date, last: date) -> Iterator[Row]:
-    """Three campaigns, two creatives, by day; clicks are null now and then. Nothing is older than ``data_days``."""
-    today = live.clock.today()
-    day = max(first, today - timedelta(days=live.options.data_days))
-    while day <= min(last, today):
+def rows(seed: str, workspace_id: int, first: date, last: date) -> Iterator[Row]:
+    """Three campaigns, two creatives, by day; clicks are null now and then."""
+    day = first
+    while day <= last:
         for key, name in _CAMPAIGNS:
             for creative in _CREATIVES:
-                chance = zlib.crc32(f"{live.seed}:{workspace_id}:{day}:{key}:{creative}".encode())
+                chance = zlib.crc32(f"{seed}:{workspace_id}:{day}:{key}:{creative}".encode())
                 impressions = 1000 + chance % 9000
                 yield {
                     "DAY": day.isoformat(),
@@ -82,10 +79,3 @@ def rows(live: Live, workspace_id: int, first: date, last: date) -> Iterator[Row
                     "DELIVERY_COST": round(impressions * 0.0125, 2),
                 }
         day += timedelta(days=1)
-
-
-def values_of(live: Live, workspace_id: int, system_name: str) -> list[Cell]:
-    """What a dimension takes, each value once."""
-    today = live.clock.today()
-    first = today - timedelta(days=live.options.data_days)
-    return list(dict.fromkeys(row[system_name] for row in rows(live, workspace_id, first, today)))

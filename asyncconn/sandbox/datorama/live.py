@@ -7,16 +7,17 @@ from collections import defaultdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.sandbox.datorama import data
 from asyncconn.sandbox.datorama.answers import ApiError
-from asyncconn.sandbox.datorama.data import model_of
 from asyncconn.sandbox.datorama.jobs import ReportJob, Stat, windows
 from asyncconn.sandbox.datorama.samples import FIELDS, STREAM_OWNED
 from asyncconn.sandbox.datorama.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from asyncconn.sandbox.datorama.clock import MovableClock
+    from asyncconn.sandbox.datorama.data import Cell, Row
     from asyncconn.sandbox.datorama.world import World
 
 __all__ = ["FIRST_USER", "Live"]
@@ -168,8 +169,18 @@ class Live:
         """The workspace's dimensions or measurements by system name."""
         key = (workspace_id, word)
         if key not in self.models:
-            self.models[key] = model_of(word)
+            self.models[key] = data.model_of(word)
         return self.models[key]
+
+    def rows(self, workspace_id: int, first: date, last: date) -> Iterator[Row]:
+        """The workspace's data of these days; nothing is older than ``data_days``."""
+        today = self.clock.today()
+        oldest = today - timedelta(days=self.options.data_days)
+        return data.rows(self.seed, workspace_id, max(first, oldest), min(last, today))
+
+    def values_of(self, workspace_id: int, system_name: str) -> list[Cell]:
+        """What a dimension takes, each value once."""
+        return list(dict.fromkeys(row[system_name] for row in self.rows(workspace_id, date.min, date.max)))
 
     # -- making --------------------------------------------------------------------------------------------------------
 

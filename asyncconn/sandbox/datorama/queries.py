@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.sandbox.datorama.answers import ApiError, json_answer
-from asyncconn.sandbox.datorama.data import find_field, rows
+from asyncconn.sandbox.datorama.data import find_field
 from asyncconn.sandbox.datorama.ranges import named_range
 from asyncconn.sandbox.datorama.selecting import GROUP_TESTS, NUMBER_TESTS, TEXT_TESTS, ordered, select
 from asyncconn.sandbox.datorama.streams import read_range
@@ -56,7 +56,7 @@ class Queries:
         if not dimensions and not measurements:
             raise _unclear("neither dimensions nor measurements")
         keep = _row_filter(query)
-        found = select(filter(keep, rows(self._live, workspace, first, last)), dimensions, measurements)
+        found = select(filter(keep, self._live.rows(workspace, first, last)), dimensions, measurements)
         chosen = [*dimensions, *measurements]
         for test in _result_filters(query, chosen):
             found = [row for row in found if test(row)]

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.sandbox.datorama.answers import ApiError, json_answer
-from asyncconn.sandbox.datorama.data import Field, find_field, rows
+from asyncconn.sandbox.datorama.data import Field, find_field
 from asyncconn.sandbox.datorama.files import file_answer, zipped
 from asyncconn.sandbox.datorama.resources import crud
 from asyncconn.sandbox.datorama.selecting import ordered, select
@@ -153,7 +153,7 @@ class _Plan:
             yield self._lines(found[start : start + _ROWS_A_PIECE])
 
     def _rows(self, live: Live, columns: list[Field]) -> list[list[Cell]]:
-        there = rows(live, self.report["workspaceId"], self.first, self.last)
+        there = live.rows(self.report["workspaceId"], self.first, self.last)
         kept = (row for row in there if all(row[name] in vals for name, vals in self.allowed.items()))
         found = select(kept, self.dimensions, self.measurements)
         by = find_field(self.sort.get("metric"))

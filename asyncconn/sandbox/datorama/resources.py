@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.sandbox.datorama.answers import ApiError, json_answer, nothing
-from asyncconn.sandbox.datorama.data import values_of
 from asyncconn.sandbox.datorama.live import FIRST_USER, Live
 from asyncconn.sandbox.datorama.samples import REFERENCE
 
@@ -193,7 +192,7 @@ class Resources:
         offset, limit = page.get("offset", 0), page.get("limit", page.get("pageSize", 100))
         if not isinstance(offset, int) or not isinstance(limit, int) or offset < 0 or limit < 1:
             raise ApiError(422, "offset and limit are whole numbers")
-        return json_answer(values_of(live, workspace, ask.args["name"])[offset : offset + limit])
+        return json_answer(live.values_of(workspace, ask.args["name"])[offset : offset + limit])
 
     # -- authentications and connectors --------------------------------------------------------------------------------
 

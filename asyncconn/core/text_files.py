@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 __all__ = [
+    "BEGINNING",
     "Look",
     "Problem",
     "check_delimiter",
     "check_encoding",
     "find_delimiter",
+    "header_problem",
     "look_at",
     "separator_line",
     "text",
 ]
 
-_BEGINNING = 64 * 1024  # bytes that are looked at
+#: Bytes of a file that are looked at.
+BEGINNING = 64 * 1024
 _CHUNK = 64 * 1024
 _GZIP = b"\x1f\x8b"
 _MARKS = (
@@ -91,13 +94,13 @@ def look_at(stream: BinaryIO, encoding: str | None = None) -> Look:
     try:
         for chunk in _chunks(_plain(stream, gzipped=gzipped)):
             beginning += chunk
-            if len(beginning) > _BEGINNING:
+            if len(beginning) > BEGINNING:
                 break
     except (EOFError, OSError, zlib.error):
         pass  # whoever reads it all will say so
     stream.seek(0)
-    cut = len(beginning) > _BEGINNING
-    data = bytes(beginning[:_BEGINNING])
+    cut = len(beginning) > BEGINNING
+    data = bytes(beginning[:BEGINNING])
     name = encoding or _marked(data) or "utf-8"
     found = codecs.getincrementaldecoder(name)("replace").decode(data).removeprefix("\ufeff")
     return Look(gzipped, name, "\r" if "\r" in found and "\n" not in found else "\n", found, cut)
@@ -258,3 +261,17 @@ def _widths(lines: list[str], delimiter: str, *, cut: bool) -> list[int]:
     except CsvError:
         return widths
     return widths[:-1] if cut and len(widths) > 1 else widths  # the last may be half a record
+
+
+def header_problem(header: list[str]) -> str | None:
+    """What is wrong with the names of the columns; None if nothing is."""
+    seen: set[str] = set()
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            return f"column {number} has no name"
+        if "\0" in name:
+            return f"the name of column {number} holds a NUL: is the encoding another one, such as utf-16?"
+        if name in seen:
+            return f"two columns are named {name!r}"
+        seen.add(name)
+    return None if header else "the header is an empty line"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncconn.panoply.errors import DataSourceException, IncorrectParamError, NotAnException
+from asyncconn.panoply.errors.exceptions import DataSourceException, IncorrectParamError, NotAnException
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-__all__ = ["is_utf8", "json_of", "text_of"]
+__all__ = ["charset_of", "is_utf8", "json_of", "text_of"]
 
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"',]+)""", re.IGNORECASE)
 _BOMS = (
@@ -33,7 +33,7 @@ _INTEGER = re.compile(rb"(?:\A|(?<=[\s:,\[]))-?[0-9]+(?![-0-9.eE])").match
 
 def is_utf8(body: bytes, content_type: str = "") -> bool:
     """Whether :func:`text_of` would read ``body`` as UTF-8, without a mark at its beginning."""
-    return _marked(body) is None and _charset(content_type) in (None, "utf-8", "ascii")
+    return _marked(body) is None and charset_of(content_type) in (None, "utf-8", "ascii")
 
 
 def text_of(body: bytes, content_type: str = "") -> str:
@@ -41,7 +41,7 @@ def text_of(body: bytes, content_type: str = "") -> str:
 
     What is not in that encoding is replaced.
     """
-    encoding = _marked(body) or _charset(content_type) or "utf-8"
+    encoding = _marked(body) or charset_of(content_type) or "utf-8"
     try:
         return body.decode(encoding, "replace")
     except (LookupError, UnicodeError):  # one of Python's own codecs, such as rot13
@@ -58,7 +58,7 @@ def json_of(body: bytes, content_type: str = "") -> Any:
         return _read(body)
     except (ValueError, RecursionError):
         pass
-    encoding = _marked(body) or _charset(content_type) or json.detect_encoding(body)
+    encoding = _marked(body) or charset_of(content_type) or json.detect_encoding(body)
     try:
         return _read(body.decode(encoding).encode())
     except (LookupError, ValueError, RecursionError):
@@ -107,7 +107,7 @@ def _marked(body: bytes) -> str | None:
     return next((name for mark, name in _BOMS if body.startswith(mark)), None)
 
 
-def _charset(content_type: str) -> str | None:
+def charset_of(content_type: str) -> str | None:
     """The name of the charset parameter, if Python knows it."""
     found = _CHARSET.search(content_type)
     if found is None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from asyncconn.core.polling import Poller, PollPolicy
-from asyncconn.datorama.bulk.planning import covers, days_of
-from asyncconn.datorama.bulk.running import each
+from asyncconn.datorama.coverage import covers, matching
 from asyncconn.datorama.models import DataStream, Job, JobStatus
+from asyncconn.datorama.running import each
 from asyncconn.errors import ConfigError, Forbidden, NotFound
 
 if TYPE_CHECKING:
-    from asyncconn.datorama.bulk.results import Span
-    from asyncconn.datorama.client import Datorama
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from asyncconn.core.clock import Clock
+    from asyncconn.core.paging import Pager
     from asyncconn.datorama.dates import DateRange
 
-__all__ = ["JOB_POLLING", "JobStates", "Sought", "Waiting", "matching", "wait_for"]
+    #: Reads the jobs of a stream: ``jobs.list``.
+    JobList = Callable[[DataStream | int], Pager[Job]]
+
+__all__ = ["JOB_POLLING", "JobStates", "Sought", "Waiting", "poller", "wait_for"]
 
 #: A round through many streams takes its time under the cap, so the deadline is long. Contract: section 11.5.
 JOB_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, first=5.0, deadline=4 * 3600.0)
@@ -70,7 +75,8 @@ class JobStates:
 class Sought:
     """Days whose jobs are known to be there, but not by id: the answer to a batch need not tell them."""
 
-    span: Span
+    stream: DataStream
+    days: DateRange
     since: datetime | None
     jobs: list[Job] | None = None
 
@@ -78,8 +84,8 @@ class Sought:
 class Waiting:
     """The state of one wait: each round reads the job lists of the streams that still have something to tell."""
 
-    def __init__(self, client: Datorama, jobs: Iterable[Job], sought: Iterable[Sought] = ()) -> None:
-        self._client = client
+    def __init__(self, list_jobs: JobList, jobs: Iterable[Job], sought: Iterable[Sought] = ()) -> None:
+        self._list = list_jobs
         self._jobs: dict[int, Job] = {}
         self._lost: set[int] = set()
         self._gone: set[int] = set()  # streams
@@ -89,8 +95,8 @@ class Waiting:
         for job in jobs:
             self._want(job)
         for one in sought:
-            self._streams[one.span.stream.id] = one.span.stream
-            self._sought[one.span.stream.id].append(one)
+            self._streams[one.stream.id] = one.stream
+            self._sought[one.stream.id].append(one)
         if not self._streams:
             raise ConfigError("there is no job to wait for")
 
@@ -141,7 +147,7 @@ class Waiting:
         missing = self._unfinished(stream)
         listing: list[Job] = []
         try:
-            async for page in self._client.jobs.list(self._streams[stream]).pages():
+            async for page in self._list(self._streams[stream]).pages():
                 listing += page.items
                 for job in page.items:
                     if job.id in missing:
@@ -154,31 +160,21 @@ class Waiting:
             self._lost |= self._unfinished(stream)
             return
         for one in seek:
-            found = matching(listing, one.span.days, one.since)
-            if covers(found, one.span.days):
+            found = matching(listing, one.days, one.since)
+            if covers(found, one.days):
                 one.jobs = found
                 for job in found:
                     self._want(job)
 
 
-def matching(listing: Iterable[Job], within: DateRange, since: datetime | None) -> list[Job]:
-    """Jobs within these days that began at ``since`` or later, or have not begun, as far as they say so."""
-    found = []
-    for job in listing:
-        days, begun = days_of(job), job.start_execution_time
-        inside = days is not None and within.start <= days.start and days.end <= within.end
-        if inside and (since is None or not isinstance(begun, datetime) or begun >= since):
-            found.append(job)
-    return found
-
-
-def wait_for(client: Datorama, jobs: Iterable[Job] | str, policy: PollPolicy) -> Poller[JobStates, JobStates]:
+def wait_for(
+    list_jobs: JobList, jobs: Iterable[Job] | str, policy: PollPolicy, clock: Clock
+) -> Poller[JobStates, JobStates]:
     """See ``jobs.wait``."""
-    waiting = Waiting(client, _from_token(jobs) if isinstance(jobs, str) else jobs)
-    return poller(client, waiting, policy)
+    return poller(Waiting(list_jobs, _from_token(jobs) if isinstance(jobs, str) else jobs), policy, clock)
 
 
-def poller(client: Datorama, waiting: Waiting, policy: PollPolicy) -> Poller[JobStates, JobStates]:
+def poller(waiting: Waiting, policy: PollPolicy, clock: Clock) -> Poller[JobStates, JobStates]:
     """A poller for a wait. Its ``last`` is there from the beginning, so that a timeout can tell what is left."""
 
     async def fetch() -> JobStates:
@@ -193,7 +189,7 @@ def poller(client: Datorama, waiting: Waiting, policy: PollPolicy) -> Poller[Job
         result=lambda states: states,
         policy=policy,
         token=waiting.token(),
-        clock=client.hub.clock,
+        clock=clock,
         name=f"waiting for {len(waiting.states)} jobs",
     )
     made.last = waiting.states

@@ -1,4 +1,4 @@
-"""What can go wrong around data sources, with the original's names where it had one.
+"""The errors around data sources, in one tree, with the original's names where it had one.
 
     AsyncConnError
     ├── PanoplyException                  raised by sources; says whether trying again can help
@@ -21,8 +21,6 @@
         └── IncorrectParamError           a parameter of a helper
             └── NotAnException (RuntimeError)
 
-``wrap_errors``, ``set_internal_code`` and ``Phase`` can be had from here too, as in the original.
-
 Contract: panoply section 9.
 """
 
@@ -34,14 +32,13 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
 
 if TYPE_CHECKING:
-    from asyncconn.panoply.sources.report import RunReport
+    from asyncconn.panoply.report import RunReport
 
 __all__ = [
     "DataSourceException",
     "IncorrectParamError",
     "NotAnException",
     "PanoplyException",
-    "Phase",
     "ReadFailed",
     "ReadTimedOut",
     "RecordTypeError",
@@ -55,8 +52,6 @@ __all__ = [
     "TokenValidationException",
     "TruncateRefused",
     "TunnelRefused",
-    "set_internal_code",
-    "wrap_errors",
 ]
 
 
@@ -209,11 +204,3 @@ class RowsUndelivered(SourceError):
     """Rows that were read could not be delivered: the ``__cause__`` is the writer's ``DeliveryFailed``, with them."""
 
     advice = "see the cause; run it again with the same state to read and send them once more"
-
-
-# Below the classes, which that module needs.
-from asyncconn.panoply.sources.normalisation import (  # noqa: E402 - see the line above
-    Phase,
-    set_internal_code,
-    wrap_errors,
-)

@@ -1,0 +1,56 @@
+"""What a download passes on its way to the disk, and who is told how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Self
+
+from asyncconn.core.events import Events
+from asyncconn.core.progress import Progress
+
+if TYPE_CHECKING:
+    from asyncconn.http.transport import Stream
+
+__all__ = ["Through", "chunks_of"]
+
+#: What the chunks of a download pass on their way to the disk.
+Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+
+
+def chunks_of(
+    answer: Stream, through: Through | None, on_progress: Callable[[Progress], object] | None
+) -> AsyncIterator[bytes]:
+    """The chunks of an open download, after what they pass. A listener that raises is logged, once."""
+    chunks = answer.__aiter__() if on_progress is None else _Told(answer, on_progress)
+    return through(chunks) if through else chunks
+
+
+class _Told:
+    """Chunks of which somebody is told. No generator: it may be dropped half-way."""
+
+    def __init__(self, answer: Stream, listener: Callable[[Progress], object]) -> None:
+        self._chunks = answer.__aiter__()
+        self._total = _size(answer)
+        self._done = 0
+        self._events = Events("progress")
+        self._events.on("progress", listener)
+        self._tell()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        self._done += len(chunk)
+        self._tell()
+        return chunk
+
+    def _tell(self) -> None:
+        self._events.emit("progress", Progress(self._done, self._total, "bytes"))
+
+
+def _size(answer: Stream) -> int | None:
+    """Bytes to come, where that is known: what is compressed on the way has another length."""
+    told = answer.headers.get("Content-Length", "")
+    plain = answer.headers.get("Content-Encoding", "identity") == "identity"
+    return int(told) if plain and told.isascii() and told.isdecimal() else None

@@ -1,0 +1,243 @@
+"""The calls that every connector makes, made of one request or several: values, pages, polls, rows, files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from asyncconn.http.download import download
+from asyncconn.http.pages import NextPage, pager
+from asyncconn.http.polls import Verdict, poller
+from asyncconn.http.rows import Form, rows
+from asyncconn.http.shapes import shaped
+from asyncconn.http.upload import Source, upload
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+    from typing import Unpack
+
+    from asyncconn.core.paging import Pager
+    from asyncconn.core.polling import Poller, PollPolicy
+    from asyncconn.core.progress import Progress
+    from asyncconn.http.requesting import PollOptions, RequestOptions, Requests, StreamOptions
+    from asyncconn.http.response import Response
+
+__all__ = ["Calls"]
+
+T = TypeVar("T")
+
+
+class Calls:
+    """What a transport can do beyond one request and one stream.
+
+    ``model`` is a pydantic model, a dataclass, a msgspec struct, or a list of these; an answer of another shape is a
+    ``ProtocolError`` that names the place and quotes no value. All other options are those of ``request``, or of
+    ``stream`` for rows and files. A path may be a whole URL of the same origin, as a server's links are; one of another
+    host is refused (``ConfigError``), unless ``auth=None`` leaves the credential out (a presigned address).
+    """
+
+    @overload
+    async def call(
+        self: Requests, method: str, path: str, *, model: type[T], **options: Unpack[RequestOptions]
+    ) -> T: ...
+
+    @overload
+    async def call(
+        self: Requests, method: str, path: str, *, model: None = None, **options: Unpack[RequestOptions]
+    ) -> Any: ...
+
+    async def call(
+        self: Requests, method: str, path: str, *, model: Any = None, **options: Unpack[RequestOptions]
+    ) -> Any:
+        """One call, and its answer's JSON: read once, within the attempt. None for an empty answer.
+
+            >>> plan = await acme.http.call("GET", "/v1/plan")
+            >>> order = await acme.http.call("POST", "/v1/orders", json={"item": 7}, model=Order)
+
+        Raises what ``request`` raises, and ``ProtocolError`` for an answer that is not JSON or not of the ``model``.
+        """
+
+        def decode(response: Response) -> Any:
+            answer = response.json() if response.body else None
+            return shaped(answer, model, f"{response.service}: {response.method} {response.path}")
+
+        return (await self.request(method, path, decode=decode, **options)).value
+
+    @overload
+    def pages(
+        self: Requests,
+        path: str,
+        *,
+        items: str = "items",
+        next: str | NextPage = "next",
+        param: str = "cursor",
+        model: type[T],
+        **options: Unpack[RequestOptions],
+    ) -> Pager[T]: ...
+
+    @overload
+    def pages(
+        self: Requests,
+        path: str,
+        *,
+        items: str = "items",
+        next: str | NextPage = "next",
+        param: str = "cursor",
+        model: None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Pager[Any]: ...
+
+    def pages(
+        self: Requests,
+        path: str,
+        *,
+        items: str = "items",
+        next: str | NextPage = "next",  # noqa: A002 - what documentations call it
+        param: str = "cursor",
+        model: Any = None,
+        **options: Unpack[RequestOptions],
+    ) -> Pager[Any]:
+        """A list that comes in pages: await the first page, or iterate over every item. ``model`` is an item's.
+
+            >>> async for series in acme.http.pages("/v1/series", items="data", next="meta.cursor"): ...
+
+        ``items`` is the member of an answer that holds the list, dotted; empty if the answer is the list itself. An
+        answer without it is a ``ProtocolError``; null is an empty list. ``next`` is the member that holds the cursor
+        of the next page, which goes into the parameter ``param``; or one of :class:`NextUrl`, :class:`LinkHeader`,
+        :class:`Offset`, :class:`PageNumber`. A page without it, or with null, false, 0 or an empty text there, is the
+        last. One that leads back is a ``ProtocolError``, one to another host a ``ConfigError``.
+        """
+        return pager(self, path, items=items, next=next, param=param, model=model, options=options)
+
+    @overload
+    def poll(
+        self: Requests,
+        path: str,
+        *,
+        until: Verdict,
+        failed: Verdict | None = None,
+        policy: PollPolicy | None = None,
+        model: type[T],
+        **poll_policy: Unpack[PollOptions],
+    ) -> Poller[T, T]: ...
+
+    @overload
+    def poll(
+        self: Requests,
+        path: str,
+        *,
+        until: Verdict,
+        failed: Verdict | None = None,
+        policy: PollPolicy | None = None,
+        model: None = None,
+        **poll_policy: Unpack[PollOptions],
+    ) -> Poller[Any, Any]: ...
+
+    def poll(
+        self: Requests,
+        path: str,
+        *,
+        until: Verdict,
+        failed: Verdict | None = None,
+        policy: PollPolicy | None = None,
+        model: Any = None,
+        **poll_policy: Unpack[PollOptions],
+    ) -> Poller[Any, Any]:
+        """Wait for what takes time at the platform: await it for its last state, iterate for each one.
+
+            >>> job = await acme.http.poll("/v1/jobs/7", until={"status": "DONE"}, failed={"status": {"FAILED"}})
+
+        ``path`` is asked until the state (its JSON, or ``model``) is as ``until`` says: a function of it, or the values
+        (or sets of them) that dotted members, or a model's attributes, all have. One that is as ``failed`` says raises
+        ``OperationFailed`` with the ``state``; the deadline raises ``PollTimeout``. The wait is ``policy``, with what
+        else is named here of its fields: ``minimum=0.2, deadline=60.0``. ``token()`` is a path for another process to
+        go on with, in this same call.
+        """
+        return poller(self, path, until=until, failed=failed, policy=policy, model=model, options=poll_policy)
+
+    @overload
+    def rows(
+        self: Requests,
+        path: str,
+        *,
+        form: Form = "auto",
+        model: type[T],
+        method: str = "GET",
+        **options: Unpack[StreamOptions],
+    ) -> AsyncGenerator[T, None]: ...
+
+    @overload
+    def rows(
+        self: Requests,
+        path: str,
+        *,
+        form: Form = "auto",
+        model: None = None,
+        method: str = "GET",
+        **options: Unpack[StreamOptions],
+    ) -> AsyncGenerator[dict[str, Any], None]: ...
+
+    def rows(
+        self: Requests,
+        path: str,
+        *,
+        form: Form = "auto",
+        model: Any = None,
+        method: str = "GET",
+        **options: Unpack[StreamOptions],
+    ) -> AsyncGenerator[Any, None]:
+        """The rows of an export as they come, in little memory: each a dict, or a ``model``.
+
+            >>> async for row in acme.http.rows("/v1/exports/7/file"): ...
+
+        ``form`` is ``"csv"`` (with a header; all values are texts), ``"jsonl"`` or ``"json"`` (one array of objects);
+        by default what the answer calls itself, its address ends in, or begins with. Gzip files are unpacked. Raises
+        ``ProtocolError`` for a row that cannot be read, with its number; what breaks off in the middle is
+        ``ConnectionLost``, and not begun anew, as rows would come twice. Leaving the loop closes the connection.
+        """
+        return rows(self, method, path, form=form, model=model, options=options)
+
+    async def download(
+        self: Requests,
+        path: str,
+        to: str | os.PathLike[str],
+        *,
+        on_progress: Callable[[Progress], object] | None = None,
+        resume: bool = True,
+        **options: Unpack[StreamOptions],
+    ) -> Path:
+        """Save a file as ``to``, which appears when it is complete; returns its path.
+
+            >>> await acme.http.download("/v1/exports/7/file", "export.csv", on_progress=print)
+
+        What has come stays beside it as ``NAME.part``, with a note of how to know the rest (ETag or Last-Modified): a
+        broken connection is gone on with, in this call as often as it brings the file on, and in a later one. If the
+        server's file has changed it begins anew. Without ``resume`` nothing is left behind, and each attempt begins
+        anew. ``on_progress`` hears of bytes, from where it begins. Raises ``ConfigError`` for what cannot be written,
+        or is being downloaded by somebody else; ``ProtocolError`` for a part that does not fit.
+        """
+        return await download(self, path, to, on_progress=on_progress, resume=resume, options=options)
+
+    async def upload(
+        self: Requests,
+        path: str,
+        source: Source,
+        *,
+        method: str = "PUT",
+        on_progress: Callable[[Progress], object] | None = None,
+        idle_timeout: float = 60.0,
+        **options: Unpack[RequestOptions],
+    ) -> Response:
+        """Send a file (its path), bytes, or what a function makes: an async iterator of chunks, anew for each attempt.
+
+            >>> await acme.http.upload("/v1/imports/7", "points.csv", on_progress=print)
+
+        Files and streams go in pieces; an attempt ends (``ReadTimeout``) when for ``idle_timeout`` seconds no piece
+        moved and no answer came. ``on_progress`` hears of the bytes handed over, from 0 again in each attempt. Raises
+        what ``request`` and the function raise, and ``ConfigError`` for a file that cannot be read or that changes its
+        size.
+        """
+        return await upload(
+            self, method, path, source, on_progress=on_progress, idle_timeout=idle_timeout, options=options
+        )

@@ -1,0 +1,279 @@
+"""Files of rows, in and out: JSON lines, a JSON array or CSV, by how the name ends; ``.gz`` after that is gzip.
+
+    >>> await save_rows("series.csv.gz", acme.series())
+    >>> await acme.points.deliver(read_rows("points.jsonl"))
+
+Files are read and written in a thread, a piece at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+
+from asyncconn.core.files import PartialFile
+from asyncconn.core.paths import file_path
+from asyncconn.core.row_formats import BadRow, RowReader, form_of_name
+from asyncconn.core.text_files import header_problem
+from asyncconn.core.threads import in_thread
+from asyncconn.errors import ConfigError, InvalidRecord
+from asyncconn.http.compressed import Inflater
+from asyncconn.http.outgoing import json_body, query_text
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncGenerator, Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["read_rows", "save_rows"]
+
+_PIECE = 256 * 1024  # bytes that are read or written at a time
+_GZIP = b"\x1f\x8b"
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+async def read_rows(path: str | os.PathLike[str]) -> AsyncGenerator[Row, None]:
+    """The rows of a file: CSV (with a header; all values are texts), JSON lines, or one JSON array of objects.
+
+        >>> async for row in read_rows("points.jsonl"): ...
+
+    The name says which (``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson``, ``.json``), else the first character. The
+    delimiter, UTF-8 or UTF-16, and gzip are found. Integers are exact. The file is closed when the loop is left.
+
+    Raises ``ConfigError`` for a file that cannot be read, ``InvalidRecord`` for a row that cannot, with its number.
+    """
+    file = file_path(path, "the file of rows")
+    reading = _Reading(file)
+    try:
+        await _on_disk(file, "read", reading.open)
+        while not reading.ended:
+            rows, wrong = await _on_disk(file, "read", reading.some)
+            for row in rows:
+                yield row
+            if wrong is not None:
+                raise InvalidRecord(f"{file}: {wrong}", index=wrong.number - 1 if wrong.number else None)
+    finally:
+        await in_thread(reading.close)
+
+
+async def _on_disk(file: Path, what: str, work: Callable[..., T], *args: Any) -> T:
+    """Do something with a file, in a thread."""
+    try:
+        return await in_thread(work, *args)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be {what}: {error.strerror or error}") from error
+
+
+class _Reading:
+    """A file that is read; every method blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._inflater: Inflater | None = None
+        form = form_of_name(path.name)
+        self._reader = RowReader("csv") if form == "csv" else RowReader(json=form is not None)
+        self._begun = self.ended = False
+
+    def open(self) -> None:
+        self._file = self._path.open("rb")
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def some(self) -> tuple[list[Row], BadRow | None]:
+        """Rows of one more piece, and what is wrong with the row after them."""
+        rows: list[Row] = []
+        try:
+            rows.extend(self._some())
+        except BadRow as bad:
+            self.ended = True
+            return rows, bad
+        return rows, None
+
+    def _some(self) -> Iterator[Row]:
+        data = self._file.read(_PIECE) if self._file is not None else b""
+        if not self._begun and data.startswith(_GZIP):
+            self._inflater = Inflater("gzip")
+        self._begun = True
+        if data and self._inflater is None:
+            yield from self._reader.feed(data)
+        elif data and self._inflater is not None:
+            try:
+                for piece in self._inflater.feed(data):
+                    yield from self._reader.feed(piece)
+            except ValueError as error:
+                if isinstance(error, BadRow):
+                    raise
+                raise BadRow(0, f"the gzip file is damaged: {error}") from error
+        else:
+            self.ended = True
+            if self._inflater is not None and not self._inflater.complete:
+                raise BadRow(0, "the gzip file is cut off")
+            yield from self._reader.end()
+
+
+# -- saving ------------------------------------------------------------------------------------------------------------
+
+
+async def save_rows(
+    path: str | os.PathLike[str], rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]]
+) -> int:
+    """Save rows as ``path``, which appears, or changes, when all are there; returns how many.
+
+        >>> await save_rows("series.jsonl", acme.series())
+
+    The name says how: ``.jsonl`` or ``.ndjson``, ``.json`` (one array), ``.csv`` or ``.tsv``; with ``.gz`` after that,
+    gzip. The first row names the columns of CSV, where None and what a later row lacks are empty, true and false are
+    words, and objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
+
+    Raises ``ConfigError`` for a name that says nothing, a file that cannot be written, and a row that cannot be saved
+    (no mapping, no JSON, a column that the first row did not have), with its number; and what ``rows`` raises. Whatever
+    is raised, a file that was there before stays as it was.
+    """
+    file = file_path(path, "the file of rows")
+    form = form_of_name(file.name)
+    if form is None:
+        raise ConfigError(
+            f"{file}: the name of a file of rows ends in .jsonl, .ndjson, .json, .csv or .tsv, or .gz too"
+        )
+    encoder: _Encoder = _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(file))
+    partial = PartialFile(file)
+    zipped = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if file.name.lower().endswith(".gz") else None
+
+    def write(pieces: list[bytes]) -> None:
+        partial.write(pieces if zipped is None else [zipped.compress(b"".join(pieces))])
+
+    def finish() -> None:
+        if zipped is not None:
+            partial.write([zipped.flush()])
+        partial.finish()
+
+    count = held = 0
+    pieces: list[bytes] = []
+    try:
+        await _on_disk(file, "written", partial.open)
+        async with aclosing(_each(rows)) as every:
+            async for row in every:
+                count += 1
+                pieces.append(_encoded(encoder, row, f"{file}: row {count}"))
+                held += len(pieces[-1])
+                if held >= _PIECE:
+                    await _on_disk(file, "written", write, pieces)
+                    pieces, held = [], 0
+        await _on_disk(file, "written", write, [*pieces, encoder.end()])
+        await _on_disk(file, "written", finish)
+    finally:
+        await in_thread(partial.discard)
+    return count
+
+
+async def _each(rows: AsyncIterable[Any] | Iterable[Any]) -> AsyncGenerator[Any, None]:
+    """Each row, whichever kind of iterable it is; its iterator is closed with the loop."""
+    found: Any = aiter(rows) if isinstance(rows, AsyncIterable) else iter(rows)
+    try:
+        if isinstance(rows, AsyncIterable):
+            async for row in found:
+                yield row
+        else:
+            for row in found:
+                yield row
+    finally:
+        if hasattr(found, "aclose"):
+            await found.aclose()
+        elif hasattr(found, "close"):
+            found.close()
+
+
+def _encoded(encoder: _Encoder, row: Any, what: str) -> bytes:
+    if isinstance(row, Mapping):
+        try:
+            return encoder.row(row)
+        except ConfigError as error:
+            wrong = error.message.removeprefix("the body is not JSON: ")
+    else:
+        wrong = f"it is {type(row).__name__}, not a mapping from name to value"
+    raise ConfigError(f"{what} cannot be saved: {wrong}")
+
+
+class _Encoder(Protocol):
+    """Rows as bytes; ``ConfigError`` for one that cannot be written so."""
+
+    def row(self, row: Mapping[str, Any]) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
+class _JsonLines:
+    def row(self, row: Mapping[str, Any]) -> bytes:
+        return json_body(dict(row)) + b"\n"
+
+    def end(self) -> bytes:
+        return b""
+
+
+class _JsonArray:
+    def __init__(self) -> None:
+        self._before = b"[\n"
+
+    def row(self, row: Mapping[str, Any]) -> bytes:
+        before, self._before = self._before, b",\n"
+        return before + json_body(dict(row))
+
+    def end(self) -> bytes:
+        return b"[]\n" if self._before == b"[\n" else b"\n]\n"
+
+
+class _Csv:
+    """A line that names the columns, and one for each row."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._text = io.StringIO(newline="")
+        # With this end of a line, a cell that holds either half of it is quoted.
+        self._writer = csv.writer(self._text, delimiter=delimiter, lineterminator="\r\n")
+        self._columns: list[str] = []
+
+    def row(self, row: Mapping[str, Any]) -> bytes:
+        if not self._columns:
+            names: list[Any] = list(row)
+            if strange := [name for name in names if not isinstance(name, str)]:
+                raise ConfigError(f"a column is called {strange[0]!r}, which is no text")
+            self._columns = names
+            if wrong := header_problem(self._columns):
+                raise ConfigError(wrong)
+            self._writer.writerow(self._columns)
+        elif len(row) > len(self._columns) or not row.keys() <= set(self._columns):
+            other = next(name for name in row if name not in self._columns)
+            raise ConfigError(f"it has the column {other!r}, and the first row, which named the columns, had not")
+        self._writer.writerow([_cell(row.get(name), name) for name in self._columns])
+        line = self._text.getvalue()
+        self._text.seek(0)
+        self._text.truncate()
+        try:
+            return line.encode()
+        except UnicodeEncodeError:
+            pass
+        raise ConfigError("it holds half a character (a lone surrogate)")
+
+    def end(self) -> bytes:
+        return b""
+
+
+def _delimiter(file: Path) -> str:
+    return "\t" if file.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+
+
+def _cell(value: Any, name: str) -> str:
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    return json_body(value).decode() if isinstance(value, dict | list | tuple) else query_text(value, name)

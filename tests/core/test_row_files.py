@@ -1,0 +1,251 @@
+"""Files of rows are read and saved without being held in memory, and none is ever half of one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import json
+import threading
+import tracemalloc
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import cancel_at_every_await
+
+from asyncconn.core.paging import Page, Pager
+from asyncconn.errors import ConfigError, InvalidRecord
+from asyncconn.rows import read_rows, save_rows
+
+ROWS = [{"id": "1", "name": 'Zoë, "Z"'}, {"id": "2", "name": "two\nlines\rthree"}, {"id": "3", "name": ""}]
+NAMES = ["a.jsonl", "a.ndjson", "a.json", "a.csv", "a.tsv", "a.jsonl.gz", "a.csv.gz", "A.TSV.GZ"]
+
+
+async def all_of(path: Path) -> list[dict[str, Any]]:
+    return [row async for row in read_rows(path)]
+
+
+class Source:
+    """Rows, and whether somebody has closed them."""
+
+    def __init__(self, rows: list[Any], error: Exception | None = None) -> None:
+        self._rows = rows
+        self._error = error
+        self.closed = False
+
+    async def rows(self) -> AsyncGenerator[Any, None]:
+        try:
+            for row in self._rows:
+                await asyncio.sleep(0)
+                yield row
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.closed = True
+
+    def in_order(self) -> Iterator[Any]:
+        try:
+            yield from self._rows
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_was_saved_is_read_again(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+
+    assert await save_rows(path, ROWS) == 3
+    assert await all_of(path) == ROWS
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_no_rows_are_a_file_without_rows(name: str, tmp_path: Path) -> None:
+    assert await save_rows(tmp_path / name, []) == 0
+    assert await all_of(tmp_path / name) == []
+
+
+async def test_any_kind_of_rows_is_taken(tmp_path: Path) -> None:
+    async def fetch(cursor: int | None) -> Page[dict[str, Any]]:
+        return Page([{"n": cursor or 0}], 1 if cursor is None else None)
+
+    pager = Pager(fetch)
+    source = Source(ROWS)
+    path = str(tmp_path / "a.jsonl")
+
+    assert await save_rows(path, (row for row in ROWS)) == 3
+    assert await save_rows(path, pager) == 2
+    assert await save_rows(path, source.in_order()) == 3
+    assert source.closed
+    assert await save_rows(path, read_rows(path)) == 3  # the file itself: the old one is read, the new one written
+    assert await all_of(Path(path)) == ROWS
+
+
+async def test_json_is_json_and_csv_has_a_header(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"a": 2**70, "b": True, "c": None},
+        {"a": Decimal("1.10"), "b": [1, "x"], "c": date(2026, 1, 31)},
+    ]
+    await save_rows(tmp_path / "a.json", rows)
+    await save_rows(tmp_path / "a.csv", rows)
+    await save_rows(tmp_path / "a.tsv", [{"a": "x,y", "b": ""}])
+
+    assert json.loads((tmp_path / "a.json").read_text())[0] == {"a": 2**70, "b": True, "c": None}
+    assert (tmp_path / "a.csv").read_bytes() == (
+        b'a,b,c\r\n1180591620717411303424,true,\r\n1.10,"[1,""x""]",2026-01-31\r\n'
+    )
+    assert (tmp_path / "a.tsv").read_bytes() == b"a\tb\r\nx,y\t\r\n"
+
+
+async def test_a_later_row_may_lack_a_column_and_have_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    await save_rows(path, [{"a": 1, "b": 2}, {"b": 3}])
+    assert await all_of(path) == [{"a": "1", "b": "2"}, {"a": "", "b": "3"}]
+
+    with pytest.raises(ConfigError, match=r"a\.csv: row 2 cannot be saved: it has the column 'c'"):
+        await save_rows(path, [{"a": 1, "b": 2}, {"a": 1, "c": 2}])
+    assert len(await all_of(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"a": float("nan")}, "a"),
+        ({"a": object()}, "a"),
+        ({1: "a"}, "(text|column 1)"),
+        ([1], "list, not a mapping"),
+        ({"a": "\ud800"}, "half a character"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+async def test_a_row_that_cannot_be_saved_leaves_the_old_file(name: str, row: Any, what: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    await save_rows(path, ROWS)
+    source = Source([{"a": 1}, row])
+
+    with pytest.raises(ConfigError, match=f"row 2 cannot be saved: .*{what}"):
+        await save_rows(path, source.rows())
+    assert source.closed
+    assert await all_of(path) == ROWS
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+async def test_an_error_of_the_rows_leaves_the_old_file_and_comes_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    await save_rows(path, ROWS)
+
+    with pytest.raises(ConnectionResetError):
+        await save_rows(path, Source([{"a": 1}], ConnectionResetError("theirs")).rows())
+    assert await all_of(path) == ROWS
+    assert [one.name for one in tmp_path.iterdir()] == ["a.jsonl.gz"]
+
+
+async def test_a_save_that_is_cancelled_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    source = Source([])
+
+    async def make() -> Callable[[], Awaitable[object]]:
+        nonlocal source
+        source = Source([{"id": "4"}])
+        await save_rows(path, ROWS)
+        return lambda: save_rows(path, source.rows())
+
+    async def check(error: BaseException | None) -> None:
+        assert source.closed or error
+        saved = await all_of(path)
+        assert saved == [{"id": "4"}] or (error and saved == ROWS)
+        assert [one.name for one in tmp_path.iterdir()] == ["a.jsonl"]
+
+    assert await cancel_at_every_await(make, check) > 3
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", "a.gz", "a.parquet"])
+async def test_a_name_that_says_nothing_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ends in \.jsonl"):
+        await save_rows(tmp_path / name, ROWS)
+
+
+async def test_a_file_that_cannot_be_opened_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        await all_of(tmp_path / "none.csv")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        await all_of(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be written: No such file"):
+        await save_rows(tmp_path / "none" / "a.csv", ROWS)
+
+
+async def test_a_bad_row_comes_after_those_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}\nnope\n{"a": 4}\n')
+    rows = read_rows(path)
+
+    assert [await anext(rows), await anext(rows)] == [{"a": 1}, {"a": 2}]
+    with pytest.raises(InvalidRecord, match="row 3: it is not a JSON object") as caught:
+        await anext(rows)
+    assert caught.value.index == 2
+
+
+@pytest.mark.parametrize("cut", [5, 40, -1])
+async def test_a_gzip_file_that_is_cut_off_is_an_error(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n" * 1000)[:cut])
+
+    with pytest.raises(InvalidRecord, match="the gzip file is cut off"):
+        await all_of(path)
+    path.write_bytes(b"\x1f\x8b" + b"x" * 100)
+    with pytest.raises(InvalidRecord, match="the gzip file is damaged"):
+        await all_of(path)
+
+
+async def test_what_is_in_a_file_counts_where_its_name_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    for data in (b'[{"a":"1"}]', b'{"a":"1"}', b"a\n1\n", gzip.compress(b'\xef\xbb\xbf{"a":"1"}')):
+        path.write_bytes(data)
+        assert await all_of(path) == [{"a": "1"}]
+
+
+async def test_the_file_is_closed_when_the_loop_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    threads: set[str] = set()
+    real = Path.open
+
+    def watched(self: Path, *args: Any, **kwargs: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        opened.append(real(self, *args, **kwargs))
+        return opened[-1]
+
+    path = tmp_path / "a.jsonl"
+    await save_rows(path, ROWS)
+    monkeypatch.setattr(Path, "open", watched)
+    async for row in read_rows(path):
+        assert row == ROWS[0]
+        break
+    gc.collect()
+    while not opened[0].closed:
+        await asyncio.sleep(0.001)
+    async with aclosing(read_rows(path)) as rows:
+        await anext(rows)
+    assert opened[1].closed
+    assert threading.current_thread().name not in threads
+
+
+async def test_rows_are_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    tracemalloc.start()
+    try:
+        assert await save_rows(path, ({"id": i, "text": "x" * 1000} for i in range(20_000))) == 20_000
+        seen = 0
+        async for _ in read_rows(path):
+            seen += 1
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert seen == 20_000
+    assert path.stat().st_size > 20_000_000
+    assert peak < 6_000_000
