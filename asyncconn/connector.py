@@ -240,7 +240,7 @@ class Connector(Unpicklable):
         if not self._drained:
             limit = self.hub.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
             await self.stop()
-            flushed = await self.drain(limit)
+            flushed = await self.hub.finish(self, limit)
             if not self._drained:  # or another who closes it has been quicker
                 self._drained, self._flushed = True, flushed
                 self.hub.release(self, flushed)

@@ -438,29 +438,19 @@ class DeliveryFailed(BatchError):
 
     ``maybe_delivered`` is True when the last attempt may have reached the platform. ``spooled`` is True when the
     records are still in the spool, from where they will be sent again. ``told`` is True once an ``error`` handler, an
-    awaited receipt or an error has told of it. The reason is the ``__cause__``; where the platform refused the records
-    one by one, ``reasons`` has as many of its own.
+    awaited receipt or an error has told of it. The reason is the ``__cause__``, or ``reasons`` has one for each record.
     """
 
     advice = "the records are attached; write them again if you want them delivered"
     told: bool = False
 
     def __init__(
-        self,
-        message: str,
-        *,
-        records: Sequence[Any],
-        maybe_delivered: bool,
-        spooled: bool = False,
+        self, message: str, *, records: Sequence[Any], maybe_delivered: bool, spooled: bool = False,
         reasons: Sequence[Any] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(message)
-        self.records = records
-        self.maybe_delivered = maybe_delivered
-        self.spooled = spooled
-        self.reasons = reasons
-        if reasons:
-            self.advice = "correct them; the platform refused each for its reason"
+        self.records, self.reasons = records, reasons
+        self.maybe_delivered, self.spooled = maybe_delivered, spooled
         if spooled:
             self.advice = "they stay in the spool and are sent again: do not write them again"
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from asyncconn.core.buffer.accounts import UndeliveredWarning, caller, warn
+from asyncconn.core.buffer.attached import Attached
 from asyncconn.core.buffer.receipts import FlushReport, newest
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from asyncconn.core.buffer.receipts import Rejected
     from asyncconn.core.rates.registry import Rates, Share
 
 __all__ = ["DrainReport", "Hub", "HubState", "OnUndelivered"]
@@ -95,14 +97,21 @@ class DrainReport:
         return not self.errors and all(report.complete for report in self.reports.values())
 
     @property
+    def rejections(self) -> tuple[Rejected, ...]:
+        """The records that were refused one by one, with the reasons: the newest 10,000."""
+        return tuple(newest([report.rejections for report in self.reports.values()]))
+
+    @property
     def undelivered(self) -> list[Any]:
-        """The records that failed: the newest 10,000."""
+        """The records that failed, or may have: the newest 10,000."""
         return newest([report.undelivered for report in self.reports.values()])
 
     @property
     def truncated(self) -> bool:
-        """Whether more records failed than ``undelivered`` holds."""
-        return sum(report.failed + report.unknown for report in self.reports.values()) > len(self.undelivered)
+        """Whether there are more than ``rejections`` or ``undelivered`` hold."""
+        reports = self.reports.values()
+        rejected, failed = sum(one.rejected for one in reports), sum(one.failed + one.unknown for one in reports)
+        return rejected > len(self.rejections) or failed > len(self.undelivered)
 
     @property
     def untold(self) -> int:
@@ -165,6 +174,7 @@ class Hub(Unpicklable):
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
+        self._attached: dict[Member, Attached] = {}
         self._released: dict[str, FlushReport] = {}
         self._told = False
         self._where = caller()
@@ -254,6 +264,44 @@ class Hub(Unpicklable):
             return  # the hub closes it too, and has its report from there
         with suppress(ValueError):
             self._members.remove(member)
+        self._attached.pop(member, None)
+        self._remember(member, report)
+
+    def attached(self, member: Member) -> Attached:
+        """The buffers to be drained with ``member``, after its own ``drain``. Raises ``HubClosed`` once it has left."""
+        if self.state is HubState.CLOSED or member not in self._members:
+            raise HubClosed("its connector is closed")
+        return self._attached.setdefault(member, Attached())
+
+    async def finish(self, member: Member, timeout: float) -> FlushReport | None:
+        """Drain ``member``, then what is attached to it, within ``timeout`` seconds together; one report of all.
+
+        Goes through although the caller is cancelled meanwhile. Raises what its ``drain`` raises, after both.
+        """
+        if member not in self._attached:
+            return await self._finish(member, timeout)
+        return await drain_guard(self._finish(member, timeout), timeout=timeout + 3 * _GRACE, name="asyncconn:drain")
+
+    async def _finish(self, member: Member, timeout: float) -> FlushReport | None:
+        started = self.clock.now()
+        own: FlushReport | None = None
+        problem: BaseException | None = None
+        try:
+            own = await asyncio.wait_for(member.drain(timeout), timeout + _GRACE)
+        except Exception as error:  # noqa: BLE001 - its buffers are drained all the same
+            problem = error
+        attached = self._attached.get(member)  # perhaps its drain was the first to need one
+        if attached is not None:
+            report, trouble = await attached.drain(max(0.0, timeout - (self.clock.now() - started)))
+            problem = problem or trouble
+            reports = [one for one in (own, report) if one is not None]
+            own = FlushReport.joined(reports) if reports else None
+        if problem is not None:
+            self._remember(member, own)
+            raise problem
+        return own
+
+    def _remember(self, member: Member, report: FlushReport | None) -> None:
         if report is not None:
             name = member.platform.name
             self._released[name] = FlushReport.joined([self._released.get(name, FlushReport()), report])
@@ -284,7 +332,7 @@ class Hub(Unpicklable):
         free = sys.exception() is None
         closing = asyncio.wait_for(self._closer, None)
         try:
-            report = await drain_guard(closing, timeout=limit + 2 * _GRACE, name="asyncconn:hub")
+            report = await drain_guard(closing, timeout=limit + 4 * _GRACE, name="asyncconn:hub")
         except BaseException:
             self._tell(free=False)
             raise
@@ -324,8 +372,7 @@ class Hub(Unpicklable):
             stops = [asyncio.wait_for(member.stop(), timeout + _GRACE) for member in members]
             stopped = await asyncio.gather(*stops, return_exceptions=True)
             left = max(0.0, timeout - (self.clock.now() - started))
-            drains = [asyncio.wait_for(member.drain(left), left + _GRACE) for member in members]
-            outcomes = await asyncio.gather(*drains, return_exceptions=True)
+            outcomes = await asyncio.gather(*[self.finish(member, left) for member in members], return_exceptions=True)
             reports: dict[str, FlushReport] = {}
             errors: dict[str, BaseException] = {}
             for number, member in enumerate(members):
@@ -342,6 +389,7 @@ class Hub(Unpicklable):
             await self._close_limiters(errors)
         finally:
             self._members.clear()
+            self._attached.clear()
             if self._owns_session and self._session is not None:
                 await self._session.close()
             self.state = HubState.CLOSED

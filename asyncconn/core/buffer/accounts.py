@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.buffer.receipts import BatchStats
 
-__all__ = ["Accounts", "UndeliveredWarning", "caller", "warn", "watch"]
+__all__ = ["Accounts", "Newest", "UndeliveredWarning", "caller", "warn", "watch"]
 
 logger = logging.getLogger("asyncconn.delivery")
 
@@ -56,8 +56,8 @@ class Accounts(Generic[T]):
         self._reveal = reveal
         self._describe = describe
         self._spooled = spooled
-        self._failed = _Newest()
-        self._rejected = _Newest()
+        self._failed = Newest()
+        self._rejected = Newest()
         #: Records of all that are lost for good of which somebody has been told.
         self.told = 0
         self._where = caller()
@@ -162,7 +162,7 @@ class Accounts(Generic[T]):
         )
 
 
-class _Newest:
+class Newest:
     """Errors of one kind: the newest, as many as a report needs for its list."""
 
     def __init__(self) -> None:
@@ -173,12 +173,14 @@ class _Newest:
         return iter(self._errors)
 
     def append(self, error: DeliveryFailed) -> None:
+        """One more; the oldest go that are not needed any more."""
         self._errors.append(error)
         self._records += len(error.records)
         while self._records - len(self._errors[0].records) >= LONGEST_LIST:
             self._records -= len(self._errors.popleft().records)
 
     def forget(self, over: Callable[[DeliveryFailed], bool]) -> None:
+        """Drop some."""
         self._errors = deque(error for error in self._errors if not over(error))
         self._records = sum(len(error.records) for error in self._errors)
 

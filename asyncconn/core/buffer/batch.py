@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "BatchPolicy", "Marks", "Returned"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -157,9 +158,9 @@ class Batch(Generic[T]):
         self.marks.clear()
         self.places = None
 
-    def shown(self, items: list[T]) -> Batch[T]:
+    def shown(self, items: list[S]) -> Batch[S]:
         """This batch with other ``items`` in the same places; what is marked there is marked here."""
-        other: Batch[T] = Batch(self.born)
+        other: Batch[S] = Batch(self.born)
         other.items, other.size, other.age, other.marks = items, self.size, self.age, self.marks
         return other
 

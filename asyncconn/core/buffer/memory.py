@@ -33,7 +33,7 @@ __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "Flu
 
 T = TypeVar("T")
 
-#: Who waits in line to put something in, with its size, and its space and key.
+# Who waits in line to put something in, with its size, and its space and key.
 _Waiter: TypeAlias = "tuple[asyncio.Future[None], int, tuple[str, Hashable]]"
 
 _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
@@ -59,8 +59,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
     may give back single items (:meth:`Batch.again`, at most ``tries`` times it is sent), ``key_of`` gives an item's
     space and key, and a batch holds one item of each key only: a later one of it could not be called back.
 
-    Events: ``send`` (the :class:`Batch`, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
-    ``DeliveryFailed`` with the records).
+    Events: ``send`` (the :class:`Batch`, or what ``shown`` makes of it, just before it leaves), ``flush`` (its
+    :class:`Delivery`), ``error`` (the ``DeliveryFailed`` with the records).
 
         >>> async def send(batch: Batch[bytes]) -> None: ...
         >>> buffer = BatchBuffer(send, size=len, policy=BatchPolicy(max_age=0.5))
@@ -77,31 +77,28 @@ class BatchBuffer(Unpicklable, Generic[T]):
         policy: BatchPolicy | None = None,
         reveal: Callable[[T], Any] | None = None,
         describe: Callable[[Sequence[Any]], str] | None = None,
-        events: Events | None = None,
         clock: Clock | None = None,
         name: str = "batches",
         retry: RetryPolicy | None = None,
         spooled: bool = False,
         key_of: Callable[[T], tuple[str, Hashable]] | None = None,
         tries: int = 8,
+        shown: Callable[[Batch[T]], object] = lambda batch: batch,
     ) -> None:
         self.policy = policy or BatchPolicy()
         self.name = name
         self._scope = TaskScope(name)
-        self.events = events or Events("send", "flush", "error", scope=self._scope)
+        self.events = Events("send", "flush", "error", scope=self._scope)
         self._clock = clock or SystemClock()
         #: Over a spool it holds back what goes to the server, not what keeps the spool's books.
         self.hold = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold)
         self._send = send if spooled else self.hold.around(send)
-        self._size = size
-        self._overhead = overhead
-        self._spooled = spooled
+        self._size, self._overhead = size, overhead
         self.accounts: Accounts[T] = Accounts(name, reveal=reveal, describe=describe, spooled=spooled)
         self._books: Books[T] = Books(self.accounts, self.events, self._measure)
-        self._key_of = key_of
-        self._tries = tries
+        self._key_of, self._tries, self._shown = key_of, tries, shown
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0  # of the process that first put something in
+        self._pid = self._flushing = 0  # the process that first put something in; flushes under way
         # Left a little early, so that a late timer does not break the promise of max_age.
         self._linger = self.policy.max_age - min(0.05, self.policy.max_age * 0.05)
 
@@ -114,7 +111,6 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: deque[_Waiter] = deque()
         self._patience: asyncio.TimerHandle | None = None  # of the first in line
-        self._flushing = 0
         self._closing = self._too_late = self._yield_due = False
         self._closer: asyncio.Task[FlushReport] | None = None
         self._close_limit = 0.0
@@ -197,10 +193,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
             if not wait:
                 raise self._full()
             await self._wait_for_room(size, (space, key))
-            receipt = self._add(item, size, key, space)
-            self._wake_waiter()
-            return receipt
-        return self._add(item, size, key, space)
+        receipt = self._add(item, size, key, space)
+        self._wake_waiter()
+        return receipt
 
     async def put_many(
         self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = ""
@@ -326,8 +321,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
         return enough and self.hold.refusal() is None and not self._fits(size, key)
 
     def _fits(self, size: int, key: tuple[str, Hashable]) -> bool:
-        batch = self._open
-        return batch is not None and batch.size + size <= self.policy.max_bytes and key not in batch.once
+        one = self._open
+        return one is not None and one.size + size <= self.policy.max_bytes and key not in one.once
 
     def _look_after_waiters(self) -> None:
         """Somebody waits: for room, which perhaps only the open batch can make, or for a sender, but not for ever."""
@@ -382,8 +377,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
     async def _deliver(self, batch: Batch[T]) -> tuple[Any, Exception | None]:
         batch.age = self._clock.now() - batch.born
         self._books.max_age_at_send = max(self._books.max_age_at_send, batch.age)
-        self.events.emit("send", batch)
         try:
+            if self.events.wanted("send"):
+                self.events.emit("send", self._shown(batch))
             return await self._send(batch), None
         except Exception as error:  # noqa: BLE001 - whatever the sender raises, the records must be accounted for
             return None, error
@@ -453,8 +449,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
             if self._loop is not None and loop is not self._loop:
                 raise WrongLoop(f"{self.name} belongs to another event loop")
             self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
-            self._closing = True
-            self._lane = None
+            self._closing, self._lane = True, None
             for future, *_ in self._waiters:
                 if not future.done():
                     future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
@@ -491,8 +486,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
     @property
     def stats(self) -> BatchStats:
         """The totals at this moment."""
-        waiting = self._ready.oldest or self._open
-        age = 0.0 if waiting is None else self._clock.now() - waiting.born
+        age = 0.0 if (oldest := self._ready.oldest or self._open) is None else self._clock.now() - oldest.born
         records, size = (0, 0) if self._open is None else (len(self._open.items), self._open.size)
         return self._books.stats(records, size, in_flight=len(self._in_flight), oldest_age=age)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from asyncconn.core.buffer.accounts import Accounts
     from asyncconn.core.buffer.batch import BatchPolicy
     from asyncconn.core.buffer.receipts import BatchStats, FlushReport, Receipt
     from asyncconn.core.events import Events
@@ -31,6 +32,11 @@ class Buffer(Protocol[T_contra]):
     @property
     def events(self) -> Events:
         """``send``, ``flush``, ``error``."""
+        ...
+
+    @property
+    def accounts(self) -> Accounts[Any]:
+        """What has failed, and who has heard of it."""
         ...
 
     @property

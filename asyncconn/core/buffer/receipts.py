@@ -78,11 +78,22 @@ class Receipt:
     counted, and handed to the ``error`` event or logged.
     """
 
-    __slots__ = ("_awaiting", "_delivery", "_error", "_left", "_losses", "_records", "_waiting", "_watching")
+    __slots__ = (
+        "_awaiting",
+        "_delivery",
+        "_error",
+        "_left",
+        "_losses",
+        "_records",
+        "_settled",
+        "_waiting",
+        "_watching",
+    )
 
     def __init__(self, records: Sized = ()) -> None:
         self._records = records
         self._left: int | None = None  # records without an outcome; None: all
+        self._settled: set[int] = set()  # places of those that have one, as long as not all do
         self._delivery: Delivery | None = None
         self._losses: list[Loss] = []
         self._error: DeliveryFailed | None = None
@@ -99,6 +110,10 @@ class Receipt:
     def taken(self) -> int:
         """How many records it stands for so far; 0 once it is done."""
         return len(self._records)
+
+    def is_open(self, place: int) -> bool:
+        """For the buffer: whether the record at ``place`` has no outcome yet."""
+        return not self.done and place not in self._settled
 
     @property
     def awaited(self) -> bool:
@@ -175,6 +190,7 @@ class Receipt:
         if self._left is None:
             self._left = len(self._records)
         self._left -= len(places)
+        self._settled.update(places)
         if isinstance(outcome, DeliveryFailed):
             self._losses.append(Loss(outcome, places, accounts))
         elif (known := self._delivery) is None:
@@ -192,6 +208,7 @@ class Receipt:
     def _finish(self) -> None:
         self._left = 0
         self._records = ()
+        self._settled.clear()
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)

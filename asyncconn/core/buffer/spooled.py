@@ -28,6 +28,7 @@ from asyncconn.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
 
+    from asyncconn.core.buffer.accounts import Accounts
     from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.events import Events
     from asyncconn.core.retrying import RetryPolicy
@@ -51,11 +52,9 @@ class SpooledBuffer(Unpicklable):
     after a second, two, four, up to ``redeliver_after``. What was refused for good is given up once a later record of
     its key has arrived.
 
-    A batch is over when its records are off the disk too, so a crash makes at most the ``max_in_flight`` batches that
-    are under way arrive twice.
+    A batch is over when its records are off the disk too: a crash makes at most ``max_in_flight`` batches arrive twice.
 
         >>> buffer = SpooledBuffer(send, Spool("outbox.spool"), size=len)
-        >>> receipt = await buffer.put(b"one")
         >>> report = await buffer.aclose()
 
     ``owner`` marks the file, see :meth:`Spool.open`. A spool that was open before is not closed. The other arguments
@@ -80,6 +79,7 @@ class SpooledBuffer(Unpicklable):
         key: Callable[[bytes], tuple[str, Hashable]] = lambda item: ("", None),
         key_of: Callable[[bytes], tuple[str, Hashable]] | None = None,
         tries: int = 8,
+        shown: Callable[[Batch[bytes]], object] = lambda batch: batch,
     ) -> None:
         self.spool = spool
         self._clock = clock or SystemClock()
@@ -96,13 +96,12 @@ class SpooledBuffer(Unpicklable):
             spooled=True,
             key_of=key_of,
             tries=tries,
+            shown=shown,
         )
         self._deliver = self._buffer.hold.around(send)
         self._size = size
         self._owner = owner
-        self._key = key if key_of is None else key_of
-        self._tries = tries
-
+        self._key, self._tries = key_of or key, tries
         self._opening = asyncio.Lock()
         self._opened = self._owns = self._refused = False
         self._gate = asyncio.Event()  # open when all that was left over is in the buffer
@@ -123,8 +122,7 @@ class SpooledBuffer(Unpicklable):
         self._feeder: asyncio.Task[None] | None = None
         self._trouble_logged = False
 
-        self._active = 0  # puts under way
-        self._quiet = asyncio.Event()
+        self._active, self._quiet = 0, asyncio.Event()  # puts under way, and whether there are none
         self._accepted = 0  # records, those that were left in the spool among them
         self._given_up = 0  # of them, refused for good, and undone by a later one of their key
         self._closing = False
@@ -140,6 +138,11 @@ class SpooledBuffer(Unpicklable):
     def events(self) -> Events:
         """The buffer's."""
         return self._buffer.events
+
+    @property
+    def accounts(self) -> Accounts[bytes]:
+        """The buffer's."""
+        return self._buffer.accounts
 
     @property
     def stats(self) -> BatchStats:
