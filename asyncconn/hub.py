@@ -278,8 +278,6 @@ class Hub(Unpicklable):
 
         Goes through although the caller is cancelled meanwhile. Raises what its ``drain`` raises, after both.
         """
-        if member not in self._attached:
-            return await self._finish(member, timeout)
         return await drain_guard(self._finish(member, timeout), timeout=timeout + 3 * _GRACE, name="asyncconn:drain")
 
     async def _finish(self, member: Member, timeout: float) -> FlushReport | None:

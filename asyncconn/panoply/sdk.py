@@ -66,8 +66,7 @@ class SDK(Unpicklable):
         self._queue_path = credentials.queue_path
         self._panoply = Panoply(apikey, apisecret, **options)
         self._buffer = self._panoply._buffer
-        # Another kind of buffer may have more to do before a record is accepted than a hand-over can wait for.
-        self._hands_over = self._panoply.spool is None
+        self._hands_over = _takes_at_once(self._panoply)
         self._pid = os.getpid()
 
         # Records on their way from the writers' threads to the loop, which alone takes them out.
@@ -288,6 +287,11 @@ class SDK(Unpicklable):
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:
             self.close()
+
+
+def _takes_at_once(panoply: Panoply) -> bool:
+    """Whether a record is accepted without waiting: for a file, a hand-over cannot wait."""
+    return panoply.spool is None
 
 
 def _at_end(call: Callable[[], None]) -> Callable[[], object]:
