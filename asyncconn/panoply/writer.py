@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Callable,
     Generator,
     Hashable,
@@ -16,15 +14,17 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from asyncconn.connector import Connector, Platform
+from asyncconn.core.buffer.delivering import delivered
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
+from asyncconn.core.closing import closing_iterator
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError, InvalidRecord
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.protocol import Buffer
     from asyncconn.hub import Hub
 
-__all__ = ["Panoply", "WriteReport"]
+__all__ = ["Panoply", "Table", "WriteReport"]
 
 _CHUNK = 64  # records encoded at a time by write_many
 _TABLES = 5  # tables that the message of a failed batch names
@@ -247,7 +247,7 @@ class Panoply(Connector):
         count = 0
         try:
             if isinstance(records, AsyncIterable):
-                async with _closing(aiter(records)) as found:
+                async with closing_iterator(aiter(records)) as found:
                     async for record in found:
                         receipts[await self.write(table, record)] = None
                         count += 1
@@ -301,6 +301,10 @@ class Panoply(Connector):
             return [receipt]
         self.hub.check()
         return await self._buffer.put_many(items, keys, space)
+
+    def table(self, name: str) -> Table:
+        """A table as a sink, for what delivers rows somewhere. Raises ``InvalidRecord`` for what is not a name."""
+        return Table(self, name)
 
     async def write_frame(self, table: str, frame: Any, *, index: bool = False) -> WriteReport:
         """Accept every row of a pandas ``DataFrame``, columns by name; with ``index=True`` its index too.
@@ -362,14 +366,32 @@ class _KeyInBody(Auth):
         return self._secrets
 
 
-@asynccontextmanager
-async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """``aclosing`` for what can be closed; another iterator is its owner's."""
-    try:
-        yield found
-    finally:
-        if isinstance(found, AsyncGenerator):
-            await found.aclose()
+class Table:
+    """A table of the platform as a sink: ``panoply.table("series")``."""
+
+    def __init__(self, panoply: Panoply, name: str) -> None:
+        record_encoder(name)  # raises for what is no name
+        self._panoply = panoply
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Table {self.name!r} of {self._panoply!r}>"
+
+    async def deliver(
+        self,
+        rows: Iterable[Mapping[Any, Any]] | AsyncIterable[Mapping[Any, Any]],
+        *,
+        timeout: float | None = None,
+    ) -> FlushReport:
+        """Write all ``rows``, flush, and report what became of these and no others.
+
+        ``timeout`` bounds, in seconds, the wait after the last was accepted; the default is ``policy.drain_timeout``.
+        What has no outcome by then is pending. Raises as :meth:`Panoply.write_many`.
+
+            >>> report = await panoply.table("series").deliver(read_rows("series.jsonl"))
+        """
+        panoply = self._panoply
+        return await delivered(rows, partial(panoply.write, self.name), panoply._buffer, panoply.hub.clock, timeout)
 
 
 def _described(records: Sequence[Mapping[str, Any]]) -> str:
