@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from asyncconn.http.redact import Redactor
 
 __all__ = ["Connector", "Platform"]
+
+_GRACE = 5.0  # seconds beyond the time to close that a stop() has
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +242,17 @@ class Connector(Unpicklable):
             return report.reports.get(self.platform.name)
         if not self._drained:
             limit = self.hub.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
-            await self.stop()
-            flushed = await self.hub.finish(self, limit)
+            started = self.hub.clock.now()
+            problem: BaseException | None = None
+            try:
+                async with asyncio.timeout(limit + _GRACE):
+                    await self.stop()
+            except BaseException as error:  # noqa: BLE001 - raised below: what was accepted is delivered first
+                problem = error
+            flushed = await self.hub.finish(self, max(0.0, limit - (self.hub.clock.now() - started)))
             if not self._drained:  # or another who closes it has been quicker
                 self._drained, self._flushed = True, flushed
                 self.hub.release(self, flushed)
+            if problem is not None:
+                raise problem
         return self._flushed

@@ -278,26 +278,28 @@ class Hub(Unpicklable):
 
         Goes through although the caller is cancelled meanwhile. Raises what its ``drain`` raises, after both.
         """
-        return await drain_guard(self._finish(member, timeout), timeout=timeout + 3 * _GRACE, name="asyncconn:drain")
+        draining = self._finish(member, timeout)
+        report, problem = await drain_guard(draining, timeout=timeout + 3 * _GRACE, name="asyncconn:drain")
+        if problem is not None:
+            raise problem
+        return report
 
-    async def _finish(self, member: Member, timeout: float) -> FlushReport | None:
+    async def _finish(self, member: Member, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
         started = self.clock.now()
-        own: FlushReport | None = None
+        report: FlushReport | None = None
         problem: BaseException | None = None
         try:
-            own = await asyncio.wait_for(member.drain(timeout), timeout + _GRACE)
+            async with asyncio.timeout(timeout + _GRACE):
+                report = await member.drain(timeout)
         except Exception as error:  # noqa: BLE001 - its buffers are drained all the same
             problem = error
         attached = self._attached.get(member)  # perhaps its drain was the first to need one
         if attached is not None:
-            report, trouble = await attached.drain(max(0.0, timeout - (self.clock.now() - started)))
+            more, trouble = await attached.drain(max(0.0, timeout - (self.clock.now() - started)))
             problem = problem or trouble
-            reports = [one for one in (own, report) if one is not None]
-            own = FlushReport.joined(reports) if reports else None
-        if problem is not None:
-            self._remember(member, own)
-            raise problem
-        return own
+            reports = [one for one in (report, more) if one is not None]
+            report = FlushReport.joined(reports) if reports else None
+        return report, problem
 
     def _remember(self, member: Member, report: FlushReport | None) -> None:
         if report is not None:
@@ -370,18 +372,19 @@ class Hub(Unpicklable):
             stops = [asyncio.wait_for(member.stop(), timeout + _GRACE) for member in members]
             stopped = await asyncio.gather(*stops, return_exceptions=True)
             left = max(0.0, timeout - (self.clock.now() - started))
-            outcomes = await asyncio.gather(*[self.finish(member, left) for member in members], return_exceptions=True)
+            finished = await asyncio.gather(*[self._finish(member, left) for member in members])
             reports: dict[str, FlushReport] = {}
             errors: dict[str, BaseException] = {}
             for number, member in enumerate(members):
                 name = member.platform.name
                 name = name if name not in {**reports, **errors} else f"{name}-{number}"
-                for outcome in (stopped[number], outcomes[number]):
-                    if isinstance(outcome, BaseException):
-                        errors[name] = outcome
-                        logger.error("closing %s failed: %s: %s", name, type(outcome).__name__, outcome)
-                    elif outcome is not None:
-                        reports[name] = outcome
+                delivered, problem = finished[number]
+                for error in (stopped[number], problem):
+                    if error is not None:
+                        errors[name] = error
+                        logger.error("closing %s failed: %s: %s", name, type(error).__name__, error)
+                if delivered is not None:
+                    reports[name] = delivered
             for name, report in self._released.items():
                 reports[name if name not in {**reports, **errors} else f"{name}-closed"] = report
             await self._close_limiters(errors)

@@ -236,3 +236,16 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page.write_text("# One, two\n\n[a](#one-two) [b](#two) [c](no.md) [d](page.md#one-two) [e](https://x.example)\n")
 
     assert broken_links(page) == ["#two", "no.md"]
+
+
+_FACE = re.compile(r"asyncconn(\.(panoply|datorama|atoti_limits|errors|sandbox|integrations(\.\w+)?))?")
+_IMPORT = re.compile(r"^\s*(?:from (asyncconn[\w.]*) import|import (asyncconn[\w.]*))", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted((ROOT / "examples").rglob("*.py"))], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_users_are_shown_faces_only(page: Path) -> None:
+    imported = {first or second for first, second in _IMPORT.findall(page.read_text(encoding="utf-8"))}
+
+    assert [name for name in imported if not _FACE.fullmatch(name)] == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.resources
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -47,6 +49,33 @@ def test_a_star_import_gives_exactly_the_public_names() -> None:
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = asyncconn.nothing
+
+
+def test_what_type_checkers_see_is_what_is_loaded() -> None:
+    tree = ast.parse(Path(asyncconn.__file__).read_text())
+    [block] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {name.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for name in node.names}
+
+    assert seen == asyncconn._HOMES
+    assert {*seen, "errors", "__version__"} == set(asyncconn.__all__)
+
+
+def test_no_function_bears_the_name_of_a_module() -> None:
+    modules = {name.rpartition(".")[2] for name in _modules() if name.count(".") == 1}
+
+    assert not modules & (set(asyncconn.__all__) - {"errors"})
+
+
+def test_a_connector_a_hub_and_a_token_load_no_pydantic() -> None:
+    code = """
+import sys
+from asyncconn import Connector, Hub, Platform, TokenAuth, Window
+class Acme(Connector):
+    platform = Platform("acme", base_url="http://127.0.0.1:1", rates=Window(1, 1.0))
+Acme(auth=TokenAuth("x"), hub=Hub())
+print([name for name in ("pydantic", "tenacity", "pandas", "aiobotocore") if name in sys.modules])
+"""
+    assert _run(code) == "[]"
 
 
 def test_no_module_is_public_but_errors() -> None:

@@ -67,7 +67,6 @@ def auth_of(given: Any) -> Auth:
         return TokenAuth(given, scheme="Jwt")
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
         return BasicAuth(*given)
-    if not hasattr(given, "headers"):
+    if not isinstance(given, Auth):
         raise ConfigError(f"a credential is (user, password), a token, or an Auth, not this {type(given).__name__}")
-    auth: Auth = given
-    return auth
+    return given

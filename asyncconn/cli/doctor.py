@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-_NEEDED = ("aiohttp", "aiobotocore", "anyio", "orjson", "pydantic", "pydantic-settings", "tenacity")
+_NEEDED = ("aiohttp", "aiobotocore", "anyio", "orjson", "pydantic", "pydantic-settings", "python-dotenv", "tenacity")
 _EXTRAS = {"pandas": "pandas", "jwt": "PyJWT", "fastapi": "fastapi"}
 _SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}

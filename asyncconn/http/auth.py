@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.http.request import Outgoing
 
-__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "Token", "TokenAuth", "in_time", "signs", "waits"]
+__all__ = ["Auth", "BasicAuth", "HeaderKey", "NoAuth", "Token", "TokenAuth", "checked", "in_time", "signs", "waits"]
 
 T = TypeVar("T")
 
@@ -259,6 +259,13 @@ def waits(auth: Auth) -> bool:
     if isinstance(auth, TokenAuth) and kind is TokenAuth.headers:
         return auth.wanting
     return kind not in (Auth.headers, HeaderKey.headers, BasicAuth.headers)
+
+
+def checked(auth: Any) -> Auth:
+    """The way to show who asks, if it is one. Raises ``ConfigError``."""
+    if not isinstance(auth, Auth):
+        raise ConfigError(f"auth is a TokenAuth(token), or another that inherits from Auth, not {type(auth).__name__}")
+    return auth
 
 
 async def in_time(service: str, credential: Awaitable[T], patience: float) -> T:

@@ -8,7 +8,7 @@ from asyncconn.http.download import download
 from asyncconn.http.pages import NextPage, pager
 from asyncconn.http.polls import Verdict, poller
 from asyncconn.http.rows import Form, rows
-from asyncconn.http.shapes import shaped
+from asyncconn.http.shapes import readied, shaped
 from asyncconn.http.upload import Source, upload
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Calls:
             answer = response.json() if response.body else None
             return shaped(answer, model, f"{response.service}: {response.method} {response.path}")
 
+        await readied(model)
         return (await self.request(method, path, decode=decode, **options)).value
 
     @overload

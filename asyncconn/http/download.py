@@ -7,7 +7,7 @@ import json
 import re
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from asyncconn.core.files import KeptFile, PartialFile
 from asyncconn.core.paths import file_path
@@ -90,8 +90,10 @@ async def download(
     """See ``Transport.download``."""
     target = file_path(to, "the download")
     policy = options.get("retry") or road.retry
-    whole = await in_thread(target.exists) and not await in_thread(target.is_file)
-    if resume and not whole:
+    if await in_thread(target.is_dir):
+        raise ConfigError(f"{target} cannot be written: it is a folder")
+    strange = await in_thread(target.exists) and not await in_thread(target.is_file)
+    if resume and not strange:
         await _kept(_Download(road, path, KeptFile(target), on_progress, options), policy)
         return target
 
@@ -102,7 +104,7 @@ async def download(
                 await save(counted, target)
 
     # What is no file, such as a pipe, cannot take back what was written to it.
-    await road.repeat(once, idempotent=True, retry=ONCE if whole else policy)
+    await road.repeat(once, idempotent=True, retry=ONCE if strange else policy)
     return target
 
 
@@ -127,6 +129,13 @@ async def _kept(this: _Download, policy: RetryPolicy) -> None:
         raise _unwritable(part.path, error) from error
     finally:
         await in_thread(part.discard)
+
+
+class _Known(NamedTuple):
+    """How the rest of a file is known again, and how large all of it is."""
+
+    validator: str
+    total: int | None
 
 
 class _Download:
@@ -161,26 +170,28 @@ class _Download:
                 await in_thread(self.part.begin, self._note(stream.headers, total))
                 await self._take(stream, total)
 
-    def _known(self) -> Mapping[str, Any] | None:
+    def _known(self) -> _Known | None:
         """What there is to go on with; None where nothing is, or nobody could say whether it still fits."""
         try:
             note = json.loads(self.part.note)
-            fits = note["of"] == self._of and note["validator"] and self.part.size > 0
+            of, validator, total = note["of"], note["validator"], note["total"]
         except (ValueError, TypeError, LookupError):
             return None
-        total = note["total"]
-        if total is not None and self.part.size >= total > 0:
-            self.part.cut(total - 1)  # all is there: one byte of it tells whether it still is what the server has
-        return note if fits and self.part.size > 0 else None
+        if of != self._of or not isinstance(validator, str) or not isinstance(total, int | None):
+            return None
+        known = _Known(validator, total)
+        if known.total is not None and self.part.size >= known.total > 0:
+            self.part.cut(known.total - 1)  # all is there: one byte of it tells whether it still is what the server has
+        return known if self.part.size > 0 else None
 
     def _note(self, headers: Mapping[str, str], total: int | None) -> bytes:
         validator = _validator(headers)
         return json.dumps({"of": self._of, "validator": validator, "total": total}).encode() if validator else b""
 
-    async def _rest(self, known: Mapping[str, Any]) -> bool:
+    async def _rest(self, known: _Known) -> bool:
         """Get the rest; whether there was one to be had."""
         start = self.part.size
-        asking = {"Range": f"bytes={start}-", "If-Range": known["validator"]}
+        asking = {"Range": f"bytes={start}-", "If-Range": known.validator}
         try:
             async with _opened(self.road, self._path, self._options, asking) as stream:
                 if stream.status != 206:  # it has changed, or the server gives no parts
@@ -189,9 +200,9 @@ class _Download:
                     await self._take(stream, total)
                     return True
                 tag = stream.headers.get("ETag")
-                if tag and known["validator"].startswith('"') and tag != known["validator"]:
+                if tag and known.validator.startswith('"') and tag != known.validator:
                     return False  # a server that does not know If-Range
-                total = await self._fitting(stream.headers, start, known["total"])
+                total = await self._fitting(stream.headers, start, known.total)
                 await self._take(stream, total)
                 return True
         except ApiError as error:

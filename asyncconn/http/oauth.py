@@ -63,7 +63,7 @@ class OAuth2(TokenAuth):
     def travel(self, session: Callable[[], aiohttp.ClientSession], clock: Clock) -> None:
         """The hub's session is the way to the token endpoint, too."""
         super().travel(session, clock)
-        self._sessions.append(session)
+        self._sessions = [*filter(_may_open, self._sessions), session]
 
     def secrets(self) -> list[Secret]:
         """The client's secret, and the tokens."""
@@ -82,19 +82,27 @@ class OAuth2(TokenAuth):
         return await ask_for_tokens(self._url, form, _token, session=self._session(), clock=self._clock, auth=auth)
 
     def _session(self) -> Callable[[], aiohttp.ClientSession]:
-        """That of a hub that can be used here; those that are closed for good are forgotten."""
+        """That of a hub that can be used here."""
         problem: LifecycleError = LifecycleError("no connector uses this OAuth2 yet: it has no session to ask over")
         for session in reversed(self._sessions):
             try:
                 session()
-            except HubClosed as error:
-                self._sessions.remove(session)
-                problem = error
             except LifecycleError as error:
                 problem = error
             else:
                 return session
         raise problem
+
+
+def _may_open(session: Callable[[], aiohttp.ClientSession]) -> bool:
+    """Whether a hub is not closed for good."""
+    try:
+        session()
+    except HubClosed:
+        return False
+    except LifecycleError:
+        pass
+    return True
 
 
 def _token(response: Response) -> Token | ProtocolError:

@@ -11,7 +11,7 @@ from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import ConfigError, ProtocolError
 from asyncconn.http.outgoing import is_absolute
 from asyncconn.http.rules import member
-from asyncconn.http.shapes import shaped
+from asyncconn.http.shapes import readied, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,6 +176,7 @@ def pager(
                 rows if model is None else shaped(rows, list[model], what, f"$.{items}" if items else "$"), after
             )
 
+        await readied(None if model is None else list[model])
         every = {**options, "params": None if linked else {**given, **way.params(cursor)}, "decode": decode}
         page: Page[Any] = (await road.request("GET", asked, **every)).value
         return page

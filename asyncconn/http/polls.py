@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.polling import Poller, PollPolicy
 from asyncconn.errors import OperationFailed
-from asyncconn.http.shapes import shaped
+from asyncconn.http.shapes import readied, shaped
 
 if TYPE_CHECKING:
     from asyncconn.http.requesting import PollOptions, Requests
@@ -37,6 +37,7 @@ def poller(
         return shaped(answer, model, f"{response.service}: {response.method} {response.path}")
 
     async def fetch() -> Any:
+        await readied(model)
         return (await road.request("GET", path, decode=decode)).value
 
     def done(state: Any) -> bool:

@@ -9,7 +9,7 @@ from asyncconn.core.decoding import charset_of
 from asyncconn.core.row_formats import BadRow, RowReader, form_of_name
 from asyncconn.errors import ConfigError, ConnectionLost, ProtocolError
 from asyncconn.http.compressed import Inflater
-from asyncconn.http.shapes import shaped
+from asyncconn.http.shapes import readied, shaped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
@@ -32,6 +32,7 @@ async def rows(
         raise ConfigError(f"rows come as {', '.join(_FORMS)}, not {form!r}")
     name = path.partition("?")[0]
     what = f"{road.service}: {method} {name}"
+    await readied(model)
     async with road.stream(method, path, **options) as stream:
         reader = _reader(form, stream.headers, name)
         number = 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from asyncconn.core.decoding import json_of
 from asyncconn.errors import AsyncConnError, ConfigError, NotDone, ProtocolError, api_error_class
 from asyncconn.http.response import http_date, status_error
 
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from asyncconn.http.redact import Redactor
     from asyncconn.http.response import Response
 
-__all__ = ["GuardedRules", "MemberRules", "PlainRules", "RateHeaders", "RateHint", "Rules", "member"]
+__all__ = ["LINES", "GuardedRules", "MemberRules", "PlainRules", "RateHeaders", "RateHint", "Rules", "member"]
 
 logger = logging.getLogger("asyncconn.http")
+
+#: What calls itself JSON, and is a document in each line.
+LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 _EPOCH = 1e9  # a reset beyond that is a time since 1970, not seconds from now
 _MILLISECONDS = 1e11
@@ -132,7 +136,7 @@ class MemberRules(PlainRules):
             return status_error(response, redactor)
         if not self.error_at or not response.body or "json" not in response.content_type:
             return None
-        found_there = member(response.json(), self.error_at)
+        found_there = member(_document(response), self.error_at)
         if not found_there:
             return None
         message, code = _said(found_there)
@@ -144,6 +148,16 @@ class MemberRules(PlainRules):
         """What the headers tell, if it was said which."""
         hint = None if self._headers_tell is None else self._headers_tell.hint(response)
         return () if hint is None else (hint,)
+
+
+def _document(response: Response) -> Any:
+    """The JSON of an answer; of JSON lines, the first."""
+    if response.content_type not in LINES:
+        return response.json()
+    try:
+        return json_of(response.body.partition(b"\n")[0], response.headers.get("Content-Type", ""))
+    except ValueError:
+        return None  # for whoever reads the lines to say
 
 
 def member(value: Any, path: str) -> Any:

@@ -10,12 +10,13 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
+from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["shaped"]
+__all__ = ["readied", "shaped"]
 
 _PLACE = re.compile(r"(?s:.*) - at `\$(.*)`").fullmatch
 _KIND = re.compile(r"(Expected `[\w |]+`, got `[\w ]+`|Object missing required field `\w+`).*", re.DOTALL).fullmatch
@@ -23,6 +24,19 @@ _KIND = re.compile(r"(Expected `[\w |]+`, got `[\w ]+`|Object missing required f
 
 class _Misfit(Exception):
     """What is wrong, and where."""
+
+
+async def readied(model: Any) -> None:
+    """Get ready to make ``model``: before anything is sent, and off the loop, as pydantic's first look is for files.
+
+    Raises ``ConfigError`` for what is no type to make of an answer.
+    """
+    if model is None:
+        return
+    if _has_struct(model) or "pydantic.plugin._loader" in sys.modules:
+        _making(model)
+    else:
+        await in_thread(_making, model)
 
 
 def shaped(value: Any, model: Any, what: str, at: str = "$") -> Any:
@@ -33,7 +47,7 @@ def shaped(value: Any, model: Any, what: str, at: str = "$") -> Any:
     if model is None:
         return value
     try:
-        return _maker(model)(value)
+        return _making(model)(value)
     except _Misfit as misfit:
         wrong = f"{at}{misfit}"
     raise ProtocolError(f"{what} answered something else than {_name(model)}: {wrong}")  # out here: see above
@@ -41,6 +55,13 @@ def shaped(value: Any, model: Any, what: str, at: str = "$") -> Any:
 
 def _name(model: Any) -> str:
     return model.__name__ if isinstance(model, type) and not get_args(model) else str(model)
+
+
+def _making(model: Any) -> Callable[[Any], Any]:
+    try:
+        return _maker(model)
+    except TypeError as error:  # it cannot even be hashed
+        raise ConfigError(f"{model!r} is no model to make of an answer") from error
 
 
 @lru_cache(maxsize=256)

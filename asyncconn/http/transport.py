@@ -26,14 +26,14 @@ from asyncconn.errors import (
     RateLimited,
     Unauthorized,
 )
-from asyncconn.http.auth import Auth, NoAuth, in_time, signs, waits
+from asyncconn.http.auth import Auth, NoAuth, checked, in_time, signs, waits
 from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Places, Road
 from asyncconn.http.outgoing import Made, build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response
-from asyncconn.http.rules import GuardedRules, PlainRules, Rules
+from asyncconn.http.rules import LINES, GuardedRules, PlainRules, Rules
 from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
 from asyncconn.http.timeouts import Timeouts
@@ -53,7 +53,6 @@ T = TypeVar("T")
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _PEEK = 65_536  # bytes of a download in which an error may be looked for
-_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -107,7 +106,7 @@ class Transport(Calls, Unpicklable):
         self._account = limiters if callable(limiters) else None
         self._limiters: Mapping[str, RateLimiter] = {} if callable(limiters) else dict(limiters or {})
         self.events = Events("attempt", "retry")
-        self._auth = auth or NoAuth()
+        self._auth = checked(auth or NoAuth())
         self._auth.travel(session, clock or SystemClock())
         self._anonymous = type(self._auth) is NoAuth
         self._sign = self._signed if signs(self._auth) else None
@@ -327,7 +326,7 @@ class Transport(Calls, Unpicklable):
                 # What may be an error in spite of its status is a short JSON document: rules look at that.
                 if whole := _may_say_no(answer) and await exchange.peek(_PEEK, call.opening):
                     response.body = exchange.seen
-                elif self._rules.judges_lines and answer.content_type.lower() in _LINES:
+                elif self._rules.judges_lines and answer.content_type.lower() in LINES:
                     whole = await exchange.first_line()
                     response.body = exchange.seen.partition(b"\n")[0]
                 (self._observe if whole else self._learn)(call, response)

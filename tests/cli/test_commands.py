@@ -150,7 +150,7 @@ FormSender.send = send
     found = run(tmp_path, "doctor", patch=patch)
     assert found.status == 1
     assert "no road" in found.out
-    assert "1 of 17 checks failed." in found.out
+    assert "1 of 18 checks failed." in found.out
 
 
 async def test_doctor_connects_only_when_asked(tmp_path: Path, credentials: dict[str, str]) -> None:

@@ -282,7 +282,7 @@ async def test_passing_errors_are_not_the_end_of_a_wait() -> None:
 async def test_the_token_of_a_poll_goes_on_in_another_client_by_another_address() -> None:
     async with Loopback(*states("NEW"), otherwise=states("DONE")[0]) as server:
         async with road(f"{server.url}/v1", clock=QuickClock()) as http:
-            job = http.poll(f"{server.url}/v1/jobs/7?x=1", until={"job.status": "DONE"}, deadline=0.1, minimum=0.1)
+            job = http.poll(f"{server.url}/v1/jobs/7?x=1", until={"job.status": "DONE"}, deadline=0.5, minimum=1.0)
             with pytest.raises(PollTimeout) as caught:
                 await job
             token = caught.value.token

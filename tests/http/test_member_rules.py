@@ -137,3 +137,14 @@ async def test_a_stream_of_json_lines_is_judged_by_its_first() -> None:
                 pass
         async with http.stream("GET", "/days") as stream:
             assert b"".join([chunk async for chunk in stream]) == rows.body
+
+
+async def test_lines_of_json_that_are_read_whole_are_judged_by_the_first_too() -> None:
+    lines = {"Content-Type": "application/x-ndjson"}
+    rows, said = b'{"id": 1}\n{"error": "of a row"}\n', b'{"error": "no such day"}\n'
+    replies = [Reply(body=body, headers=lines) for body in (rows, b"no json\n", said)]
+    async with Loopback(*replies) as server, road(server, rules=MemberRules(error_at="error"), retry=ONCE) as http:
+        assert (await http.request("GET", "/days")).body == rows
+        assert (await http.request("GET", "/days")).body == b"no json\n"
+        with pytest.raises(ApiError, match="no such day"):
+            await http.request("GET", "/days")

@@ -11,7 +11,7 @@ from loopback import Loopback, Reply
 
 from asyncconn import Connector, Hub, PlainRules, Platform, TokenAuth, Window
 from asyncconn.core.rates.quota import Quota
-from asyncconn.core.rates.registry import fresh_parts
+from asyncconn.core.rates.registry import _accounts, fresh_parts
 from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.core.rates.windows import TokenBucket
 from asyncconn.core.retrying import ONCE
@@ -196,3 +196,49 @@ async def test_one_that_cannot_stop_is_drained_and_reported_all_the_same(caplog:
     assert hub.report is not None
     assert isinstance(hub.report.errors["stubborn"], OSError)
     assert "closing stubborn failed" in caplog.text
+
+
+async def test_who_cannot_stop_is_closed_all_the_same_and_says_so() -> None:
+    drained: list[float] = []
+
+    class Stubborn(Connector):
+        platform = Platform("stubborn", base_url="http://127.0.0.1:1")
+
+        async def stop(self) -> None:
+            raise OSError("no")
+
+        async def drain(self, timeout: float) -> None:
+            drained.append(timeout)
+
+    async with Hub() as hub:
+        client = Stubborn(hub=hub)
+        with pytest.raises(OSError, match="no"):
+            await client.aclose(7.0)
+        assert drained == [pytest.approx(7.0, abs=1.0)]
+        await client.aclose()
+    assert len(drained) == 1
+
+
+async def test_closing_at_once_stops_and_drains() -> None:
+    async with Hub() as hub:
+        assert await Acme(hub=hub, base_url="http://127.0.0.1:1").aclose(0) is None
+
+
+@pytest.mark.parametrize("auth", ["token", object(), TokenAuth])
+async def test_what_is_no_way_to_show_who_asks_is_refused(auth: Any) -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigError, match="inherits from Auth"):
+            Acme(hub=hub, base_url="http://127.0.0.1:1", auth=auth)
+
+
+def test_a_program_that_runs_many_loops_keeps_the_books_of_the_last_only() -> None:
+    async def ask() -> Any:
+        async with Hub() as hub:
+            acme = Acme(hub=hub, base_url="http://127.0.0.1:1")
+            acme.http.limiters["default"].acquire_nowait()
+            return hub.share("acme", "http://127.0.0.1:1\n", "x", None, 10)[0].services
+
+    for _ in range(5):
+        asyncio.run(ask())
+    [account] = [one for some in _accounts.values() for one in some]
+    assert all(not old._before for old in account._before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import tracemalloc
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loopback import Loopback, QuickClock, Reply, road
 
-from asyncconn.errors import ConfigError, ConnectionLost, ProtocolError
+from asyncconn.errors import ConfigError, ConnectionLost, ProtocolError, ReadTimeout
 
 if TYPE_CHECKING:
     from asyncconn.http.transport import Transport
@@ -143,3 +144,40 @@ async def test_leaving_the_loop_closes_the_connection_and_frees_the_place() -> N
             await asyncio.sleep(0.005)
 
     assert [one.connection for one in server.seen] == [1, 2]
+
+
+async def test_rows_come_while_the_rest_is_on_its_way() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    begun = Reply(raw=head + b"9\r\n" + b'{"a": 1}\n' + b"\r\n")
+    async with Loopback(begun) as server, road(server) as http, aclosing(http.rows("/export")) as rows:
+        assert await anext(rows) == {"a": 1}
+
+
+async def test_a_server_that_says_no_more_is_given_up() -> None:
+    stalled = Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 1000\r\n\r\na\n1\n")
+    async with Loopback(stalled) as server, road(server) as http:
+        with pytest.raises(ReadTimeout):
+            await all_of(http, idle_timeout=0.2)
+
+
+async def test_rows_may_be_asked_for_by_any_method() -> None:
+    async with Loopback(export(b"a\n1\n", "text/csv")) as server, road(server) as http:
+        assert await all_of(http, method="POST", json={"q": 1}, params={"x": 1}) == [{"a": "1"}]
+
+    assert [(one.method, one.query, one.body) for one in server.seen] == [("POST", "x=1", b'{"q":1}')]
+
+
+async def test_a_large_export_is_not_held_in_memory() -> None:
+    body = gzip.compress(b"id,name\n" + b"1,%b\n" % (b"x" * 1000) * 20_000)
+    async with Loopback(export(body)) as server, road(server) as http:
+        tracemalloc.start()
+        try:
+            count = 0
+            async for _ in http.rows("/export"):
+                count += 1
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert count == 20_000  # of 20 MB
+    assert peak < 4_000_000

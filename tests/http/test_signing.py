@@ -210,3 +210,12 @@ def test_a_secret_does_not_print() -> None:
     assert "s3cret" not in f"{secret} {secret!r} {[secret]} {Token(secret)!r}"
     assert secret == Secret("s3cret") != Secret("other")
     assert len({secret, Secret("s3cret")}) == 1
+
+
+async def test_a_client_shared_by_many_hubs_keeps_none_that_is_closed() -> None:
+    auth = OAuth2("http://127.0.0.1:1/token", "client-1", "s3cret")
+    for _ in range(5):
+        async with Hub() as hub:
+            Acme(hub=hub, base_url="http://127.0.0.1:1", auth=auth)
+
+    assert len(auth._sessions) == 1

@@ -106,6 +106,8 @@ class _Account:
         """Belong to ``loop``, and take over the books of those that are over."""
         self._loop = weakref.ref(loop)
         self._before = before
+        for one in before:
+            one._before = []  # it has taken these over: no chain of all loops there ever were
         for service, limiters in self.services.items():
             self._inherit(service, limiters)
 
