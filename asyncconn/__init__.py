@@ -15,11 +15,12 @@ from asyncconn._version import __version__
 
 if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
+    from asyncconn.batches import Batches, batched
     from asyncconn.connector import Connector, Platform
     from asyncconn.core.buffer.accounts import UndeliveredWarning
     from asyncconn.core.buffer.batch import Batch, BatchPolicy
     from asyncconn.core.buffer.memory import BatchBuffer
-    from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt
+    from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt, Rejected
     from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.clock import Clock, SystemClock, VirtualClock
     from asyncconn.core.paging import Page, Pager
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.windows import TokenBucket, Window
     from asyncconn.core.retrying import ONCE, RetryPolicy
     from asyncconn.core.secret import Secret
+    from asyncconn.core.sinks import Sink
     from asyncconn.datorama import Datorama
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
     from asyncconn.http.oauth import OAuth2
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "BatchBuffer",
     "BatchPolicy",
     "BatchStats",
+    "Batches",
     "Clock",
     "Connector",
     "DataSource",
@@ -97,11 +100,13 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "RateSnapshot",
     "Receipt",
     "Redactor",
+    "Rejected",
     "RequestOptions",
     "Response",
     "RetryPolicy",
     "Rules",
     "Secret",
+    "Sink",
     "Spool",
     "Stream",
     "StreamOptions",
@@ -115,6 +120,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "VirtualClock",
     "Window",
     "__version__",
+    "batched",
     "errors",
     "read_rows",
     "run",
@@ -131,6 +137,7 @@ _HOMES = {
     "BatchBuffer": "asyncconn.core.buffer.memory",
     "BatchPolicy": "asyncconn.core.buffer.batch",
     "BatchStats": "asyncconn.core.buffer.receipts",
+    "Batches": "asyncconn.batches",
     "Clock": "asyncconn.core.clock",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
@@ -170,11 +177,13 @@ _HOMES = {
     "RateSnapshot": "asyncconn.core.rates.limiter",
     "Receipt": "asyncconn.core.buffer.receipts",
     "Redactor": "asyncconn.http.redact",
+    "Rejected": "asyncconn.core.buffer.receipts",
     "RequestOptions": "asyncconn.http.requesting",
     "Response": "asyncconn.http.response",
     "RetryPolicy": "asyncconn.core.retrying",
     "Rules": "asyncconn.http.rules",
     "Secret": "asyncconn.core.secret",
+    "Sink": "asyncconn.core.sinks",
     "Spool": "asyncconn.core.buffer.spool",
     "Stream": "asyncconn.http.stream",
     "StreamOptions": "asyncconn.http.requesting",
@@ -187,6 +196,7 @@ _HOMES = {
     "UndeliveredWarning": "asyncconn.core.buffer.accounts",
     "VirtualClock": "asyncconn.core.clock",
     "Window": "asyncconn.core.rates.windows",
+    "batched": "asyncconn.batches",
     "read_rows": "asyncconn.rows",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
