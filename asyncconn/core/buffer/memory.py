@@ -20,7 +20,7 @@ from asyncconn.core.buffer.returning import Returning
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
-from asyncconn.core.tasks import TaskScope, drain_guard
+from asyncconn.core.tasks import Ending, TaskScope
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import BufferClosed, BufferFull, RecordTooLarge, WrongLoop
 
@@ -112,8 +112,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._waiters: deque[_Waiter] = deque()
         self._patience: asyncio.TimerHandle | None = None  # of the first in line
         self._closing = self._too_late = self._yield_due = False
-        self._closer: asyncio.Task[FlushReport] | None = None
-        self._close_limit = 0.0
+        self._ending: Ending[FlushReport] = Ending(f"{name}:close", grace=_GRACE)
         # The open batch, while there is nothing to do but append to it: not while someone waits, or a turn is due.
         self._lane: Batch[T] | None = None
         watch(self)
@@ -444,20 +443,15 @@ class BatchBuffer(Unpicklable, Generic[T]):
         Goes through although the caller is cancelled meanwhile. Idempotent: a second call waits for the first and gets
         the same report, whatever its own ``timeout``.
         """
-        if self._closer is None:
-            loop = asyncio.get_running_loop()
-            if self._loop is not None and loop is not self._loop:
+        limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
+        if not self._ending.begun:
+            if self._loop is not None and asyncio.get_running_loop() is not self._loop:
                 raise WrongLoop(f"{self.name} belongs to another event loop")
-            self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
             self._closing, self._lane = True, None
             for future, *_ in self._waiters:
                 if not future.done():
                     future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
-            self._closer = loop.create_task(self._drain(self._close_limit), name=f"{self.name}:close")
-        if self._closer.done():
-            return self._closer.result()
-        limit = self._close_limit + _GRACE  # the first close's: a second, hastier one must not cut it short
-        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self.name}:close")
+        return await self._ending.reached(self._drain, limit)
 
     async def _drain(self, timeout: float) -> FlushReport:
         started = self._clock.now()
