@@ -33,6 +33,7 @@
     │   │   ├── SpoolFull                     or the disk is
     │   │   └── SpoolDamaged
     │   └── DeliveryFailed                    carries the records
+    ├── StateInUse                        the state file is another run's at the moment
     ├── PollError
     │   ├── PollTimeout                       carries a token to go on later
     │   └── OperationFailed
@@ -62,8 +63,8 @@ __all__ = [
     "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
     "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
     "QuotaExhausted", "RateLimited", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
-    "SpoolFull", "SpoolInUse", "StreamError", "StreamLost", "SubscriptionRefused", "TransportError", "Unauthorized",
-    "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
+    "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
+    "TransportError", "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
 ]  # fmt: skip
 
 
@@ -453,6 +454,15 @@ class DeliveryFailed(BatchError):
         self.maybe_delivered, self.spooled = maybe_delivered, spooled
         if spooled:
             self.advice = "they stay in the spool and are sent again: do not write them again"
+
+
+# -- runs that keep how far they got -----------------------------------------------------------------------------------
+
+
+class StateInUse(AsyncConnError):
+    """The state file belongs to a run that has not ended yet, or was changed by one."""
+
+    advice = "wait until the other run has ended, or give each a state file of its own"
 
 
 # -- polling and streams -----------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from source_scene import AsyncScripted, ManualWriter, Scripted
 
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, StateInUse
 from asyncconn.panoply import DataSource, PanoplyException, Saved, run_source
-from asyncconn.panoply.errors import ReadFailed, RowRefused, StateInUse, StateRefused, TruncateRefused
+from asyncconn.panoply.errors import ReadFailed, RowRefused, StateRefused, TruncateRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,7 @@ from helpers import cancel_at_every_await
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncconn.errors import ConfigError
-from asyncconn.panoply.errors import StateInUse
+from asyncconn.errors import ConfigError, StateInUse
 from asyncconn.panoply.sources.states import Saved, StateFile, StateTracker, state_text
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@
     │   ├── RowRefused                    a row that cannot be written; says which
     │   ├── StateRefused                  a state that cannot be kept
     │   └── RowsUndelivered               the writer gave up
-    ├── StateInUse                        the state file is another run's at the moment
     ├── TunnelRefused                     the SSH server said no to the login or to the forwarding
     ├── InvalidRecord
     │   └── RecordValueError              to_record was given something else than rows of a resource
@@ -46,7 +45,6 @@ __all__ = [
     "RowRefused",
     "RowsUndelivered",
     "SourceError",
-    "StateInUse",
     "StateRefused",
     "TokenCallbackException",
     "TokenValidationException",
@@ -141,12 +139,6 @@ class TunnelRefused(AsyncConnError):
     """The SSH server was reached, and refused: the login, or the forwarding to the target."""
 
     advice = "check user, key and password, and what the server lets this user do"
-
-
-class StateInUse(AsyncConnError):
-    """The state file belongs to a run that has not ended yet, or was changed by one."""
-
-    advice = "wait until the other run has ended, or give each a state file of its own"
 
 
 class TruncateRefused(ConfigError):

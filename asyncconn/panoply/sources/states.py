@@ -5,29 +5,25 @@ Contract: panoply section 6, ``state``.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import os
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asyncconn.core.files import FileLock, replace_file
-from asyncconn.core.paths import file_path
-from asyncconn.core.tasks import drain_guard
+from asyncconn.core.held_file import HeldFile
 from asyncconn.errors import ConfigError
-from asyncconn.panoply.errors import StateInUse
 
 if TYPE_CHECKING:
+    import os
     from datetime import datetime
+    from pathlib import Path
 
 __all__ = ["Saved", "StateFile", "StateStore", "StateTracker", "held", "state_text"]
 
 _REMEMBERED = 1024  # ids of recent rows: a state may be reported after them
-_DISK = 60.0  # seconds that locking may take when nobody waits for it any more
 
 
 @dataclass(frozen=True)
@@ -110,62 +106,29 @@ class StateFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = file_path(path, "the state file")
-        self._seen: bytes | None = None  # what the file held when it was last read or written here
+        self._file = HeldFile(path, "the state file")
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._file.path
 
     def __repr__(self) -> str:
         return f"StateFile({str(self.path)!r})"
 
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        """Keep every other run off the file, in this process and on this machine. Raises ``StateInUse``.
-
-        The lock is on ``FILE.lock`` beside it, and ends with the process at the latest. A system without ``flock`` has
-        none: there, only a state that another run has saved meanwhile is noticed.
-        """
-        lock = FileLock(self.path)
-        try:
-            # A cancellation is held back until it is known what has to be let go again.
-            await drain_guard(asyncio.to_thread(self._lock, lock), timeout=_DISK, name="asyncconn:state:lock")
-            yield
-        finally:
-            if lock.held:
-                await drain_guard(asyncio.to_thread(lock.release), timeout=_DISK, name="asyncconn:state:unlock")
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        """Keep every other run off the file. Raises ``StateInUse``; see :meth:`HeldFile.hold`."""
+        return self._file.hold()
 
     async def load(self) -> Saved:
         """See :class:`StateStore`. In a thread."""
-        return await asyncio.to_thread(self._load)
-
-    async def save(self, saved: Saved) -> None:
-        """See :class:`StateStore`. In a thread; on disk when it returns.
-
-        Raises ``StateInUse`` when the file is no longer as it was loaded or saved here: an older run must not set back
-        what a newer one has reached.
-        """
-        await asyncio.to_thread(self._save, saved)
-
-    def _lock(self, lock: FileLock) -> None:
+        data = await self._file.load()
+        if data is None:
+            return Saved()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not lock.take():
-                raise StateInUse(f"the state file {self.path} is in use by another run")
-        except ImportError:
-            return
-        except OSError as error:
-            raise ConfigError(f"the state file {self.path} cannot be locked: {error.strerror}") from error
-
-    def _load(self) -> Saved:
-        try:
-            self._seen = b""
-            data = self.path.read_bytes()
             found = json.loads(data)
             if not (isinstance(found, dict) and isinstance(found["state"], dict) and isinstance(found["source"], dict)):
                 raise ValueError("it holds something else")
-            self._seen = data
-        except FileNotFoundError:
-            return Saved()
-        except OSError as error:
-            raise ConfigError(f"the state file {self.path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, RecursionError):
             # "from None": the error would quote the file, and it may hold tokens.
             raise ConfigError(
@@ -174,30 +137,18 @@ class StateFile:
         given, last = (value if isinstance(value := found.get(name), dict) else {} for name in ("given", "last"))
         return Saved(found["state"], found["source"], given, last)
 
-    def _save(self, saved: Saved) -> None:
+    async def save(self, saved: Saved) -> None:
+        """See :class:`StateStore`. In a thread; on disk when it returns.
+
+        Raises ``StateInUse`` when the file is no longer as it was loaded or saved here: an older run must not set back
+        what a newer one has reached.
+        """
+        whole = {"state": saved.state, "source": saved.changes, "given": saved.given, "last": saved.last}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            whole = {"state": saved.state, "source": saved.changes, "given": saved.given, "last": saved.last}
             data = json.dumps(whole, indent=1).encode()
-            self._check_unchanged()
-            replace_file(self.path, data)
-            self._seen = data
-        except OSError as error:
-            raise ConfigError(f"the state file {self.path} cannot be written: {error.strerror}") from error
         except (TypeError, ValueError, RecursionError):  # only the changes: states have been through JSON before
             raise ConfigError("source-change: the changed parameters are not JSON; nothing of them was kept") from None
-
-    def _check_unchanged(self) -> None:
-        if self._seen is None:
-            return
-        try:
-            there = self.path.read_bytes()
-        except FileNotFoundError:
-            return  # somebody wants to begin anew
-        if there != self._seen:
-            raise StateInUse(
-                f"the state file {self.path} has been changed by another run meanwhile; it is left as it is"
-            )
+        await self._file.save(data)
 
 
 def state_text(state: Any) -> str:
