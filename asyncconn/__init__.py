@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from asyncconn.rows import read_rows, save_rows
     from asyncconn.running import run
     from asyncconn.settings import HubSettings
+    from asyncconn.syncing import SyncFailed, SyncReport, sync
 
 __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
     "AtotiLimits",
@@ -110,6 +111,8 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Spool",
     "Stream",
     "StreamOptions",
+    "SyncFailed",
+    "SyncReport",
     "SystemClock",
     "Timeouts",
     "Token",
@@ -126,6 +129,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "run",
     "run_source",
     "save_rows",
+    "sync",
 ]
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
@@ -187,6 +191,8 @@ _HOMES = {
     "Spool": "asyncconn.core.buffer.spool",
     "Stream": "asyncconn.http.stream",
     "StreamOptions": "asyncconn.http.requesting",
+    "SyncFailed": "asyncconn.syncing",
+    "SyncReport": "asyncconn.syncing",
     "SystemClock": "asyncconn.core.clock",
     "Timeouts": "asyncconn.http.timeouts",
     "Token": "asyncconn.http.auth",
@@ -201,6 +207,7 @@ _HOMES = {
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
     "save_rows": "asyncconn.rows",
+    "sync": "asyncconn.syncing",
 }
 
 

@@ -263,7 +263,7 @@ class _Run:
             if not is_old and cursor is not None:
                 self._move(cursor, digest)
         except AsyncConnError as error:
-            raise InvalidRecord(f"row {number}: {error.message}", index=number) from error
+            raise InvalidRecord(error.message, index=number) from error
         if is_old or self._is_in(self._arrived, digest):
             self._old += 1
             return
