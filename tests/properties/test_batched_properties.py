@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from helpers import turns, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,9 +71,10 @@ class Server:
         fate = "ok" if self.kind else next(self._fates)
         if fate == "away":
             raise ConnectFailed("nobody there")
-        if fate == "held":
-            raise RateLimited("slower", Answer("acme", 429, retry_after=90.0))
         taken = [item for item in batch.items if not self._marked(batch, item)]
+        if fate == "held":  # it is sent once more as it was, and what was said of its items is void
+            self.refused.difference_update(item["id"] for item in batch.items)
+            raise RateLimited("slower", Answer("acme", 429, retry_after=90.0))
         if fate == "hangs":
             await asyncio.sleep(3600)
         if fate == "refused":
@@ -262,6 +264,7 @@ class Story:
         self.server.run += 1
 
 
+@pytest.mark.slow(60)
 @settings(max_examples=150, deadline=None)
 @given(steps=STEPS, fates=FATES, marks=MARKS, spooled=st.booleans())
 @virtual
