@@ -69,11 +69,11 @@ class Server:
 
     async def receive(self, batch: Batch[Point]) -> None:
         fate = "ok" if self.kind else next(self._fates)
+        self.refused.difference_update(item["id"] for item in batch.items)  # void where a 429 followed
         if fate == "away":
             raise ConnectFailed("nobody there")
         taken = [item for item in batch.items if not self._marked(batch, item)]
-        if fate == "held":  # it is sent once more as it was, and what was said of its items is void
-            self.refused.difference_update(item["id"] for item in batch.items)
+        if fate == "held":
             raise RateLimited("slower", Answer("acme", 429, retry_after=90.0))
         if fate == "hangs":
             await asyncio.sleep(3600)
