@@ -172,6 +172,25 @@ async def test_a_receipt_is_done_when_the_last_record_of_its_batch_has_an_outcom
     assert (fine.records, fine.result) == (1, "thanks")
 
 
+@virtual
+async def test_a_failure_that_two_hear_of_hides_no_other(clock: VirtualClock) -> None:
+    async with Hub(clock=clock, on_undelivered="log") as hub:
+        acme = Acme(hub)
+        acme.answers = {number: ["bad"] for number in range(4)}
+        receipt = await acme.points.put({"id": 0})
+        reports = await asyncio.gather(*[acme.points.deliver([{"id": number}]) for number in (1, 2)])
+        assert [one.record["id"] for report in reports for one in report.rejections] == [1, 2]
+        told = (await acme.points.flush()).told
+        with pytest.raises(DeliveryFailed):
+            await receipt
+        await acme.points.put({"id": 3})
+
+    assert acme.calls[0] == items(2)  # one batch, and one error for both
+    assert told == 2
+    assert hub.report is not None
+    assert (hub.report.reports["acme"].told, hub.report.untold) == (3, 1)
+
+
 # -- order -------------------------------------------------------------------------------------------------------------
 
 
