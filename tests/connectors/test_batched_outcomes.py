@@ -119,6 +119,21 @@ async def test_what_is_not_marked_fails_with_the_method_or_is_unknown(
 
 
 @virtual
+async def test_an_error_after_every_item_was_marked_is_logged(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Hub(clock=clock) as hub:
+        acme = Acme(hub)
+        acme.answers = {0: ["busy"]}
+        acme.errors = [KeyError("results")]
+        report = await acme.points.deliver(items(1))
+
+    assert report.complete
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == "acme.points: KeyError: 'results', after every item of the batch was marked"
+
+
+@virtual
 async def test_equal_items_are_told_apart_by_how_often_they_are_marked(clock: VirtualClock) -> None:
     class Letters(Connector):
         platform = Platform("letters", base_url="http://127.0.0.1:1")

@@ -86,6 +86,11 @@ class Taken:
         """No more will be taken; whether there will be a report of them, from which somebody hears of the failures."""
         for receipt in self._open:
             receipt.unwatch(reported=reported)
+        if not reported:
+            for share in (*self._losses, *self._refusals):
+                error, places = self._shares.get(share, (share, None))
+                if not error.told:
+                    self._accounts.unheard(error, places)
 
     def report(self, seconds: float) -> FlushReport:
         """What is known now; after :meth:`end`."""

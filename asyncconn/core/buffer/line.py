@@ -33,14 +33,14 @@ class Line:
     """Puts that wait for room or for a sender, each with the size and the key of its item.
 
     The first goes on when ``admits`` says so. Once he has waited for ``patience`` seconds, it is asked whether there is
-    room for one who is ``patient`` no more. ``help`` is called as long as he waits: perhaps something has to be done.
+    room for one who is ``patient`` no more. ``make_way`` is called whenever it is found that he has to wait.
     """
 
-    def __init__(self, clock: Clock, patience: float, *, admits: _Admits, help: Callable[[], object]) -> None:  # noqa: A002 - what it is
+    def __init__(self, clock: Clock, patience: float, *, admits: _Admits, make_way: Callable[[], object]) -> None:
         self._clock = clock
         self._patience = patience
         self._admits = admits
-        self._help = help
+        self._make_way = make_way
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None  # of the first
 
@@ -80,7 +80,7 @@ class Line:
                 waiter.future.set_exception(error())
 
     def _wait(self) -> None:
-        self._help()
+        self._make_way()
         if self._timer is None:
             self._timer = self._clock.call_at(self._clock.now() + self._patience, self._end_patience)
 

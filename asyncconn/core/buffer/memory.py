@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from contextlib import suppress
 from functools import partial
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from asyncconn.core.retrying import RetryPolicy
 
 __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "FlushReport", "Receipt"]
+
+logger = logging.getLogger("asyncconn.delivery")
 
 T = TypeVar("T")
 
@@ -106,7 +109,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._ready, self.policy, self._clock, self._linger, self._measure, key_of, begin=self._pump
         )
         self._timer: asyncio.TimerHandle | None = None
-        self._line = Line(self._clock, self.policy.max_age, admits=self._admits, help=self._make_way)
+        self._line = Line(self._clock, self.policy.max_age, admits=self._admits, make_way=self._make_way)
         self._closing = self._too_late = self._yield_due = False
         self._ending: Ending[FlushReport] = Ending(f"{name}:close", grace=_GRACE)
         # The open batch, while there is nothing to do but append to it: not while someone waits, or a turn is due.
@@ -356,6 +359,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
         if error is not None or task.cancelled():
             why = partial(self.accounts.failure, cause=error, sent=True, closing=self._closing)
             self._books.failed(batch, why, others)
+            if error is not None and others == []:
+                what = type(error).__name__
+                logger.warning("%s: %s: %s, after every item of the batch was marked", self.name, what, error)
         else:
             self._books.delivered(batch, self._clock.now() - started, result, others)
         if batch.kept:
