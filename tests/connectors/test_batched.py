@@ -261,6 +261,21 @@ async def test_a_call_that_is_cancelled_leaves_its_failures_to_the_log(
     assert "1 records were rejected" in lines[0]
 
 
+@virtual
+async def test_a_call_that_ends_early_leaves_all_its_failures_to_the_log(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Hub(clock=clock, on_undelivered="log") as hub:
+        acme = Acme(hub)
+        acme.answers = {0: ["bad"]}
+        with pytest.raises(InvalidRecord):  # long after the first batch
+            await acme.points.deliver([*items(900), object()])  # type: ignore[list-item] # what is tested
+        await acme.points.flush()
+        lines = [record.getMessage() for record in caplog.records]
+
+    assert lines == ["acme.points: 1 records were rejected: bad"]
+
+
 async def test_it_is_a_sink() -> None:
     async def copied(sink: Sink[Point]) -> bool:
         return (await sink.deliver(items(2))).complete

@@ -119,6 +119,21 @@ async def test_what_is_not_marked_fails_with_the_method_or_is_unknown(
 
 
 @virtual
+async def test_an_error_after_every_item_was_marked_is_logged(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Hub(clock=clock) as hub:
+        acme = Acme(hub)
+        acme.answers = {0: ["busy"]}
+        acme.errors = [KeyError("results")]
+        report = await acme.points.deliver(items(1))
+
+    assert report.complete
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == "acme.points: KeyError: 'results', after every item of the batch was marked"
+
+
+@virtual
 async def test_equal_items_are_told_apart_by_how_often_they_are_marked(clock: VirtualClock) -> None:
     class Letters(Connector):
         platform = Platform("letters", base_url="http://127.0.0.1:1")
@@ -170,6 +185,25 @@ async def test_a_receipt_is_done_when_the_last_record_of_its_batch_has_an_outcom
     assert acme.arrived == [0, 1, 9]
     assert (caught.value.records, caught.value.reasons) == ([{"id": 2}], ["too old"])
     assert (fine.records, fine.result) == (1, "thanks")
+
+
+@virtual
+async def test_a_failure_that_two_hear_of_hides_no_other(clock: VirtualClock) -> None:
+    async with Hub(clock=clock, on_undelivered="log") as hub:
+        acme = Acme(hub)
+        acme.answers = {number: ["bad"] for number in range(4)}
+        receipt = await acme.points.put({"id": 0})
+        reports = await asyncio.gather(*[acme.points.deliver([{"id": number}]) for number in (1, 2)])
+        assert [one.record["id"] for report in reports for one in report.rejections] == [1, 2]
+        told = (await acme.points.flush()).told
+        with pytest.raises(DeliveryFailed):
+            await receipt
+        await acme.points.put({"id": 3})
+
+    assert acme.calls[0] == items(2)  # one batch, and one error for both
+    assert told == 2
+    assert hub.report is not None
+    assert (hub.report.reports["acme"].told, hub.report.untold) == (3, 1)
 
 
 # -- order -------------------------------------------------------------------------------------------------------------

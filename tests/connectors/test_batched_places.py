@@ -116,11 +116,17 @@ async def test_one_that_has_only_a_hub_is_drained_by_it(clock: VirtualClock) -> 
             sent.extend(batch.items)
 
     async with Hub(clock=clock) as hub:
-        await Lonely(hub).rows.put(1)
+        for number in range(3):
+            await Lonely(hub).rows.deliver([number])
+        await turns(5)
+        gc.collect()
+        let_go = repr(hub)
+        await Lonely(hub).rows.put(3)
 
-    assert sent == [1]
+    assert let_go == "<Hub open, 0 connectors>"
+    assert sent == [0, 1, 2, 3]
     assert hub.report is not None
-    assert hub.report.reports["lonely"].delivered == 1
+    assert sum(report.delivered for report in hub.report.reports.values()) == 4
 
 
 @virtual
