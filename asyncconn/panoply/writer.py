@@ -25,6 +25,7 @@ from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchS
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.closing import closing_iterator
+from asyncconn.core.extras import needed
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError, InvalidRecord
@@ -124,6 +125,8 @@ class Panoply(Connector):
         policy = policy or BatchPolicy(max_bytes=room)
         if sender not in ("form", "sqs"):
             raise ConfigError(f"sender must be 'form' or 'sqs', not {sender!r}")
+        if sender == "sqs":
+            needed("aiobotocore", "sqs")
         super().__init__(
             hub=hub,
             base_url=endpoint_url or credentials.endpoint_url,
