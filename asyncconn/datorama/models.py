@@ -19,15 +19,14 @@ from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, W
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from asyncconn.core.paging import Pager
-    from asyncconn.core.progress import Progress
+    from asyncconn.core.progress import OnProgress
     from asyncconn.datorama.dates import DayLike
 
     Fields = Mapping[str, Any]
-    OnProgress = Callable[[Progress], object]
 
 __all__ = [
     "DataStream",

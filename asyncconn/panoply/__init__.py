@@ -14,7 +14,7 @@ from asyncconn.panoply.errors import (
     set_internal_code,
     wrap_errors,
 )
-from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.sources.background import background_progress
 from asyncconn.panoply.sources.destination import Destination
@@ -53,6 +53,7 @@ __all__ = [
     "SSHTunnel",
     "Saved",
     "SourceError",
+    "SourceProgress",
     "StateFile",
     "StateStore",
     "TokenCallbackException",
