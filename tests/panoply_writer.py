@@ -225,7 +225,7 @@ class WriterTests:
         assert [len(data.items) for name, data in seen if name == "send"] == [2, 1]
         assert later == [2, 1]
         with pytest.raises(ConfigError, match="no event 'sent'"):
-            panoply.on("sent", print)
+            panoply.on("sent", print)  # type: ignore[call-overload] # wrong on purpose
 
     async def test_a_handler_that_raises_stops_nothing(self, target: Target) -> None:
         panoply = target.panoply(policy=BatchPolicy(max_age=60.0, max_items=1))
