@@ -32,6 +32,7 @@ from asyncconn.panoply.sources.runner import READ_RETRY, RowWriter, run_source
 from asyncconn.panoply.sources.source import DataSource
 from asyncconn.panoply.sources.states import Saved, StateFile, StateStore
 from asyncconn.panoply.sources.tunnel import SSHTunnel, open_tunnel
+from asyncconn.panoply.wire import SentMessage
 from asyncconn.panoply.writer import Panoply, WriteReport
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "RunReport",
     "SSHTunnel",
     "Saved",
+    "SentMessage",
     "SourceError",
     "SourceProgress",
     "StateFile",
