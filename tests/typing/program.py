@@ -227,7 +227,7 @@ class Numbers(DataSource):
         return None
 
 
-async def source(panoply: Panoply) -> RunReport | None:
+async def source(panoply: Panoply) -> RunReport:
     def advanced(now: SourceProgress) -> None:
         print(now.done, now.msg)
 
