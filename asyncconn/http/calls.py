@@ -13,13 +13,13 @@ from asyncconn.http.upload import Source, upload
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
     from pathlib import Path
     from typing import Unpack
 
     from asyncconn.core.paging import Pager
     from asyncconn.core.polling import Poller, PollPolicy
-    from asyncconn.core.progress import Progress
+    from asyncconn.core.progress import OnProgress
     from asyncconn.http.requesting import PollOptions, RequestOptions, Requests, StreamOptions
     from asyncconn.http.response import Response
 
@@ -204,7 +204,7 @@ class Calls:
         path: str,
         to: str | os.PathLike[str],
         *,
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
         resume: bool = True,
         **options: Unpack[StreamOptions],
     ) -> Path:
@@ -226,7 +226,7 @@ class Calls:
         source: Source,
         *,
         method: str = "PUT",
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
         idle_timeout: float = 60.0,
         **options: Unpack[RequestOptions],
     ) -> Response:

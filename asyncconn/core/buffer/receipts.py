@@ -28,7 +28,7 @@ class Delivery:
     records: int
     bytes: int
     seconds: float
-    result: Any = None
+    result: object = None
 
 
 class Listener(Protocol):
