@@ -11,7 +11,8 @@ import pytest
 from helpers import turns, virtual
 
 from asyncconn.core.clock import SystemClock, VirtualClock
-from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.core.rates.registry import forget_limiters, release_limiters, share_of
 from asyncconn.errors import LifecycleError
 
