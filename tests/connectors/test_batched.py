@@ -18,7 +18,7 @@ from helpers import turns, virtual
 from loopback import Loopback, Reply, Seen
 
 from asyncconn import Connector, Hub, Platform, TokenAuth, UndeliveredWarning
-from asyncconn.batches import Batches, BatchedMethod, NotAMethod, batched
+from asyncconn.batches import BatchedMethod, Batches, NotAMethod, batched
 from asyncconn.core.buffer.batch import Batch
 from asyncconn.core.buffer.receipts import Rejected
 from asyncconn.core.buffer.spool import Spool
@@ -34,8 +34,8 @@ from asyncconn.errors import (
     HubNotOpen,
     InvalidRecord,
     NotPicklable,
-    RecordTooLarge,
     ReadTimeout,
+    RecordTooLarge,
 )
 
 if TYPE_CHECKING:
