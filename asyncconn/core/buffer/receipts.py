@@ -289,7 +289,7 @@ class FlushReport:
     out) and ``pending`` are counts of records, and together all that were ``accepted``; ``seconds`` is the time that
     it took. ``failures`` hold the errors with their records: those of the newest 10,000 rejected, and of the newest
     10,000 others. ``told`` counts the lost ones of which an ``error`` handler or an awaited receipt has told; looking
-    at ``rejections`` or ``undelivered`` of the report of a ``deliver`` tells of those in the list, at ``complete`` of all.
+    at ``rejections`` or ``undelivered`` of the report of a ``deliver`` tells of those there, at ``complete`` of all.
 
     After a close nothing is ``pending`` but what a spool holds, to be sent at the next start: what did not get away
     has failed. ``spooled`` counts those of ``pending`` that are in a spool only, not on their way.
