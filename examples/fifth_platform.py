@@ -62,20 +62,20 @@ def tiny_server() -> web.Application:
 
 
 async def main() -> None:
-    async with TestServer(tiny_server()) as server:
-        async with Tides(base_url=str(server.make_url("")), auth=HeaderKey("X-Tides-Key", "made-up-key")) as tides:
-            print("harbours:", *[harbour async for harbour in tides.harbours()])
-            poller = await tides.forecast("Dover")
-            print(f"high water at Dover: {(await poller)['height']} m, after {poller.polls} polls")
-            try:
-                await (await tides.forecast("Brest"))
-            except OperationFailed as error:
-                print("failed:", error.message)
-            try:
-                await tides.forecast("Atlantis")
-            except ApiError as error:
-                print("refused:", error.message)
-            print("calls left in this minute:", tides.rate.remaining)
+    key = HeaderKey("X-Tides-Key", "made-up-key")
+    async with TestServer(tiny_server()) as server, Tides(base_url=str(server.make_url("")), auth=key) as tides:
+        print("harbours:", *[harbour async for harbour in tides.harbours()])
+        poller = await tides.forecast("Dover")
+        print(f"high water at Dover: {(await poller)['height']} m, after {poller.polls} polls")
+        try:
+            await (await tides.forecast("Brest"))
+        except OperationFailed as error:
+            print("failed:", error.message)
+        try:
+            await tides.forecast("Atlantis")
+        except ApiError as error:
+            print("refused:", error.message)
+        print("calls left in this minute:", tides.rate.remaining)
 
 
 if __name__ == "__main__":
