@@ -189,6 +189,7 @@ class Batches(Unpicklable, Generic[T]):
         attached = hub.attached(member)
         attached.add(self, kept=spec.spool is not None)
         self._attached = attached
+        self._alone = member if isinstance(member, _Alone) else None
 
     def __call__(self, *args: Any, **options: Any) -> NoReturn:
         """Raises ``NotAMethod``."""
@@ -199,7 +200,9 @@ class Batches(Unpicklable, Generic[T]):
 
     def __del__(self) -> None:
         if (attached := getattr(self, "_attached", None)) is not None:
-            attached.left(self._buffer.accounts.report(self.stats, 0.0))
+            attached.left(report := self._buffer.accounts.report(self.stats, 0.0))
+            if self._alone is not None:
+                self._hub.release(self._alone, report)
 
     # -- taking in -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from asyncconn.core.buffer.accounts import UndeliveredWarning, caller, warn
@@ -18,7 +19,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.registry import release_limiters, share_of
 from asyncconn.core.secret import Concealed, secret
-from asyncconn.core.tasks import drain_guard
+from asyncconn.core.tasks import Ending, drain_guard
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.session import Network, open_session
@@ -175,6 +176,7 @@ class Hub(Unpicklable):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
         self._attached: dict[Member, Attached] = {}
+        self._endings: dict[Member, Ending[tuple[FlushReport | None, BaseException | None]]] = {}
         self._released: dict[str, FlushReport] = {}
         self._told = False
         self._where = caller()
@@ -265,6 +267,7 @@ class Hub(Unpicklable):
         with suppress(ValueError):
             self._members.remove(member)
         self._attached.pop(member, None)
+        self._endings.pop(member, None)
         self._remember(member, report)
 
     def attached(self, member: Member) -> Attached:
@@ -276,13 +279,20 @@ class Hub(Unpicklable):
     async def finish(self, member: Member, timeout: float) -> FlushReport | None:
         """Drain ``member``, then what is attached to it, within ``timeout`` seconds together; one report of all.
 
-        Goes through although the caller is cancelled meanwhile. Raises what its ``drain`` raises, after both.
+        Goes through although the caller is cancelled meanwhile. Raises what its ``drain`` raises, after both. It is
+        done once: who asks again, the hub itself when it closes, gets the same outcome.
         """
-        draining = self._finish(member, timeout)
-        report, problem = await drain_guard(draining, timeout=timeout + 3 * _GRACE, name="asyncconn:drain")
+        report, problem = await self._finished(member, timeout)
         if problem is not None:
             raise problem
         return report
+
+    async def _finished(self, member: Member, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
+        ending = self._endings.setdefault(member, Ending("asyncconn:drain", grace=3 * _GRACE))
+        try:
+            return await ending.reached(partial(self._finish, member), timeout)
+        except TimeoutError as error:
+            return None, error
 
     async def _finish(self, member: Member, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
         started = self.clock.now()
@@ -372,7 +382,7 @@ class Hub(Unpicklable):
             stops = [asyncio.wait_for(member.stop(), timeout + _GRACE) for member in members]
             stopped = await asyncio.gather(*stops, return_exceptions=True)
             left = max(0.0, timeout - (self.clock.now() - started))
-            finished = await asyncio.gather(*[self._finish(member, left) for member in members])
+            finished = await asyncio.gather(*[self._finished(member, left) for member in members])
             reports: dict[str, FlushReport] = {}
             errors: dict[str, BaseException] = {}
             for number, member in enumerate(members):
@@ -391,6 +401,7 @@ class Hub(Unpicklable):
         finally:
             self._members.clear()
             self._attached.clear()
+            self._endings.clear()
             if self._owns_session and self._session is not None:
                 await self._session.close()
             self.state = HubState.CLOSED

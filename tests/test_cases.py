@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CASES = sorted(path for path in (Path(__file__).parent / "cases").glob("*.py") if path.name != "run.py")
 SECONDS = 120
 AT_ONCE = 2
+#: Those that lose records on purpose. In any other an unknown outcome is a fault, though it is not among the failed.
+LOSING = {"proxy_of_the_environment", "the_hub_says_complete_after_a_loss", "writer_storms_on_after_a_429"}
 
 
 @contextmanager
@@ -56,3 +58,4 @@ def test_what_once_broke_stays_right(case: Path, tmp_path_factory: pytest.TempPa
         )
 
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "UndeliveredWarning" not in done.stderr or case.stem in LOSING, done.stderr

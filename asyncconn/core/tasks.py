@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.notes import with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-__all__ = ["TaskScope", "drain_guard", "reap"]
+__all__ = ["Ending", "TaskScope", "drain_guard", "reap"]
 
 logger = logging.getLogger("asyncconn.tasks")
 
@@ -63,6 +63,36 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
     if timed_out and task.cancelled():
         raise TimeoutError(f"{name} did not end within {timeout:g} s")
     return task.result()
+
+
+class Ending(Generic[T]):
+    """An end that comes once: the first who asks begins it, the others wait for the same one and get what he gets.
+
+    It goes through although they are cancelled meanwhile, and is cancelled itself ``grace`` seconds after its limit.
+
+        >>> ending = Ending("acme:close", grace=5.0)
+        >>> report = await ending.reached(drain, 60.0)
+    """
+
+    def __init__(self, name: str, *, grace: float) -> None:
+        self._name = name
+        self._grace = grace
+        self._limit = 0.0
+        self._task: asyncio.Task[T] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody has asked for it."""
+        return self._task is not None
+
+    async def reached(self, work: Callable[[float], Coroutine[Any, Any, T]], limit: float) -> T:
+        """Do ``work(limit)``, or wait for the one that was begun, whatever its limit. Raises as :func:`drain_guard`."""
+        if self._task is None:
+            self._limit = limit + self._grace
+            self._task = asyncio.get_running_loop().create_task(work(limit), name=self._name)
+        if self._task.done():
+            return self._task.result()
+        return await drain_guard(asyncio.wait_for(self._task, None), timeout=self._limit, name=self._name)
 
 
 class TaskScope:

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["record_key", "record_keys", "stored_key"]
 
 _id_of = itemgetter("id")
-_OTHER_SPELLINGS = ("ID", "Id", "iD")
+_OTHER_SPELLINGS = frozenset({"ID", "Id", "iD"})
 _DIGITS = 4000  # Python reads no more than 4,300 of an integer
 
 
 def record_key(record: Mapping[Any, Any], item: bytes) -> Hashable:
     """What stands for the ``id`` of ``record``, whose encoded form is ``item``; None if it has none."""
-    value = record.get("id")
+    value: Any = record.get("id")
     kind = type(value)
+    if kind is UUID or (kind is str and not value.isdecimal()):
+        return str(value)
     if kind is int or kind is str or kind is float:
         return _comparable(value)
-    if kind is UUID:
-        return str(value)
-    if value is None and not any(name in record for name in _OTHER_SPELLINGS):
+    if value is None and record.keys().isdisjoint(_OTHER_SPELLINGS):
         return None
     return stored_key(item)[1]  # as the platform will see it
 

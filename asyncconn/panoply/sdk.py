@@ -216,7 +216,7 @@ class SDK(Unpicklable):
 
     @property
     def stats(self) -> BatchStats:
-        """Totals: ``accepted == delivered + failed + pending`` at every moment."""
+        """Totals: ``accepted == delivered + failed + unknown + pending`` at every moment."""
         self._check_process()
         if self._thread.here:
             return self._counted()

@@ -134,7 +134,8 @@ async def test_a_lasting_fault_gives_the_records_back_with_the_reason(
     assert failure.maybe_delivered is maybe
     assert report.undelivered == backlog == failure.records == [{"id": i, "__table": "t"} for i in range(3)]
     stats = settled(panoply)
-    assert (stats.lost, stats.batches_failed, stats.delivered) == (3, 1, 0)
+    assert (stats.failed, stats.unknown) == ((0, 3) if maybe else (3, 0))
+    assert (stats.batches_failed, stats.delivered) == (1, 0)
     assert sum(target.sandbox.requests.values()) == requests
     assert target.sandbox.requests["-"] == 0  # a redirect leads nowhere
     # What came back can be written again as it is.
@@ -223,24 +224,29 @@ async def test_in_any_weather_every_record_is_in_the_warehouse_or_in_an_error(ta
         Fault("status", status=503, times=None, probability=0.2),
         Fault("status", status=403, times=None, probability=0.1),
     )
-    failed: list[Any] = []
+    failures: list[errors.DeliveryFailed] = []
     panoply = target.panoply(
         timeouts=Timeouts(connect=0.15, total=0.15),
         retry=RetryPolicy(attempts=3, initial=0.01, maximum=0.02, deadline=2.0, maybe_sent="always"),
         policy=BatchPolicy(max_age=0.05, max_items=5),
     )
-    panoply.on("error", lambda failure: failed.extend(failure.records))
+    panoply.on("error", failures.append)
     async with asyncio.timeout(10):
         for i in range(200):
             await panoply.write("t", {"id": i})
             stats = panoply.stats
-            assert stats.accepted == stats.delivered + stats.lost + stats.pending == i + 1
+            assert stats.accepted == stats.delivered + stats.failed + stats.unknown + stats.pending == i + 1
         report = await panoply.aclose()
     assert report is not None
     stats = settled(panoply)
-    assert stats.lost == len(failed)
-    lost = {record["id"] for record in failed}
-    assert len(lost) == len(failed)
+    surely, perhaps = (
+        [record["id"] for failure in failures if failure.maybe_delivered is maybe for record in failure.records]
+        for maybe in (False, True)
+    )
+    assert (stats.failed, stats.unknown) == (len(surely), len(perhaps))
+    lost = {*surely, *perhaps}
+    assert len(lost) == len(surely) + len(perhaps)
+    assert target.rows().isdisjoint(surely)
     assert target.rows() | lost == set(range(200))
     assert set(range(200)) - lost <= target.rows()
 
@@ -259,7 +265,7 @@ async def test_a_failing_server_and_a_raising_handler_together_stop_nothing(targ
     assert [record["id"] for record in kept] == [0, 1]
     assert target.rows() == {2, 3}
     stats = settled(panoply)
-    assert (stats.lost, stats.delivered) == (2, 2)
+    assert (stats.failed, stats.unknown, stats.delivered) == (2, 0, 2)
 
 
 # -- bounded memory and time -------------------------------------------------------------------------------------------
@@ -272,6 +278,8 @@ async def test_a_stalled_server_holds_writers_up_and_no_more_than_the_policy_is_
 ) -> None:
     target.sandbox.faults.add(Fault("stall", times=None))
     panoply = target.panoply(policy=TIGHT, timeouts=Timeouts(connect=30, total=30))
+    sent: list[int] = []
+    panoply.on("send", lambda batch: sent.append(len(batch.items)))
     offered = 0
     most = 0
 
@@ -292,7 +300,9 @@ async def test_a_stalled_server_holds_writers_up_and_no_more_than_the_policy_is_
         outcomes = await asyncio.gather(*writers, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {errors.BufferClosed}
     assert report is not None
-    assert report.lost == settled(panoply).lost == stats.accepted
+    assert (report.failed, report.unknown) == (stats.accepted - sum(sent), sum(sent))
+    assert (settled(panoply).failed, settled(panoply).unknown) == (report.failed, report.unknown)
+    assert len(sent) == TIGHT.max_in_flight
     assert len(report.undelivered) == stats.accepted
 
 
@@ -301,6 +311,8 @@ async def test_write_nowait_and_an_impatient_policy_say_so_when_there_is_no_room
     panoply = target.panoply(
         policy=BatchPolicy(max_age=60.0, max_bytes=2_000, max_pending_bytes=4_000, overflow="raise")
     )
+    sent: list[int] = []
+    panoply.on("send", lambda batch: sent.append(len(batch.items)))
     while panoply.stats.pending_bytes <= 4_000 - 130:
         panoply.write_nowait("t", {"s": "x" * 100})
     taken = panoply.stats.accepted
@@ -311,7 +323,7 @@ async def test_write_nowait_and_an_impatient_policy_say_so_when_there_is_no_room
     assert panoply.stats.accepted == taken
     report = await panoply.aclose(timeout=0.1)
     assert report is not None
-    assert report.lost == taken
+    assert (report.failed, report.unknown) == (0, sum(sent)) == (0, taken)
 
 
 async def test_a_flush_that_names_a_time_returns_then(target: SandboxTarget) -> None:

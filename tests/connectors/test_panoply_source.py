@@ -112,7 +112,8 @@ async def test_a_run_that_raises_has_told_of_all_its_rows(sandbox: Sandbox) -> N
             await run_source(Numbers, {"type": "n"}, into=panoply, destination="t_{parity}")
     assert hub.report is not None
     report = hub.report.reports["panoply"]
-    assert report.lost > 10
+    assert (report.failed, report.unknown) == (report.accepted, 0)
+    assert report.failed > 10
     assert (report.untold, report.complete) == (0, False)
     assert caught.value.report is not None
     assert caught.value.report.delivered == 0

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from helpers import turns, virtual
 
-from asyncconn.core.tasks import TaskScope, drain_guard, reap
+from asyncconn.core.tasks import Ending, TaskScope, drain_guard, reap
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock
@@ -230,3 +230,34 @@ async def test_a_scope_closed_with_grace_lets_tasks_end_in_that_time(
 
     assert work.ended is ended
     assert clock.now() == pytest.approx(min(grace, 1.0))
+
+
+# -- an end that comes once --------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_all_who_ask_for_an_end_get_the_first_ones(clock: VirtualClock) -> None:
+    limits: list[float] = []
+    ending: Ending[str] = Ending("work", grace=1.0)
+
+    async def work(limit: float) -> str:
+        limits.append(limit)
+        return await Work().run()
+
+    assert not ending.begun
+    first = asyncio.create_task(ending.reached(work, 5.0))
+    await turns()
+    first.cancel()
+    assert await ending.reached(work, 0.0) == "done"
+    assert await ending.reached(work, 9.0) == "done"
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (limits, ending.begun) == ([5.0], True)
+
+
+@virtual
+async def test_an_end_that_does_not_come_is_cancelled_a_grace_after_its_limit(clock: VirtualClock) -> None:
+    ending: Ending[None] = Ending("work", grace=1.0)
+    with pytest.raises(TimeoutError):
+        await ending.reached(lambda limit: asyncio.sleep(3600.0), 5.0)
+    assert clock.now() == pytest.approx(6.0)

@@ -9,13 +9,13 @@ import warnings
 from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from asyncconn.core.buffer.receipts import LONGEST_LIST, FlushReport
 from asyncconn.errors import DeliveryFailed, outcome_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from asyncconn.core.buffer.receipts import BatchStats
 
@@ -60,6 +60,8 @@ class Accounts(Generic[T]):
         self._rejected = Newest()
         #: Records of all that are lost for good of which somebody has been told.
         self.told = 0
+        # Of errors that are told in part: the places of those records.
+        self._partly: WeakKeyDictionary[DeliveryFailed, set[int]] = WeakKeyDictionary()
         self._where = caller()
         self._warned = False
 
@@ -120,21 +122,30 @@ class Accounts(Generic[T]):
         """A batch has failed. Keeps what the newest records need, and no more."""
         (self._rejected if error.reasons else self._failed).append(error)
 
-    def tell(self, error: DeliveryFailed) -> None:
-        """Somebody has been told of it."""
+    def tell(self, error: DeliveryFailed, places: Collection[int] | None = None) -> None:
+        """Somebody has been told of it: of its records at ``places``, or of all."""
         if not error.told:
-            error.told = True
-            self.told += 0 if error.spooled else len(error.records)
+            self._known(error, self._heard(error).union(range(len(error.records)) if places is None else places))
 
-    def unheard(self, error: DeliveryFailed) -> None:
+    def unheard(self, error: DeliveryFailed, places: Collection[int] | None = None) -> None:
         """Nobody has been told: those who awaited the receipt, if any, were cancelled just then."""
-        if error.told:
-            error.told = False
-            self.told -= 0 if error.spooled else len(error.records)
+        if heard := self._heard(error):
+            self._known(error, set() if places is None else heard.difference(places))
         if not error.spooled:
             logger.error("%s", error.message)
         elif error.__cause__ is not None:  # of those that a close cut short, the spool tells in one line
             logger.warning("%s; they stay in the spool", error.message)
+
+    def _heard(self, error: DeliveryFailed) -> set[int]:
+        return set(range(len(error.records))) if error.told else self._partly.get(error, set())
+
+    def _known(self, error: DeliveryFailed, places: set[int]) -> None:
+        if not error.spooled:
+            self.told += len(places) - len(self._heard(error))
+        error.told = len(places) == len(error.records)
+        self._partly.pop(error, None)
+        if places and not error.told:
+            self._partly[error] = places
 
     def forget(self, over: Callable[[DeliveryFailed], bool]) -> None:
         """Drop failures that are none any more: their records go out again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
 
 from asyncconn.core.buffer.accounts import Newest
 from asyncconn.core.buffer.receipts import FlushReport
@@ -63,6 +64,8 @@ class Taken:
         self._delivered = self._rejected = self._failed = self._unknown = self._pending = self._spooled = 0
         self._losses = Newest()
         self._refusals = Newest()
+        # Of those: which records they are of which error. They are looked up when somebody looks at the report.
+        self._shares: WeakKeyDictionary[DeliveryFailed, tuple[DeliveryFailed, Sequence[int]]] = WeakKeyDictionary()
 
     def add(self, receipt: Receipt) -> None:
         """One record was taken just now, and this is its receipt."""
@@ -83,6 +86,11 @@ class Taken:
         """No more will be taken; whether there will be a report of them, from which somebody hears of the failures."""
         for receipt in self._open:
             receipt.unwatch(reported=reported)
+        if not reported:
+            for share in (*self._losses, *self._refusals):
+                error, places = self._shares.get(share, (share, None))
+                if not error.told:
+                    self._accounts.unheard(error, places)
 
     def report(self, seconds: float) -> FlushReport:
         """What is known now; after :meth:`end`."""
@@ -100,8 +108,13 @@ class Taken:
             failures=failures,
             spooled=self._spooled,
             told=sum(len(one.records) for one in failures if one.told and not one.spooled),
-            listener=self._accounts,
+            tell=self._tell,
         )
+
+    def _tell(self, share: DeliveryFailed) -> None:
+        error, places = self._shares.get(share, (share, None))
+        self._accounts.tell(error, places)
+        share.told = True
 
     def _count_done(self) -> None:
         for receipt in [receipt for receipt in self._open if receipt.done]:
@@ -116,7 +129,10 @@ class Taken:
         for loss in receipt.losses:
             ours = mine if loss.places is None else [loss.places[place] for place in mine if place in loss.places]
             if ours:
-                self._lose(_share(loss.error, ours))
+                share = _share(loss.error, ours)
+                if share is not loss.error:
+                    self._shares[share] = (loss.error, ours)
+                self._lose(share)
 
     def _lose(self, error: DeliveryFailed) -> None:
         count = len(error.records)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections import deque
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.buffer.accounts import Accounts, watch
 from asyncconn.core.buffer.batch import Batch, BatchPolicy
 from asyncconn.core.buffer.holding import Hold
+from asyncconn.core.buffer.line import Line
 from asyncconn.core.buffer.ordering import BatchQueue
 from asyncconn.core.buffer.outcomes import Books
 from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt
@@ -20,7 +21,7 @@ from asyncconn.core.buffer.returning import Returning
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
-from asyncconn.core.tasks import TaskScope, drain_guard
+from asyncconn.core.tasks import Ending, TaskScope
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import BufferClosed, BufferFull, RecordTooLarge, WrongLoop
 
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "BatchBuffer", "BatchPolicy", "BatchStats", "Delivery", "FlushReport", "Receipt"]
 
-T = TypeVar("T")
+logger = logging.getLogger("asyncconn.delivery")
 
-# Who waits in line to put something in, with its size, and its space and key.
-_Waiter: TypeAlias = "tuple[asyncio.Future[None], int, tuple[str, Hashable]]"
+T = TypeVar("T")
 
 _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
 _HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
@@ -109,11 +109,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
             self._ready, self.policy, self._clock, self._linger, self._measure, key_of, begin=self._pump
         )
         self._timer: asyncio.TimerHandle | None = None
-        self._waiters: deque[_Waiter] = deque()
-        self._patience: asyncio.TimerHandle | None = None  # of the first in line
+        self._line = Line(self._clock, self.policy.max_age, admits=self._admits, make_way=self._make_way)
         self._closing = self._too_late = self._yield_due = False
-        self._closer: asyncio.Task[FlushReport] | None = None
-        self._close_limit = 0.0
+        self._ending: Ending[FlushReport] = Ending(f"{name}:close", grace=_GRACE)
         # The open batch, while there is nothing to do but append to it: not while someone waits, or a turn is due.
         self._lane: Batch[T] | None = None
         watch(self)
@@ -166,14 +164,14 @@ class BatchBuffer(Unpicklable, Generic[T]):
     def put_nowait(self, item: T, key: Hashable = None, space: str = "") -> Receipt:
         """Take ``item`` now. Raises ``BufferFull`` where :meth:`put` would wait, and what :meth:`put` raises."""
         size = self._checked_size(item)
-        if self._waiters or not self.has_room(1, size):
+        if self._line or not self.has_room(1, size):
             raise self._full()
         return self._add(item, size, key, space)
 
     def check(self, item: T) -> None:
         """Raise what :meth:`put` would raise for ``item`` now, and take nothing."""
         size = self._checked_size(item)
-        if self.policy.overflow == "raise" and (self._waiters or not self.has_room(1, size)):
+        if self.policy.overflow == "raise" and (self._line or not self.has_room(1, size)):
             raise self._full()
 
     async def put(self, item: T, key: Hashable = None, space: str = "", *, patient: bool = False) -> Receipt:
@@ -189,12 +187,16 @@ class BatchBuffer(Unpicklable, Generic[T]):
             await asyncio.sleep(0)
             self._check_open()
         wait = self.policy.overflow == "wait" or patient
-        if self._waiters or not self.has_room(1, size) or (wait and self._is_ahead(size, (space, key))):
+        if self._line or not self._admits(size, (space, key), patient=wait):
             if not wait:
                 raise self._full()
-            await self._wait_for_room(size, (space, key))
+            self._lane = None
+            try:
+                await self._line.wait(size, (space, key))
+            finally:
+                self._review()
         receipt = self._add(item, size, key, space)
-        self._wake_waiter()
+        self._line.serve()
         return receipt
 
     async def put_many(
@@ -239,7 +241,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
     def _review(self) -> None:
         """Open the fast lane, with as much room in it as is left, or close it."""
         batch, policy = self._open, self.policy
-        if batch is None or self._closing or self._yield_due or self._waiters or self._key_of is not None:
+        if batch is None or self._closing or self._yield_due or self._line or self._key_of is not None:
             self._lane = None
             return
         # The last place of a batch is left to the slow way, which then cuts it.
@@ -281,39 +283,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._review()
         return batch.receipt
 
-    async def _wait_for_room(self, size: int, key: tuple[str, Hashable]) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (future, size, key)
-        self._waiters.append(entry)
-        self._lane = None
-        self._look_after_waiters()
-        try:
-            await future
-        except BaseException:
-            if future.done() and not future.cancelled():
-                future.exception()  # it may hold a BufferClosed that nobody will look at now
-            self._leave(entry)
-            self._wake_waiter()  # the room that this one was given goes to the next
-            raise
-        self._leave(entry)
-
-    def _leave(self, entry: _Waiter) -> None:
-        if self._patience is not None:  # the next in line has his own
-            self._patience.cancel()
-            self._patience = None
-        with suppress(ValueError):
-            self._waiters.remove(entry)
-        self._review()
-
-    def _wake_waiter(self, *, patient: bool = True) -> None:
-        """Let the first in line go on. He leaves the line himself, so that nobody overtakes him meanwhile."""
-        if not self._waiters or self._waiters[0][0].done():
-            return
-        future, size, key = self._waiters[0]
-        if self.has_room(1, size) and not (patient and self._is_ahead(size, key)):
-            future.set_result(None)
-        elif patient:
-            self._look_after_waiters()
+    def _admits(self, size: int, key: tuple[str, Hashable], *, patient: bool) -> bool:
+        return self.has_room(1, size) and not (patient and self._is_ahead(size, key))
 
     def _is_ahead(self, size: int, key: tuple[str, Hashable]) -> bool:
         """Whether an item would begin another batch while enough of them wait for a sender that is at work."""
@@ -324,18 +295,12 @@ class BatchBuffer(Unpicklable, Generic[T]):
         one = self._open
         return one is not None and one.size + size <= self.policy.max_bytes and key not in one.once
 
-    def _look_after_waiters(self) -> None:
-        """Somebody waits: for room, which perhaps only the open batch can make, or for a sender, but not for ever."""
+    def _make_way(self) -> None:
+        """Somebody waits for room, which perhaps only the open batch can make."""
         if not self._in_flight:
             if not self._ready:
                 self._cut()
             self._returning.hurry()
-        if self._patience is None:
-            self._patience = self._clock.call_at(self._clock.now() + self.policy.max_age, self._end_patience)
-
-    def _end_patience(self) -> None:
-        self._patience = None
-        self._wake_waiter(patient=False)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -394,6 +359,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
         if error is not None or task.cancelled():
             why = partial(self.accounts.failure, cause=error, sent=True, closing=self._closing)
             self._books.failed(batch, why, others)
+            if error is not None and others == []:
+                what = type(error).__name__
+                logger.warning("%s: %s: %s, after every item of the batch was marked", self.name, what, error)
         else:
             self._books.delivered(batch, self._clock.now() - started, result, others)
         if batch.kept:
@@ -403,7 +371,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         else:
             self._ready.over(batch)
         self._pump()
-        self._wake_waiter()
+        self._line.serve()
         if self._flushing and not self._in_flight:
             self._returning.hurry()
 
@@ -444,20 +412,13 @@ class BatchBuffer(Unpicklable, Generic[T]):
         Goes through although the caller is cancelled meanwhile. Idempotent: a second call waits for the first and gets
         the same report, whatever its own ``timeout``.
         """
-        if self._closer is None:
-            loop = asyncio.get_running_loop()
-            if self._loop is not None and loop is not self._loop:
+        limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
+        if not self._ending.begun:
+            if self._loop is not None and asyncio.get_running_loop() is not self._loop:
                 raise WrongLoop(f"{self.name} belongs to another event loop")
-            self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
             self._closing, self._lane = True, None
-            for future, *_ in self._waiters:
-                if not future.done():
-                    future.set_exception(BufferClosed(f"{self.name} was closed while a record waited for room"))
-            self._closer = loop.create_task(self._drain(self._close_limit), name=f"{self.name}:close")
-        if self._closer.done():
-            return self._closer.result()
-        limit = self._close_limit + _GRACE  # the first close's: a second, hastier one must not cut it short
-        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self.name}:close")
+            self._line.close(lambda: BufferClosed(f"{self.name} was closed while a record waited for room"))
+        return await self._ending.reached(self._drain, limit)
 
     async def _drain(self, timeout: float) -> FlushReport:
         started = self._clock.now()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from asyncconn.errors import DeliveryFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence, Sized
+    from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Sized
 
 __all__ = [
     "LONGEST_LIST", "BatchStats", "Delivery", "FlushReport", "Listener", "Loss", "Receipt", "Rejected", "newest",
@@ -34,11 +34,11 @@ class Delivery:
 class Listener(Protocol):
     """Who keeps the accounts of failures, and wants to know whether anybody has heard of them."""
 
-    def tell(self, error: DeliveryFailed) -> None:
-        """Somebody has."""
+    def tell(self, error: DeliveryFailed, places: Collection[int] | None = None) -> None:
+        """Somebody has: of its records at ``places``, or of all."""
         ...
 
-    def unheard(self, error: DeliveryFailed) -> None:
+    def unheard(self, error: DeliveryFailed, places: Collection[int] | None = None) -> None:
         """Nobody has after all: those who awaited it were cancelled just then."""
         ...
 
@@ -59,12 +59,15 @@ class Loss:
     def tell(self) -> None:
         """Somebody hears of it."""
         if self.accounts is not None:
-            self.accounts.tell(self.error)
+            self.accounts.tell(self.error, self._theirs())
 
     def unheard(self) -> None:
         """Nobody does after all."""
         if self.accounts is not None:
-            self.accounts.unheard(self.error)
+            self.accounts.unheard(self.error, self._theirs())
+
+    def _theirs(self) -> Collection[int] | None:
+        return None if self.places is None else self.places.values()
 
 
 class Receipt:
@@ -304,7 +307,7 @@ class FlushReport:
     failures: tuple[DeliveryFailed, ...] = ()
     spooled: int = 0
     told: int = 0
-    listener: Listener | None = field(default=None, repr=False, compare=False)
+    tell: Callable[[DeliveryFailed], object] | None = field(default=None, repr=False, compare=False)
 
     @property
     def accepted(self) -> int:
@@ -347,9 +350,9 @@ class FlushReport:
 
     def _look(self, failures: Iterable[DeliveryFailed]) -> None:
         """Somebody hears of these; who asks for the rejected only has not heard of the others."""
-        if self.listener is not None:
+        if self.tell is not None:
             for failure in failures:
-                self.listener.tell(failure)
+                self.tell(failure)
 
     def _rejections(self) -> list[Rejected]:
         return newest([map(Rejected, one.records, one.reasons) for one in self.failures if one.reasons])

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncconn.core.buffer.memory import Batch, BatchBuffer
-from asyncconn.core.buffer.returning import merged
+from asyncconn.core.buffer.returning import fitting, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -192,16 +192,7 @@ class Redelivery:
 
     def _next(self) -> list[_Failed]:
         """As many as make one batch. No two share a key: the later one would have waited for the other."""
-        policy = self._buffer.policy
-        some: list[_Failed] = []
-        items = size = 0
-        for one in self._due:
-            items += one.notes.count
-            size += one.batch.size
-            if some and (items > policy.max_items or size > policy.max_bytes):
-                break
-            some.append(one)
-        return some
+        return self._due[: fitting(((one.notes.count, one.batch.size) for one in self._due), self._buffer.policy)]
 
 
 class StuckKeys:

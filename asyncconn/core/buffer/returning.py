@@ -10,13 +10,13 @@ from asyncconn.core.buffer.batch import Batch, Returned
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from asyncconn.core.buffer.batch import BatchPolicy
     from asyncconn.core.buffer.ordering import BatchQueue
     from asyncconn.core.clock import Clock
 
-__all__ = ["Returning", "merged"]
+__all__ = ["Returning", "fitting", "merged"]
 
 T = TypeVar("T")
 
@@ -112,19 +112,10 @@ class Returning(Generic[T]):
 
     def _next(self, now: float, *, early: bool) -> list[_Rest[T]]:
         """As many as make one batch, if it is time for it. No two share a key: the later one would have waited."""
-        some: list[_Rest[T]] = []
-        items = size = 0
-        full = False
-        for rest in self._rests:
-            if rest.earliest > now + _STEP:
-                continue
-            items += len(rest.batch.items)
-            size += rest.batch.size
-            if some and (items > self._policy.max_items or size > self._policy.max_bytes):
-                full = True
-                break
-            some.append(rest)
-        full = full or items >= self._policy.max_items
+        ripe = [rest for rest in self._rests if rest.earliest <= now + _STEP]
+        count = fitting(((len(rest.batch.items), rest.batch.size) for rest in ripe), self._policy)
+        some = ripe[:count]
+        full = count < len(ripe) or sum(len(rest.batch.items) for rest in some) >= self._policy.max_items
         return some if early or full or any(rest.latest <= now + _STEP for rest in some) else []
 
     def _set_timer(self, *, early: bool) -> None:
@@ -138,6 +129,18 @@ class Returning(Generic[T]):
     def _on_time(self, early: bool) -> None:
         self._timer = None
         self._leave(self._clock.now(), early=early)
+
+
+def fitting(parts: Iterable[tuple[int, int]], policy: BatchPolicy) -> int:
+    """How many parts, of which the items and their bytes are given, make one batch: at least one, if there is one."""
+    count = items = size = 0
+    for more, bytes_more in parts:
+        items += more
+        size += bytes_more
+        if count and (items > policy.max_items or size > policy.max_bytes):
+            break
+        count += 1
+    return count
 
 
 def merged(batches: Sequence[Batch[T]], born: float) -> Batch[T]:

@@ -11,7 +11,7 @@ from asyncconn.core.buffer.memory import Batch, BatchPolicy, BatchStats, FlushRe
 from asyncconn.core.buffer.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
-from asyncconn.core.tasks import drain_guard, reap
+from asyncconn.core.tasks import Ending, reap
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
@@ -126,8 +126,7 @@ class SpooledBuffer(Unpicklable):
         self._accepted = 0  # records, those that were left in the spool among them
         self._given_up = 0  # of them, refused for good, and undone by a later one of their key
         self._closing = False
-        self._closer: asyncio.Task[FlushReport] | None = None
-        self._close_limit = 0.0
+        self._ending: Ending[FlushReport] = Ending(f"{name}:spool:close", grace=_GRACE)
 
     @property
     def policy(self) -> BatchPolicy:
@@ -453,15 +452,8 @@ class SpooledBuffer(Unpicklable):
         One that was never opened is opened, if the file exists, and what is in it is sent.
         """
         self.spool.check()
-        if self._closer is None:
-            self._close_limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
-            self._closer = asyncio.get_running_loop().create_task(
-                self._close(self._close_limit), name=f"{self._buffer.name}:close"
-            )
-        if self._closer.done():
-            return self._closer.result()
-        limit = self._close_limit + _GRACE
-        return await drain_guard(asyncio.wait_for(self._closer, None), timeout=limit, name=f"{self._buffer.name}:close")
+        limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
+        return await self._ending.reached(self._close, limit)
 
     async def _close(self, timeout: float) -> FlushReport:
         self._closing = True
