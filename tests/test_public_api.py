@@ -84,6 +84,29 @@ print([name for name in ("pydantic", "tenacity", "pandas", "aiobotocore") if nam
     assert _run(code) == "[]"
 
 
+def test_a_connector_loads_what_it_needs_before_its_first_call_and_no_more() -> None:
+    code = """
+import sys
+import aiohttp
+before = set(sys.modules)
+import asyncconn
+class Acme(asyncconn.Connector):
+    platform = asyncconn.Platform("acme", rates=asyncconn.Window(20, 1.0))
+asyncconn.Hub(), asyncconn.TokenAuth("x")
+loaded = {name for name in sys.modules if name not in before}
+foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+print(*sorted(foreign), sum(name.startswith("asyncconn") for name in loaded))
+print(*sorted(name for name in loaded if name.startswith("asyncconn.")))
+"""
+    first, second = _run(code).splitlines()
+    later = "batches rows http.download http.pages http.polls http.rows http.shapes http.upload core.threads core.files"
+
+    *foreign, ours = first.split()
+    assert foreign == ["asyncconn", "orjson"]
+    assert int(ours) <= 46
+    assert set(second.split()).isdisjoint(f"asyncconn.{name}" for name in later.split())
+
+
 def test_no_module_is_public_but_errors() -> None:
     public = {name for name in asyncconn.__all__ if isinstance(getattr(asyncconn, name), ModuleType)}
 
