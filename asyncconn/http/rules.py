@@ -115,9 +115,9 @@ class MemberRules(PlainRules):
     """Rules from three facts that most platforms' documentation states.
 
     ``error_at``: the dotted name of a member of a JSON object that means an error although the status is 2xx, when it
-    is there and not null, false, 0 or empty, and says what is wrong where the status is an error's; a stream of JSON
-    lines is judged by its first. ``did_nothing``: statuses that surely did nothing, so that any call may be repeated.
-    ``headers_tell``: the :class:`RateHeaders`.
+    is there and not null, false, 0 or empty, and that says what is wrong where the status is an error's; a stream of
+    JSON lines is judged by its first. ``did_nothing``: statuses that surely did nothing, so that any call may be
+    repeated. ``headers_tell``: the :class:`RateHeaders`.
     """
 
     def __init__(
