@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.receipts import BatchStats, FlushReport, Receipt
     from asyncconn.core.events import Events
     from asyncconn.core.retrying import RetryPolicy
-    from asyncconn.hub import Hub, Member
+    from asyncconn.draining import Member
+    from asyncconn.hub import Hub
 
 __all__ = ["BatchedMethod", "Batches", "NotAMethod", "batched"]
 

@@ -150,12 +150,12 @@ _AUTHOR = "what an author writes in its place may be plain or async, and bring w
 ANY = {
     "asyncconn.core.buffer.receipts.FlushReport.undelivered": _THEIRS,
     "asyncconn.datorama.client.Datorama.call": _JSON,
+    "asyncconn.draining.DrainReport.undelivered": _THEIRS,
     "asyncconn.http.calls.Calls.call": _JSON,
     "asyncconn.http.calls.Calls.pages": _JSON,
     "asyncconn.http.calls.Calls.poll": _JSON,
     "asyncconn.http.calls.Calls.rows": _JSON,
     "asyncconn.http.response.Response.json": _JSON,
-    "asyncconn.hub.DrainReport.undelivered": _THEIRS,
     "asyncconn.integrations.fastapi.Provide": "stands where FastAPI wants a parameter's default or annotation",
     "asyncconn.panoply.sources.source.DataSource.get_resource": _AUTHOR,
     "asyncconn.panoply.sources.source.DataSource.list_resources": _AUTHOR,
