@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
     from asyncconn.batches import Batches, batched
     from asyncconn.connector import Connector, Platform
-    from asyncconn.core.buffer.accounts import UndeliveredWarning
     from asyncconn.core.buffer.batch import Batch, BatchPolicy
     from asyncconn.core.buffer.memory import BatchBuffer
     from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt, Rejected
     from asyncconn.core.buffer.spool import Spool
+    from asyncconn.core.buffer.unheard import UndeliveredWarning
     from asyncconn.core.clock import Clock, SystemClock, VirtualClock
     from asyncconn.core.paging import Page, Pager
     from asyncconn.core.polling import Poller, PollPolicy
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from asyncconn.core.secret import Secret
     from asyncconn.core.sinks import Sink
     from asyncconn.datorama import Datorama
+    from asyncconn.draining import DrainReport
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
     from asyncconn.http.oauth import OAuth2
     from asyncconn.http.pages import LinkHeader, NextUrl, Offset, PageNumber
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from asyncconn.http.stream import Stream
     from asyncconn.http.timeouts import Timeouts
     from asyncconn.http.transport import Transport
-    from asyncconn.hub import DrainReport, Hub, HubState
+    from asyncconn.hub import Hub, HubState
     from asyncconn.panoply import DataSource, Panoply, run_source
     from asyncconn.rows import read_rows, save_rows
     from asyncconn.running import run
@@ -147,7 +148,7 @@ _HOMES = {
     "DataSource": "asyncconn.panoply",
     "Datorama": "asyncconn.datorama",
     "Delivery": "asyncconn.core.buffer.receipts",
-    "DrainReport": "asyncconn.hub",
+    "DrainReport": "asyncconn.draining",
     "FileQuotaStore": "asyncconn.core.rates.stores",
     "FlushReport": "asyncconn.core.buffer.receipts",
     "HeaderKey": "asyncconn.http.auth",
@@ -199,7 +200,7 @@ _HOMES = {
     "TokenAuth": "asyncconn.http.auth",
     "TokenBucket": "asyncconn.core.rates.windows",
     "Transport": "asyncconn.http.transport",
-    "UndeliveredWarning": "asyncconn.core.buffer.accounts",
+    "UndeliveredWarning": "asyncconn.core.buffer.unheard",
     "VirtualClock": "asyncconn.core.clock",
     "Window": "asyncconn.core.rates.windows",
     "batched": "asyncconn.batches",

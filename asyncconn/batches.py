@@ -10,6 +10,7 @@ from asyncconn.core.buffer.delivering import delivered
 from asyncconn.core.buffer.memory import BatchBuffer
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
+from asyncconn.core.buffer.watching import Watched
 from asyncconn.core.decoding import json_of
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord, LifecycleError
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.attached import Attached
     from asyncconn.core.buffer.protocol import Buffer
     from asyncconn.core.buffer.receipts import BatchStats, FlushReport, Receipt
+    from asyncconn.core.events import Events
     from asyncconn.core.retrying import RetryPolicy
-    from asyncconn.hub import Hub, Member
+    from asyncconn.draining import Member
+    from asyncconn.hub import Hub
 
 __all__ = ["BatchedMethod", "Batches", "NotAMethod", "batched"]
 
 C = TypeVar("C")
 T = TypeVar("T")
-Handler = TypeVar("Handler", bound="Callable[..., Any]")
 
 
 class NotAMethod(LifecycleError, TypeError):
@@ -150,7 +152,7 @@ class BatchedMethod(Generic[C, T]):
         raise AttributeError(f"{self._name} is a buffer, and cannot be replaced")
 
 
-class Batches(Unpicklable, Generic[T]):
+class Batches(Watched, Unpicklable, Generic[T]):
     """Takes items one by one, or all of an iterable, and sends them in batches by the method that it was made of.
 
     Made by :func:`batched`. It is drained when its connector is closed, after the connector's own ``drain``.
@@ -273,21 +275,9 @@ class Batches(Unpicklable, Generic[T]):
 
     # -- watching and ending -------------------------------------------------------------------------------------------
 
-    @overload
-    def on(self, name: str) -> Callable[[Handler], Handler]: ...
-    @overload
-    def on(self, name: str, handler: Handler) -> Handler: ...
-    def on(self, name: str, handler: Handler | None = None) -> Any:
-        """Watch ``send`` (a :class:`Batch` leaves), ``flush`` (its :class:`Delivery`), ``error`` (the
-        ``DeliveryFailed``, with the records) or ``*``.
-
-        A handler may be a function or a coroutine function; one that raises is counted and logged, and stops nothing.
-        """
-        return self._buffer.events.on(name) if handler is None else self._buffer.events.on(name, handler)
-
-    def off(self, name: str, handler: Callable[..., Any]) -> None:
-        """Stop watching."""
-        self._buffer.events.off(name, handler)
+    @property
+    def _events(self) -> Events:
+        return self._buffer.events
 
     @property
     def stats(self) -> BatchStats:

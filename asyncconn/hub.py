@@ -7,42 +7,34 @@ import hashlib
 import logging
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.core.buffer.accounts import UndeliveredWarning, caller, warn
-from asyncconn.core.buffer.attached import Attached
-from asyncconn.core.buffer.receipts import FlushReport, newest
+from asyncconn.core.buffer.unheard import caller
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.registry import release_limiters, share_of
 from asyncconn.core.secret import Concealed, secret
-from asyncconn.core.tasks import Ending, drain_guard
+from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed, HubNotOpen, WrongLoop
+from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.session import Network, open_session
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
     from types import TracebackType
 
     import aiohttp
 
-    from asyncconn.core.buffer.receipts import Rejected
+    from asyncconn.core.buffer.attached import Attached
+    from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.registry import Rates, Share
+    from asyncconn.draining import Draining, DrainReport, Member, OnUndelivered
 
-__all__ = ["DrainReport", "Hub", "HubState", "OnUndelivered"]
+__all__ = ["Hub", "HubState"]
 
 logger = logging.getLogger("asyncconn.hub")
-
-#: What a hub does when it closes with losses of which nobody has been told.
-OnUndelivered = Literal["warn", "raise", "log"]
-
-_GRACE = 5.0  # seconds beyond the shutdown deadline for cancelling what still runs
 
 
 class HubState(Enum):
@@ -52,77 +44,6 @@ class HubState(Enum):
     OPEN = "open"
     DRAINING = "draining"
     CLOSED = "closed"
-
-
-class Named(Protocol):
-    """What the hub asks of a connector's platform."""
-
-    @property
-    def name(self) -> str:
-        """For the report."""
-        ...
-
-
-class Member(Protocol):
-    """What the hub asks of a connector."""
-
-    @property
-    def platform(self) -> Named:
-        """What it is a client of."""
-        ...
-
-    async def stop(self) -> None:
-        """Take nothing in any more."""
-        ...
-
-    async def drain(self, timeout: float) -> FlushReport | None:
-        """Deliver what was accepted within ``timeout`` seconds, and take no more."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class DrainReport:
-    """What became of every record that the connectors of a hub have accepted, since the start.
-
-    ``reports`` by connector name (only those that hold records; one that closed before the hub did is among them),
-    ``errors`` of connectors that failed to close, and ``seconds`` it took.
-    """
-
-    reports: Mapping[str, FlushReport] = field(default_factory=dict)
-    errors: Mapping[str, BaseException] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def complete(self) -> bool:
-        """Whether every record arrived and every connector closed cleanly."""
-        return not self.errors and all(report.complete for report in self.reports.values())
-
-    @property
-    def rejections(self) -> tuple[Rejected, ...]:
-        """The records that were refused one by one, with the reasons: the newest 10,000."""
-        return tuple(newest([report.rejections for report in self.reports.values()]))
-
-    @property
-    def undelivered(self) -> list[Any]:
-        """The records that failed, or may have: the newest 10,000."""
-        return newest([report.undelivered for report in self.reports.values()])
-
-    @property
-    def truncated(self) -> bool:
-        """Whether there are more than ``rejections`` or ``undelivered`` hold."""
-        reports = self.reports.values()
-        rejected, failed = sum(one.rejected for one in reports), sum(one.failed + one.unknown for one in reports)
-        return rejected > len(self.rejections) or failed > len(self.undelivered)
-
-    @property
-    def untold(self) -> int:
-        """Records that are lost, and that no handler, receipt or error has told of."""
-        return sum(map(_untold, self.reports.values()))
-
-
-def _untold(report: FlushReport) -> int:
-    """After a close, what is pending and in no spool is lost too."""
-    return report.untold + report.pending - report.spooled
 
 
 class Hub(Unpicklable):
@@ -175,9 +96,7 @@ class Hub(Unpicklable):
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
-        self._attached: dict[Member, Attached] = {}
-        self._endings: dict[Member, Ending[tuple[FlushReport | None, BaseException | None]]] = {}
-        self._released: dict[str, FlushReport] = {}
+        self._draining: Draining | None = None
         self._told = False
         self._where = caller()
         self._early: dict[str, Any] = {}  # accounts, before there is a loop
@@ -266,55 +185,24 @@ class Hub(Unpicklable):
             return  # the hub closes it too, and has its report from there
         with suppress(ValueError):
             self._members.remove(member)
-        self._attached.pop(member, None)
-        self._endings.pop(member, None)
-        self._remember(member, report)
+        self._drains().leave(member, report)
 
     def attached(self, member: Member) -> Attached:
         """The buffers to be drained with ``member``, after its own ``drain``. Raises ``HubClosed`` once it has left."""
         if self.state is HubState.CLOSED or member not in self._members:
             raise HubClosed("its connector is closed")
-        return self._attached.setdefault(member, Attached())
+        return self._drains().attached(member)
 
     async def finish(self, member: Member, timeout: float) -> FlushReport | None:
-        """Drain ``member``, then what is attached to it, within ``timeout`` seconds together; one report of all.
+        """Drain ``member`` and what is attached to it, once; see :meth:`Draining.finish`."""
+        return await self._drains().finish(member, timeout)
 
-        Goes through although the caller is cancelled meanwhile. Raises what its ``drain`` raises, after both. It is
-        done once: who asks again, the hub itself when it closes, gets the same outcome.
-        """
-        report, problem = await self._finished(member, timeout)
-        if problem is not None:
-            raise problem
-        return report
+    def _drains(self) -> Draining:
+        if self._draining is None:
+            from asyncconn.draining import Draining
 
-    async def _finished(self, member: Member, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
-        ending = self._endings.setdefault(member, Ending("asyncconn:drain", grace=3 * _GRACE))
-        try:
-            return await ending.reached(partial(self._finish, member), timeout)
-        except TimeoutError as error:
-            return None, error
-
-    async def _finish(self, member: Member, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
-        started = self.clock.now()
-        report: FlushReport | None = None
-        problem: BaseException | None = None
-        try:
-            async with asyncio.timeout(timeout + _GRACE):
-                report = await member.drain(timeout)
-        except Exception as error:  # noqa: BLE001 - its buffers are drained all the same
-            problem = error
-        attached = self._attached.get(member)  # perhaps its drain was the first to need one
-        if attached is not None:
-            more, trouble = await attached.drain(max(0.0, timeout - (self.clock.now() - started)))
-            problem = problem or trouble
-            reports = [one for one in (report, more) if one is not None]
-            report = FlushReport.joined(reports) if reports else None
-        return report, problem
-
-    def _remember(self, member: Member, report: FlushReport | None) -> None:
-        if report is not None:
-            name = member.platform.name
-            self._released[name] = FlushReport.joined([self._released.get(name, FlushReport()), report])
+            self._draining = Draining(self.clock)
+        return self._draining
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -328,6 +216,8 @@ class Hub(Unpicklable):
         """
         if self.report is not None:
             return self.report
+        from asyncconn.draining import GRACE, DrainReport
+
         if self.state is HubState.NEW:
             self.state = HubState.CLOSED
             self.report = DrainReport()
@@ -342,7 +232,7 @@ class Hub(Unpicklable):
         free = sys.exception() is None
         closing = asyncio.wait_for(self._closer, None)
         try:
-            report = await drain_guard(closing, timeout=limit + 4 * _GRACE, name="asyncconn:hub")
+            report = await drain_guard(closing, timeout=limit + 4 * GRACE, name="asyncconn:hub")
         except BaseException:
             self._tell(free=False)
             raise
@@ -350,58 +240,22 @@ class Hub(Unpicklable):
         return report
 
     def _tell(self, *, free: bool) -> None:
-        """Of losses that nobody has been told of, once; ``free`` to raise, as nothing else is being raised."""
-        if self.report is None or self._told:
-            return
-        self._told = True
-        lost = {name: report for name, report in self.report.reports.items() if _untold(report)}
-        if not lost:
-            return
-        untold = [f for report in lost.values() for f in report.failures if not f.told and not f.spooled]
-        last = f"; the last: {untold[-1].message}" if untold else ""
-        whose = ", ".join(f"{name}: {_untold(report)}" for name, report in lost.items())
-        message = f"the hub closed with {self.report.untold} lost records that nobody was told of ({whose}){last}"
-        if self.on_undelivered == "raise" and free:
-            records = newest([failure.records for failure in untold])
-            raise DeliveryFailed(message, records=records, maybe_delivered=any(f.maybe_delivered for f in untold))
-        if self.on_undelivered == "warn":
-            try:
-                warn(message, self._where)
-            except UndeliveredWarning:  # where warnings are errors
-                if free:
-                    raise
-            else:
-                return
-        logger.error("%s", message)
+        from asyncconn.draining import tell
+
+        if self.report is not None and not self._told:
+            self._told = True
+            tell(self.report, self.on_undelivered, self._where, free=free)
 
     async def _close(self, timeout: float) -> DrainReport:
+        from asyncconn.draining import DrainReport
+
         started = self.clock.now()
-        members = list(self._members)
         try:
-            # Who reads from somewhere stops before the first who writes drains: what came last is to arrive, too.
-            stops = [asyncio.wait_for(member.stop(), timeout + _GRACE) for member in members]
-            stopped = await asyncio.gather(*stops, return_exceptions=True)
-            left = max(0.0, timeout - (self.clock.now() - started))
-            finished = await asyncio.gather(*[self._finished(member, left) for member in members])
-            reports: dict[str, FlushReport] = {}
-            errors: dict[str, BaseException] = {}
-            for number, member in enumerate(members):
-                name = member.platform.name
-                name = name if name not in {**reports, **errors} else f"{name}-{number}"
-                delivered, problem = finished[number]
-                for error in (stopped[number], problem):
-                    if error is not None:
-                        errors[name] = error
-                        logger.error("closing %s failed: %s: %s", name, type(error).__name__, error)
-                if delivered is not None:
-                    reports[name] = delivered
-            for name, report in self._released.items():
-                reports[name if name not in {**reports, **errors} else f"{name}-closed"] = report
+            reports, errors = await self._drains().all_of(list(self._members), timeout)
             await self._close_limiters(errors)
         finally:
             self._members.clear()
-            self._attached.clear()
-            self._endings.clear()
+            self._draining = None
             if self._owns_session and self._session is not None:
                 await self._session.close()
             self.state = HubState.CLOSED

@@ -14,7 +14,7 @@ from asyncconn.hub import Hub
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from asyncconn.hub import OnUndelivered
+    from asyncconn.draining import OnUndelivered
     from asyncconn.settings import HubSettings
 
 __all__ = ["run"]

@@ -1,4 +1,4 @@
-"""A connector for a platform that asyncconn does not know, in about forty lines, and a tiny server to try it on."""
+"""A connector for a platform that asyncconn does not know, in twenty lines, and a tiny server to try it on."""
 
 from __future__ import annotations
 
@@ -6,67 +6,27 @@ import asyncio
 from typing import Any
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from asyncconn import (
-    Connector,
-    HeaderKey,
-    Hub,
-    Page,
-    Pager,
-    PlainRules,
-    Platform,
-    Poller,
-    PollPolicy,
-    Redactor,
-    Response,
-    Window,
-)
-from asyncconn.errors import AsyncConnError, Conflict, OperationFailed
+from asyncconn import Connector, HeaderKey, Pager, Platform, Poller, Window
+from asyncconn.errors import ApiError, OperationFailed
 
 # -- the connector -----------------------------------------------------------------------------------------------------
 
 
-class TidesRules(PlainRules):
-    """Tides answers 200 to everything; its errors are in the body."""
-
-    def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
-        if response.status == 200 and response.content_type == "application/json":
-            answer = response.json()
-            if isinstance(answer, dict) and (said := answer.get("error")):  # a text, or an object
-                return Conflict(redactor.scrub(said), response.answer(redactor, status=409))
-        return super().error(response, redactor)
-
-
 class Tides(Connector):
-    """Harbours, and forecasts that take a while to compute."""
+    """Harbours, and forecasts that take a while to compute. Errors come in a 200."""
 
-    platform = Platform("tides", base_url="https://api.tides.example", rules=TidesRules(), rates=Window(120, 60.0))
-
-    def __init__(self, key: str, *, hub: Hub | None = None, base_url: str | None = None) -> None:
-        super().__init__(hub=hub, base_url=base_url, auth=HeaderKey("X-Tides-Key", key))
+    platform = Platform("tides", rates=Window(120, 60.0), error_at="error")
 
     def harbours(self) -> Pager[str]:
-        async def page(cursor: Any) -> Page[str]:
-            answer = (await self.http.request("GET", "/harbours", params={"after": cursor})).json()
-            return Page(answer["items"], answer["next"])
+        return self.http.pages("/harbours", param="after")
 
-        return Pager(page)
-
-    async def forecast(self, harbour: str) -> Poller[dict[str, Any], float]:
-        """Order a forecast; await the poller for the height of the next high water in metres."""
-        job = (await self.http.request("POST", "/forecasts", json={"harbour": harbour})).json()["job"]
-
-        async def fetch() -> dict[str, Any]:
-            state: dict[str, Any] = (await self.http.request("GET", f"/forecasts/{job}")).json()
-            return state
-
-        def done(state: dict[str, Any]) -> bool:
-            if state["state"] == "failed":
-                raise OperationFailed(f"the forecast for {harbour} failed", state=state)
-            return bool(state["state"] == "done")
-
-        policy = PollPolicy(minimum=0.05, deadline=30.0)
-        return Poller(fetch, done=done, result=lambda state: float(state["height"]), policy=policy, token=job)
+    async def forecast(self, harbour: str) -> Poller[Any, Any]:
+        """Order a forecast; await the poller for its last state, with the next high water in metres."""
+        job = (await self.http.call("POST", "/forecasts", json={"harbour": harbour}))["job"]
+        done, failed = {"state": "done"}, {"state": "failed"}
+        return self.http.poll(f"/forecasts/{job}", until=done, failed=failed, minimum=0.05, deadline=30.0)
 
 
 # -- a server to try it on ---------------------------------------------------------------------------------------------
@@ -92,7 +52,9 @@ def tiny_server() -> web.Application:
     async def state(request: web.Request) -> web.Response:
         job = request.match_info["job"]
         polls[job] += 1
-        return web.json_response({"state": "done", "height": 4.2} if polls[job] > 2 else {"state": "computing"})
+        if polls[job] < 3:
+            return web.json_response({"state": "computing"})
+        return web.json_response({"state": "failed"} if job == "Brest" else {"state": "done", "height": 4.2})
 
     app = web.Application()
     app.add_routes([web.get("/harbours", harbours), web.post("/forecasts", order), web.get("/forecasts/{job}", state)])
@@ -100,23 +62,20 @@ def tiny_server() -> web.Application:
 
 
 async def main() -> None:
-    runner = web.AppRunner(tiny_server())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        async with Hub() as hub:
-            tides = Tides("made-up-key", hub=hub, base_url=url)
-            print("harbours:", *[harbour async for harbour in tides.harbours()])
-            poller = await tides.forecast("Dover")
-            print(f"high water at Dover: {await poller} m, after {poller.polls} polls")
-            try:
-                await tides.forecast("Atlantis")
-            except Conflict as error:
-                print("refused:", error.message)
-            print("calls left in this minute:", tides.rate.remaining)
-    finally:
-        await runner.cleanup()
+    key = HeaderKey("X-Tides-Key", "made-up-key")
+    async with TestServer(tiny_server()) as server, Tides(base_url=str(server.make_url("")), auth=key) as tides:
+        print("harbours:", *[harbour async for harbour in tides.harbours()])
+        poller = await tides.forecast("Dover")
+        print(f"high water at Dover: {(await poller)['height']} m, after {poller.polls} polls")
+        try:
+            await (await tides.forecast("Brest"))
+        except OperationFailed as error:
+            print("failed:", error.message)
+        try:
+            await tides.forecast("Atlantis")
+        except ApiError as error:
+            print("refused:", error.message)
+        print("calls left in this minute:", tides.rate.remaining)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from weather_source import Stream
 
 from asyncconn import Hub, Panoply
-from asyncconn.panoply import StateFile, run_source
+from asyncconn.panoply import SourceProgress, StateFile, run_source
 from asyncconn.sandbox import Sandbox
 
 DATA = Path(__file__).parent / "data"
@@ -39,8 +37,8 @@ async def main() -> None:
 
             half_way = asyncio.Event()
 
-            def watch(progress: Mapping[str, Any]) -> None:
-                if progress["msg"].startswith("hourly") and progress["loaded"] > progress["total"] / 2:
+            def watch(now: SourceProgress) -> None:
+                if now.msg.startswith("hourly") and now.total and now.done > now.total / 2:
                     half_way.set()
 
             first = asyncio.create_task(

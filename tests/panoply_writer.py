@@ -15,7 +15,7 @@ import pytest
 
 from asyncconn.core.buffer.memory import BatchPolicy, Delivery
 from asyncconn.errors import ConfigError, InvalidRecord, RecordTooLarge
-from asyncconn.panoply import wire
+from asyncconn.panoply import SentMessage, wire
 from asyncconn.panoply.encoding import encode_record
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class WriterTests:
         receipt = await panoply.write("t", {"id": 1})
         assert await panoply.write("t", {"id": 2}) is receipt
         delivery = await receipt
+        assert isinstance(delivery.result, SentMessage)
         assert (delivery.records, delivery.result.verified) == (2, True)
         assert delivery.result.message_id
         [message] = await target.messages()
@@ -225,7 +226,7 @@ class WriterTests:
         assert [len(data.items) for name, data in seen if name == "send"] == [2, 1]
         assert later == [2, 1]
         with pytest.raises(ConfigError, match="no event 'sent'"):
-            panoply.on("sent", print)
+            panoply.on("sent", print)  # type: ignore[call-overload] # wrong on purpose
 
     async def test_a_handler_that_raises_stops_nothing(self, target: Target) -> None:
         panoply = target.panoply(policy=BatchPolicy(max_age=60.0, max_items=1))

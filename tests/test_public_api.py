@@ -5,16 +5,22 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.resources
+import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 import asyncconn
 from asyncconn import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEAVY = (
     "aiobotocore botocore aiomqtt websockets pandas typer rich fastapi starlette tenacity moto aiohttp pydantic anyio"
@@ -78,6 +84,29 @@ print([name for name in ("pydantic", "tenacity", "pandas", "aiobotocore") if nam
     assert _run(code) == "[]"
 
 
+def test_a_connector_loads_what_it_needs_before_its_first_call_and_no_more() -> None:
+    code = """
+import sys
+import aiohttp
+before = set(sys.modules)
+import asyncconn
+class Acme(asyncconn.Connector):
+    platform = asyncconn.Platform("acme", rates=asyncconn.Window(20, 1.0))
+asyncconn.Hub(), asyncconn.TokenAuth("x")
+loaded = {name for name in sys.modules if name not in before}
+foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+print(*sorted(foreign), sum(name.startswith("asyncconn") for name in loaded))
+print(*sorted(name for name in loaded if name.startswith("asyncconn.")))
+"""
+    first, second = _run(code).splitlines()
+    later = "batches rows http.download http.pages http.polls http.rows http.shapes http.upload core.threads core.files"
+
+    *foreign, ours = first.split()
+    assert foreign == ["asyncconn", "orjson"]
+    assert int(ours) <= 46
+    assert set(second.split()).isdisjoint(f"asyncconn.{name}" for name in later.split())
+
+
 def test_no_module_is_public_but_errors() -> None:
     public = {name for name in asyncconn.__all__ if isinstance(getattr(asyncconn, name), ModuleType)}
 
@@ -109,6 +138,60 @@ def test_every_module_exports_what_it_says(name: str) -> None:
 
     for public in getattr(module, "__all__", []):
         assert hasattr(module, public)
+
+
+_OBJECT = re.compile(r"\b(dict|Mapping)\[str, (typing\.)?Any\]")  # one of JSON, or a row
+_ANY = re.compile(r"\bAny\b")
+_NOUNS = ("asyncconn.datorama.resources", "asyncconn.datorama.bulk", "asyncconn.atoti_limits.resources")
+
+_JSON = "decoded JSON of a platform that nobody described: give a model, or say what it is"
+_THEIRS = "the records are the caller's, of whatever type they were put"
+_AUTHOR = "what an author writes in its place may be plain or async, and bring what it likes"
+ANY = {
+    "asyncconn.core.buffer.receipts.FlushReport.undelivered": _THEIRS,
+    "asyncconn.datorama.client.Datorama.call": _JSON,
+    "asyncconn.draining.DrainReport.undelivered": _THEIRS,
+    "asyncconn.http.calls.Calls.call": _JSON,
+    "asyncconn.http.calls.Calls.pages": _JSON,
+    "asyncconn.http.calls.Calls.poll": _JSON,
+    "asyncconn.http.calls.Calls.rows": _JSON,
+    "asyncconn.http.response.Response.json": _JSON,
+    "asyncconn.integrations.fastapi.Provide": "stands where FastAPI wants a parameter's default or annotation",
+    "asyncconn.panoply.sources.source.DataSource.get_resource": _AUTHOR,
+    "asyncconn.panoply.sources.source.DataSource.list_resources": _AUTHOR,
+    "asyncconn.panoply.sources.source.DataSource.read": _AUTHOR,
+}
+
+
+def _public() -> Iterator[object]:
+    """What the faces show, and the nouns of the clients."""
+    faces = ["panoply", "datorama", "atoti_limits", "errors", "sandbox", "integrations.fastapi"]
+    for name in ("asyncconn", *(f"asyncconn.{face}" for face in faces)):
+        face = importlib.import_module(name)
+        yield from (getattr(face, public) for public in face.__all__)
+    for name in filter(lambda name: name.startswith(_NOUNS), _modules()):
+        module = importlib.import_module(name)
+        yield from (value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == name)
+
+
+def _returned(thing: object) -> Iterator[tuple[str, object]]:
+    """Each public function, method and property of it, by its full name, and the type that it returns."""
+    kinds = (
+        [kind for kind in thing.__mro__ if kind.__module__.startswith("asyncconn")] if inspect.isclass(thing) else []
+    )
+    members = [member for kind in kinds for name, member in vars(kind).items() if not name.startswith("_")]
+    for member in members or [thing]:
+        found = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        if inspect.isfunction(found):
+            yield f"{found.__module__}.{found.__qualname__}", found.__annotations__.get("return")
+
+
+def test_public_calls_return_types() -> None:
+    returned = {name: kind for thing in _public() for name, kind in _returned(thing)}
+    public = {name for name in returned if not any(part.startswith("_") for part in name.split(".")[1:])}
+
+    assert len(public) > 300
+    assert sorted(name for name in public if _ANY.search(_OBJECT.sub("", str(returned[name])))) == sorted(ANY)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -10,6 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, fields
 from importlib import metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-_NEEDED = ("aiohttp", "aiobotocore", "anyio", "orjson", "pydantic", "pydantic-settings", "python-dotenv", "tenacity")
-_EXTRAS = {"pandas": "pandas", "jwt": "PyJWT", "fastapi": "fastapi"}
+_NEEDED = ("aiohttp", "anyio", "orjson", "pydantic", "pydantic-settings", "python-dotenv", "tenacity")
+_EXTRAS = {"sqs": "aiobotocore", "pandas": "pandas", "jwt": "PyJWT", "fastapi": "fastapi"}
 _SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _CONNECT_SECONDS = 5.0
@@ -169,7 +170,9 @@ def _panoply() -> Iterator[Check]:
 async def _alive(connect: bool) -> list[Check]:
     loop = asyncio.get_running_loop()
     checks = [Check("event loop", "ok", type(loop).__name__.strip("_"))]
-    checks += [await _round_trip("form"), await _round_trip("sqs")]
+    checks.append(await _round_trip("form"))
+    if find_spec("aiobotocore") is not None:
+        checks.append(await _round_trip("sqs"))
     if connect:
         checks.append(await _reach())
     return checks

@@ -16,7 +16,7 @@ from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.errors import InvalidRecord
 from asyncconn.panoply.encoding import record_encoder
 from asyncconn.panoply.errors import SourceError
-from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sources.runner import run_source
 from asyncconn.panoply.sources.states import Saved, StateFile
 from asyncconn.panoply.writer import WriteReport
@@ -103,11 +103,9 @@ class Job:
             bar = stack.enter_context(progress(stderr()))
             task = bar.add_task("reading", total=None, note="")
 
-            def advanced(data: Mapping[str, Any]) -> None:
-                loaded, total = (_amount(data.get(name)) for name in ("loaded", "total"))
-                note = escape(plain(str(data.get("msg") or "")))
+            def advanced(now: SourceProgress) -> None:
                 # None leaves the bar as it is, which without a total only moves to and fro.
-                bar.update(task, completed=loaded, total=total, note=note)
+                bar.update(task, completed=now.done, total=now.total, note=escape(plain(now.msg)))
 
             def arrived(delivery: Delivery) -> None:
                 bar.update(task, description=f"{count(panoply.stats.delivered, 'row')} delivered")
@@ -199,7 +197,3 @@ class _Unchanged(StateFile):
 
     async def save(self, saved: Saved) -> None:
         pass
-
-
-def _amount(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and value >= 0 else None

@@ -6,11 +6,14 @@ import codecs
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
-__all__ = ["charset_of", "is_utf8", "json_of", "text_of"]
+__all__ = ["Json", "charset_of", "is_utf8", "json_of", "text_of"]
+
+#: What a platform answers where nobody says in which shape.
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"',]+)""", re.IGNORECASE)
 _BOMS = (

@@ -14,15 +14,27 @@ if TYPE_CHECKING:
 
     from asyncconn.core.tasks import TaskScope
 
-__all__ = ["Events"]
+__all__ = ["VOCABULARY", "Events"]
 
 logger = logging.getLogger("asyncconn.events")
 
-Handler = TypeVar("Handler", bound="Callable[..., Any]")
+#: The events of all connectors, and what a handler is given. Who has which, ``on`` says.
+VOCABULARY = {
+    "attempt": "the Response of each attempt that got an answer",
+    "retry": "the error of an attempt that is made again",
+    "send": "the Batch that is about to leave",
+    "flush": "the Delivery of a batch that arrived",
+    "error": "the DeliveryFailed of a batch, or of a part of one, that did not: with its records",
+}
+
+Handler = TypeVar("Handler", bound="Callable[..., object]")
 
 
 class Events:
     """Handlers by event name, called in the order they were added.
+
+    ``names`` are the events that there are, each of the ``VOCABULARY``; without them every name is one, as in data
+    sources, whose authors have events of their own.
 
     A handler of ``"*"`` is called as ``handler(name, data)``, every other as ``handler(data)``. A handler may be a
     coroutine function: it then runs as a task of ``scope``. One that raises is counted in ``failures``, logged
@@ -37,6 +49,8 @@ class Events:
     """
 
     def __init__(self, *names: str, scope: TaskScope | None = None) -> None:
+        if strange := set(names) - VOCABULARY.keys():
+            raise ConfigError(f"no event of a connector is called {_listed(strange)}: use {_listed(VOCABULARY)}")
         self._names = frozenset(names)
         self._scope = scope
         self._handlers: dict[str, list[Callable[..., Any]]] = {}
@@ -47,7 +61,7 @@ class Events:
     def on(self, name: str) -> Callable[[Handler], Handler]: ...
     @overload
     def on(self, name: str, handler: Handler) -> Handler: ...
-    def on(self, name: str, handler: Handler | None = None) -> Any:
+    def on(self, name: str, handler: Handler | None = None) -> Handler | Callable[[Handler], Handler]:
         """Add a handler and return it; without one, a decorator. Adding the same one twice calls it once.
 
         Raises ``ConfigError`` for a name that is never emitted, which would otherwise stay silent for ever.
@@ -64,7 +78,7 @@ class Events:
             self._handlers[name] = [*handlers, handler]
         return handler
 
-    def off(self, name: str, handler: Callable[..., Any]) -> None:
+    def off(self, name: str, handler: Callable[..., object]) -> None:
         """Remove a handler; nothing happens if it is not there."""
         self._handlers[name] = [known for known in self._handlers.get(name, ()) if known != handler]
 

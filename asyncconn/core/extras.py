@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from asyncconn.errors import ConfigError
 
-__all__ = ["extra"]
+__all__ = ["extra", "needed"]
 
 
 def extra(module: str, name: str | None = None) -> Any:
@@ -18,4 +19,14 @@ def extra(module: str, name: str | None = None) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(f"{module} is not installed: pip install 'asyncconn[{name or module}]'") from error
+        raise _missing(module, name) from error
+
+
+def needed(module: str, name: str | None = None) -> None:
+    """Raise what :func:`extra` would, without the import: for a library that is loaded later, when it is in use."""
+    if importlib.util.find_spec(module) is None:
+        raise _missing(module, name)
+
+
+def _missing(module: str, name: str | None) -> ConfigError:
+    return ConfigError(f"{module} is not installed: pip install 'asyncconn[{name or module}]'")

@@ -21,6 +21,6 @@ class Sink(Protocol[T_contra]):
     ...     return (await sink.deliver(rows)).complete
     """
 
-    async def deliver(self, rows: Iterable[T_contra] | AsyncIterable[T_contra]) -> FlushReport:
+    async def deliver(self, rows: Iterable[T_contra] | AsyncIterable[T_contra], /) -> FlushReport:
         """Take all of ``rows``, wait until each has an outcome, and report of these and no others."""
         ...

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import anyio
-
 from asyncconn.core.notes import with_notes
 
 if TYPE_CHECKING:
@@ -39,6 +37,8 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
     Raises ``TimeoutError`` when ``work`` had to be cancelled, else whatever ``work`` raises, else the caller's own
     ``CancelledError`` if one arrived.
     """
+    import anyio  # here, as most of a program's life needs none of it
+
     loop = asyncio.get_running_loop()
     task = loop.create_task(work, name=name)
     deadline = loop.time() + timeout

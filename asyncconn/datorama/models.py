@@ -19,15 +19,15 @@ from asyncconn.http.models import Day, Flag, Int, Moment, Text, TolerantModel, W
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from asyncconn.core.decoding import Json
     from asyncconn.core.paging import Pager
-    from asyncconn.core.progress import Progress
+    from asyncconn.core.progress import OnProgress
     from asyncconn.datorama.dates import DayLike
 
     Fields = Mapping[str, Any]
-    OnProgress = Callable[[Progress], object]
 
 __all__ = [
     "DataStream",
@@ -93,9 +93,9 @@ class _Streams(Protocol):
     async def patch(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> DataStream: ...
     async def replace(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> DataStream: ...
     async def delete(self, number: int, /, *, workspace_id: int | None) -> None: ...
-    async def mapping(self, number: int, /, *, workspace_id: int | None) -> Any: ...
-    async def patch_mapping(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> Any: ...
-    async def replace_mapping(self, number: int, mapping: Any, /, *, workspace_id: int | None) -> Any: ...
+    async def mapping(self, number: int, /, *, workspace_id: int | None) -> Json: ...
+    async def patch_mapping(self, number: int, changes: Fields, /, *, workspace_id: int | None) -> Json: ...
+    async def replace_mapping(self, number: int, mapping: Any, /, *, workspace_id: int | None) -> Json: ...
 
 
 class _Jobs(Protocol):
@@ -201,15 +201,15 @@ class DataStream(Entity):
         """Delete it, and what belongs to it."""
         await _bound(self, self._streams).delete(self.id, workspace_id=self.workspace_id)
 
-    async def mapping(self) -> Any:
+    async def mapping(self) -> Json:
         """Its mapping, as raw JSON. Unverified path."""
         return await _bound(self, self._streams).mapping(self.id, workspace_id=self.workspace_id)
 
-    async def patch_mapping(self, changes: Mapping[str, Any]) -> Any:
+    async def patch_mapping(self, changes: Mapping[str, Any]) -> Json:
         """Change those members of its mapping that are given, by reading and writing it: see ``streams``."""
         return await _bound(self, self._streams).patch_mapping(self.id, changes, workspace_id=self.workspace_id)
 
-    async def replace_mapping(self, mapping: Any) -> Any:
+    async def replace_mapping(self, mapping: Any) -> Json:
         """Write its whole mapping: what is not given is **cleared**."""
         return await _bound(self, self._streams).replace_mapping(self.id, mapping, workspace_id=self.workspace_id)
 

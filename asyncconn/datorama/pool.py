@@ -197,17 +197,17 @@ class TokenPool:
 
 
 class _Naming:
-    """Says in a 401 or 403 which token of several it was."""
+    """Notes on a 401 or 403 which token of several it was."""
 
     def __init__(self, number: int, count: int) -> None:
-        self._words = f" (token {number} of {count})" if count > 1 else ""
+        self._note = f"token {number} of {count}" if count > 1 else ""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, Unauthorized | Forbidden):
-            error.message += self._words
+        if self._note and isinstance(error, Unauthorized | Forbidden):
+            error.add_note(self._note)
 
 
 def _moving_on(transport: Transport) -> RetryPolicy:

@@ -1,27 +1,27 @@
-"""The calls that every connector makes, made of one request or several: values, pages, polls, rows, files."""
+"""The calls that every connector makes, made of one request or several: values, pages, polls, rows, files.
+
+What a call is made of is imported by its first use: no program makes all of them, and importing is to be cheap.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from asyncconn.http.download import download
-from asyncconn.http.pages import NextPage, pager
-from asyncconn.http.polls import Verdict, poller
-from asyncconn.http.rows import Form, rows
-from asyncconn.http.shapes import readied, shaped
-from asyncconn.http.upload import Source, upload
-
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
     from pathlib import Path
     from typing import Unpack
 
     from asyncconn.core.paging import Pager
     from asyncconn.core.polling import Poller, PollPolicy
-    from asyncconn.core.progress import Progress
+    from asyncconn.core.progress import OnProgress
+    from asyncconn.http.pages import NextPage
+    from asyncconn.http.polls import Verdict
     from asyncconn.http.requesting import PollOptions, RequestOptions, Requests, StreamOptions
     from asyncconn.http.response import Response
+    from asyncconn.http.rows import Form
+    from asyncconn.http.upload import Source
 
 __all__ = ["Calls"]
 
@@ -57,6 +57,8 @@ class Calls:
 
         Raises what ``request`` raises, and ``ProtocolError`` for an answer that is not JSON or not of the ``model``.
         """
+
+        from asyncconn.http.shapes import readied, shaped
 
         def decode(response: Response) -> Any:
             answer = response.json() if response.body else None
@@ -109,6 +111,8 @@ class Calls:
         :class:`Offset`, :class:`PageNumber`. A page without it, or with null, false, 0 or an empty text there, is the
         last. One that leads back is a ``ProtocolError``, one to another host a ``ConfigError``.
         """
+        from asyncconn.http.pages import pager
+
         return pager(self, path, items=items, next=next, param=param, model=model, options=options)
 
     @overload
@@ -155,6 +159,8 @@ class Calls:
         else is named here of its fields: ``minimum=0.2, deadline=60.0``. ``token()`` is a path for another process to
         go on with, in this same call.
         """
+        from asyncconn.http.polls import poller
+
         return poller(self, path, until=until, failed=failed, policy=policy, model=model, options=poll_policy)
 
     @overload
@@ -197,6 +203,8 @@ class Calls:
         ``ProtocolError`` for a row that cannot be read, with its number; what breaks off in the middle is
         ``ConnectionLost``, and not begun anew, as rows would come twice. Leaving the loop closes the connection.
         """
+        from asyncconn.http.rows import rows
+
         return rows(self, method, path, form=form, model=model, options=options)
 
     async def download(
@@ -204,7 +212,7 @@ class Calls:
         path: str,
         to: str | os.PathLike[str],
         *,
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
         resume: bool = True,
         **options: Unpack[StreamOptions],
     ) -> Path:
@@ -218,6 +226,8 @@ class Calls:
         anew. ``on_progress`` hears of bytes, from where it begins. Raises ``ConfigError`` for what cannot be written,
         or is being downloaded by somebody else; ``ProtocolError`` for a part that does not fit.
         """
+        from asyncconn.http.download import download
+
         return await download(self, path, to, on_progress=on_progress, resume=resume, options=options)
 
     async def upload(
@@ -226,7 +236,7 @@ class Calls:
         source: Source,
         *,
         method: str = "PUT",
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
         idle_timeout: float = 60.0,
         **options: Unpack[RequestOptions],
     ) -> Response:
@@ -239,6 +249,8 @@ class Calls:
         what ``request`` and the function raise, and ``ConfigError`` for a file that cannot be read or that changes its
         size.
         """
+        from asyncconn.http.upload import upload
+
         return await upload(
             self, method, path, source, on_progress=on_progress, idle_timeout=idle_timeout, options=options
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncconn.core.files import KeptFile, PartialFile
 from asyncconn.core.paths import file_path
-from asyncconn.core.progress import Progress
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.retrying import ONCE
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ApiError, ConfigError, ConnectionLost, MaybeSent, ProtocolError
@@ -20,7 +20,7 @@ from asyncconn.http.response import http_date
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from pathlib import Path
 
     from asyncconn.core.retrying import RetryPolicy
@@ -83,7 +83,7 @@ async def download(
     path: str,
     to: str | os.PathLike[str],
     *,
-    on_progress: Callable[[Progress], object] | None,
+    on_progress: OnProgress | None,
     resume: bool,
     options: StreamOptions,
 ) -> Path:
@@ -92,14 +92,15 @@ async def download(
     policy = options.get("retry") or road.retry
     if await in_thread(target.is_dir):
         raise ConfigError(f"{target} cannot be written: it is a folder")
+    told = telling(on_progress)
     strange = await in_thread(target.exists) and not await in_thread(target.is_file)
     if resume and not strange:
-        await _kept(_Download(road, path, KeptFile(target), on_progress, options), policy)
+        await _kept(_Download(road, path, KeptFile(target), told, options), policy)
         return target
 
     async def once() -> None:
         async with _opened(road, path, options, {}) as stream:
-            counted = _counted(stream, 0, _length(stream.headers), on_progress)
+            counted = _counted(stream, 0, _length(stream.headers), told)
             async with aclosing(counted):
                 await save(counted, target)
 
@@ -146,7 +147,7 @@ class _Download:
         road: Requests,
         path: str,
         part: KeptFile,
-        on_progress: Callable[[Progress], object] | None,
+        on_progress: OnProgress | None,
         options: StreamOptions,
     ) -> None:
         self.road = road
@@ -249,7 +250,7 @@ def _opened(road: Requests, path: str, options: StreamOptions, asking: Mapping[s
 
 
 async def _counted(
-    stream: Stream, done: int, total: int | None, on_progress: Callable[[Progress], object] | None
+    stream: Stream, done: int, total: int | None, on_progress: OnProgress | None
 ) -> AsyncGenerator[bytes, None]:
     if on_progress is None:
         async for chunk in stream:

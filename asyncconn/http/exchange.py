@@ -46,7 +46,7 @@ class Places:
         self.semaphore = semaphore
 
 
-@dataclass(slots=True, repr=False)  # it holds credentials
+@dataclass(slots=True, repr=False, eq=False)  # it holds credentials
 class Call:
     """One logical call: what to send, and the seconds its attempts have waited for the rate limit so far."""
 
@@ -87,7 +87,7 @@ class Call:
         return body() if callable(body) and not isinstance(body, aiohttp.FormData) else body
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Road:
     """What all attempts of one transport share."""
 

@@ -53,7 +53,7 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # integers that orjson writes
 
 
-@dataclass(slots=True, repr=False)  # it may hold credentials
+@dataclass(slots=True, repr=False, eq=False)  # it may hold credentials
 class Made:
     """A request: ``method`` in capitals, ``url`` with its query, ``headers``, and the ``body`` for all attempts."""
 

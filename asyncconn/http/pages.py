@@ -44,7 +44,7 @@ class NextPage(Protocol):
         """What the query of the page at ``cursor`` has more; None is the first page."""
         ...
 
-    def after(self, cursor: Any, found: Found) -> Any:
+    def after(self, cursor: Any, found: Found) -> object:
         """The cursor of the page after the one ``found`` at ``cursor``."""
         ...
 
@@ -61,7 +61,7 @@ class NextUrl:
     def params(self, cursor: Any) -> Mapping[str, Any]:
         return {}
 
-    def after(self, cursor: Any, found: Found) -> Any:
+    def after(self, cursor: Any, found: Found) -> object:
         link = member(found.answer, self.at)
         if not link:
             return None
@@ -82,7 +82,7 @@ class LinkHeader:
     def params(self, cursor: Any) -> Mapping[str, Any]:
         return {}
 
-    def after(self, cursor: Any, found: Found) -> Any:
+    def after(self, cursor: Any, found: Found) -> object:
         every = getattr(found.headers, "getall", None)
         for header in every("Link", ()) if every is not None else [found.headers.get("Link", "")]:
             at = 0
@@ -109,7 +109,7 @@ class Offset:
     def params(self, cursor: Any) -> Mapping[str, Any]:
         return {self.param: cursor or 0}
 
-    def after(self, cursor: Any, found: Found) -> Any:
+    def after(self, cursor: Any, found: Found) -> object:
         return None if found.count < self.size else (cursor or 0) + found.count
 
 
@@ -130,7 +130,7 @@ class PageNumber:
     def params(self, cursor: Any) -> Mapping[str, Any]:
         return {self.param: self.first if cursor is None else cursor}
 
-    def after(self, cursor: Any, found: Found) -> Any:
+    def after(self, cursor: Any, found: Found) -> object:
         return None if found.count < self.size else (self.first if cursor is None else cursor) + 1
 
 
@@ -144,7 +144,7 @@ class _Cursor:
     def params(self, cursor: Any) -> Mapping[str, Any]:
         return {} if cursor is None else {self.param: cursor}
 
-    def after(self, cursor: Any, found: Found) -> Any:
+    def after(self, cursor: Any, found: Found) -> object:
         return member(found.answer, self.at) or None
 
 

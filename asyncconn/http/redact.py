@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from html import escape
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -80,6 +79,8 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[Concealed] = ()) -> None:
+        from html import escape  # its tables are large, and most of a program's start needs none of it
+
         forms: set[str] = set()
         for value in secrets:
             plain = value.get_secret_value()

@@ -24,7 +24,7 @@ __all__ = ["Response", "http_date", "retry_after", "status_error"]
 _UNREAD = object()
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Response:
     """``status``, ``headers`` (case-insensitive) and ``body`` of the answer to ``method path``; ``seconds`` it took.
 

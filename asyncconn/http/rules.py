@@ -115,8 +115,9 @@ class MemberRules(PlainRules):
     """Rules from three facts that most platforms' documentation states.
 
     ``error_at``: the dotted name of a member of a JSON object that means an error although the status is 2xx, when it
-    is there and not null, false, 0 or empty; a stream of JSON lines is judged by its first. ``did_nothing``: statuses
-    that surely did nothing, so that any call may be repeated. ``headers_tell``: the :class:`RateHeaders`.
+    is there and not null, false, 0 or empty, and that says what is wrong where the status is an error's; a stream of
+    JSON lines is judged by its first. ``did_nothing``: statuses that surely did nothing, so that any call may be
+    repeated. ``headers_tell``: the :class:`RateHeaders`.
     """
 
     def __init__(
@@ -128,21 +129,28 @@ class MemberRules(PlainRules):
 
     def error(self, response: Response, redactor: Redactor) -> AsyncConnError | None:
         """The error of an answer, or None. A number from 400 to 599 at ``error_at`` is the effective status."""
-        if response.status in self._did_nothing:
-            found = status_error(response, redactor)
-            said = found.message if found is not None else ""
-            return NotDone(said, response.answer(redactor))
-        if not 200 <= response.status < 300:
-            return status_error(response, redactor)
+        plain = status_error(response, redactor)
+        nothing_done = response.status in self._did_nothing
+        if isinstance(plain, ProtocolError) and not nothing_done:
+            return plain
+        try:
+            found = self._member(response)
+        except ProtocolError:
+            if plain is None and not nothing_done:
+                raise
+            found = None  # an error page that is not what it calls itself: the status says enough
+        if not found:
+            return NotDone(plain.message if plain else "", response.answer(redactor)) if nothing_done else plain
+        message, code = _said(found)
+        status = _status_in(code, response.status) if plain is None else response.status
+        answer = response.answer(redactor, status=status, code=None if code is None else redactor.scrub(code)[:_LINE])
+        kind = NotDone if nothing_done else api_error_class(status)
+        return kind(redactor.scrub(message)[:_LINE], answer)
+
+    def _member(self, response: Response) -> Any:
         if not self.error_at or not response.body or "json" not in response.content_type:
             return None
-        found_there = member(_document(response), self.error_at)
-        if not found_there:
-            return None
-        message, code = _said(found_there)
-        status = _status_in(code, response.status)
-        answer = response.answer(redactor, status=status, code=None if code is None else redactor.scrub(code)[:_LINE])
-        return api_error_class(status)(redactor.scrub(message)[:_LINE], answer)
+        return member(_document(response), self.error_at)
 
     def hints(self, response: Response) -> Iterable[RateHint]:
         """What the headers tell, if it was said which."""

@@ -33,7 +33,7 @@ __all__ = ["Network", "ProxyRule", "open_session"]
 _MOST_NAMES = 10_000
 
 
-@dataclass(frozen=True, slots=True, repr=False)  # the proxy's URL may hold a password
+@dataclass(frozen=True, slots=True, repr=False, eq=False)  # the proxy's URL may hold a password
 class Network:
     """What a hub was told of the network around it.
 
@@ -145,7 +145,7 @@ class _Names(aiohttp.ThreadedResolver):
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class _Proxy:
     url: URL  # without user and password
     authorization: Secret | None

@@ -72,7 +72,7 @@ class Stream:
                 self._reading = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Pace:
     """How slow and how large a download may be; only the time in which nothing came is counted."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from asyncconn.core.durations import positive
 from asyncconn.core.paths import file_path
-from asyncconn.core.progress import Progress
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.retrying import ONCE
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import AsyncConnError, ConfigError, ReadTimeout
@@ -28,7 +28,6 @@ __all__ = ["Source", "upload"]
 
 #: What can be uploaded: a file's path, bytes, or a function that makes the chunks anew for each attempt.
 Source = str | os.PathLike[str] | bytes | Callable[[], AsyncIterable[bytes]]
-Listener = Callable[[Progress], object]
 
 _PIECE = 256 * 1024  # bytes that are read at a time
 _LONGEST = 7 * 86_400.0  # seconds of an attempt: what ends one are those in which nothing moves
@@ -42,14 +41,14 @@ async def upload(
     path: str,
     source: Source,
     *,
-    on_progress: Listener | None,
+    on_progress: OnProgress | None,
     idle_timeout: float,
     options: RequestOptions,
 ) -> Response:
     """See ``Transport.upload``."""
     positive("idle_timeout", idle_timeout)
     given: Any = source
-    report = on_progress or _nobody
+    report = telling(on_progress) or _nobody
     if isinstance(given, bytes):  # in one piece, which credentials that sign a body can see
         report(Progress(0, len(given), "bytes"))
         response = await road.request(method, path, data=given, **options)
@@ -87,7 +86,7 @@ class _Body:
     """What one attempt sends: counted, watched, and closed when the attempt is over."""
 
     def __init__(
-        self, make: Callable[[], AsyncIterable[bytes]], size: int | None, report: Listener, idle: float
+        self, make: Callable[[], AsyncIterable[bytes]], size: int | None, report: OnProgress, idle: float
     ) -> None:
         self._make = make
         self._size = size

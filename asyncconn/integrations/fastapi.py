@@ -15,8 +15,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from asyncconn.connector import Connector
+from asyncconn.draining import OnUndelivered
 from asyncconn.errors import ConfigError
-from asyncconn.hub import Hub, OnUndelivered
+from asyncconn.hub import Hub
 from asyncconn.settings import HubSettings
 
 try:

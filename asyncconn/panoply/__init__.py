@@ -14,7 +14,7 @@ from asyncconn.panoply.errors import (
     set_internal_code,
     wrap_errors,
 )
-from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.sources.background import background_progress
 from asyncconn.panoply.sources.destination import Destination
@@ -32,6 +32,7 @@ from asyncconn.panoply.sources.runner import READ_RETRY, RowWriter, run_source
 from asyncconn.panoply.sources.source import DataSource
 from asyncconn.panoply.sources.states import Saved, StateFile, StateStore
 from asyncconn.panoply.sources.tunnel import SSHTunnel, open_tunnel
+from asyncconn.panoply.wire import SentMessage
 from asyncconn.panoply.writer import Panoply, WriteReport
 
 __all__ = [
@@ -52,7 +53,9 @@ __all__ = [
     "RunReport",
     "SSHTunnel",
     "Saved",
+    "SentMessage",
     "SourceError",
+    "SourceProgress",
     "StateFile",
     "StateStore",
     "TokenCallbackException",

@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any, Self
 
-__all__ = ["RunReport"]
+from asyncconn.core.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RunReport", "SourceProgress"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceProgress(Progress):
+    """How far a source says that it is: a :class:`~asyncconn.core.progress.Progress` with the source's own ``msg``.
+
+    What it counts only the source knows: the ``unit`` is ``""``.
+    """
+
+    msg: str
+
+    @classmethod
+    def after(cls, before: Self, data: Mapping[str, Any]) -> Self:
+        """What a ``progress`` event says; where it does not say how much, that is as ``before``."""
+        done, total = (_count(data.get(name)) for name in ("loaded", "total"))
+        return cls(before.done if done is None else done, total, "", msg=str(data.get("msg") or ""))
 
 
 @dataclass
@@ -33,3 +55,8 @@ class RunReport:
     def complete(self) -> bool:
         """Whether everything that there was has arrived."""
         return self.finished and self.delivered == self.rows
+
+
+def _count(value: Any) -> int | None:
+    # Authors give what they have: None and text count nothing.
+    return int(value) if isinstance(value, int | float) and 0 <= value < inf else None

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from asyncconn.core.buffer.memory import BatchStats, FlushReport
 from asyncconn.core.durations import seconds
@@ -204,7 +204,7 @@ class SDK(Unpicklable):
 
     # -- watching and ending -------------------------------------------------------------------------------------------
 
-    def on(self, name: str, handler: Callable[..., Any]) -> Self:
+    def on(self, name: Literal["send", "flush", "error", "*"], handler: Callable[..., object]) -> Self:
         """Watch ``send``, ``flush``, ``error`` or ``*``, with the data that :meth:`Panoply.on` describes; chainable.
 
         Handlers run on the SDK's own thread: there they may ``write``, but not wait (``LifecycleError``). One that
@@ -212,6 +212,12 @@ class SDK(Unpicklable):
         """
         with self._room:
             self._panoply.on(name, handler)
+        return self
+
+    def off(self, name: str, handler: Callable[..., object]) -> Self:
+        """Stop watching; chainable."""
+        with self._room:
+            self._panoply.off(name, handler)
         return self
 
     @property

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import (
     AsyncIterable,
-    Callable,
     Generator,
     Hashable,
     Iterable,
@@ -17,14 +16,16 @@ from collections.abc import (
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.delivering import delivered
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
+from asyncconn.core.buffer.watching import Watched
 from asyncconn.core.closing import closing_iterator
+from asyncconn.core.extras import needed
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError, InvalidRecord
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import os
 
     from asyncconn.core.buffer.protocol import Buffer
+    from asyncconn.core.events import Events
     from asyncconn.hub import Hub
 
 __all__ = ["Panoply", "Table", "WriteReport"]
@@ -51,7 +53,6 @@ _TABLES = 5  # tables that the message of a failed batch names
 _SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit of the spool
 
 T = TypeVar("T")
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class WriteReport:
     receipts: tuple[Receipt, ...]
 
 
-class Panoply(Connector):
+class Panoply(Watched, Connector):
     """Streams records into Panoply.
 
         >>> async with Panoply(api_key, api_secret) as panoply:
@@ -124,6 +125,8 @@ class Panoply(Connector):
         policy = policy or BatchPolicy(max_bytes=room)
         if sender not in ("form", "sqs"):
             raise ConfigError(f"sender must be 'form' or 'sqs', not {sender!r}")
+        if sender == "sqs":
+            needed("aiobotocore", "sqs")
         super().__init__(
             hub=hub,
             base_url=endpoint_url or credentials.endpoint_url,
@@ -319,24 +322,9 @@ class Panoply(Connector):
 
     # -- watching and ending -------------------------------------------------------------------------------------------
 
-    @overload
-    def on(self, name: str) -> Callable[[Handler], Handler]: ...
-    @overload
-    def on(self, name: str, handler: Handler) -> Handler: ...
-    def on(self, name: str, handler: Handler | None = None) -> Any:
-        """Watch ``send`` (a batch leaves), ``flush`` (it arrived), ``error`` (it did not; with its records) or ``*``.
-
-        A handler may be a function or a coroutine function; one that raises is counted and logged, and stops nothing.
-
-            >>> @panoply.on("error")
-            ... def keep(failure: DeliveryFailed) -> None:
-            ...     backlog.extend(failure.records)
-        """
-        return self._buffer.events.on(name) if handler is None else self._buffer.events.on(name, handler)
-
-    def off(self, name: str, handler: Callable[..., Any]) -> None:
-        """Stop watching."""
-        self._buffer.events.off(name, handler)
+    @property
+    def _events(self) -> Events:
+        return self._buffer.events
 
     @property
     def stats(self) -> BatchStats:

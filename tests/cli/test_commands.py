@@ -153,6 +153,24 @@ FormSender.send = send
     assert "1 of 18 checks failed." in found.out
 
 
+def test_doctor_tells_of_the_extra_that_one_sender_needs(tmp_path: Path) -> None:
+    patch = """
+import sys
+from importlib import metadata
+sys.modules["aiobotocore"] = None
+version = metadata.version
+def without(name):
+    if name == "aiobotocore":
+        raise metadata.PackageNotFoundError(name)
+    return version(name)
+metadata.version = without
+"""
+    found = run(tmp_path, "doctor", patch=patch)
+    assert found.status == 0, found.text
+    assert "warn  aiobotocore: only if you use it: pip install 'asyncconn[sqs]'" in found.out
+    assert found.out.count("a record landed in the sandbox as it was sent") == 1
+
+
 async def test_doctor_connects_only_when_asked(tmp_path: Path, credentials: dict[str, str]) -> None:
     connections: list[int] = []
 

@@ -115,6 +115,7 @@ async def test_what_is_not_marked_fails_with_the_method_or_is_unknown(
         assert (report.delivered, report.rejected) == (1, 1)  # the busy one was sent again
         assert (report.failed, report.unknown) == ((0, 1) if unknown else (1, 0))
         assert report.undelivered == [{"id": 2}]
+        assert [refused.record for refused in report.rejections] == [{"id": 1}]
         assert report.failures[0].__cause__ is error
 
 

@@ -120,7 +120,7 @@ async def test_many_statuses_are_asked_for_in_few_calls() -> None:
 async def test_a_mapping_is_read_and_written() -> None:
     async with scene() as there:
         datorama = there.client()
-        mapping = await datorama.streams.mapping(STREAM)
+        mapping: Any = await datorama.streams.mapping(STREAM)
         assert mapping["mapping"]["Day"] == "DAY"
         assert await datorama.streams.replace_mapping(STREAM, {"mapping": {}}) == {"mapping": {}}
         assert await datorama.streams.mapping(STREAM) == {"mapping": {}}
@@ -348,7 +348,8 @@ async def test_from_a_workspace_to_its_streams_to_their_jobs_and_what_they_can_d
         assert (await stream.replace({"name": "b"})).name == "b"
         assert (await stream.disable()).enabled is False
         assert (await stream.enable()).enabled is True
-        assert (await stream.mapping())["dataStreamId"] == STREAM
+        mapping: Any = await stream.mapping()
+        assert mapping["dataStreamId"] == STREAM
         await stream.delete()
         assert STREAM not in there.platform.world.streams
 
@@ -450,7 +451,8 @@ async def test_dashboards_and_their_pages() -> None:
         )
         assert [one.name for one in await dashboards.pages.list(dashboard.id).collect()] == ["Page 1", "p"]
         assert await dashboards.pages.replace_widgets(page.id, [{"id": 1}]) == [{"id": 1}]
-        assert (await dashboards.pages.content(page.id))["widgets"] == [{"id": 1}]
+        content: Any = await dashboards.pages.content(page.id)
+        assert content["widgets"] == [{"id": 1}]
         assert [one["pageId"] for one in (await dashboards.hierarchy(WORKSPACE))["widgets"]] == [page.id]
         assert (await dashboards.pages.get(page.id)).name == "p"
         assert (await dashboards.pages.patch(page.id, {"name": "q"})).name == "q"

@@ -192,8 +192,9 @@ async def test_a_401_or_403_is_never_carried_to_another_token(
 ) -> None:
     async with scene(World(tokens=3), clock=clock) as there:
         there.fault(Fault("status", status=status, match=only(there, 0), times=None))
-        with pytest.raises(error, match=r"\(token 1 of 3\)") as caught:
+        with pytest.raises(error) as caught:
             await there.client().accounts.get(9001)
+        assert caught.value.__notes__ == ["token 1 of 3"]
         assert there.calls == []  # the script answered; nobody else was asked
         assert not any(token in str(caught.value) for token in there.platform.tokens)
         assert sum(there.sandbox.requests.values()) == 1
@@ -202,15 +203,16 @@ async def test_a_401_or_403_is_never_carried_to_another_token(
 @virtual
 async def test_a_token_that_is_refused_when_asked_what_it_sees_is_named(clock: VirtualClock) -> None:
     async with scene(World(tokens=2), clock=clock) as there:
-        with pytest.raises(errors.Unauthorized, match=r"\(token 2 of 2\)"):
+        with pytest.raises(errors.Unauthorized) as caught:
             await there.client(there.platform.tokens[0], "made-up").workspaces.get(WORKSPACE)
+        assert caught.value.__notes__ == ["token 2 of 2"]
 
 
 async def test_a_single_token_is_not_counted_out() -> None:
     async with scene() as there:
         with pytest.raises(errors.Unauthorized) as caught:
             await there.client("made-up").accounts.get(9001)
-        assert "token 1 of 1" not in str(caught.value)
+        assert not hasattr(caught.value, "__notes__")
 
 
 @pytest.mark.parametrize("status", [404, 422])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,19 @@ async def test_a_profile_of_aws_that_is_not_there_is_said_and_nothing_was_sent(
     assert "nobody" in str(failure.__cause__)
     assert not failure.maybe_delivered
     assert not sandbox.arrivals
+
+
+async def test_without_the_extra_the_sender_is_refused_before_anything_is_written(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiobotocore", None)
+    async with Hub() as hub:
+        with pytest.raises(ConfigError, match=r"aiobotocore is not installed: pip install 'asyncconn\[sqs\]'"):
+            SandboxTarget(sandbox, hub, "sqs").panoply()
+        assert "0 connectors" in repr(hub)
+
+        await SandboxTarget(sandbox, hub, "form").panoply().write("t", {"id": 1})
+    assert sandbox.panoply.messages
 
 
 @pytest.mark.parametrize("sender", ["form"])

@@ -14,11 +14,11 @@ import pytest
 from batching_scene import Platform, records
 from helpers import balanced, turns, virtual
 
-from asyncconn.core.buffer.accounts import UndeliveredWarning
 from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.receipts import FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
+from asyncconn.core.buffer.unheard import UndeliveredWarning
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import Answer, BadRequest, ConnectFailed, DeliveryFailed
 

@@ -12,8 +12,8 @@ import pytest
 from batching_scene import Platform, everything_is_in_one_place, make_buffer, records
 from helpers import balanced, cancel_at_every_await, turns, virtual
 
-from asyncconn.core.buffer.accounts import UndeliveredWarning
 from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
+from asyncconn.core.buffer.unheard import UndeliveredWarning
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, RecordTooLarge, WrongLoop
 

@@ -80,6 +80,11 @@ def test_a_name_that_is_never_emitted_is_a_config_error_that_lists_the_others() 
         Events("send", "error").on("sned", print)
 
 
+def test_there_is_one_vocabulary() -> None:
+    with pytest.raises(ConfigError, match="no event of a connector is called sent: use attempt, error, flush, retry,"):
+        Events("send", "sent")
+
+
 def test_what_cannot_be_called_is_no_handler() -> None:
     with pytest.raises(ConfigError, match="not callable: int"):
         Events("send").on("send", 3)  # type: ignore[call-overload] # wrong on purpose

@@ -11,7 +11,8 @@ import pytest
 from helpers import virtual
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter
+from asyncconn.core.rates.limiter import Quota, RateLimiter
+from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.errors import ConfigError, QuotaExhausted
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import virtual
 
-from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter
+from asyncconn.core.rates.limiter import Quota, RateLimiter
+from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import pytest
 from helpers import turns, virtual
 
 from asyncconn.core.clock import SystemClock, VirtualClock
-from asyncconn.core.rates.limiter import FileQuotaStore, Quota, RateLimiter, TokenBucket, Window
+from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
 from asyncconn.core.rates.registry import forget_limiters, release_limiters, share_of
+from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.errors import LifecycleError
 
 if TYPE_CHECKING:

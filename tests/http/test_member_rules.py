@@ -12,7 +12,7 @@ from asyncconn.core.rates.limiter import RateLimiter
 from asyncconn.core.rates.windows import Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.core.secret import Secret
-from asyncconn.errors import ApiError, ConfigError, Conflict, NotDone, ServerError
+from asyncconn.errors import ApiError, AsyncConnError, ConfigError, Conflict, NotDone, ServerError, Unauthorized
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response
 from asyncconn.http.rules import MemberRules, RateHeaders, member
@@ -148,3 +148,24 @@ async def test_lines_of_json_that_are_read_whole_are_judged_by_the_first_too() -
         assert (await http.request("GET", "/days")).body == b"no json\n"
         with pytest.raises(ApiError, match="no such day"):
             await http.request("GET", "/days")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, Unauthorized), (503, NotDone), (500, ServerError)])
+def test_what_stands_at_the_member_is_the_message_of_an_error_status_too(
+    status: int, kind: type[AsyncConnError]
+) -> None:
+    rules = MemberRules(error_at="error", did_nothing={503})
+    error = rules.error(answer({"error": {"code": "nope", "message": "who are you?"}}, status), Redactor())
+
+    assert type(error) is kind
+    assert isinstance(error, ApiError)
+    assert (error.status, error.code) == (status, "nope")
+    assert "who are you?" in error.message
+    assert "{" not in error.message
+
+
+def test_an_error_page_that_only_calls_itself_json_means_what_its_status_says() -> None:
+    page = Response("acme", "GET", "/", 503, {"Content-Type": "application/json"}, b"<html>")
+    error = MemberRules(error_at="error", did_nothing={503}).error(page, Redactor())
+
+    assert type(error) is NotDone

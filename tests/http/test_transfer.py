@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from asyncconn import Progress
+
 
 # -- downloads ---------------------------------------------------------------------------------------------------------
 
@@ -32,6 +34,21 @@ async def test_a_download_appears_when_it_is_complete_and_tells_how_far_it_is(tm
     assert names(tmp_path) == ["f"]
     assert (heard[0].done, heard[-1].done, heard[0].total, heard[0].unit) == (0, len(OLD), len(OLD), "bytes")
     assert heard.sizes == sorted(heard.sizes)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+async def test_a_listener_that_raises_ends_no_transfer(
+    resume: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(now: Progress) -> None:
+        raise ValueError(now.unit)
+
+    async with Loopback(whole(OLD), Reply(200)) as server, road(server) as http:
+        path = await http.download("/f", tmp_path / "f", resume=resume, on_progress=broken)
+        await http.upload("/f", path, on_progress=broken)
+
+    assert path.read_bytes() == server.seen[1].body == OLD
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
 
 
 async def test_a_download_that_is_cut_is_gone_on_with_in_the_same_call(tmp_path: Path) -> None:

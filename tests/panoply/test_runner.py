@@ -13,7 +13,7 @@ from helpers import turns, virtual
 from source_scene import QUICK_READS, AsyncScripted, ManualWriter, Scripted
 
 from asyncconn.errors import ConfigError, DeliveryFailed, InvalidRecord
-from asyncconn.panoply import DataSource, PanoplyException, Saved, run_source
+from asyncconn.panoply import DataSource, PanoplyException, Saved, SourceProgress, run_source
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
 
 if TYPE_CHECKING:
@@ -634,7 +634,7 @@ async def test_progress_is_told_on_the_loop(kind: type[Scripted]) -> None:
         seen.append(data)
 
     await run_source(kind, params(step), into=ManualWriter(), on_progress=told)
-    assert seen == [{"loaded": 1, "total": 2, "msg": "one of two"}, {"loaded": None, "total": None, "msg": ""}]
+    assert seen == [SourceProgress(1, 2, "", msg="one of two"), SourceProgress(1, None, "", msg="")]
 
 
 async def test_handlers_of_the_run_are_gone_after_it() -> None:

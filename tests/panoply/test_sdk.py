@@ -268,14 +268,17 @@ def test_handlers_hear_what_the_writers_do_on_the_sdks_own_thread(target: Target
 
     sdk = target.sdk()
     assert sdk.on("*", heard).on("flush", lambda delivery: heard("own", delivery)) is sdk
+    unwanted = list[Any]()
+    assert sdk.on("send", unwanted.append).off("send", unwanted.append) is sdk
     sdk.write("t", {"id": 1})
     sdk.close()
     assert [name for name, *_ in seen] == ["send", "flush", "own"]
     assert {thread for *_, thread in seen} == {"asyncconn-sdk"}
+    assert unwanted == []
     assert len(seen[0][1].items) == 1
     assert seen[1][1].records == 1
     with pytest.raises(ConfigError, match="no event 'sent'"):
-        sdk.on("sent", print)
+        sdk.on("sent", print)  # type: ignore[arg-type] # wrong on purpose
 
 
 @pytest.mark.parametrize("heard", [True, False])

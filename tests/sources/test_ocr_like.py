@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopback import Loopback, Reply, Seen
 
-from asyncconn.panoply import run_source
+from asyncconn.panoply import SourceProgress, run_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ async def test_every_row_of_every_file_arrives_as_it_was(
     assert sorted(shown, key=repr) == sorted([*weather, *temps], key=repr)
     assert report.complete
     assert report.reads == 8 + 44
-    assert heard.count({"loaded": 1461 + 8759, "total": None, "msg": "10220 rows loaded"}) == 1
+    assert heard.count(SourceProgress(1461 + 8759, None, "", msg="10220 rows loaded")) == 1
     assert [one for one in heard if isinstance(one, tuple)] == [("opening", url) for url in params["urls"]]
 
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from loopback import DROP, Loopback, Reply, Seen, saying
 
-from asyncconn.panoply import run_source
+from asyncconn.panoply import SourceProgress, run_source
 from asyncconn.panoply.errors import ReadFailed
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def test_every_page_of_every_form_arrives_in_a_table_of_its_own(
         assert landed(sandbox, form) == [answer(form, number) for number in range(FORMS[form])]
     assert report.complete
     assert report.tables == Counter({"typeform_survey": 2500, "typeform_poll": 1000})
-    assert seen[0] == {"loaded": 0, "total": 3, "msg": "0 of 3 forms loaded"}
+    assert seen[0] == SourceProgress(0, 3, "", msg="0 of 3 forms loaded")
     assert len(seen) == report.reads
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.offline import csv_formats
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.wire import document
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Evaluate", "Evaluation"]
 
@@ -31,9 +34,10 @@ class Evaluation:
         """A mapping a line, by column."""
         return csv_formats.evaluation_rows(list(self.lines))
 
-    def frame(self) -> Any:
+    def frame(self) -> pd.DataFrame:
         """The rows as a pandas frame. Raises ``ConfigError`` without pandas."""
-        return csv_formats.frame(self.rows(), csv_formats.evaluation_columns(self.lines))
+        made: pd.DataFrame = csv_formats.frame(self.rows(), csv_formats.evaluation_columns(self.lines))
+        return made
 
 
 class Evaluate(Resource):

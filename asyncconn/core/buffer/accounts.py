@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
-import sys
-import warnings
 from collections import deque
-from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from asyncconn.core.buffer.receipts import LONGEST_LIST, FlushReport
+from asyncconn.core.buffer.unheard import caller, warn
 from asyncconn.errors import DeliveryFailed, outcome_unknown
 
 if TYPE_CHECKING:
@@ -19,21 +16,13 @@ if TYPE_CHECKING:
 
     from asyncconn.core.buffer.receipts import BatchStats
 
-__all__ = ["Accounts", "Newest", "UndeliveredWarning", "caller", "warn", "watch"]
+__all__ = ["Accounts", "Newest"]
 
 logger = logging.getLogger("asyncconn.delivery")
 
 T = TypeVar("T")
 
-#: Frames of these are never where a user's program stands.
-_OURS = frozenset({"asyncconn", "asyncio", "contextlib"})
-
-
 _LONGEST_REASON = 200  # characters of it in a message
-
-
-class UndeliveredWarning(RuntimeWarning):
-    """Records were accepted and did not arrive, and no handler, awaited receipt or error has told of them."""
 
 
 class Accounts(Generic[T]):
@@ -194,43 +183,3 @@ class Newest:
         """Drop some."""
         self._errors = deque(error for error in self._errors if not over(error))
         self._records = sum(len(error.records) for error in self._errors)
-
-
-# -- warning -----------------------------------------------------------------------------------------------------------
-
-
-class _Open(Protocol):
-    def forsaken(self) -> None: ...
-
-
-_open: WeakSet[_Open] = WeakSet()
-
-
-def watch(buffer: _Open) -> None:
-    """Call ``buffer.forsaken`` when the program ends, if it is there then."""
-    _watch_the_end()
-    _open.add(buffer)
-
-
-@cache
-def _watch_the_end() -> None:
-    """Once, when a first buffer is made: before whoever made it can ask to be called at the end, and thus after him."""
-    atexit.register(_at_the_end)
-
-
-def _at_the_end() -> None:
-    for buffer in list(_open):
-        buffer.forsaken()
-
-
-def caller() -> tuple[str, int]:
-    """File and line from where this package was called."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS:
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def warn(message: str, where: tuple[str, int]) -> None:
-    """Warn of undelivered records, each time: the second loss at a place is as bad as the first."""
-    warnings.warn_explicit(message, UndeliveredWarning, *where, registry=None)

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from asyncconn.core.buffer.accounts import Accounts, watch
+from asyncconn.core.buffer.accounts import Accounts
 from asyncconn.core.buffer.batch import Batch, BatchPolicy
 from asyncconn.core.buffer.holding import Hold
 from asyncconn.core.buffer.line import Line
@@ -18,6 +18,7 @@ from asyncconn.core.buffer.ordering import BatchQueue
 from asyncconn.core.buffer.outcomes import Books
 from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt
 from asyncconn.core.buffer.returning import Returning
+from asyncconn.core.buffer.unheard import watch
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events

@@ -28,7 +28,7 @@ class Delivery:
     records: int
     bytes: int
     seconds: float
-    result: Any = None
+    result: object = None
 
 
 class Listener(Protocol):
@@ -292,7 +292,7 @@ class FlushReport:
     out) and ``pending`` are counts of records, and together all that were ``accepted``; ``seconds`` is the time that
     it took. ``failures`` hold the errors with their records: those of the newest 10,000 rejected, and of the newest
     10,000 others. ``told`` counts the lost ones of which an ``error`` handler or an awaited receipt has told; looking
-    at ``rejections``, ``undelivered`` or ``complete`` of the report of a ``deliver`` tells of those in it.
+    at ``rejections`` or ``undelivered`` of the report of a ``deliver`` tells of those there, at ``complete`` of all.
 
     After a close nothing is ``pending`` but what a spool holds, to be sent at the next start: what did not get away
     has failed. ``spooled`` counts those of ``pending`` that are in a spool only, not on their way.
@@ -322,19 +322,19 @@ class FlushReport:
     @property
     def complete(self) -> bool:
         """Whether every record that was accepted has arrived."""
-        self._look()
+        self._look(self.failures)
         return not (self.lost or self.pending)
 
     @property
     def rejections(self) -> tuple[Rejected, ...]:
         """The records that were refused one by one, with the reasons, in order: the newest 10,000."""
-        self._look()
+        self._look([one for one in self.failures if one.reasons])
         return tuple(self._rejections())
 
     @property
     def undelivered(self) -> list[Any]:
         """The records that failed, or may have, in order: the newest 10,000. What a spool still holds is not there."""
-        self._look()
+        self._look([one for one in self.failures if not one.reasons])
         return self._undelivered()
 
     @property
@@ -348,9 +348,10 @@ class FlushReport:
         told = sum(len(one.records) for one in self.failures if one.told and not one.spooled)
         return max(0, self.lost - max(self.told, told))
 
-    def _look(self) -> None:
+    def _look(self, failures: Iterable[DeliveryFailed]) -> None:
+        """Somebody hears of these; who asks for the rejected only has not heard of the others."""
         if self.tell is not None:
-            for failure in self.failures:
+            for failure in failures:
                 self.tell(failure)
 
     def _rejections(self) -> list[Rejected]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.family import Family
-from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
 from asyncconn.core.rates.windows import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import Answer, AsyncConnError, ConfigError, LifecycleError, RateLimited, WrongLoop
@@ -26,12 +25,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = [
-    "FileQuotaStore",
     "Part",
     "PartSnapshot",
     "Permit",
     "Quota",
-    "QuotaStore",
     "RateLimiter",
     "RateSnapshot",
     "TokenBucket",

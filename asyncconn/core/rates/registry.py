@@ -47,7 +47,7 @@ def fresh_parts(rates: Rates) -> dict[str, list[Part]]:
     return {name: [twin(one) for one in some] for name, some in several.items()}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class Share:
     """What one service of an account uses: its ``limiters`` by name, and the account's ``places``.
 

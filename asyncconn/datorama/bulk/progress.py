@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncconn.core.events import Events
-from asyncconn.core.progress import Progress
+from asyncconn.core.progress import Progress, telling
 from asyncconn.datorama.running import AT_ONCE
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class BulkProgress(Progress):
 
 
 class Meter:
-    """Counts the outcomes of a bulk call and tells a listener of each. A listener that raises is logged, once.
+    """Counts the outcomes of a bulk call and tells a listener of each.
 
     ``calls`` says how many calls so many inputs still need; None where time does not depend on calls.
     """
@@ -58,9 +57,7 @@ class Meter:
     ) -> None:
         self._calling = calling
         self._total = total
-        self._events = Events("progress")
-        if listener is not None:
-            self._events.on("progress", listener)
+        self._listener = telling(listener)
         self._what = what
         self._calls = calls
         self._count: Counter[str] = Counter()
@@ -84,7 +81,7 @@ class Meter:
 
     def tell(self) -> None:
         """Let the listener know."""
-        if self._events.wanted("progress"):
+        if self._listener is not None:
             elapsed = self._calling.clock.now() - self._started
             count = self._count
             now = BulkProgress(
@@ -97,7 +94,7 @@ class Meter:
                 elapsed=elapsed,
                 seconds_left=self._seconds_left(elapsed),
             )
-            self._events.emit("progress", now)
+            self._listener(now)
 
     def _seconds_left(self, elapsed: float) -> float | None:
         left = self._total - self.done

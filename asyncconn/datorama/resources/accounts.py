@@ -11,6 +11,7 @@ from asyncconn.datorama.resources.base import Collection, Resource, fields_of
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from asyncconn.core.decoding import Json
     from asyncconn.core.paging import Pager
     from asyncconn.datorama.calling import Calling
 
@@ -28,10 +29,10 @@ class Accounts(Resource):
         """One account."""
         return await self._one(Entity, "GET", paths.entity("accounts", id))
 
-    async def connect(self, account_id: int, connector_uuid: str) -> Any:
+    async def connect(self, account_id: int, connector_uuid: str) -> Json:
         """Give an account a connector; the id of the data source, as raw JSON (A5)."""
         path = paths.in_account(account_id, "connectors", paths.named(connector_uuid, "connector_uuid"))
-        return await self._calling.call("POST", path)
+        return await self._json("POST", path)
 
 
 class Users(Collection[Entity]):
@@ -81,12 +82,12 @@ class Authentications(Collection[Entity]):
         """:meth:`create_in` the workspace named by ``workspaceId`` among the fields."""
         return await self.create_in(paths.number(fields_of(fields).get("workspaceId"), "workspaceId"), fields)
 
-    async def profiles(self, id: int) -> Any:
+    async def profiles(self, id: int) -> Json:
         """What an authentication gives access to, as raw JSON."""
         path = paths.entity("authentications", id, "profiles")
-        return await self._calling.call("GET", path, workspace_id=self.where(id))
+        return await self._json("GET", path, workspace_id=self.where(id))
 
-    async def sub_profiles(self, id: int, profiles: Sequence[Any]) -> Any:
+    async def sub_profiles(self, id: int, profiles: Sequence[Any]) -> Json:
         """What lies below profiles, as raw JSON."""
         path = paths.entity("authentications", id, "sub-profiles")
-        return await self._calling.call("POST", path, json=[*profiles], idempotent=True, workspace_id=self.where(id))
+        return await self._json("POST", path, json=[*profiles], idempotent=True, workspace_id=self.where(id))

@@ -12,6 +12,7 @@ from asyncconn.datorama.models import Entity, Model, decode, decode_list
 from asyncconn.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
+    from asyncconn.core.decoding import Json
     from asyncconn.datorama.calling import Calling
 
 __all__ = ["Collection", "Resource"]
@@ -51,6 +52,11 @@ class Resource(Unpicklable):
         made = decode(kind, found)
         self._note(made, workspace_id)
         return made
+
+    async def _json(self, method: str, path: str, **options: Any) -> Json:
+        """An answer of which nobody says in which shape it is."""
+        found: Json = await self._calling.call(method, path, **options)
+        return found
 
     def _several(self, kind: type[M], found: Any, workspace_id: int | None = None) -> list[M]:
         """Those of a list."""

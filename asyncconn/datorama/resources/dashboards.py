@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.datorama import paths
+from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.models import Entity
 from asyncconn.datorama.resources.base import Collection, fields_of
 
 if TYPE_CHECKING:
+    from asyncconn.core.decoding import Json
     from asyncconn.core.paging import Pager
     from asyncconn.datorama.calling import Calling
 
@@ -34,14 +36,14 @@ class Pages(Collection[Entity]):
         where = body.get("workspaceId") or self._dashboards.where(body.get("dashboardId", 0))
         return await self._one(Entity, "POST", paths.PAGES, body=body, params=params, workspace_id=where)
 
-    async def replace_widgets(self, id: int, widgets: Sequence[Mapping[str, Any]]) -> Any:
+    async def replace_widgets(self, id: int, widgets: Sequence[Mapping[str, Any]]) -> Json:
         """Write all widgets of a page."""
         path = paths.entity("pages", id, "widgets", "bulk")
-        return await self._calling.call("PUT", path, json=[*widgets], workspace_id=self.where(id))
+        return await self._json("PUT", path, json=[*widgets], workspace_id=self.where(id))
 
-    async def content(self, id: int) -> Any:
+    async def content(self, id: int) -> Json:
         """What a page shows, as raw JSON."""
-        return await self._calling.call("GET", paths.entity("pages", id, "content"), workspace_id=self.where(id))
+        return await self._json("GET", paths.entity("pages", id, "content"), workspace_id=self.where(id))
 
 
 class Dashboards(Collection[Entity]):
@@ -59,7 +61,10 @@ class Dashboards(Collection[Entity]):
             Entity, paths.DASHBOARDS if account_id is None else paths.in_account(account_id, "dashboards")
         )
 
-    async def hierarchy(self, workspace_id: int) -> Any:
-        """Dashboards, pages and widgets of a workspace, as raw JSON."""
+    async def hierarchy(self, workspace_id: int) -> dict[str, Any]:
+        """Dashboards, pages and widgets of a workspace, as raw JSON. Raises ``DatoramaProtocolError``."""
         path = paths.in_workspace(workspace_id, "dashboards", "hierarchy")
-        return await self._calling.call("GET", path, workspace_id=workspace_id)
+        found = await self._calling.call("GET", path, workspace_id=workspace_id)
+        if not isinstance(found, dict):
+            raise DatoramaProtocolError(f"a hierarchy must be an object, not {type(found).__name__}")
+        return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Self
 
-from asyncconn.core.events import Events
-from asyncconn.core.progress import Progress
+from asyncconn.core.progress import OnProgress, Progress, telling
 
 if TYPE_CHECKING:
     from asyncconn.http.transport import Stream
@@ -17,10 +16,8 @@ __all__ = ["Through", "chunks_of"]
 Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 
 
-def chunks_of(
-    answer: Stream, through: Through | None, on_progress: Callable[[Progress], object] | None
-) -> AsyncIterator[bytes]:
-    """The chunks of an open download, after what they pass. A listener that raises is logged, once."""
+def chunks_of(answer: Stream, through: Through | None, on_progress: OnProgress | None) -> AsyncIterator[bytes]:
+    """The chunks of an open download, after what they pass."""
     chunks = answer.__aiter__() if on_progress is None else _Told(answer, on_progress)
     return through(chunks) if through else chunks
 
@@ -28,12 +25,11 @@ def chunks_of(
 class _Told:
     """Chunks of which somebody is told. No generator: it may be dropped half-way."""
 
-    def __init__(self, answer: Stream, listener: Callable[[Progress], object]) -> None:
+    def __init__(self, answer: Stream, listener: OnProgress) -> None:
         self._chunks = answer.__aiter__()
         self._total = _size(answer)
         self._done = 0
-        self._events = Events("progress")
-        self._events.on("progress", listener)
+        self._listener = telling(listener)
         self._tell()
 
     def __aiter__(self) -> Self:
@@ -46,7 +42,7 @@ class _Told:
         return chunk
 
     def _tell(self) -> None:
-        self._events.emit("progress", Progress(self._done, self._total, "bytes"))
+        self._listener(Progress(self._done, self._total, "bytes"))
 
 
 def _size(answer: Stream) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from asyncconn.http.download import save
 if TYPE_CHECKING:
     import builtins
 
-    from asyncconn.core.progress import Progress
+    from asyncconn.core.progress import OnProgress
     from asyncconn.datorama.calling import Calling
 
 __all__ = ["Jobs"]
@@ -146,7 +146,7 @@ class Jobs(Resource):
         path: str | Path,
         *,
         stream: DataStream | None = None,
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
         through: Through | None = None,
     ) -> Path:
         """A job's data into ``path``, streamed; into ``{workspace}_{stream}_{job}_data.zip`` (or ``.csv``) of a folder.

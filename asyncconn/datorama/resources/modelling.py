@@ -12,6 +12,7 @@ from asyncconn.datorama.models import Entity, Measurement, decode, decode_list
 from asyncconn.datorama.resources.base import Collection, Resource, fields_of
 
 if TYPE_CHECKING:
+    from asyncconn.core.decoding import Json
     from asyncconn.datorama.calling import Calling
 
 __all__ = ["Calculated", "Dimensions", "HarmonizedDimensions", "Measurements", "Patterns"]
@@ -60,10 +61,10 @@ class Dimensions(_Names):
 
     noun = "dimensions"
 
-    async def values(self, workspace_id: int, system_name: str, paging: Mapping[str, Any]) -> Any:
+    async def values(self, workspace_id: int, system_name: str, paging: Mapping[str, Any]) -> Json:
         """Values of a dimension, as raw JSON. What ``paging`` holds is not documented (M3)."""
         path = paths.in_workspace(workspace_id, "dimensions", paths.named(system_name, "system_name"), "values")
-        return await self._calling.call("POST", path, json=dict(paging), idempotent=True, workspace_id=workspace_id)
+        return await self._json("POST", path, json=dict(paging), idempotent=True, workspace_id=workspace_id)
 
 
 class Measurements(_Names):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from asyncconn.http.download import save
 
 if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
-    from asyncconn.core.progress import Progress
+    from asyncconn.core.progress import OnProgress
     from asyncconn.datorama.calling import Calling
 
 __all__ = ["Reports", "Schedulers"]
@@ -111,7 +111,7 @@ class Reports(Collection[Report]):
         *,
         skip_preamble: bool = False,
         overwrite: bool = False,
-        on_progress: Callable[[Progress], object] | None = None,
+        on_progress: OnProgress | None = None,
         through: Through | None = None,
     ) -> Path:
         """What a finished job exported, streamed into ``path``; into a folder under the name the platform gives it.

@@ -17,6 +17,7 @@ from asyncconn.errors import ConfigError
 if TYPE_CHECKING:
     import builtins
 
+    from asyncconn.core.decoding import Json
     from asyncconn.datorama.calling import Calling
     from asyncconn.datorama.resources.jobs import Jobs
 
@@ -135,11 +136,11 @@ class Streams(Resource):
             found += decode_list(StreamStatus, answer)
         return found
 
-    async def mapping(self, id: int, *, workspace_id: int | None = None) -> Any:
+    async def mapping(self, id: int, *, workspace_id: int | None = None) -> Json:
         """A stream's mapping, as raw JSON. The path is unverified (D12)."""
-        return await self._calling.call("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
+        return await self._json("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
 
-    async def patch_mapping(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> Any:
+    async def patch_mapping(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> Json:
         """Change those members of a stream's mapping that are given, and keep all others; what the platform answers.
 
             >>> await datorama.streams.patch_mapping(7700101, {"mapping": {"Clicks": "DELIVERY_CLICKS"}})
@@ -155,7 +156,7 @@ class Streams(Resource):
             raise DatoramaProtocolError(f"the mapping of stream {id} must be an object, not {type(there).__name__}")
         return await self.replace_mapping(id, _merged(there or {}, fields), workspace_id=workspace_id)
 
-    async def replace_mapping(self, id: int, mapping: Any, *, workspace_id: int | None = None) -> Any:
+    async def replace_mapping(self, id: int, mapping: Any, *, workspace_id: int | None = None) -> Json:
         """Write a stream's whole mapping: what is not given is **cleared**. The path is unverified (D13).
 
         To change a part of it, use :meth:`patch_mapping`. Raises ``ConfigError`` for None: that would send nothing.
@@ -163,7 +164,7 @@ class Streams(Resource):
         if mapping is None:
             raise ConfigError("a mapping to write cannot be None: {} is the empty one")
         where = self._where(id, workspace_id)
-        return await self._calling.call("PUT", paths.mapping(id), json=mapping, workspace_id=where)
+        return await self._json("PUT", paths.mapping(id), json=mapping, workspace_id=where)
 
     def decoded(self, found: Any, workspace_id: int) -> builtins.list[DataStream]:
         """Streams of a workspace, of an answer or a file, which are known from now on."""

@@ -26,12 +26,10 @@ Contract: panoply section 9.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
-
-if TYPE_CHECKING:
-    from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.report import RunReport
 
 __all__ = [
     "DataSourceException",
@@ -157,7 +155,7 @@ class SourceError(AsyncConnError):
 
     def __init__(self, message: str, *, report: RunReport | None = None) -> None:
         super().__init__(message)
-        self.report = report
+        self.report = report or RunReport()
 
 
 class ReadFailed(SourceError):

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.durations import positive
 from asyncconn.core.notes import with_notes
+from asyncconn.core.progress import telling
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, InvalidRecord
 from asyncconn.panoply.errors import ReadFailed, ReadTimedOut, RowRefused, RowsUndelivered, SourceError, StateRefused
-from asyncconn.panoply.report import RunReport
+from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sources.destination import Destination
 from asyncconn.panoply.sources.driver import SourceDriver
 from asyncconn.panoply.sources.params import copied
@@ -73,7 +74,7 @@ async def run_source(
     close_timeout: float = 30.0,
     keep_state: Literal["failure", "always"] = "failure",
     keep_state_ids: bool = False,
-    on_progress: Callable[[Mapping[str, Any]], object] | None = None,
+    on_progress: Callable[[SourceProgress], object] | None = None,
 ) -> RunReport:
     """Read ``source`` to its end into ``into``, and wait until every row has arrived.
 
@@ -98,7 +99,7 @@ async def run_source(
 
     A ``read`` that raises is repeated by ``retry`` (three times) unless the error's ``retryable`` is False. One that
     shows no sign of life (progress, state, log, any event) for ``read_timeout`` seconds is given up. ``close`` is
-    always called, and given ``close_timeout`` seconds. ``on_progress`` gets ``{"loaded", "total", "msg"}`` on the loop.
+    always called, and given ``close_timeout`` seconds. ``on_progress`` gets a :class:`SourceProgress` on the loop.
 
     Raises ``ReadFailed``, ``ReadTimedOut``, ``RowRefused``, ``StateRefused``, ``RowsUndelivered``, each a
     ``SourceError`` with the ``report``, after what was read before has been delivered; before anything is read,
@@ -161,7 +162,7 @@ class _Run:
         read_timeout: float,
         close_timeout: float,
         keep_state_ids: bool,
-        on_progress: Callable[[Mapping[str, Any]], object] | None,
+        on_progress: Callable[[SourceProgress], object] | None,
     ) -> None:
         self._driver = driver
         self._source = driver.source
@@ -172,7 +173,8 @@ class _Run:
         self._read_timeout = read_timeout
         self._close_timeout = close_timeout
         self._keep_state_ids = keep_state_ids
-        self._on_progress = on_progress
+        self._on_progress = telling(on_progress)
+        self._progress = SourceProgress(0, None, "", msg="")
         self._loop = driver.runtime.loop
         self._clock = driver.runtime.clock
         self._saved = saved
@@ -488,4 +490,5 @@ class _Run:
 
     def _on_advance(self, data: Mapping[str, Any]) -> None:
         if self._on_progress is not None:
-            self._loop.call_soon_threadsafe(self._on_progress, data)
+            self._progress = SourceProgress.after(self._progress, data)
+            self._loop.call_soon_threadsafe(self._on_progress, self._progress)

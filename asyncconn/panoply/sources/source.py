@@ -90,7 +90,9 @@ class DataSource(ABC):
         """
         self.fire("source-state", {"stateId": state_id, "state": state})
 
-    def raw(self, tag: str, raw: bytes | bytearray | memoryview, metadata: Mapping[str, Any] | None = None) -> Any:
+    def raw(
+        self, tag: str, raw: bytes | bytearray | memoryview, metadata: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """A row for bytes: ``raw`` as Base64 text, with its ``tag`` and ``metadata``.
 
         Raises ``InvalidRecord`` when ``raw`` is not bytes.
