@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from asyncconn.core.clock import SystemClock
 from asyncconn.core.closing import each
 from asyncconn.core.held_file import HeldFile
 from asyncconn.core.journal import SIZE, Journal
-from asyncconn.core.progress import Progress
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.errors import AsyncConnError, BatchError, ConfigError, InvalidRecord
 from asyncconn.http.outgoing import json_body
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from asyncconn.core.sinks import Sink
 
 __all__ = ["SyncFailed", "SyncReport", "sync"]
+
+logger = logging.getLogger("asyncconn.syncing")
 
 Row = TypeVar("Row")
 
@@ -78,7 +81,7 @@ async def sync(
     cursor: str | Callable[[Row], Any] | None = None,
     key: str | Sequence[str] | Callable[[Row], Any] | None = None,
     batch: int = 500,
-    on_progress: Callable[[Progress], object] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> SyncReport:
     """Read ``source`` to its end into ``into``, and wait until every row has arrived.
 
@@ -96,7 +99,7 @@ async def sync(
     ``state`` is a file that keeps the cursor between runs; which rows have arrived is kept beside it, in ``FILE.rows``,
     while a run lasts. One that was killed is made up for by the next: that begins where the killed one began, and gives
     the target only what had not arrived. ``batch`` rows are given to it at a time, and so many may arrive twice after a
-    kill: let it be no more than the target's own batches. What the target rejects is in the report, and not sent again.
+    kill: let it be no more than the target's own batches. What the target rejects is logged, in the report, and not sent again.
 
     ``on_progress`` gets the rows read so far, after each batch.
 
@@ -203,13 +206,13 @@ class _Run:
         columns: _Columns,
         saved: _Saved,
         batch: int,
-        on_progress: Callable[[Progress], object] | None,
+        on_progress: OnProgress | None,
     ) -> None:
         self._into = into
         self._columns = columns
         self._before = saved
         self._batch = batch
-        self._on_progress = on_progress
+        self._on_progress = telling(on_progress)
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._known = Counter(map(bytes.fromhex, saved.edge))  # rows that arrived in earlier runs
@@ -293,6 +296,8 @@ class _Run:
             except InvalidRecord as error:
                 error.index = None if error.index is None else numbers[error.index]
                 raise
+            if report.rejections:  # looking at them tells of them, and so does this line
+                logger.warning("%d rows were rejected: %s", report.rejected, report.rejections[0].reason)
             self._target = FlushReport.joined([self._target, report])
             lost = report.failed + report.unknown
             left = lost + report.pending - report.spooled
