@@ -99,7 +99,8 @@ async def sync(
     ``state`` is a file that keeps the cursor between runs; which rows have arrived is kept beside it, in ``FILE.rows``,
     while a run lasts. One that was killed is made up for by the next: that begins where the killed one began, and gives
     the target only what had not arrived. ``batch`` rows are given to it at a time, and so many may arrive twice after a
-    kill: let it be no more than the target's own batches. What the target rejects is logged, in the report, and not sent again.
+    kill: let it be no more than the target's own batches. What the target rejects is logged, in the report, and not
+    sent again.
 
     ``on_progress`` gets the rows read so far, after each batch.
 
