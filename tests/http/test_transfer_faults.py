@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from helpers import cancel_at_every_await
 from loopback import DROP, OK, Loopback, QuickClock, Reply, road, saying
-from transfer_scene import HALF, NEW, OLD, Heard, cut, going_on, names, part, whole
+from transfer_scene import HALF, OLD, Heard, cut, going_on, names, part, whole
 
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import ConfigError, ConnectionLost, NotFound, ProtocolError, ReadTimeout
@@ -20,8 +20,6 @@ from asyncconn.http.auth import TokenAuth
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from asyncconn.core.progress import Progress
 
 
 # -- down --------------------------------------------------------------------------------------------------------------
@@ -199,18 +197,6 @@ async def test_a_slow_server_is_given_up_and_gone_on_with(tmp_path: Path) -> Non
 
     assert server.seen[1].headers["range"] == f"bytes={HALF}-"
     assert (tmp_path / "f").read_bytes() == OLD
-
-
-async def test_who_listens_may_end_it(tmp_path: Path) -> None:
-    def stop(progress: Progress) -> None:
-        if progress.done:
-            raise RuntimeError("enough")
-
-    async with Loopback(otherwise=going_on(NEW)) as server, road(server) as http:
-        with pytest.raises(RuntimeError, match="enough"):
-            await http.download("/f", tmp_path / "f", on_progress=stop)
-
-    assert len(server.seen) == 1
 
 
 # -- up ----------------------------------------------------------------------------------------------------------------

@@ -387,7 +387,8 @@ async def write(panoply: Panoply) -> None:
     """Some records: each is told to have arrived, or to have failed for a reason of ours."""
     receipt = await panoply.write_many("t", [{"id": number} for number in range(5)])
     report = await panoply.flush(5)
-    assert panoply.stats.accepted == panoply.stats.delivered + panoply.stats.failed + panoply.stats.pending
+    stats = panoply.stats
+    assert stats.accepted == stats.delivered + stats.rejected + stats.failed + stats.unknown + stats.pending
     for failure in report.failures:
         assert isinstance(failure, AsyncConnError)
         assert failure.__cause__ is None or isinstance(failure.__cause__, AsyncConnError), repr(failure.__cause__)
