@@ -1,4 +1,4 @@
-"""Files of rows, in and out: JSON lines, a JSON array or CSV, by how the name ends; ``.gz`` after that is gzip.
+"""Files of rows, in and out: JSON lines, a JSON array, CSV or Parquet, by how the name ends; ``.gz`` is gzip.
 
     >>> await save_rows("series.csv.gz", acme.series())
     >>> await acme.points.deliver(read_rows("points.jsonl"))
@@ -12,10 +12,12 @@ import csv
 import io
 import zlib
 from collections.abc import AsyncIterable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
+from asyncconn.core.closing import each
 from asyncconn.core.files import PartialFile
+from asyncconn.core.parquet import ParquetReader, ParquetWriter
 from asyncconn.core.paths import file_path
 from asyncconn.core.row_formats import BadRow, RowReader, form_of_name
 from asyncconn.core.text_files import header_problem
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["read_rows", "save_rows"]
 
 _PIECE = 256 * 1024  # bytes that are read or written at a time
+_ROWS = 1000  # rows of Parquet that are handed on at a time
 _GZIP = b"\x1f\x8b"
 
 Row = dict[str, Any]
@@ -39,17 +42,18 @@ T = TypeVar("T")
 
 
 async def read_rows(path: str | os.PathLike[str]) -> AsyncGenerator[Row, None]:
-    """The rows of a file: CSV (with a header; all values are texts), JSON lines, or one JSON array of objects.
+    """The rows of a file: CSV (with a header; all values are texts), JSON lines, one JSON array of objects, or Parquet.
 
         >>> async for row in read_rows("points.jsonl"): ...
 
-    The name says which (``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson``, ``.json``), else the first character. The
-    delimiter, UTF-8 or UTF-16, and gzip are found. Integers are exact. The file is closed when the loop is left.
+    The name says which (``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson``, ``.json``, ``.parquet``), else the first
+    character. The delimiter, UTF-8 or UTF-16, and gzip are found. Integers are exact. The file is closed when the loop
+    is left. Parquet takes the extra ``parquet``.
 
     Raises ``ConfigError`` for a file that cannot be read, ``InvalidRecord`` for a row that cannot, with its number.
     """
     file = file_path(path, "the file of rows")
-    reading = _Reading(file)
+    reading = _ReadingParquet(file) if _is_parquet(file) else _Reading(file)
     try:
         await _on_disk(file, "read", reading.open)
         while not reading.ended:
@@ -121,6 +125,39 @@ class _Reading:
             yield from self._reader.end()
 
 
+class _ReadingParquet:
+    """As :class:`_Reading`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._reader: ParquetReader | None = None
+        self.ended = False
+
+    def open(self) -> None:
+        self._file = self._path.open("rb")
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def some(self) -> tuple[list[Row], BadRow | None]:
+        try:
+            if self._reader is None and self._file is not None:
+                self._reader = ParquetReader(self._file)
+            found = None if self._reader is None else self._reader.some()
+        except ValueError as error:
+            self.ended = True
+            return [], BadRow(0, f"it is not Parquet, or damaged: {error}")
+        self.ended = found is None
+        return found or [], None
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.name.lower().endswith(".parquet")
+
+
 # -- saving ------------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +169,8 @@ async def save_rows(
         >>> await save_rows("series.jsonl", acme.series())
 
     The name says how: ``.jsonl`` or ``.ndjson``, ``.json`` (one array), ``.csv`` or ``.tsv``; with ``.gz`` after that,
-    gzip. The first row names the columns of CSV, where None and what a later row lacks are empty, true and false are
+    gzip; or ``.parquet`` (the extra ``parquet``), where the first 10,000 rows say which columns there are, and of which
+    types. The first row names the columns of CSV, where None and what a later row lacks are empty, true and false are
     words, and objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
 
     Raises ``ConfigError`` for a name that says nothing, a file that cannot be written, and a row that cannot be saved
@@ -140,68 +178,94 @@ async def save_rows(
     is raised, a file that was there before stays as it was.
     """
     file = file_path(path, "the file of rows")
-    form = form_of_name(file.name)
-    if form is None:
-        raise ConfigError(
-            f"{file}: the name of a file of rows ends in .jsonl, .ndjson, .json, .csv or .tsv, or .gz too"
-        )
-    encoder: _Encoder = _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(file))
     partial = PartialFile(file)
-    zipped = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if file.name.lower().endswith(".gz") else None
-
-    def write(pieces: list[bytes]) -> None:
-        partial.write(pieces if zipped is None else [zipped.compress(b"".join(pieces))])
-
-    def finish() -> None:
-        if zipped is not None:
-            partial.write([zipped.flush()])
-        partial.finish()
-
-    count = held = 0
-    pieces: list[bytes] = []
+    saving = _SavingParquet(partial) if _is_parquet(file) else _Saving(partial)
+    count = 0
     try:
         await _on_disk(file, "written", partial.open)
-        async with aclosing(_each(rows)) as every:
+        async with aclosing(each(rows)) as every:
             async for row in every:
                 count += 1
-                pieces.append(_encoded(encoder, row, f"{file}: row {count}"))
-                held += len(pieces[-1])
-                if held >= _PIECE:
-                    await _on_disk(file, "written", write, pieces)
-                    pieces, held = [], 0
-        await _on_disk(file, "written", write, [*pieces, encoder.end()])
-        await _on_disk(file, "written", finish)
+                if not isinstance(row, Mapping):
+                    wrong = f"it is {type(row).__name__}, not a mapping from name to value"
+                    raise ConfigError(f"{file}: row {count} cannot be saved: {wrong}")
+                try:
+                    full = saving.add(row)
+                except ConfigError as error:
+                    wrong = error.message.removeprefix("the body is not JSON: ")
+                    raise ConfigError(f"{file}: row {count} cannot be saved: {wrong}") from None
+                if full:
+                    await _on_disk(file, "written", saving.write)
+        await _on_disk(file, "written", saving.end)
     finally:
         await in_thread(partial.discard)
     return count
 
 
-async def _each(rows: AsyncIterable[Any] | Iterable[Any]) -> AsyncGenerator[Any, None]:
-    """Each row, whichever kind of iterable it is; its iterator is closed with the loop."""
-    found: Any = aiter(rows) if isinstance(rows, AsyncIterable) else iter(rows)
+class _Saving:
+    """Rows as text, on their way into a file; ``add`` says when it is time to ``write``, which blocks."""
+
+    def __init__(self, partial: PartialFile) -> None:
+        name = partial.path.name.lower()
+        form = form_of_name(name)
+        if form is None:
+            endings = ".jsonl, .ndjson, .json, .csv or .tsv, or .gz too, or in .parquet"
+            raise ConfigError(f"{partial.path}: the name of a file of rows ends in {endings}")
+        self._encoder: _Encoder = (
+            _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(partial.path))
+        )
+        self._partial = partial
+        self._zipped = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if name.endswith(".gz") else None
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, row: Mapping[str, Any]) -> bool:
+        self._pieces.append(self._encoder.row(row))
+        self._size += len(self._pieces[-1])
+        return self._size >= _PIECE
+
+    def write(self) -> None:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        self._partial.write(pieces if self._zipped is None else [self._zipped.compress(b"".join(pieces))])
+
+    def end(self) -> None:
+        self._pieces.append(self._encoder.end())
+        self.write()
+        if self._zipped is not None:
+            self._partial.write([self._zipped.flush()])
+        self._partial.finish()
+
+
+class _SavingParquet:
+    """As :class:`_Saving`."""
+
+    def __init__(self, partial: PartialFile) -> None:
+        self._partial = partial
+        self._writer = ParquetWriter(lambda data: partial.write([data]))
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> bool:
+        self._rows.append(dict(row))
+        return len(self._rows) >= _ROWS
+
+    def write(self) -> None:
+        rows, self._rows = self._rows, []
+        with _told(self._partial.path):
+            self._writer.add(rows)
+
+    def end(self) -> None:
+        self.write()
+        with _told(self._partial.path):
+            self._writer.end()
+        self._partial.finish()
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
     try:
-        if isinstance(rows, AsyncIterable):
-            async for row in found:
-                yield row
-        else:
-            for row in found:
-                yield row
-    finally:
-        if hasattr(found, "aclose"):
-            await found.aclose()
-        elif hasattr(found, "close"):
-            found.close()
-
-
-def _encoded(encoder: _Encoder, row: Any, what: str) -> bytes:
-    if isinstance(row, Mapping):
-        try:
-            return encoder.row(row)
-        except ConfigError as error:
-            wrong = error.message.removeprefix("the body is not JSON: ")
-    else:
-        wrong = f"it is {type(row).__name__}, not a mapping from name to value"
-    raise ConfigError(f"{what} cannot be saved: {wrong}")
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be saved: {error}") from error
 
 
 class _Encoder(Protocol):

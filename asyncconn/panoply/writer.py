@@ -13,6 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -37,6 +38,7 @@ from asyncconn.panoply.frames import frame_records
 from asyncconn.panoply.keys import record_key, record_keys, stored_key
 from asyncconn.panoply.senders import FormSender, Sender, SqsSender
 from asyncconn.panoply.settings import PanoplySettings
+from asyncconn.rows import read_rows
 from asyncconn.settings import load
 
 if TYPE_CHECKING:
@@ -263,7 +265,8 @@ class Panoply(Watched, Connector):
                     if failure is not None:
                         raise failure
         except InvalidRecord as error:
-            error.index = count + (error.index or 0)
+            if error.index is None or not isinstance(records, AsyncIterable):  # a file knows the number of its row
+                error.index = count + (error.index or 0)
             raise
         finally:
             if isinstance(records, Generator):
@@ -308,6 +311,17 @@ class Panoply(Watched, Connector):
     def table(self, name: str) -> Table:
         """A table as a sink, for what delivers rows somewhere. Raises ``InvalidRecord`` for what is not a name."""
         return Table(self, name)
+
+    async def write_file(self, path: str | os.PathLike[str], table: str) -> WriteReport:
+        """Accept every row of a file: CSV, JSON lines, JSON or Parquet, as :func:`~asyncconn.read_rows` reads it.
+
+            >>> report = await panoply.write_file("day.jsonl.gz", "events")
+
+        The values of CSV are texts. Raises what ``read_rows`` and :meth:`write_many` raise, with the ``index`` of the
+        row; those before it are accepted.
+        """
+        async with aclosing(read_rows(path)) as rows:
+            return await self.write_many(table, rows)
 
     async def write_frame(self, table: str, frame: Any, *, index: bool = False) -> WriteReport:
         """Accept every row of a pandas ``DataFrame``, columns by name; with ``index=True`` its index too.

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn import Panoply
+from asyncconn import Panoply, save_rows
 from asyncconn.errors import InvalidRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from asyncconn.sandbox import Sandbox
 
@@ -69,3 +70,26 @@ async def test_an_iterator_that_is_no_generator_stays_its_owners(sandbox: Sandbo
     left = iter([{"id": 1}, {"id": 2}])
     async with writer(sandbox) as panoply:
         assert (await panoply.write_many("t", left)).records == 2
+
+
+@pytest.mark.parametrize("name", ["day.jsonl", "day.csv.gz", "day.parquet"])
+async def test_a_file_of_any_form_arrives(sandbox: Sandbox, tmp_path: Path, name: str) -> None:
+    await save_rows(tmp_path / name, [{"id": f"a{number}", "town": "Zoë"} for number in range(3000)])
+
+    async with writer(sandbox) as panoply:
+        report = await panoply.write_file(tmp_path / name, "towns")
+        await panoply.flush()
+
+    assert report.records == 3000
+    assert sandbox.panoply.sql("select count(*) as n, min(town) as town from towns") == [{"n": 3000, "town": "Zoë"}]
+
+
+async def test_a_bad_row_of_a_file_is_named_and_those_before_it_arrive(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "day.jsonl").write_text('{"id": 1}\n{"id": 2}\n{"id": 3\n')
+
+    async with writer(sandbox) as panoply:
+        with pytest.raises(InvalidRecord, match="row 3") as caught:
+            await panoply.write_file(tmp_path / "day.jsonl", "towns")
+
+    assert caught.value.index == 2
+    assert sandbox.panoply.sql("select id from towns order by id") == [{"id": "1"}, {"id": "2"}]

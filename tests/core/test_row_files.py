@@ -6,11 +6,12 @@ import asyncio
 import gc
 import gzip
 import json
+import sys
 import threading
 import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.rows import read_rows, save_rows
 
 ROWS = [{"id": "1", "name": 'Zoë, "Z"'}, {"id": "2", "name": "two\nlines\rthree"}, {"id": "3", "name": ""}]
-NAMES = ["a.jsonl", "a.ndjson", "a.json", "a.csv", "a.tsv", "a.jsonl.gz", "a.csv.gz", "A.TSV.GZ"]
+NAMES = ["a.jsonl", "a.ndjson", "a.json", "a.csv", "a.tsv", "a.jsonl.gz", "a.csv.gz", "A.TSV.GZ", "a.parquet"]
 
 
 async def all_of(path: Path) -> list[dict[str, Any]]:
@@ -164,7 +165,7 @@ async def test_a_save_that_is_cancelled_leaves_the_old_file(tmp_path: Path) -> N
     assert await cancel_at_every_await(make, check) > 3
 
 
-@pytest.mark.parametrize("name", ["a", "a.txt", "a.gz", "a.parquet"])
+@pytest.mark.parametrize("name", ["a", "a.txt", "a.gz", "a.parquet.gz"])
 async def test_a_name_that_says_nothing_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ends in \.jsonl"):
         await save_rows(tmp_path / name, ROWS)
@@ -249,3 +250,63 @@ async def test_rows_are_not_held_in_memory(tmp_path: Path) -> None:
     assert seen == 20_000
     assert path.stat().st_size > 20_000_000
     assert peak < 6_000_000
+
+
+# -- Parquet -----------------------------------------------------------------------------------------------------------
+
+
+async def test_parquet_keeps_types_and_groups_of_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows: list[dict[str, Any]] = [
+        {"id": number, "x": number / 2, "at": datetime(2026, 1, 1, tzinfo=UTC), "tags": ["a"], "none": None}
+        for number in range(25_000)
+    ]
+    rows[1]["late"] = "in the second row"
+
+    assert await save_rows(path, rows) == 25_000
+
+    found = await all_of(path)
+    assert found[:2] == [{**rows[0], "late": None}, rows[1]]
+    assert [row["id"] for row in found] == list(range(25_000))
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([{"id": 1}, {"id": "two"}], "cannot be saved"),
+        ([*({"id": 1} for _ in range(10_000)), {"id": 1, "new": 2}], "none of the first 10000 rows, .* has 'new'"),
+        ([{"id": object()}], "cannot be saved"),
+    ],
+)
+async def test_what_does_not_fit_into_parquet_leaves_the_old_file(
+    rows: list[dict[str, Any]], why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"old")
+
+    with pytest.raises(ConfigError, match=why):
+        await save_rows(path, rows)
+
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize("cut", [0, 7, 200])
+async def test_parquet_that_is_damaged_is_an_error(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    await save_rows(path, [{"id": number} for number in range(1000)])
+    path.write_bytes(path.read_bytes()[:cut])
+
+    with pytest.raises(InvalidRecord, match="it is not Parquet, or damaged"):
+        await all_of(path)
+
+
+async def test_without_its_library_parquet_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+
+    with pytest.raises(ConfigError, match=r"pip install 'asyncconn\[parquet\]'"):
+        await save_rows(tmp_path / "a.parquet", ROWS)
+    assert not list(tmp_path.iterdir())
