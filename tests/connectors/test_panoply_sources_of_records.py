@@ -92,4 +92,4 @@ async def test_a_bad_row_of_a_file_is_named_and_those_before_it_arrive(sandbox: 
             await panoply.write_file(tmp_path / "day.jsonl", "towns")
 
     assert caught.value.index == 2
-    assert sandbox.panoply.sql("select id from towns order by id") == [{"id": "1"}, {"id": "2"}]
+    assert sandbox.panoply.sql("select id from towns order by id") == [{"id": 1}, {"id": 2}]
