@@ -48,9 +48,9 @@ your own with another constructor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asyncconn._answer import Answer
 from asyncconn._portable import PortableError
 
 if TYPE_CHECKING:
@@ -169,26 +169,6 @@ class ConnectionLost(MaybeSent):
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a service answered: what an :class:`ApiError` knows besides its message.
-
-    ``service`` (the platform's name), ``status`` (HTTP, or the effective one where a platform hides it in the body),
-    ``code`` (the platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if a time was named: a text
-    that is a number will do) and ``body`` (an excerpt of at most 2,000 characters with credentials removed).
-    """
-
-    service: str
-    status: int
-    code: str | None = None
-    request_id: str | None = None
-    retry_after: float | None = None
-    body: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "retry_after", _seconds(self.retry_after))
-
-
 class ApiError(AsyncConnError):
     """The platform answered with an error: ``answer`` has all that is known, and each of its fields is one of this.
 
@@ -237,15 +217,6 @@ class ApiError(AsyncConnError):
         request = f" (request {self.request_id})" if self.request_id else ""
         said = self.message or "without a message"
         return f"{self.service} answered {self.status}{code} {said}{request} ({self.advice})"
-
-
-def _seconds(given: Any) -> float | None:
-    """Seconds that can be waited for: a header's text where it is a number, nothing where it is none."""
-    try:
-        seconds = float(given)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
 
 
 class BadRequest(ApiError):
