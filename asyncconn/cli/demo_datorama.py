@@ -14,8 +14,8 @@ from rich.text import Text
 
 from asyncconn import Datorama, Hub
 from asyncconn.cli.counting import worst_window
-from asyncconn.cli.datorama_common import span
-from asyncconn.cli.datorama_watch import watching
+from asyncconn.cli.datorama.common import span
+from asyncconn.cli.datorama.watch import watching
 from asyncconn.cli.output import count, table
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import Sandbox, World

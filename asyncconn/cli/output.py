@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -11,11 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncconn.core.notes import with_notes
+from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["console", "count", "error", "plain", "progress", "size", "stderr", "table"]
+#: The status of a command that was given what cannot work; nothing was sent.
+BAD_INPUT = 2
+
+__all__ = ["BAD_INPUT", "bad_input", "console", "count", "error", "plain", "progress", "size", "stderr", "table"]
 
 
 def console() -> Console:
@@ -32,6 +38,18 @@ def error(what: str | Exception) -> None:
     """``error: ...``, on one line whatever is in it; of an exception its notes, too."""
     message = what if isinstance(what, str) else with_notes(what)
     stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+
+
+@contextmanager
+def bad_input(ctx: typer.Context) -> Iterator[None]:
+    """``ConfigError`` as one line and status 2; with ``--debug`` as it is."""
+    try:
+        yield
+    except ConfigError as problem:
+        if ctx.find_root().params.get("debug"):
+            raise
+        error(problem.message)
+        raise typer.Exit(BAD_INPUT) from None
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:

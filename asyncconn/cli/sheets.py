@@ -16,8 +16,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from asyncconn.cli.output import console, count, plain, table
-from asyncconn.cli.source_options import bad_input
+from asyncconn.cli.output import bad_input, console, count, plain, table
 from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
 

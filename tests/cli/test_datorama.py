@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.cli.datorama_common import Place, span
+from asyncconn.cli.datorama.common import Place, span
 from asyncconn.sandbox import Fault, Sandbox, World
 from cli.commands import arun, run
 

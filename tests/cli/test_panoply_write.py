@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asyncconn.cli.app import app
-from asyncconn.cli.panoply import _save
+from asyncconn.cli.panoply.write import _save
 from asyncconn.panoply.encoding import decode_record
 from asyncconn.sandbox import Fault, Sandbox
 from cli.commands import Ended, arun, ended, run, started

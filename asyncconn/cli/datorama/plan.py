@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from asyncconn.cli.datorama_common import span
+from asyncconn.cli.datorama.common import span
 from asyncconn.cli.output import console, count, stderr
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.planning import chunked, pieces, plan

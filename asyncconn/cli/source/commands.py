@@ -14,10 +14,10 @@ import typer
 from rich.text import Text
 
 import asyncconn
-from asyncconn.cli.output import console, error, plain, stderr, table
-from asyncconn.cli.source_options import Given, RunCommand, bad_input, load_here, options_of
-from asyncconn.cli.source_run import Job, Outcome
-from asyncconn.cli.source_values import fill, is_terminal
+from asyncconn.cli.output import bad_input, console, error, plain, stderr, table
+from asyncconn.cli.source.options import Given, RunCommand, load_here, options_of
+from asyncconn.cli.source.run import Job, Outcome
+from asyncconn.cli.source.values import fill, is_terminal
 from asyncconn.core.notes import with_notes
 from asyncconn.core.secret import Secret
 from asyncconn.errors import AsyncConnError, ConfigError
@@ -32,7 +32,7 @@ from asyncconn.settings import load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncconn.cli.source_options import SourceOption
+    from asyncconn.cli.source.options import SourceOption
     from asyncconn.panoply.sources.module import SourceModule
     from asyncconn.panoply.sources.params import Param
 

@@ -12,15 +12,14 @@ import typer
 from dotenv import dotenv_values
 from rich.text import Text
 
-from asyncconn.cli.output import error, plain, stderr
-from asyncconn.cli.source_options import BAD_INPUT
+from asyncconn.cli.output import BAD_INPUT, error, plain, stderr
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.sources.params import choices_of, convert, default_of, label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from asyncconn.cli.source_options import Given, SourceOption
+    from asyncconn.cli.source.options import Given, SourceOption
 
 __all__ = ["fill", "is_terminal"]
 

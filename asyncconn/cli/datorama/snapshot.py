@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from asyncconn.cli.datorama_common import BaseUrl, Place, Region, run
-from asyncconn.cli.datorama_watch import settle, watching
+from asyncconn.cli.datorama.common import BaseUrl, Place, Region, run
+from asyncconn.cli.datorama.watch import settle, watching
 from asyncconn.cli.output import console, count
 from asyncconn.errors import ConfigError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,20 +13,19 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from asyncconn.cli.output import error, plain
+from asyncconn.cli.output import bad_input, plain
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.sources.module import load_module
 from asyncconn.panoply.sources.params import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from asyncconn.panoply.sources.module import SourceModule
     from asyncconn.panoply.sources.params import Param
 
-__all__ = ["BAD_INPUT", "Given", "RunCommand", "SourceOption", "bad_input", "load_here", "options_of"]
+__all__ = ["Given", "RunCommand", "SourceOption", "load_here", "options_of"]
 
-BAD_INPUT = 2
 PREFIX = "ASYNCCONN_SOURCE_"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -55,18 +53,6 @@ class Given:
     module: SourceModule
     options: tuple[SourceOption, ...]
     texts: dict[str, list[str]] = field(default_factory=dict)
-
-
-@contextmanager
-def bad_input(ctx: typer.Context) -> Iterator[None]:
-    """``ConfigError`` as one line and status 2; with ``--debug`` as it is."""
-    try:
-        yield
-    except ConfigError as problem:
-        if ctx.find_root().params.get("debug"):
-            raise
-        error(problem.message)
-        raise typer.Exit(BAD_INPUT) from None
 
 
 def load_here(name: str) -> SourceModule:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncconn.cli.datorama_common import BaseUrl, Place, Region, Snapshot, run, span
-from asyncconn.cli.datorama_watch import settle, watching
+from asyncconn.cli.datorama.common import BaseUrl, Place, Region, Snapshot, run, span
+from asyncconn.cli.datorama.watch import settle, watching
 from asyncconn.cli.output import console, error, table
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.datorama import paths, wire

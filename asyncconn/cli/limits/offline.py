@@ -12,7 +12,7 @@ from rich.text import Text
 
 from asyncconn.atoti_limits import check_compatibility, extract_ui_extension
 from asyncconn.atoti_limits.offline.compatibility import KNOWN
-from asyncconn.cli.limits_common import DryRun
+from asyncconn.cli.limits.common import DryRun
 from asyncconn.cli.output import console, count, plain
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from asyncconn.cli.limits_common import placed
-from asyncconn.cli.limits_connect import check_cube, connect, status
-from asyncconn.cli.limits_data import evaluate, incidents, limits, structures, upload
-from asyncconn.cli.limits_offline import compat, extract_ui
+from asyncconn.cli.limits.common import placed
+from asyncconn.cli.limits.connect import check_cube, connect, status
+from asyncconn.cli.limits.data import evaluate, incidents, limits, structures, upload
+from asyncconn.cli.limits.offline import compat, extract_ui
 from asyncconn.cli.sheets import Group
 
 __all__ = ["app"]

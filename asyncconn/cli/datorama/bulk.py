@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncconn.cli.datorama_common import BaseUrl, Place, Region, Snapshot, run
-from asyncconn.cli.datorama_input import jobs_to_rerun, names_to_give, ranges_to_process
-from asyncconn.cli.datorama_plan import Planned, plan_process, plan_rename, plan_rerun, show_plan
-from asyncconn.cli.datorama_watch import checked, put_results, settle, watching
+from asyncconn.cli.datorama.common import BaseUrl, Place, Region, Snapshot, run
+from asyncconn.cli.datorama.input import jobs_to_rerun, names_to_give, ranges_to_process
+from asyncconn.cli.datorama.plan import Planned, plan_process, plan_rename, plan_rerun, show_plan
+from asyncconn.cli.datorama.watch import checked, put_results, settle, watching
 from asyncconn.cli.output import error, stderr
 from asyncconn.cli.sheets import Form, Output, Sink
 from asyncconn.datorama.bulk.history import History

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from asyncconn.atoti_limits import Connected
 from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionUnreachable, SlicingHierarchyMissing
-from asyncconn.cli.limits_common import DryRun, listed, run
+from asyncconn.cli.limits.common import DryRun, listed, run
 from asyncconn.cli.output import console, count, error, plain, stderr
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink
 from asyncconn.core.notes import with_notes

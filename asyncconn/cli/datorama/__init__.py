@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from asyncconn.cli.datorama_bulk import process, rename, rerun
-from asyncconn.cli.datorama_data import download, query, report
-from asyncconn.cli.datorama_lists import jobs, rate, streams, workspaces
-from asyncconn.cli.datorama_snapshot import snapshot
+from asyncconn.cli.datorama.bulk import process, rename, rerun
+from asyncconn.cli.datorama.data import download, query, report
+from asyncconn.cli.datorama.lists import jobs, rate, streams, workspaces
+from asyncconn.cli.datorama.snapshot import snapshot
 from asyncconn.cli.sheets import Group
 
 __all__ = ["app"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from asyncconn.cli.datorama_common import span
+from asyncconn.cli.datorama.common import span
 from asyncconn.cli.output import console, count, error, plain, progress, stderr
 from asyncconn.cli.sheets import Sheet, Sink
 from asyncconn.core.notes import with_notes

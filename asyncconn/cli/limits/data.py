@@ -15,8 +15,8 @@ from asyncconn.atoti_limits.errors import LimitsValidationError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.offline.csv_formats import read_legacy_limits, read_limits, read_structures
 from asyncconn.atoti_limits.versions import LATEST, Version
-from asyncconn.cli.limits_common import DryRun, LimitsVersion, listed, run
-from asyncconn.cli.output import console, count, error
+from asyncconn.cli.limits.common import DryRun, LimitsVersion, listed, run
+from asyncconn.cli.output import BAD_INPUT, console, count, error
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.core.csv_text import csv_reader
 from asyncconn.errors import ConfigError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "incidents", "limits", "structures", "upload"]
 
-BAD_INPUT = 2
 
 Day = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Of this day.")]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from asyncconn.cli.datorama_common import BaseUrl, Place, Region, run, stream_of
-from asyncconn.cli.datorama_watch import reason, watching
+from asyncconn.cli.datorama.common import BaseUrl, Place, Region, run, stream_of
+from asyncconn.cli.datorama.watch import reason, watching
 from asyncconn.cli.output import console, count, error, plain, progress, stderr
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
 from asyncconn.core.polling import PollPolicy

@@ -20,9 +20,8 @@ from rich.text import Text
 import asyncconn
 from asyncconn import Hub, Panoply
 from asyncconn.cli.demo import SenderName
-from asyncconn.cli.output import console, count, error, progress, size, stderr
+from asyncconn.cli.output import BAD_INPUT, console, count, error, progress, size, stderr
 from asyncconn.cli.readers import Format, Problem, Row, detect_format, read_records
-from asyncconn.cli.spool import spool
 from asyncconn.core.files import replace_file
 from asyncconn.core.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.errors import AsyncConnError, ConfigError, InvalidRecord
@@ -37,16 +36,10 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.memory import BatchStats, Delivery
     from asyncconn.errors import DeliveryFailed
 
-__all__ = ["app"]
+__all__ = ["write"]
 
-BAD_INPUT = 2
 _SHOWN = 20  # problems of a file; the rest is counted
 _FLUSH_SECONDS = 120.0
-
-app = typer.Typer(help="Panoply: stream records into a data warehouse.", no_args_is_help=True, add_completion=False)
-
-
-app.command()(spool)
 
 
 class FormatName(StrEnum):
@@ -117,7 +110,6 @@ class Sending:
         return self.lines[accepted - self.given] if self.given > accepted else 0
 
 
-@app.command()
 def write(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
     table: Annotated[str, typer.Option("--table", "-t", help="The table in the warehouse.")],
