@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _NEEDED = ("aiohttp", "anyio", "orjson", "pydantic", "pydantic-settings", "python-dotenv", "tenacity")
-_EXTRAS = {"sqs": "aiobotocore", "pandas": "pandas", "jwt": "PyJWT", "fastapi": "fastapi"}
+_EXTRAS = {"sqs": "aiobotocore", "pandas": "pandas", "parquet": "pyarrow", "jwt": "PyJWT", "fastapi": "fastapi"}
 _SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _CONNECT_SECONDS = 5.0

@@ -171,6 +171,7 @@ metadata.version = without
     assert found.out.count("a record landed in the sandbox as it was sent") == 1
 
 
+@pytest.mark.slow(60)  # three programs that look at all there is
 async def test_doctor_connects_only_when_asked(tmp_path: Path, credentials: dict[str, str]) -> None:
     connections: list[int] = []
 
