@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.atoti_limits.errors import ExtensionNotLoaded, LimitsError, LimitsProtocolError, unreachable
-from asyncconn.atoti_limits.paths import READS
 from asyncconn.atoti_limits.wire import document
 from asyncconn.errors import NotFound, ProtocolError, TransportError
 
@@ -30,10 +29,10 @@ class Calling:
 
     async def learn_paths(self) -> Paths:
         """See ``AtotiLimits.learn_paths``."""
-        self.paths = self.paths.from_openapi(document(await self.call("server.openapi")))
+        self.paths = self.paths.from_openapi(document(await self.request("server.openapi")))
         return self.paths
 
-    async def call(
+    async def request(
         self,
         name: str,
         *,
@@ -43,10 +42,10 @@ class Calling:
         **options: Any,
     ) -> Response:
         """See ``AtotiLimits.call``."""
-        method, path = self.paths.method(name), self.paths.path(name, pivot=pivot, **(ids or {}))
+        method, path = self.paths.resolve(name, pivot=pivot, **(ids or {}))
         at_session = name.startswith(("session.", "autoconfig."))
         transport = self.session if at_session else self.server
-        options.setdefault("idempotent", name in READS)
+        options = {**self.paths.options(name), **options}
         try:
             return await transport.request(method, path, retry=retry, **options)
         except TransportError as error:

@@ -262,4 +262,4 @@ class AtotiLimits(Connector):
 
         Raises ``ConfigError`` for a name that is not in the table, and what the method of that name raises.
         """
-        return await self._calling.call(name, ids=ids, pivot=pivot, retry=retry, **options)
+        return await self._calling.request(name, ids=ids, pivot=pivot, retry=retry, **options)

@@ -61,14 +61,14 @@ class Connecting:
             body = {**own, **body}
         # Only what surely did not arrive is sent again: not what got no answer, nor what was refused with a 429.
         policy = replace(self.calling.session.retry, maybe_sent="never", max_retry_after=-1.0)
-        await self.calling.call("autoconfig.connect", json=body or None, retry=policy)
+        await self.calling.request("autoconfig.connect", json=body or None, retry=policy)
 
     async def connected(self, **options: Any) -> bool:
         """See ``AtotiLimits.connected``; ``options`` are the request's."""
         if self.generation == 1:
             known = await Connections(self.calling).list(**options)
             return any(one.server_name == self.server_name and one.connected is True for one in known)
-        return boolean(await self.calling.call("autoconfig.connected", **options))
+        return boolean(await self.calling.request("autoconfig.connected", **options))
 
     async def once(self) -> bool:
         """:meth:`connected` in one request: not even aiohttp sends it again over a new connection."""
@@ -78,7 +78,7 @@ class Connecting:
         """See ``AtotiLimits.disconnect``."""
         if self.generation != 3:
             raise ConfigError(f"generation {self.generation} cannot disconnect: end the session, or use generation 3")
-        await self.calling.call("autoconfig.disconnect")
+        await self.calling.request("autoconfig.disconnect")
 
     async def wait(
         self,

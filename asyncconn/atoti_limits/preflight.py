@@ -24,16 +24,16 @@ async def look(
     report = PreflightReport()
     pivot = calling.paths.path("session.pivot")
     if versions:
-        found = document(await calling.call("session.versions"))
+        found = document(await calling.request("session.versions"))
         pivot = f"/{pivot_path(found).strip('/')}"
         report = replace(report, session_version=_server_version(found))
     if ping:
-        answer = await calling.call("session.ping", pivot=pivot)
+        answer = await calling.request("session.ping", pivot=pivot)
         if answer.text != "pong":
             raise LimitsProtocolError(f"session.ping: the session at {calling.session.base_url} did not answer pong")
         report = replace(report, ping=True)
     if discovery:
-        cubes = check_slicing_hierarchy(document(await calling.call("session.discovery", pivot=pivot)), as_of_date)
+        cubes = check_slicing_hierarchy(document(await calling.request("session.discovery", pivot=pivot)), as_of_date)
         report = replace(report, cubes=tuple(cubes), warnings=_warnings(cubes))
     if limits:
         report = replace(report, limits=True, limits_version=await _limits_version(calling))
@@ -52,12 +52,12 @@ def _warnings(cubes: list[CubeCheck]) -> tuple[str, ...]:
 async def _limits_version(calling: Calling) -> str | None:
     """The version of the Limits server, which is up if it tells; None if it only answers its ping."""
     try:
-        found = document(await calling.call("server.versions"))
+        found = document(await calling.request("server.versions"))
         if isinstance(found, dict):
             return _server_version(found)
     except (ApiError, ProtocolError):
         pass  # it is there, and older, or another version: then it has a ping
-    answer = await calling.call("server.ping")
+    answer = await calling.request("server.ping")
     if answer.text != "pong":
         raise LimitsProtocolError(f"server.ping: what runs at {calling.server.base_url} did not answer pong")
     return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from asyncconn.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 
 __all__ = ["Page", "Pager"]
 
@@ -20,11 +20,20 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """One page: its ``items``, and the cursor of the ``next`` one: any value, an object or list of the answer too.
 
-    It is None on the last page.
+    It is None on the last page. A page can be gone through, counted and indexed as its items can.
     """
 
     items: list[T] = field(default_factory=list)
     next: Any = None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> T:
+        return self.items[index]
 
 
 class Pager(Generic[T]):

@@ -7,6 +7,7 @@ from asyncconn.datorama.client import Datorama, DatoramaLimits
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BulkFailed, DatoramaQueryError
 from asyncconn.datorama.models import DataStream, Job, JobStatus, Report, ReportJob, Workspace
+from asyncconn.datorama.paths import Paths
 from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.datorama.waiting import JobStates
 
@@ -24,6 +25,7 @@ __all__ = [
     "Job",
     "JobStates",
     "JobStatus",
+    "Paths",
     "Progress",
     "QueryResult",
     "Report",

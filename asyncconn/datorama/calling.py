@@ -1,20 +1,22 @@
-"""What a client calls with: its tokens, and what was seen that later calls have to know."""
+"""What a client calls with: its tokens and its table, and what was seen that later calls have to know."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.datorama import wire
 from asyncconn.datorama.models import DataStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from asyncconn.core.clock import Clock
     from asyncconn.datorama.pool import TokenPool
+    from asyncconn.http.response import Response
+    from asyncconn.http.transport import Stream
 
-__all__ = ["Calling"]
+__all__ = ["Calling", "whose"]
 
 
 class Calling(Unpicklable):
@@ -28,9 +30,19 @@ class Calling(Unpicklable):
         self._workspace_of: dict[int, int] = {}
         self._streams: dict[int, DataStream] = {}
 
-    async def call(self, method: str, path: str, *, workspace_id: int | None = None, **options: Any) -> Any:
-        """One call; its JSON, or None for an empty body. ``options`` are those of ``Transport.request``."""
-        return wire.json_of(await self.pool.request(method, path, workspace_id=workspace_id, **options))
+    async def request(
+        self, name: str, *, ids: Mapping[str, Any] | None = None, workspace_id: int | None = None, **options: Any
+    ) -> Response:
+        """One call by its name. ``workspace_id`` is whose it is, where that is known and not in the path."""
+        method, path = self.pool.paths.resolve(name, **(ids or {}))
+        options = {**self.pool.paths.options(name), **options}
+        return await self.pool.request(method, path, workspace_id=whose(ids, workspace_id), **options)
+
+    def download(
+        self, name: str, *, ids: Mapping[str, Any], workspace_id: int | None = None
+    ) -> AbstractAsyncContextManager[Stream]:
+        """A file by the name of its call."""
+        return self.pool.stream(self.pool.paths.path(name, **ids), workspace_id=whose(ids, workspace_id))
 
     def remember(self, streams: Iterable[DataStream]) -> None:
         """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""
@@ -48,3 +60,8 @@ class Calling(Unpicklable):
         if isinstance(stream, DataStream):
             return stream.workspace_id if isinstance(stream.workspace_id, int) else self._workspace_of.get(stream.id)
         return self._workspace_of.get(stream)
+
+
+def whose(ids: Mapping[str, Any] | None, workspace_id: int | None) -> int | None:
+    """The workspace that a call is for, as far as it says so."""
+    return workspace_id if workspace_id is not None else (ids or {}).get("workspace_id")

@@ -16,6 +16,7 @@ from asyncconn.datorama import wire
 from asyncconn.datorama.bulk.calls import BulkCalls
 from asyncconn.datorama.bulk.nouns import Nouns
 from asyncconn.datorama.calling import Calling
+from asyncconn.datorama.paths import Paths
 from asyncconn.datorama.pool import TokenPool
 from asyncconn.datorama.resources.accounts import Accounts, Authentications, PermissionSets, Users
 from asyncconn.datorama.resources.dashboards import Dashboards
@@ -75,7 +76,7 @@ class Datorama(BulkCalls, Connector):
     call with the first token, :meth:`call` takes whichever can go soonest.
 
     ``region`` is ``us``, ``us2``, ``eu`` or ``eu2``; ``base_url`` replaces its address (sandbox, proxy).
-    ``sandbox_mode`` runs the calls in the account's own sandbox.
+    ``sandbox_mode`` runs the calls in the account's own sandbox. ``paths`` replaces single paths.
 
     What queues work (process, rerun, create, a report's run) is never repeated when its outcome is unknown. Raises
     ``ConfigError`` for a token or region that cannot be. Contract: datorama sections 1, 4, 5.
@@ -100,6 +101,7 @@ class Datorama(BulkCalls, Connector):
         limits: DatoramaLimits | None = None,
         quota_store: QuotaStore | str | os.PathLike[str] | None = None,
         wait_for_quota: bool = False,
+        paths: Paths | None = None,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
@@ -134,17 +136,17 @@ class Datorama(BulkCalls, Connector):
         )
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
         others = [self.transport(auth, redactor=redactor) for auth in auths[1:]]
-        self.pool = TokenPool([self.http, *others], headers, wait_for_quota=wait_for_quota)
-        calling = self._calling = Calling(self.pool, self.hub.clock)
+        self.pool = TokenPool([self.http, *others], headers, paths=paths, wait_for_quota=wait_for_quota)
+        calling = Calling(self.pool, self.hub.clock)
 
         self.jobs = Jobs(calling)
         self.streams = Streams(calling, self.jobs)
         self.workspaces = Workspaces(calling, self.streams)
         self.dimensions = Dimensions(calling)
         self.measurements = Measurements(calling)
-        self.calculated_measurements = Calculated(calling, "calculated-measurements")
-        self.filtered_measurements = Calculated(calling, "filtered-measurements")
-        self.calculated_dimensions = Calculated(calling, "calculated-dimensions")
+        self.calculated_measurements = Calculated(calling, "calculated_measurements")
+        self.filtered_measurements = Calculated(calling, "filtered_measurements")
+        self.calculated_dimensions = Calculated(calling, "calculated_dimensions")
         self.patterns = Patterns(calling)
         self.harmonized_dimensions = HarmonizedDimensions(calling)
         self.accounts = Accounts(calling)
@@ -180,7 +182,12 @@ class Datorama(BulkCalls, Connector):
 
         ``workspace_id`` helps several tokens to choose; ``options`` are those of ``http.request``.
         """
-        return await self._calling.call(method, path, workspace_id=workspace_id, **options)
+        return wire.json_of(await self.pool.request(method, path, workspace_id=workspace_id, **options))
+
+    @property
+    def paths(self) -> Paths:
+        """The table of its calls."""
+        return self.pool.paths
 
     @property
     def rate(self) -> RateSnapshot:

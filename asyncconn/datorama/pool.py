@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.core.rates.limiter import RateSnapshot
 from asyncconn.core.rates.windows import PartSnapshot
-from asyncconn.datorama import paths, wire
+from asyncconn.datorama import wire
 from asyncconn.datorama.errors import NotVisible
+from asyncconn.datorama.paths import Paths
 from asyncconn.errors import AsyncConnError, Forbidden, QuotaExhausted, RateLimited, Unauthorized
 from asyncconn.http.transport import with_doubt
 
@@ -46,9 +47,11 @@ class TokenPool:
         transports: Sequence[Transport],
         headers: Mapping[str, str] = wire.HEADERS,
         *,
+        paths: Paths | None = None,
         wait_for_quota: bool = False,
     ) -> None:
         self.transports = tuple(transports)
+        self.paths = paths or Paths()
         self._headers = headers
         self._waits = wait_for_quota
         self._visible: dict[Transport, frozenset[int]] = {}
@@ -152,7 +155,8 @@ class TokenPool:
         """The raw list of workspaces that one token may see; remembered for later choices."""
         retry, wait = (transport.retry, None) if patient else (_moving_on(transport), _ASKING)
         with self._naming(transport):
-            answer = await transport.request("GET", paths.WORKSPACES, headers=self._headers, retry=retry, max_wait=wait)
+            method, path = self.paths.resolve("workspaces.list")
+            answer = await transport.request(method, path, headers=self._headers, retry=retry, max_wait=wait)
         found = wire.json_of(answer)
         if isinstance(found, list):
             self._visible[transport] = frozenset(

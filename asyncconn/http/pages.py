@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asyncconn.http.requesting import RequestOptions, Requests
     from asyncconn.http.response import Response
 
-__all__ = ["LinkHeader", "NextPage", "NextUrl", "Offset", "PageNumber", "pager"]
+__all__ = ["Found", "LinkHeader", "NextPage", "NextUrl", "Offset", "PageNumber", "items_of", "pager", "way_of"]
 
 # RFC 8288: <address>; name=token; name="text", and the next one after a comma.
 _LINK = re.compile(r'\s*<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*+"|[^";,\s]*))?)*)\s*(?:,|\Z)').match
@@ -148,6 +148,11 @@ class _Cursor:
         return member(found.answer, self.at) or None
 
 
+def way_of(next: str | NextPage, param: str) -> NextPage:  # noqa: A002 - what documentations call it
+    """The way to go on: a member that holds the cursor is one."""
+    return _Cursor(next, param) if isinstance(next, str) else next
+
+
 def pager(
     road: Requests,
     path: str,
@@ -159,7 +164,7 @@ def pager(
     options: RequestOptions,
 ) -> Pager[Any]:
     """See ``Transport.pages``."""
-    way: NextPage = _Cursor(next, param) if isinstance(next, str) else next
+    way = way_of(next, param)
     given = options.get("params") or {}
 
     async def fetch(cursor: Any) -> Page[Any]:
@@ -169,7 +174,7 @@ def pager(
         def decode(response: Response) -> Page[Any]:
             what = f"{response.service}: {response.method} {response.path}"
             answer = response.json() if response.body else None
-            rows = _items(answer, items, what)
+            rows = items_of(answer, items, what)
             address = asked if is_absolute(asked) else road.base_url + asked
             after = way.after(cursor, Found(answer, response.headers, len(rows), address, what))
             return Page(
@@ -184,7 +189,7 @@ def pager(
     return Pager(fetch)
 
 
-def _items(answer: Any, at: str, what: str) -> list[Any]:
+def items_of(answer: Any, at: str, what: str, misfit: type[ProtocolError] = ProtocolError) -> list[Any]:
     """The list of a page; null is an empty one, as some servers write it. None at all would be taken for the end."""
     holder, _, name = at.rpartition(".")
     inside = member(answer, holder) if holder else answer
@@ -194,7 +199,7 @@ def _items(answer: Any, at: str, what: str) -> list[Any]:
     if isinstance(found, list):
         return found
     where = f"no member {at!r}" if found is _NOTHING else f"{type(found).__name__} at {at or '$'!r}, not a list"
-    raise ProtocolError(f"{what}: the answer has {where}: that is where the items of a page were to be")
+    raise misfit(f"{what}: the answer has {where}: that is where the items of a page were to be")
 
 
 _NOTHING = object()

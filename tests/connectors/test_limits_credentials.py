@@ -37,7 +37,7 @@ async def test_user_and_password_are_sent_to_both_servers() -> None:
         for auth in (("admin", "admin"), ("admin", SecretStr("admin"))):
             limits = world.client(auth=auth)
             assert await limits.connected() is False
-            assert await limits.connections.list() == []
+            assert await limits.connections.list().collect() == []
 
 
 async def test_a_token_is_sent_as_jwt() -> None:
@@ -74,7 +74,7 @@ async def test_the_limits_server_may_have_a_credential_of_its_own() -> None:
         world.limits.users.update(users)
         limits = world.client(limits_auth=("ann", PASSWORD))
         assert await limits.connected() is False
-        assert await limits.connections.list() == []
+        assert await limits.connections.list().collect() == []
         with pytest.raises(LimitsAuthError):
             await world.client(auth=("ann", PASSWORD)).connected()
         with pytest.raises(LimitsAuthError):

@@ -41,7 +41,7 @@ class Scripted(AtotiLimits):
         self.said = list(said)
         self.takes = {name.replace("_", ".", 1): seconds for name, seconds in takes.items()}
         self.asked: list[tuple[float, str]] = []
-        self._calling.call = self.answer  # type: ignore[method-assign] # instead of the two servers
+        self._calling.request = self.answer  # type: ignore[method-assign] # instead of the two servers
 
     async def answer(self, name: str, **_: Any) -> Response:
         self.asked.append((self.clock.now(), name))

@@ -88,7 +88,7 @@ async def test_structures_are_saved_listed_fetched_changed_and_deleted() -> None
         assert updated.comment == "changed"
         assert (await limits.structures.get("s1")).comment == "changed"
         assert {one.id for one in await limits.structures.list()} == {"s1", "s2"}
-        assert await limits.structures.list(group="other") == []
+        assert await limits.structures.list(group="other").collect() == []
         assert len(await limits.structures.list(server_name="atoti", cube_name="Cars_Cube", group="Desk limits")) == 2
 
         assert await limits.structures.delete("s1") is None  # type: ignore[func-returns-value] # nothing comes back
@@ -374,7 +374,7 @@ async def test_whether_a_workflow_may_be_started_is_a_plain_yes_or_no() -> None:
 async def test_connections_are_those_that_limits_knows() -> None:
     async with scene() as world:
         limits = world.client()
-        assert await limits.connections.list() == []
+        assert await limits.connections.list().collect() == []
         await limits.wait_connected(timeout=10)
         [one] = await limits.connections.list()
 

@@ -23,7 +23,7 @@ class Played:
         self.asked: list[tuple[str, Any]] = []
         self._answers = list(answers)
 
-    async def call(self, name: str, **options: Any) -> Response:
+    async def request(self, name: str, **options: Any) -> Response:
         self.asked.append((name, options))
         return Response("atoti_limits", "GET", "/x", 200, {}, orjson.dumps(self._answers.pop(0)))
 

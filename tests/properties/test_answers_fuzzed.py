@@ -25,7 +25,6 @@ from mutations import Given, Mutator
 
 from asyncconn import AtotiLimits, Hub, Panoply
 from asyncconn.atoti_limits import Evaluation, Export
-from asyncconn.atoti_limits.resources.base import Resource as LimitsResource
 from asyncconn.core.buffer.memory import BatchPolicy
 from asyncconn.core.paging import Pager
 from asyncconn.core.polling import Poller, PollPolicy
@@ -33,11 +32,11 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.datorama import BulkResult, DataStream, Datorama, DatoramaLimits, Job, JobStates
 from asyncconn.datorama.bulk.calls import BulkCalls
 from asyncconn.datorama.frames import jobs_frame, streams_frame
-from asyncconn.datorama.resources.base import Resource
 from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import AsyncConnError
 from asyncconn.http.transport import Timeouts
+from asyncconn.resource import Resource
 from asyncconn.sandbox import Call, DatoramaWorld, LimitsWorld, Sandbox
 
 DATA = Path(__file__).parents[1] / "data"
@@ -138,7 +137,7 @@ def of_limits(limits: AtotiLimits) -> list[Called]:
     }  # fmt: skip
     found: list[Called] = []
     for name, noun in vars(limits).items():
-        if isinstance(noun, LimitsResource):
+        if isinstance(noun, Resource):
             found += verbs(
                 noun, name, values, type(noun).__mro__, ("create",) if name == "limits" else ()
             )  # 1.x has it

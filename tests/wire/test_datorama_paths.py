@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,21 +168,14 @@ async def test_permission_sets_have_no_partial_update() -> None:
 
 @pytest.mark.parametrize("bad", ["", "abc", "-1", -1, 1.5, True, None, "1/../2", "\u0661", [], "9" * 5000])
 def test_an_id_that_is_none_makes_no_path(bad: Any) -> None:
-    makers: list[Callable[[Any], str]] = [
-        lambda value: paths.entity("reports", value),
-        paths.in_workspace,
-        paths.in_account,
-        paths.process,
-        lambda value: paths.stats(value, file_based=True),
-        paths.stat,
-        paths.rerun,
-        paths.rerun_all,
-        lambda value: paths.job_download(value, file_based=False),
-        paths.mapping,
-    ]
-    for make in makers:
-        with pytest.raises(ConfigError, match="must be a whole number"):
-            make(bad)
+    table = paths.Paths()
+    holes = {name: re.findall(r"{(\w+):int}", route.path) for name, route in table.entries.items()}
+    assert sum(map(len, holes.values())) > 40
+    for name, ids in holes.items():
+        for hole in ids:
+            good = {"system_name": "x", "connector_uuid": "x", **dict.fromkeys(ids, 1)}
+            with pytest.raises(ConfigError, match=f"{hole} must be a whole number"):
+                table.path(name, **{**good, hole: bad})
 
 
 @pytest.mark.parametrize("good", [7, "7", " 7 ", 0])
@@ -191,8 +185,34 @@ def test_an_id_may_come_as_text(good: Any) -> None:
 
 @pytest.mark.parametrize("bad", ["", " ", ".", "..", None, 7])
 def test_a_name_that_is_none_makes_no_path(bad: Any) -> None:
-    with pytest.raises(ConfigError, match="must be a name"):
-        paths.named(bad, "system_name")
+    with pytest.raises(ConfigError, match="system_name must be a name"):
+        paths.Paths().path("dimensions.values", workspace_id=4, system_name=bad)
+
+
+async def test_a_path_of_the_table_is_replaced_and_the_call_goes_there() -> None:
+    moved = paths.Paths().with_({"workspaces.list": ("GET", "/v2/brands")}, streams_mapping=("GET", "/v1/mapping/{id}"))
+    tokens = [TOKEN, TOKEN[::-1]]
+    async with (
+        Loopback(Reply(200, b'[{"id": 4}]'), Reply(200, b"[]"), otherwise=Reply(200, b"{}")) as server,
+        Datorama(tokens, base_url=server.url, retry=ONCE, paths=moved) as datorama,
+    ):
+        await datorama.streams.mapping(5, workspace_id=4)
+        assert datorama.paths.resolve("streams.mapping", id=5) == ("GET", "/v1/mapping/5")
+    assert [seen.target for seen in server.seen] == ["/v2/brands", "/v2/brands", "/v1/mapping/5"]
+
+
+def test_what_may_be_repeated_is_said_by_the_table() -> None:
+    table = paths.Paths()
+    harmless = {name for name in table.entries if table.options(name)["idempotent"]}
+    assert {
+        name for name in table.entries if name.endswith(".create") or "process" in name or "rerun" in name
+    }.isdisjoint(harmless)
+    assert not {"accounts.connect", "reports.run"} & harmless
+    assert {"jobs.list", "streams.patch", "users.replace", "queries.run"} <= harmless
+    assert {name for name in table.entries if table.options(name)["limit"] == "query"} == {
+        "queries.run",
+        "queries.batch",
+    }
 
 
 BAD_CALLS: dict[str, Callable[[Datorama], Awaitable[Any]]] = {

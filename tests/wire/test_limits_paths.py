@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyncconn.atoti_limits.paths import PATHS_V1, PATHS_V2, READS, Paths
+from asyncconn.atoti_limits.paths import PATHS_V1, PATHS_V2, Paths
 from asyncconn.errors import ConfigError
+from asyncconn.http.routes import Route
 
 CAPTURES: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "limits.json").read_text(encoding="utf-8"))
 
@@ -108,8 +110,11 @@ def test_there_are_two_versions_of_the_rest() -> None:
 
 
 def test_what_reads_by_post_reads_and_what_writes_does_not() -> None:
-    reads = {name for name, (method, _) in {**PATHS_V1, **PATHS_V2}.items() if method == "GET"}
-    assert reads | {"limits.status", "export"} == READS
+    every = {**PATHS_V1, **PATHS_V2}
+    gets = {name for name, route in every.items() if route.method == "GET"}
+    reads = {name for name in every if Paths().reads(name)}
+    assert gets | {"limits.status", "export"} == reads
+    assert {name for name in every if Paths().options(name)["idempotent"]} == reads
 
 
 def test_a_path_that_only_deletes_is_not_the_one_for_reading() -> None:
@@ -120,7 +125,7 @@ def test_a_path_that_only_deletes_is_not_the_one_for_reading() -> None:
         **{"/limits/rest/v2/limitDefinition/structure/{id}": "delete", "/v9/limitDefinition/structure/{x}": "get"}
     )
     learnt = Paths().from_openapi(elsewhere)
-    assert learnt.entries["structures.get"] == ("GET", "/v9/limitDefinition/structure/{structureId}")
+    assert learnt.entries["structures.get"] == Route("GET", "/v9/limitDefinition/structure/{structureId}")
     assert learnt.method("structures.delete") == "DELETE"
 
 
@@ -145,7 +150,8 @@ def test_a_document_corrects_prefix_method_and_names_of_ids() -> None:
     )
     paths = Paths().from_openapi(doc)
 
-    assert paths.entries["structures.save"] == ("PUT", "/app/limits/rest/v2/limitDefinition/structure/save")
+    assert paths.entries["structures.save"] == Route("PUT", "/app/limits/rest/v2/limitDefinition/structure/save")
+    assert paths.options("structures.save") == {"idempotent": False, "limit": "default"}
     assert paths.path("structures.get", structureId="s 1") == "/app/limits/rest/v2/limitDefinition/structure/s%201"
     assert paths.method("structures.delete") == "DELETE"
     assert paths.method("limits.status") == "GET"
@@ -156,7 +162,7 @@ def test_a_document_corrects_prefix_method_and_names_of_ids() -> None:
 def test_of_several_paths_that_end_alike_the_exact_one_counts_and_else_none() -> None:
     exact, other, third = (f"{base}/evaluate/all" for base in ("/limits/rest/v2", "/old/rest", "/new/rest"))
 
-    assert Paths().from_openapi(_doc(**{exact: "put", other: "post"})).entries["evaluate.all"] == ("PUT", exact)
+    assert Paths().from_openapi(_doc(**{exact: "put", other: "post"})).entries["evaluate.all"] == Route("PUT", exact)
     assert Paths().from_openapi(_doc(**{third: "post", other: "post"})) == Paths()
 
 
@@ -171,13 +177,13 @@ def test_a_method_is_changed_for_one_of_its_kind_only() -> None:
 def test_a_document_of_our_own_table_changes_nothing_but_spells_it_out(table: dict[str, Any]) -> None:
     paths = Paths("v1" if table is PATHS_V1 else "v2")
     spelled: dict[str, dict[str, Any]] = {}
-    for method, template in table.values():
-        spelled.setdefault(template.replace("{rest}", paths.rest), {})[method.lower()] = {}
+    rest = "/limits/rest/" + paths.version
+    for route in table.values():
+        spelled.setdefault(route.path.replace("{rest}", rest), {})[route.method.lower()] = {}
 
     learnt = paths.from_openapi({"paths": spelled})
     assert all(
-        learnt.entries[name] == (method, template.replace("{rest}", paths.rest))
-        for name, (method, template) in table.items()
+        learnt.entries[name] == replace(route, path=route.path.replace("{rest}", rest)) for name, route in table.items()
     )
 
 

@@ -1,28 +1,30 @@
-"""What every noun needs: calls by their name in the path table, lists of models, pages by number."""
+"""What Limits' nouns share: how its answers are read, lists in numbered pages, and what is written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from asyncconn import resource
 from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import Model, body_of, decode, decode_list
 from asyncconn.atoti_limits.wire import document
-from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncconn.atoti_limits.paths import Paths
+    from asyncconn.http.pages import Found
     from asyncconn.http.response import Response
 
-__all__ = ["Caller", "Resource", "ids", "several"]
+__all__ = ["Caller", "Numbered", "Resource", "ids", "several"]
 
 M = TypeVar("M", bound=Model)
 
 _LARGEST = 1000  # of a page
 
 
-class Caller(Protocol):
+class Caller(resource.Caller, Protocol):
     """What a noun knows of its client."""
 
     @property
@@ -30,48 +32,48 @@ class Caller(Protocol):
         """The path table."""
         ...
 
-    async def call(self, name: str, **options: Any) -> Response:
-        """One call of the path table."""
-        ...
 
-
-class Resource:
+class Resource(resource.Resource):
     """A noun of the client."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    misfit = LimitsProtocolError
+    _caller: Caller
 
-    async def _one(self, kind: type[M], name: str, **options: Any) -> M:
-        return decode(kind, document(await self._caller.call(name, **options)))
+    def _read(self, answer: Response) -> Any:
+        return document(answer)
 
-    async def _list(self, kind: type[M], name: str, **options: Any) -> list[M]:
-        return decode_list(kind, document(await self._caller.call(name, **options)))
+    def _made(self, kind: Any, found: Any, **options: Any) -> Any:
+        return decode(kind, found)
+
+    def _all(self, kind: Any, found: Any, **options: Any) -> Any:
+        return decode_list(kind, found)
 
     async def _write(self, kind: type[M], name: str, items: Any) -> list[M]:
         bodies = [body_of(one) for one in several(items, "what is to be written")]
-        return await self._list(kind, name, json=bodies)
-
-    def _pager(self, kind: type[M], name: str, size: int, params: Mapping[str, Any]) -> Pager[M]:
-        if not 1 <= size <= _LARGEST:
-            raise ConfigError(f"a page has 1 to {_LARGEST} items, not {size!r}")
-
-        async def fetch(cursor: Any) -> Page[M]:
-            number = cursor or 0
-            found = document(await self._caller.call(name, params={**params, "page": number, "size": size}))
-            if not isinstance(found, dict):
-                raise LimitsProtocolError(f"{name}: a page must be an object, not {type(found).__name__}")
-            items = decode_list(kind, found.get("content"))
-            return Page(items, number + 1 if items and _more(found, number, len(items), size) else None)
-
-        return Pager(fetch)
+        return await self._many(kind, name, json=bodies)
 
 
-def _more(page: Mapping[str, Any], number: int, count: int, asked: int) -> bool:
-    """Whether another page follows: by the total, else by whether this one is full. The server may give less."""
-    size, total = page.get("size"), page.get("total")
-    if not isinstance(size, int) or size < 1:
-        size = asked
-    return (number + 1) * size < total if isinstance(total, int) else count >= size
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Pages by number from 0. Raises ``ConfigError`` for a ``size`` that none has."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= _LARGEST:
+            raise ConfigError(f"a page has 1 to {_LARGEST} items, not {self.size!r}")
+
+    def params(self, cursor: Any) -> Mapping[str, Any]:
+        """Which page, and how many items of it."""
+        return {"page": cursor or 0, "size": self.size}
+
+    def after(self, cursor: Any, found: Found) -> object:
+        """The next one, by the total, else where this one is full. The server may give less than it was asked for."""
+        number, size, total = (cursor or 0) + 1, found.answer.get("size"), found.answer.get("total")
+        if not isinstance(size, int) or size < 1:
+            size = self.size
+        more = number * size < total if isinstance(total, int) else found.count >= size
+        return number if found.count and more else None
 
 
 def several(items: Any, what: str) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from asyncconn.atoti_limits.models import Connection
 from asyncconn.atoti_limits.resources.base import Resource
 
 if TYPE_CHECKING:
-    import builtins
+    from asyncconn.core.paging import Pager
 
 __all__ = ["Connections"]
 
@@ -16,6 +16,6 @@ __all__ = ["Connections"]
 class Connections(Resource):
     """``limits.connections``."""
 
-    async def list(self, **options: Any) -> builtins.list[Connection]:
+    def list(self, **options: Any) -> Pager[Connection]:
         """All of them. ``options`` are the request's: ``timeout`` in seconds, ``retry``."""
-        return await self._list(Connection, "connections.list", **options)
+        return self._pages(Connection, "connections.list", **options)

@@ -11,7 +11,6 @@ from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.offline import csv_formats
 from asyncconn.atoti_limits.resources.base import Resource, ids
-from asyncconn.atoti_limits.wire import document
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,11 +73,11 @@ class Evaluate(Resource):
         Call and body are documented for 2.0, the answer is not, and is not looked at. Not repeated when the outcome is
         unknown.
         """
-        await self._caller.call("evaluate.roll_date", json=_DATE_ROLL)
+        await self._caller.request("evaluate.roll_date", json=_DATE_ROLL)
 
     async def _run(self, name: str, as_of_date: date | str | None, timeout: float, body: Any) -> Evaluation:
         params = {"asOfDate": iso(as_of_date)}
-        lines = document(await self._caller.call(name, params=params, json=body, timeout=timeout))
+        lines = await self._json(name, params=params, json=body, timeout=timeout)
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise LimitsProtocolError(f"{name}: the answer must be a list of CSV lines")
-        return Evaluation(tuple(lines))
+        return Evaluation(tuple(map(str, lines)))

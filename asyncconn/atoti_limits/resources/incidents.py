@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from asyncconn.atoti_limits.models import Incident, IncidentType, iso
-from asyncconn.atoti_limits.resources.base import Resource
+from asyncconn.atoti_limits.resources.base import Numbered, Resource
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Incidents(Resource):
             "incidentType": incident_type,
             "status": status,
         }
-        return self._pager(Incident, "incidents.list", page_size, params)
+        return self._pages(Incident, "incidents.list", items="content", next=Numbered(page_size), params=params)
 
     async def act(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.atoti_limits.models import LegacyLimit, Limit, LimitState, LimitStatus, body_of
-from asyncconn.atoti_limits.resources.base import Resource, ids
+from asyncconn.atoti_limits.resources.base import Numbered, Resource, ids
 
 if TYPE_CHECKING:
     import builtins
@@ -39,7 +39,7 @@ class Limits(Resource):
     ) -> Pager[Limit]:
         """All of them, or those of a structure, in a status, alive or not; ``page_size`` is 1,000 at most."""
         params = {"structureId": structure_id, "status": status, "alive": alive}
-        return self._pager(Limit, "limits.list", page_size, params)
+        return self._pages(Limit, "limits.list", items="content", next=Numbered(page_size), params=params)
 
     async def save(self, limits: Given | Sequence[Given]) -> builtins.list[Limit]:
         """Make those that are new, change the others; as they are stored."""
@@ -47,12 +47,12 @@ class Limits(Resource):
 
     async def create(self, limit: LegacyLimit | Mapping[str, Any]) -> None:
         """Make a limit of Limits 1.x (``Paths("v1")``), which is its own structure. The answer is not documented."""
-        await self._caller.call("limits.create", json=body_of(limit))
+        await self._caller.request("limits.create", json=body_of(limit))
 
     async def delete(self, limit_id: str) -> None:
         """Delete one. Raises ``NotFound``."""
-        await self._caller.call("limits.delete", ids={"limitId": limit_id})
+        await self._caller.request("limits.delete", ids={"limitId": limit_id})
 
     async def status(self, limit_ids: str | Sequence[str]) -> builtins.list[LimitState]:
         """How they stand on the day they were last evaluated for."""
-        return await self._list(LimitState, "limits.status", json=ids(limit_ids, "limit_ids"))
+        return await self._many(LimitState, "limits.status", json=ids(limit_ids, "limit_ids"))

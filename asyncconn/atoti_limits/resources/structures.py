@@ -11,6 +11,8 @@ from asyncconn.atoti_limits.resources.base import Resource
 if TYPE_CHECKING:
     import builtins
 
+    from asyncconn.core.paging import Pager
+
 __all__ = ["Structures"]
 
 Given = Structure | Mapping[str, Any]
@@ -26,12 +28,12 @@ class Structures(Resource):
     Raises ``LimitsValidationError`` with ``details`` for what cannot be, ``LimitsPermissionError`` without the role.
     """
 
-    async def list(
+    def list(
         self, *, server_name: str | None = None, cube_name: str | None = None, group: str | None = None
-    ) -> builtins.list[Structure]:
+    ) -> Pager[Structure]:
         """All of them, or those of a server, a cube, a group."""
         params = {"serverName": server_name, "cubeName": cube_name, "group": group}
-        return await self._list(Structure, "structures.list", params=params)
+        return self._pages(Structure, "structures.list", params=params)
 
     async def get(self, structure_id: str) -> Structure:
         """One of them. Raises ``NotFound``."""
@@ -51,4 +53,4 @@ class Structures(Resource):
 
     async def delete(self, structure_id: str) -> None:
         """Delete one. Raises ``LimitsConflict`` while it has live limits."""
-        await self._caller.call("structures.delete", ids={"structureId": structure_id})
+        await self._caller.request("structures.delete", ids={"structureId": structure_id})

@@ -66,7 +66,7 @@ class Upload(Resource):
             made.add_field("file", body, filename=file, content_type="text/csv")
             return made
 
-        answer = await self._caller.call(name, data=form, timeout=timeout)
+        answer = await self._caller.request(name, data=form, timeout=timeout)
         # What Limits 1.x answers is not documented.
         found = document(answer) if answer.body.strip() else None
         return UploadReport.model_validate(found) if isinstance(found, dict) else UploadReport()
@@ -120,7 +120,7 @@ async def export(caller: Caller, structure_ids: Any, *, version: str, timeout: f
     if old and wanted:
         raise ConfigError("Limits 1.x has no structures: export everything, without ids")
     body = {} if old else {"structureIds": wanted}
-    found = document(await caller.call("export", json=body, timeout=timeout))
+    found = document(await caller.request("export", json=body, timeout=timeout))
     texts = found if isinstance(found, dict) else {}
     structures, limits = texts.get("structures", "" if old else None), texts.get("limits")
     if not isinstance(structures, str) or not isinstance(limits, str):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from asyncconn.atoti_limits.models import AuditEntry, Limit
 from asyncconn.atoti_limits.resources.base import Resource
 from asyncconn.atoti_limits.wire import boolean
+
+if TYPE_CHECKING:
+    from asyncconn.core.paging import Pager
 
 __all__ = ["Workflow"]
 
@@ -20,7 +25,7 @@ class Workflow(Resource):
 
     async def can_start(self, key: str) -> bool:
         """Whether the user may start this workflow. Raises ``LimitsProtocolError`` for anything but true or false."""
-        return boolean(await self._caller.call("workflow.can_start", params={"key": key}))
+        return boolean(await self._caller.request("workflow.can_start", params={"key": key}))
 
     async def act(self, limit_id: str, action: str, *, comment: str = "") -> Limit:
         """``approve``, ``reject`` or ``expire`` a limit, or what a workflow of one's own calls its action."""
@@ -40,6 +45,6 @@ class Workflow(Resource):
         """End a limit."""
         return await self.act(limit_id, "expire", comment=comment)
 
-    async def audit(self, process_instance_id: str) -> list[AuditEntry]:
+    def audit(self, process_instance_id: str) -> Pager[AuditEntry]:
         """What happened in a process instance."""
-        return await self._list(AuditEntry, "workflow.audit", ids={"processInstanceId": process_instance_id})
+        return self._pages(AuditEntry, "workflow.audit", ids={"processInstanceId": process_instance_id})

@@ -10,7 +10,7 @@ from asyncconn.cli.datorama.common import BaseUrl, Place, Region, Snapshot, run,
 from asyncconn.cli.datorama.watch import settle, watching
 from asyncconn.cli.output import console, error, table
 from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
-from asyncconn.datorama import paths, wire
+from asyncconn.datorama import wire
 from asyncconn.datorama.frames import STREAM_FIELDS
 from asyncconn.errors import AsyncConnError, ConfigError
 
@@ -186,7 +186,7 @@ def rate(region: Region = None, base_url: BaseUrl = None) -> None:
         for number, transport in enumerate(datorama.pool.transports, 1):
             told: dict[str, RateHint] = {}
             try:
-                answer = await transport.request("GET", paths.WORKSPACES, headers=wire.HEADERS)
+                answer = await transport.request(*datorama.paths.resolve("workspaces.list"), headers=wire.HEADERS)
                 told = {hint.part: hint for hint in wire.hints(answer)}
             except AsyncConnError as problem:
                 wrong.append(f"token {number}: {problem}")

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from asyncconn.cli.datorama.common import span
 from asyncconn.cli.output import console, count, stderr
-from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.planning import chunked, pieces, plan
 from asyncconn.datorama.bulk.progress import seconds_for
 from asyncconn.datorama.dates import DateRange
@@ -65,9 +64,10 @@ async def plan_process(
     for one in found:
         if one.batch:
             numbers = [stream.id for stream in one.streams]
-            calls.append(("POST", paths.PROCESS, {"dataStreamIds": numbers, **one.days.body, "create": create}))
+            body = {"dataStreamIds": numbers, **one.days.body, "create": create}
+            calls.append((*datorama.paths.resolve("streams.process_batch"), body))
         else:
-            calls.append(("POST", paths.process(one.streams[0].id), one.days.body))
+            calls.append((*datorama.paths.resolve("streams.process", id=one.streams[0].id), one.days.body))
     open_ = sum(history.sent_at(stream.id, one) is not None for stream, one in zip(streams, days, strict=True))
     return _planned(datorama, calls, sum(one.jobs for one in found), open_, most)
 
@@ -87,9 +87,10 @@ async def plan_rerun(
     calls: list[tuple[str, str, Any]] = []
     for stream, jobs in left.items():
         if None in jobs:
-            calls.append(("POST", paths.rerun_all(stream), None))
+            calls.append((*datorama.paths.resolve("jobs.rerun_all", stream_id=stream), None))
         else:
-            calls += [("POST", paths.rerun(stream), some) for some in chunked(jobs, most)]
+            call = datorama.paths.resolve("jobs.rerun", stream_id=stream)
+            calls += [(*call, some) for some in chunked(jobs, most)]
     known = all(job is not None for _, job in pairs)
     total = sum(map(len, left.values())) if known else None
     return _planned(datorama, calls, total, open_, most)
@@ -99,7 +100,8 @@ async def plan_rename(datorama: Datorama, streams: Sequence[int], names: Sequenc
     """What ``rename_streams`` would send now."""
     found = await datorama.find_streams(streams)
     calls = [
-        ("PATCH", paths.entity("data-streams", one.id), {"name": name}) for one, name in zip(found, names, strict=True)
+        (*datorama.paths.resolve("streams.patch", id=one.id), {"name": name})
+        for one, name in zip(found, names, strict=True)
     ]
     return _planned(datorama, calls, None, 0, None)
 

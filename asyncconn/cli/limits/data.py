@@ -52,7 +52,7 @@ def structures(
     sink = Sink.of(output, form)
 
     async def work(client: AtotiLimits) -> list[Structure]:
-        return await client.structures.list(server_name=server, cube_name=cube, group=group)
+        return await client.structures.list(server_name=server, cube_name=cube, group=group).collect()
 
     found = run(ctx.obj, work)
     sink.put(_sheet("structure", Structure, found, {"structureId": [one.id for one in found]}))

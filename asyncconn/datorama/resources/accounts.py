@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.datorama import paths
 from asyncconn.datorama.models import Entity
+from asyncconn.datorama.paths import number
 from asyncconn.datorama.resources.base import Collection, Resource, fields_of
 from asyncconn.errors import ConfigError
 
@@ -23,16 +23,16 @@ class Accounts(Resource):
 
     def list(self) -> Pager[Entity]:
         """All that the token may see."""
-        return self._pager(Entity, paths.ACCOUNTS)
+        return self._pages(Entity, "accounts.list")
 
     async def get(self, id: int) -> Entity:
         """One account."""
-        return await self._one(Entity, "GET", paths.entity("accounts", id))
+        return await self._one(Entity, "accounts.get", ids={"id": id})
 
     async def connect(self, account_id: int, connector_uuid: str) -> Json:
         """Give an account a connector; the id of the data source, as raw JSON (A5)."""
-        path = paths.in_account(account_id, "connectors", paths.named(connector_uuid, "connector_uuid"))
-        return await self._json("POST", path)
+        ids = {"account_id": account_id, "connector_uuid": connector_uuid}
+        return await self._json("accounts.connect", ids=ids)
 
 
 class Users(Collection[Entity]):
@@ -43,18 +43,18 @@ class Users(Collection[Entity]):
 
     def list(self, account_id: int) -> Pager[Entity]:
         """All of an account."""
-        return self._pager(Entity, paths.in_account(account_id, "users"))
+        return self._pages(Entity, "users.list", ids={"account_id": account_id})
 
 
 class PermissionSets(Collection[Entity]):
     """``datorama.permission_sets``: A4. There is no partial update."""
 
     def __init__(self, calling: Calling) -> None:
-        super().__init__(calling, Entity, "permission-sets")
+        super().__init__(calling, Entity, "permission_sets")
 
     def list(self, account_id: int) -> Pager[Entity]:
         """All of an account."""
-        return self._pager(Entity, paths.in_account(account_id, "permission-sets"))
+        return self._pages(Entity, "permission_sets.list", ids={"account_id": account_id})
 
     async def patch(self, id: int, changes: Mapping[str, Any]) -> Entity:
         """Not offered by the platform: raises ``ConfigError``; use :meth:`replace`."""
@@ -69,25 +69,23 @@ class Authentications(Collection[Entity]):
 
     def list(self, workspace_id: int, data_source_id: int) -> Pager[Entity]:
         """Those of a data source in a workspace."""
-        path = paths.in_workspace(workspace_id, "authentications")
-        source = paths.number(data_source_id, "data_source_id")
-        return self._pager(Entity, path, workspace_id=workspace_id, dataSourceId=source)
+        params = {"dataSourceId": number(data_source_id, "data_source_id")}
+        return self._pages(Entity, "authentications.list", ids={"workspace_id": workspace_id}, params=params)
 
     async def create_in(self, workspace_id: int, fields: Mapping[str, Any]) -> Entity:
         """Make one with user and password."""
-        path = paths.in_workspace(workspace_id, "authentications")
-        return await self._one(Entity, "POST", path, body=fields_of(fields), workspace_id=workspace_id)
+        ids = {"workspace_id": workspace_id}
+        return await self._one(Entity, "authentications.create", ids=ids, json=fields_of(fields))
 
     async def create(self, fields: Mapping[str, Any]) -> Entity:
         """:meth:`create_in` the workspace named by ``workspaceId`` among the fields."""
-        return await self.create_in(paths.number(fields_of(fields).get("workspaceId"), "workspaceId"), fields)
+        return await self.create_in(number(fields_of(fields).get("workspaceId"), "workspaceId"), fields)
 
     async def profiles(self, id: int) -> Json:
         """What an authentication gives access to, as raw JSON."""
-        path = paths.entity("authentications", id, "profiles")
-        return await self._json("GET", path, workspace_id=self.where(id))
+        return await self._json("authentications.profiles", ids={"id": id}, workspace_id=self.where(id))
 
     async def sub_profiles(self, id: int, profiles: Sequence[Any]) -> Json:
         """What lies below profiles, as raw JSON."""
-        path = paths.entity("authentications", id, "sub-profiles")
-        return await self._json("POST", path, json=[*profiles], idempotent=True, workspace_id=self.where(id))
+        name, where = "authentications.sub_profiles", self.where(id)
+        return await self._json(name, ids={"id": id}, json=[*profiles], workspace_id=where)

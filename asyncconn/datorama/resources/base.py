@@ -1,89 +1,67 @@
-"""What every noun needs: calls that decode, lists that are pagers, and the five verbs of a plain collection."""
+"""What Datorama's nouns share: how its answers are read, and the five verbs of a plain collection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from asyncconn.core.paging import Page, Pager
-from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.datorama import paths
+from asyncconn import resource
+from asyncconn.datorama import wire
+from asyncconn.datorama.calling import whose
 from asyncconn.datorama.models import Entity, Model, decode, decode_list
+from asyncconn.datorama.paths import number
 from asyncconn.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
-    from asyncconn.core.decoding import Json
     from asyncconn.datorama.calling import Calling
+    from asyncconn.http.response import Response
 
-__all__ = ["Collection", "Resource"]
+__all__ = ["Collection", "Resource", "fields_of"]
 
-M = TypeVar("M", bound=Model)
 E = TypeVar("E", bound=Entity)
 
 
-class Resource(Unpicklable):
+class Resource(resource.Resource):
     """A noun of the client."""
 
-    _elsewhere = "make a client there, and ask it; of its objects hand over the id, or what is in raw"
+    _caller: Calling
 
     def __init__(self, calling: Calling) -> None:
-        self._calling = calling
+        super().__init__(calling)
 
-    def _pager(self, kind: type[M], path: str, *, workspace_id: int | None = None, **params: Any) -> Pager[M]:
-        """A list that the platform gives whole."""
+    def _read(self, answer: Response) -> Any:
+        return wire.json_of(answer)
 
-        async def fetch(_: Any) -> Page[M]:
-            found = await self._calling.call("GET", path, workspace_id=workspace_id, params=params)
-            return Page(self._several(kind, found, workspace_id))
-
-        return Pager(fetch)
-
-    async def _one(
-        self,
-        kind: type[M],
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        workspace_id: int | None = None,
-        **options: Any,
-    ) -> M:
-        found = await self._calling.call(method, path, json=body, workspace_id=workspace_id, **options)
+    def _made(self, kind: Any, found: Any, **options: Any) -> Any:
         made = decode(kind, found)
-        self._note(made, workspace_id)
+        self._note(made, whose(options.get("ids"), options.get("workspace_id")))
         return made
 
-    async def _json(self, method: str, path: str, **options: Any) -> Json:
-        """An answer of which nobody says in which shape it is."""
-        found: Json = await self._calling.call(method, path, **options)
-        return found
-
-    def _several(self, kind: type[M], found: Any, workspace_id: int | None = None) -> list[M]:
-        """Those of a list."""
+    def _all(self, kind: Any, found: Any, **options: Any) -> Any:
         made = decode_list(kind, found)
         for one in made:
-            self._note(one, workspace_id)
+            self._note(one, whose(options.get("ids"), options.get("workspace_id")))
         return made
 
     def _note(self, made: Model, workspace_id: int | None) -> None:
         """For those who bind what they have made to its verbs, or remember it."""
 
-    async def _gone(self, path: str, workspace_id: int | None) -> None:
+    async def _gone(self, name: str, **options: Any) -> None:
         """Delete. Not found after an attempt whose answer was lost means that this attempt did it."""
         try:
-            await self._calling.call("DELETE", path, workspace_id=workspace_id)
+            await self._caller.request(name, **options)
         except NotFound as error:
             if not error.maybe_sent:
                 raise
 
 
 class Collection(Resource, Generic[E]):
-    """Things with an id below ``/v1/{collection}``: get, create, patch, replace, delete."""
+    """Things with an id: get, create, patch, replace, delete, by the rows of ``noun`` in the table."""
 
-    def __init__(self, calling: Calling, kind: type[E], collection: str) -> None:
+    def __init__(self, calling: Calling, kind: type[E], noun: str) -> None:
         super().__init__(calling)
         self._kind = kind
-        self._collection = collection
+        self._noun = noun
         self._workspaces: dict[int, int] = {}
 
     def where(self, id: int) -> int | None:
@@ -97,30 +75,30 @@ class Collection(Resource, Generic[E]):
 
     async def get(self, id: int) -> E:
         """One of them. Raises ``NotFound``."""
-        return await self._entity("GET", id)
+        return await self._entity("get", id)
 
     async def create(self, fields: Mapping[str, Any]) -> E:
         """Make one, from fields as the platform calls them. Not repeated when the outcome is unknown."""
         body = fields_of(fields)
-        where = None if body.get("workspaceId") is None else paths.number(body["workspaceId"], "workspaceId")
-        return await self._one(self._kind, "POST", f"{paths.V1}/{self._collection}", body=body, workspace_id=where)
+        where = None if body.get("workspaceId") is None else number(body["workspaceId"], "workspaceId")
+        return await self._one(self._kind, f"{self._noun}.create", json=body, workspace_id=where)
 
     async def patch(self, id: int, changes: Mapping[str, Any]) -> E:
         """Change the fields that are given; the way to change things."""
-        return await self._entity("PATCH", id, changes, idempotent=True)
+        return await self._entity("patch", id, json=fields_of(changes))
 
     async def replace(self, id: int, whole: Mapping[str, Any]) -> E:
         """Write the whole object. Fields that are left out are cleared by the platform: prefer :meth:`patch`."""
-        return await self._entity("PUT", id, whole)
+        return await self._entity("replace", id, json=fields_of(whole))
 
     async def delete(self, id: int) -> None:
         """Delete it."""
-        await self._gone(paths.entity(self._collection, id), self.where(id))
+        one = number(id)
+        await self._gone(f"{self._noun}.delete", ids={"id": one}, workspace_id=self.where(one))
 
-    async def _entity(self, method: str, id: int, body: Any = None, **options: Any) -> E:
-        fields = None if body is None else fields_of(body)
-        path = paths.entity(self._collection, id)
-        return await self._one(self._kind, method, path, body=fields, workspace_id=self.where(id), **options)
+    async def _entity(self, verb: str, id: int, **options: Any) -> E:
+        one, name = number(id), f"{self._noun}.{verb}"
+        return await self._one(self._kind, name, ids={"id": one}, workspace_id=self.where(one), **options)
 
 
 def fields_of(value: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.polling import Poller, PollPolicy
-from asyncconn.datorama import paths
 from asyncconn.datorama.coverage import matching
 from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.given import id_of, job_of, listed
-from asyncconn.datorama.models import DataStream, Job, decode_list
+from asyncconn.datorama.models import DataStream, Job
+from asyncconn.datorama.paths import number
 from asyncconn.datorama.resources.base import Resource
 from asyncconn.datorama.resources.downloads import Through, chunks_of
 from asyncconn.datorama.waiting import JOB_POLLING, JobStates, wait_for
@@ -63,11 +63,11 @@ class Jobs(Resource):
         return Pager(fetch)
 
     async def _stats(self, stream: DataStream | int, stream_id: int, body: dict[str, int]) -> Any:
-        where = self._calling.workspace_of(stream)
+        where = self._caller.workspace_of(stream)
 
         async def page(*, file_based: bool) -> Any:
-            path = paths.stats(stream_id, file_based=file_based)
-            return await self._calling.call("POST", path, json=body, idempotent=True, workspace_id=where)
+            name = "jobs.list_of_files" if file_based else "jobs.list"
+            return await self._json(name, ids={"stream_id": stream_id}, json=body, workspace_id=where)
 
         remembered = self._listed_as_files.get(stream_id)
         if remembered is not None:
@@ -92,8 +92,8 @@ class Jobs(Resource):
 
     async def get(self, id: int, *, stream: DataStream | None = None) -> Job:
         """One job. ``stream`` lets the job be rerun and downloaded afterwards."""
-        where = None if stream is None else self._calling.workspace_of(stream)
-        [job] = self.decoded([await self._calling.call("GET", paths.stat(id), workspace_id=where)], stream)
+        where = None if stream is None else self._caller.workspace_of(stream)
+        [job] = self.decoded([await self._json("jobs.get", ids={"id": id}, workspace_id=where)], stream)
         return job
 
     async def rerun(self, stream: DataStream | int, jobs: Job | int | Iterable[Job | int]) -> builtins.list[Job]:
@@ -104,16 +104,16 @@ class Jobs(Resource):
         """
         stream_id = id_of(stream)
         ids = [job_of(one, stream_id) for one in listed(jobs, "jobs")]
-        where = self._calling.workspace_of(stream)
-        return self.decoded(
-            await self._calling.call("POST", paths.rerun(stream_id), json=ids, workspace_id=where), stream
-        )
+        where = self._caller.workspace_of(stream)
+        found = await self._json("jobs.rerun", ids={"stream_id": stream_id}, json=ids, workspace_id=where)
+        return self.decoded(found, stream)
 
     async def rerun_all(self, stream: DataStream | int) -> builtins.list[Job]:
         """Queue all jobs of a stream again. Not repeated when the outcome is unknown."""
         stream_id = id_of(stream)
-        where = self._calling.workspace_of(stream)
-        return self.decoded(await self._calling.call("POST", paths.rerun_all(stream_id), workspace_id=where), stream)
+        where = self._caller.workspace_of(stream)
+        found = await self._json("jobs.rerun_all", ids={"stream_id": stream_id}, workspace_id=where)
+        return self.decoded(found, stream)
 
     async def find(
         self, stream: DataStream | int, start: DayLike, end: DayLike, *, since: datetime | None = None
@@ -138,7 +138,7 @@ class Jobs(Resource):
         :class:`JobStates` in the end, iterating those of each poll. Raises ``PollTimeout`` at the policy's deadline
         (four hours unless given), whose ``last`` knows what is unfinished.
         """
-        return wait_for(self.list, jobs, policy, self._calling.clock)
+        return wait_for(self.list, jobs, policy, self._caller.clock)
 
     async def download(
         self,
@@ -159,14 +159,14 @@ class Jobs(Resource):
         owner = stream or (job._stream if isinstance(job, Job) else None)
         if owner is None:
             raise ConfigError("which stream is the job of? Its kind decides where the data is: give stream=")
-        job_id = job.id if isinstance(job, Job) else paths.number(job, "job")
+        job_id = job.id if isinstance(job, Job) else number(job, "job")
         file_based = self._gives_csv(owner)
         target = Path(path)
-        where = self._calling.workspace_of(owner)  # a number or None, whatever the platform called the workspace
+        where = self._caller.workspace_of(owner)  # a number or None, whatever the platform called the workspace
         if await asyncio.to_thread(target.is_dir):
             target /= self.file_name(job_id, owner)
-        stream_ = self._calling.pool.stream(paths.job_download(job_id, file_based=file_based), workspace_id=where)
-        async with stream_ as answer:
+        name = "jobs.download_of_files" if file_based else "jobs.download"
+        async with self._caller.download(name, ids={"id": job_id}, workspace_id=where) as answer:
             if "html" in answer.headers.get("Content-Type", ""):
                 raise DatoramaProtocolError(f"the download of job {job_id} answered a page instead of the file")
             await save(chunks_of(answer, through, on_progress), target)
@@ -174,7 +174,7 @@ class Jobs(Resource):
 
     def file_name(self, job_id: int, stream: DataStream) -> str:
         """What a job's data is called in a folder: the name that pyDatorama gave it."""
-        where = self._calling.workspace_of(stream)  # a number or None, whatever the platform called the workspace
+        where = self._caller.workspace_of(stream)  # a number or None, whatever the platform called the workspace
         ending = "csv" if self._gives_csv(stream) else "zip"
         return f"{'unknown' if where is None else where}_{stream.id}_{job_id}_data.{ending}"
 
@@ -184,12 +184,12 @@ class Jobs(Resource):
 
     def _names_files(self, stream: DataStream | int) -> bool | None:
         """Whether a stream is file based, by the name of its source; None where nobody has told that name."""
-        known = stream if isinstance(stream, DataStream) else self._calling.stream_of(stream)
+        known = stream if isinstance(stream, DataStream) else self._caller.stream_of(stream)
         return None if known is None or known.data_source_name is None else known.file_based
 
     def decoded(self, found: Any, stream: DataStream | int | None = None) -> builtins.list[Job]:
         """Jobs of an answer, knowing their stream."""
-        jobs = decode_list(Job, found)
+        jobs: builtins.list[Job] = self._all(Job, found)
         for job in jobs:
             self.bound(job, stream if isinstance(stream, DataStream) else None)
             if not isinstance(job.data_stream_id, int) and stream is not None:

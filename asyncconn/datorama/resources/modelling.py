@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from asyncconn.core.paging import Page, Pager
-from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError
-from asyncconn.datorama.models import Entity, Measurement, decode, decode_list
+from asyncconn.datorama.models import Entity, Measurement
 from asyncconn.datorama.resources.base import Collection, Resource, fields_of
 
 if TYPE_CHECKING:
     from asyncconn.core.decoding import Json
+    from asyncconn.core.paging import Pager
     from asyncconn.datorama.calling import Calling
 
 __all__ = ["Calculated", "Dimensions", "HarmonizedDimensions", "Measurements", "Patterns"]
@@ -25,15 +24,10 @@ class _Names(Resource):
 
     def list(self, workspace_id: int, *, type: str | None = None) -> Pager[Measurement]:
         """All of a workspace, each with its ``system_name``."""
-        path = paths.in_workspace(workspace_id, self.noun)
+        ids = {"workspace_id": workspace_id}
+        return self._pages(Measurement, f"{self.noun}.list", ids=ids, params={"type": type})
 
-        async def fetch(_: Any) -> Page[Measurement]:
-            found = await self._calling.call("GET", path, params={"type": type}, workspace_id=workspace_id)
-            return Page(self._listed(found))
-
-        return Pager(fetch)
-
-    def _listed(self, found: Any) -> Any:
+    def _all(self, kind: Any, found: Any, **options: Any) -> Any:
         if isinstance(found, dict):
             if not all(isinstance(value, dict) for value in found.values()):
                 raise DatoramaProtocolError(f"{self.noun}: an object by system name was expected")
@@ -45,15 +39,16 @@ class _Names(Resource):
                 else one
                 for one in found
             ]
-        return decode_list(Measurement, found)
+        return super()._all(kind, found, **options)
 
     async def replace(self, workspace_id: int, system_name: str, whole: Mapping[str, Any]) -> Measurement:
         """Write one whole; what is left out is cleared by the platform."""
-        path = paths.in_workspace(workspace_id, self.noun, paths.named(system_name, "system_name"))
-        found = await self._calling.call("PUT", path, json=fields_of(whole), workspace_id=workspace_id)
+        ids = {"workspace_id": workspace_id, "system_name": system_name}
+        found = await self._json(f"{self.noun}.replace", ids=ids, json=fields_of(whole))
         if found is not None and not isinstance(found, dict):
             raise DatoramaProtocolError(f"{self.noun}: an object was expected, not {type(found).__name__}")
-        return decode(Measurement, {"systemName": system_name, **(found or {})})
+        made: Measurement = self._made(Measurement, {"systemName": system_name, **(found or {})})
+        return made
 
 
 class Dimensions(_Names):
@@ -63,8 +58,8 @@ class Dimensions(_Names):
 
     async def values(self, workspace_id: int, system_name: str, paging: Mapping[str, Any]) -> Json:
         """Values of a dimension, as raw JSON. What ``paging`` holds is not documented (M3)."""
-        path = paths.in_workspace(workspace_id, "dimensions", paths.named(system_name, "system_name"), "values")
-        return await self._json("POST", path, json=dict(paging), idempotent=True, workspace_id=workspace_id)
+        ids = {"workspace_id": workspace_id, "system_name": system_name}
+        return await self._json("dimensions.values", ids=ids, json=dict(paging))
 
 
 class Measurements(_Names):
@@ -76,12 +71,12 @@ class Measurements(_Names):
 class Calculated(Collection[Entity]):
     """``datorama.calculated_measurements``, ``filtered_measurements``, ``calculated_dimensions``: M6 to M9."""
 
-    def __init__(self, calling: Calling, collection: str) -> None:
-        super().__init__(calling, Entity, collection)
+    def __init__(self, calling: Calling, noun: str) -> None:
+        super().__init__(calling, Entity, noun)
 
     def list(self, workspace_id: int) -> Pager[Entity]:
         """All of a workspace."""
-        return self._pager(Entity, paths.in_workspace(workspace_id, self._collection), workspace_id=workspace_id)
+        return self._pages(Entity, f"{self._noun}.list", ids={"workspace_id": workspace_id})
 
 
 class Patterns(Resource):
@@ -89,12 +84,12 @@ class Patterns(Resource):
 
     def list(self, workspace_id: int) -> Pager[Entity]:
         """All harmonization patterns of a workspace."""
-        return self._pager(Entity, paths.in_workspace(workspace_id, "patterns"), workspace_id=workspace_id)
+        return self._pages(Entity, "patterns.list", ids={"workspace_id": workspace_id})
 
     async def create(self, fields: Mapping[str, Any]) -> Entity:
         """Make one. What ``fields`` must hold is not documented."""
         body = fields_of(fields)
-        return await self._one(Entity, "POST", paths.CREATE_PATTERN, body=body, workspace_id=body.get("workspaceId"))
+        return await self._one(Entity, "patterns.create", json=body, workspace_id=body.get("workspaceId"))
 
 
 class HarmonizedDimensions(Resource):
@@ -102,5 +97,4 @@ class HarmonizedDimensions(Resource):
 
     def list(self, workspace_id: int) -> Pager[Entity]:
         """All of a workspace."""
-        path = paths.in_workspace(workspace_id, "harmonized-dimensions")
-        return self._pager(Entity, path, workspace_id=workspace_id)
+        return self._pages(Entity, "harmonized_dimensions.list", ids={"workspace_id": workspace_id})

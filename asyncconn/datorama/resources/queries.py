@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.frames import exact_frame
-from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
+from asyncconn.datorama.paths import number
 from asyncconn.datorama.resources.base import Resource
 from asyncconn.errors import Answer, ConfigError
 
@@ -55,16 +55,8 @@ class Queries(Resource):
         """
         body = _checked(query)
         params = {"useSystemNames": True} if system_names else None
-        found = await self._calling.call(
-            "POST",
-            paths.QUERY,
-            json=body,
-            params=params,
-            limit="query",
-            idempotent=True,
-            workspace_id=_workspace(body),
-        )
-        return _result(found, self._calling.pool.scrub)
+        found = await self._json("queries.run", json=body, params=params, workspace_id=_workspace(body))
+        return _result(found, self._caller.pool.scrub)
 
     async def batch(self, queries: Sequence[Mapping[str, Any]]) -> list[QueryResult | DatoramaQueryError]:
         """Run several in one call; each one's result, or its error, in the order given."""
@@ -72,17 +64,11 @@ class Queries(Resource):
         if not bodies:
             return []
         workspaces = {_workspace(body) for body in bodies}
-        found = await self._calling.call(
-            "POST",
-            paths.QUERY_BATCH,
-            json=bodies,
-            limit="query",
-            idempotent=True,
-            workspace_id=workspaces.pop() if len(workspaces) == 1 else None,
-        )
+        where = workspaces.pop() if len(workspaces) == 1 else None
+        found = await self._json("queries.batch", json=bodies, workspace_id=where)
         if not isinstance(found, list) or len(found) != len(bodies):
             raise DatoramaProtocolError(f"{len(bodies)} queries, and not as many results in the answer")
-        return [_either(one, self._calling.pool.scrub) for one in found]
+        return [_either(one, self._caller.pool.scrub) for one in found]
 
 
 def _checked(query: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +84,7 @@ def _checked(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workspace(body: Mapping[str, Any]) -> int:
-    return paths.number(body["workspaceId"], "workspaceId")
+    return number(body["workspaceId"], "workspaceId")
 
 
 def _either(found: Any, scrub: Callable[[str], str]) -> QueryResult | DatoramaQueryError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.resources.base import Resource
 
@@ -43,7 +42,7 @@ class Reference(Resource):
 
     async def get(self, name: str) -> list[Json]:
         """A list by its name in the path, for those that are not named here."""
-        found = await self._calling.call("GET", f"{paths.V1}/reference/{paths.named(name, 'name')}")
+        found = await self._json("reference.get", ids={"name": name})
         if not isinstance(found, list):
             raise DatoramaProtocolError(f"a reference list must be an array, not {type(found).__name__}")
         return found

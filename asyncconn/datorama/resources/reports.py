@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.files import file_name
 from asyncconn.core.polling import Poller, PollPolicy
-from asyncconn.datorama import paths
 from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
-from asyncconn.datorama.models import Entity, JobStatus, Model, Report, ReportJob, decode_list
+from asyncconn.datorama.models import Entity, JobStatus, Model, Report, ReportJob
+from asyncconn.datorama.paths import number
 from asyncconn.datorama.preamble import without_preamble
 from asyncconn.datorama.resources.base import Collection
 from asyncconn.datorama.resources.downloads import Through, chunks_of
@@ -35,13 +35,13 @@ class Schedulers(Collection[Entity]):
     """``datorama.reports.schedulers``: R9."""
 
     def __init__(self, calling: Calling, reports: Reports) -> None:
-        super().__init__(calling, Entity, "report-schedulers")
+        super().__init__(calling, Entity, "schedulers")
         self._reports = reports
 
     def list(self, report_id: int, *, only_active: bool | None = None) -> Pager[Entity]:
         """Those of a report."""
-        path = paths.entity("reports", report_id, "report-schedulers")
-        return self._pager(Entity, path, workspace_id=self._reports.where(report_id), includeOnlyActive=only_active)
+        where, params = self._reports.where(report_id), {"includeOnlyActive": only_active}
+        return self._pages(Entity, "schedulers.list", ids={"report_id": report_id}, params=params, workspace_id=where)
 
 
 class Reports(Collection[Report]):
@@ -60,16 +60,16 @@ class Reports(Collection[Report]):
 
     def list(self, workspace_id: int) -> Pager[Report]:
         """All of a workspace. They pile up, and their number is limited: delete old ones."""
-        return self._pager(Report, paths.in_workspace(workspace_id, "reports"), workspace_id=workspace_id)
+        return self._pages(Report, "reports.list", ids={"workspace_id": workspace_id})
 
     async def run(self, report_id: int, *, policy: PollPolicy = REPORT_POLLING) -> Poller[ReportJob, ReportJob]:
         """Start a report; await the poller for the finished job. Not repeated when the outcome is unknown.
 
         Awaiting raises ``ReportFailed`` with the job and its reason, ``PollTimeout`` at the deadline (an hour).
         """
-        path = paths.entity("reports", report_id, "process")
-        found = await self._calling.call("POST", path, workspace_id=self.where(report_id))
-        jobs = decode_list(ReportJob, found)
+        jobs = await self._many(
+            ReportJob, "reports.run", ids={"report_id": report_id}, workspace_id=self.where(report_id)
+        )
         if not jobs:
             raise DatoramaProtocolError(f"report {report_id} was started, and no job was named")
         self._of[jobs[0].id] = report_id
@@ -80,7 +80,7 @@ class Reports(Collection[Report]):
 
         def done(job: ReportJob) -> bool:
             if job.final and job.status != JobStatus.SUCCESS:
-                reason = self._calling.pool.scrub(f": {job.status_reason}" if job.status_reason else "")
+                reason = self._caller.pool.scrub(f": {job.status_reason}" if job.status_reason else "")
                 raise ReportFailed(f"report job {job.id} ended as {job.status}{reason}", state=job)
             return job.final
 
@@ -89,20 +89,19 @@ class Reports(Collection[Report]):
             done=done,
             result=lambda job: job,
             policy=policy,
-            token=str(paths.number(job_id, "job_id")),
-            clock=self._calling.clock,
+            token=str(number(job_id, "job_id")),
+            clock=self._caller.clock,
             name=f"report job {job_id}",
         )
 
     async def job(self, job_id: int) -> ReportJob:
         """A report job as it is now (R6)."""
-        path = paths.entity("report-jobs", job_id)
-        return await self._one(ReportJob, "GET", path, workspace_id=self._workspace(job_id))
+        return await self._one(ReportJob, "reports.job", ids={"job_id": job_id}, workspace_id=self._workspace(job_id))
 
     def jobs(self, report_id: int) -> Pager[ReportJob]:
         """All jobs of a report (R8)."""
-        path = paths.entity("reports", report_id, "report-jobs")
-        return self._pager(ReportJob, path, workspace_id=self.where(report_id))
+        where = self.where(report_id)
+        return self._pages(ReportJob, "reports.jobs", ids={"report_id": report_id}, workspace_id=where)
 
     async def download(
         self,
@@ -123,10 +122,10 @@ class Reports(Collection[Report]):
         report is a zip, which is kept as it is. The file appears when it is complete. ``on_progress`` and
         ``through`` as for ``jobs.download``; for many files use ``datorama.download_reports``.
         """
-        job_id = job.id if isinstance(job, ReportJob) else paths.number(job, "job")
+        job_id = job.id if isinstance(job, ReportJob) else number(job, "job")
         target = Path(path)
-        source = paths.entity("report-jobs", job_id, "download")
-        async with self._calling.pool.stream(source, workspace_id=self._workspace(job_id)) as answer:
+        ids, where = {"job_id": job_id}, self._workspace(job_id)
+        async with self._caller.download("reports.download", ids=ids, workspace_id=where) as answer:
             kind = answer.headers.get("Content-Type", "")
             if "html" in kind:
                 raise DatoramaProtocolError(f"the download of report job {job_id} answered a page instead of the file")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.paging import Page, Pager
-from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.given import id_of
-from asyncconn.datorama.models import DataStream, Job, Model, StreamStatus, decode, decode_list
+from asyncconn.datorama.models import DataStream, Job, Model, StreamStatus
+from asyncconn.datorama.paths import number, numbers
 from asyncconn.datorama.resources.base import Resource, fields_of
 from asyncconn.errors import ConfigError
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import builtins
 
     from asyncconn.core.decoding import Json
+    from asyncconn.core.paging import Pager
     from asyncconn.datorama.calling import Calling
     from asyncconn.datorama.resources.jobs import Jobs
 
@@ -38,16 +38,11 @@ class Streams(Resource):
 
     def list(self, workspace_id: int) -> Pager[DataStream]:
         """All streams of a workspace."""
-        path = paths.in_workspace(workspace_id, "data-streams")
-
-        async def fetch(_: Any) -> Page[DataStream]:
-            return Page(self.decoded(await self._calling.call("GET", path, workspace_id=workspace_id), workspace_id))
-
-        return Pager(fetch)
+        return self._pages(DataStream, "streams.list", ids={"workspace_id": workspace_id})
 
     async def get(self, id: int, *, workspace_id: int | None = None) -> DataStream:
         """One stream. Raises ``NotFound``. ``workspace_id`` helps a pool of tokens to choose."""
-        return await self._stream("GET", paths.entity("data-streams", id), self._where(id, workspace_id))
+        return await self._stream("get", id, workspace_id)
 
     async def create(self, fields: Mapping[str, Any] | DataStream) -> DataStream:
         """Make a stream; ``workspaceId`` and a ``name`` must be among the fields.
@@ -57,13 +52,12 @@ class Streams(Resource):
         body = {key: value for key, value in fields_of(fields).items() if key not in _HISTORY}
         if not isinstance(body.get("name"), str) or not body["name"].strip():
             raise ConfigError("a stream needs a name")
-        workspace_id = paths.number(body.get("workspaceId"), "workspaceId")
-        return await self._stream("POST", paths.STREAMS, workspace_id, body)
+        workspace_id = number(body.get("workspaceId"), "workspaceId")
+        return await self._one(DataStream, "streams.create", json=body, workspace_id=workspace_id)
 
     async def patch(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> DataStream:
         """Change the fields that are given; the way to change a stream."""
-        where = self._where(id, workspace_id)
-        return await self._stream("PATCH", paths.entity("data-streams", id), where, fields_of(changes), idempotent=True)
+        return await self._stream("patch", id, workspace_id, json=fields_of(changes))
 
     async def replace(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> DataStream:
         """Fetch the stream, put ``changes`` over it, write it whole (PUT).
@@ -71,14 +65,12 @@ class Streams(Resource):
         The platform clears what is left out, and what somebody else changes between the two calls is lost: prefer
         :meth:`patch`.
         """
-        where = self._where(id, workspace_id)
-        path = paths.entity("data-streams", id)
-        whole = await self._calling.call("GET", path, workspace_id=where)
-        return await self._stream("PUT", path, where, {**decode(DataStream, whole).raw, **fields_of(changes)})
+        there = await self._stream("get", id, workspace_id)
+        return await self._stream("replace", id, workspace_id, json={**there.raw, **fields_of(changes)})
 
     async def delete(self, id: int, *, workspace_id: int | None = None) -> None:
         """Delete a stream, and what belongs to it."""
-        await self._gone(paths.entity("data-streams", id), self._where(id, workspace_id))
+        await self._gone("streams.delete", ids={"id": id}, workspace_id=self._where(id, workspace_id))
 
     async def enable(self, id: int) -> DataStream:
         """Let it run."""
@@ -95,10 +87,8 @@ class Streams(Resource):
         sent, ``Unprocessable`` for a disabled stream.
         """
         days = DateRange.of(start, end)
-        stream_id = id_of(stream)
-        found = await self._calling.call(
-            "POST", paths.process(stream_id), json=days.body, workspace_id=self._calling.workspace_of(stream)
-        )
+        ids, where = {"id": id_of(stream)}, self._caller.workspace_of(stream)
+        found = await self._json("streams.process", ids=ids, json=days.body, workspace_id=where)
         return self._jobs.decoded(found, stream)
 
     async def process_batch(
@@ -115,30 +105,25 @@ class Streams(Resource):
             raise ConfigError("there is no stream to process")
         if wrong := [one.id for one in streams if isinstance(one, DataStream) and one.file_based]:
             raise ConfigError(f"file-based streams cannot be in a batch: {wrong}")
-        workspaces = {self._calling.workspace_of(one) for one in streams} - {None}
-        found = await self._calling.call(
-            "POST",
-            paths.PROCESS,
-            json={"dataStreamIds": ids, **days.body, "create": create},
-            workspace_id=workspaces.pop() if len(workspaces) == 1 else None,
-        )
+        workspaces = {self._caller.workspace_of(one) for one in streams} - {None}
+        body = {"dataStreamIds": ids, **days.body, "create": create}
+        where = workspaces.pop() if len(workspaces) == 1 else None
+        found = await self._json("streams.process_batch", json=body, workspace_id=where)
         told = isinstance(found, list) and all(isinstance(one, dict) and "id" in one for one in found)
         return self._jobs.decoded(found) if told else []
 
     async def status(self, workspace_id: int, ids: Sequence[int]) -> builtins.list[StreamStatus]:
         """What many streams of a workspace are at, in as few calls as possible (D10)."""
-        numbers = paths.numbers(ids)
-        path = paths.in_workspace(workspace_id, "data-streams", "status", "bulk")
+        every, where = numbers(ids), {"workspace_id": workspace_id}
         found: list[StreamStatus] = []
-        for start in range(0, len(numbers), _STATUS_IDS):
-            some = ",".join(map(str, numbers[start : start + _STATUS_IDS]))
-            answer = await self._calling.call("GET", path, params={"ids": some}, workspace_id=workspace_id)
-            found += decode_list(StreamStatus, answer)
+        for start in range(0, len(every), _STATUS_IDS):
+            some = ",".join(map(str, every[start : start + _STATUS_IDS]))
+            found += await self._many(StreamStatus, "streams.status", ids=where, params={"ids": some})
         return found
 
     async def mapping(self, id: int, *, workspace_id: int | None = None) -> Json:
         """A stream's mapping, as raw JSON. The path is unverified (D12)."""
-        return await self._json("GET", paths.mapping(id), workspace_id=self._where(id, workspace_id))
+        return await self._json("streams.mapping", ids={"id": id}, workspace_id=self._where(id, workspace_id))
 
     async def patch_mapping(self, id: int, changes: Mapping[str, Any], *, workspace_id: int | None = None) -> Json:
         """Change those members of a stream's mapping that are given, and keep all others; what the platform answers.
@@ -164,28 +149,26 @@ class Streams(Resource):
         if mapping is None:
             raise ConfigError("a mapping to write cannot be None: {} is the empty one")
         where = self._where(id, workspace_id)
-        return await self._json("PUT", paths.mapping(id), json=mapping, workspace_id=where)
+        return await self._json("streams.replace_mapping", ids={"id": id}, json=mapping, workspace_id=where)
 
     def decoded(self, found: Any, workspace_id: int) -> builtins.list[DataStream]:
         """Streams of a workspace, of an answer or a file, which are known from now on."""
-        made = decode_list(DataStream, found)
-        for one in made:
-            one.workspace_id = one.workspace_id if isinstance(one.workspace_id, int) else workspace_id
-            self._note(one, workspace_id)
+        made: list[DataStream] = self._all(DataStream, found, workspace_id=workspace_id)
         return made
 
     def _note(self, made: Model, workspace_id: int | None) -> None:
         if isinstance(made, DataStream):
+            if not isinstance(made.workspace_id, int) and workspace_id is not None:
+                made.workspace_id = workspace_id
             made._streams, made._jobs = self, self._jobs
-            self._calling.remember([made])
+            self._caller.remember([made])
 
     def _where(self, stream_id: int, workspace_id: int | None) -> int | None:
-        return workspace_id if workspace_id is not None else self._calling.workspace_of(paths.number(stream_id))
+        return workspace_id if workspace_id is not None else self._caller.workspace_of(number(stream_id))
 
-    async def _stream(
-        self, method: str, path: str, workspace_id: int | None, body: Any = None, **options: Any
-    ) -> DataStream:
-        return await self._one(DataStream, method, path, body=body, workspace_id=workspace_id, **options)
+    async def _stream(self, verb: str, id: int, workspace_id: int | None, **options: Any) -> DataStream:
+        where = self._where(id, workspace_id)
+        return await self._one(DataStream, f"streams.{verb}", ids={"id": id}, workspace_id=where, **options)
 
 
 def _merged(there: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

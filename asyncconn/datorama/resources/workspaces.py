@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
-from asyncconn.datorama import paths
 from asyncconn.datorama.models import Model, Workspace
+from asyncconn.datorama.paths import number
 from asyncconn.datorama.resources.base import Collection
 
 if TYPE_CHECKING:
@@ -28,23 +28,23 @@ class Workspaces(Collection[Workspace]):
 
     def where(self, id: int) -> int | None:
         """Itself."""
-        return paths.number(id)
+        return number(id)
 
     async def create(self, fields: Mapping[str, Any]) -> Workspace:
         """Make one (W3). Not repeated when the outcome is unknown."""
         made = await super().create(fields)
-        self._calling.pool.forget()
+        self._caller.pool.forget()
         return made
 
     def list(self, account_id: int | None = None) -> Pager[Workspace]:
         """All that the tokens may see, each once; or those of an account."""
         if account_id is not None:
-            return self._pager(Workspace, paths.in_account(account_id, "workspaces"))
+            return self._pages(Workspace, "workspaces.list_of_account", ids={"account_id": account_id})
 
         async def fetch(_: Any) -> Page[Workspace]:
             found: dict[int, Workspace] = {}
-            for transport in self._calling.pool.transports:
-                for one in self.decoded(await self._calling.pool.workspaces(transport)):
+            for transport in self._caller.pool.transports:
+                for one in self.decoded(await self._caller.pool.workspaces(transport)):
                     found.setdefault(one.id, one)
             return Page(list(found.values()))
 
@@ -52,7 +52,8 @@ class Workspaces(Collection[Workspace]):
 
     def decoded(self, found: Any) -> builtins.list[Workspace]:
         """Workspaces of an answer, or of a file."""
-        return self._several(Workspace, found)
+        made: builtins.list[Workspace] = self._all(Workspace, found)
+        return made
 
     def _note(self, made: Model, workspace_id: int | None) -> None:
         if isinstance(made, Workspace):
