@@ -109,7 +109,7 @@ class World(ABC):
 
     def refusal(self, call: Call, status: int) -> Answer:
         """An error answer in the platform's own format, for the fault ``status``; nothing is carried out."""
-        return Answer(status, b"The fault script of the sandbox asked for this.\n")
+        return Answer(status, b"The fault script of the sandbox asked for this.")
 
     def spoil(self, kind: str, answer: Answer) -> Answer:
         """``answer`` made wrong in the way of one of ``fault_kinds``."""

@@ -426,7 +426,7 @@ async def test_faults_keep_an_answer_without_end_back(fault: str) -> None:
 async def test_faults_change_an_answer_without_end() -> None:
     async with standing(Ticker(), faults="status:503, malformed, delay:0.05") as (_, http):
         async with http.get("/") as answer:
-            assert (answer.status, await answer.text()) == (503, "The fault script of the sandbox asked for this.\n")
+            assert (answer.status, await answer.text()) == (503, "The fault script of the sandbox asked for this.")
         async with http.get("/") as answer:
             assert b"neither XML nor JSON" in await answer.read()
         async with http.get("/") as answer:
