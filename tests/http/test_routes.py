@@ -90,11 +90,9 @@ def test_a_call_of_another_version_is_known_and_can_be_given() -> None:
 
 def test_a_table_without_bases_learns_where_a_server_has_its_paths() -> None:
     table = Routes({"orders.get": Route("GET", "/orders/{id:int}"), "orders.add": Route("POST", "/orders")})
-    document = {
-        "paths": {"/api/v3/orders/{order}": {"get": {}, "delete": {}}, "/api/v3/orders": {"put": {}, "get": {}}}
-    }
+    theirs: Any = {"/api/v3/orders/{order}": {"get": {}, "delete": {}}, "/api/v3/orders": {"put": {}, "get": {}}}
 
-    learnt = table.from_openapi(document)
+    learnt = table.from_openapi({"paths": theirs})
 
     assert learnt.resolve("orders.get", id=7) == ("GET", "/api/v3/orders/7")
     assert learnt.resolve("orders.add") == ("PUT", "/api/v3/orders")
@@ -103,7 +101,9 @@ def test_a_table_without_bases_learns_where_a_server_has_its_paths() -> None:
 
 
 def test_below_a_base_only_what_begins_with_it_is_learnt() -> None:
-    document = {"paths": {"/app/v1/orders": {"get": {}}, "/app/shops/{x}": {"get": {}}}}
+    document: dict[str, dict[str, dict[str, Any]]] = {
+        "paths": {"/app/v1/orders": {"get": {}}, "/app/shops/{x}": {"get": {}}}
+    }
 
     learnt = routes().from_openapi(document, below="api")
 
