@@ -14,7 +14,7 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 
 __all__ = ["PollGroup", "Polled"]
 
@@ -145,7 +145,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
     def __await__(self) -> Generator[Any, None, dict[K, Polled[K, S]]]:
         return self.wait().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Polled[K, S]]:
+    async def __aiter__(self) -> AsyncGenerator[Polled[K, S], None]:
         news: asyncio.Queue[Polled[K, S] | None] = asyncio.Queue()
         for ended in self.ended.values():
             news.put_nowait(ended)

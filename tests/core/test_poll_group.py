@@ -90,7 +90,7 @@ async def test_who_asks_for_one_under_way_gets_the_same_answer(clock: VirtualClo
     loop = asyncio.ensure_future(group.wait())
     await clock.sleep(1.0)
 
-    assert await asyncio.gather(group.ask("a"), group.ask("a")) == ["done", "done"]
+    assert [*await asyncio.gather(group.ask("a"), group.ask("a"))] == ["done", "done"]
 
     await loop
     assert (jobs.calls, clock.now()) == ({"a": 1}, 5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from loopback import Loopback, Reply
 
 from asyncconn import Connector, NextUrl, Offset, Pager, Platform
 from asyncconn.errors import ConfigError, NotPicklable, ProtocolError
+from asyncconn.http.response import Response
 from asyncconn.http.routes import Route, Routes
 from asyncconn.resource import Calling, Resource
 
@@ -72,6 +74,24 @@ async def test_one_many_and_pages_go_by_the_table() -> None:
         ("POST", "/v1/orders"),
         ("GET", "/v1/orders"),
         ("GET", "/v1/orders?cursor=b"),
+    ]
+
+
+async def test_what_the_table_says_of_a_call_goes_along_unless_the_caller_says_otherwise() -> None:
+    table = Routes({"orders.get": Route("POST", "/find/{id:int}", reads=True, limit="search")})
+    sent: list[dict[str, Any]] = []
+
+    async def request(method: str, path: str, **options: Any) -> Response:
+        sent.append(options)
+        return Response("acme", method, path, 200, {}, b'{"id": 7}')
+
+    orders = Orders(Calling(SimpleNamespace(request=request), table))  # type: ignore[arg-type] # all that it asks of one
+    await orders.get(7)
+    await orders.get(7, idempotent=False, timeout=1.0)
+
+    assert sent == [
+        {"idempotent": True, "limit": "search"},
+        {"idempotent": False, "limit": "search", "timeout": 1.0},
     ]
 
 
