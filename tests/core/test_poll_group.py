@@ -27,7 +27,7 @@ class Jobs:
         self.clock = clock
         self.takes = takes
         self.lengths = lengths
-        self.errors: dict[str, list[Exception]] = {}
+        self.errors: dict[str, list[Exception | None]] = {}
         self.calls: Counter[str] = Counter()
         self.under_way: Counter[str] = Counter()
         self.most = 0
@@ -38,8 +38,8 @@ class Jobs:
         self.most = max(self.most, self.under_way.total())
         try:
             await self.clock.sleep(self.takes)
-            if self.errors.get(name):
-                raise self.errors[name].pop(0)
+            if self.errors.get(name) and (error := self.errors[name].pop(0)) is not None:
+                raise error
             return "done" if self.clock.now() >= self.lengths[name] else "running"
         finally:
             self.under_way[name] -= 1
@@ -142,7 +142,8 @@ async def test_a_state_that_failed_is_the_end_of_one_alone(clock: VirtualClock) 
 async def test_passing_errors_of_one_are_tolerated_as_often_as_the_policy_says(clock: VirtualClock) -> None:
     policy = PollPolicy(minimum=1.0, maximum=1.0, share=0.0, jitter=0.0, deadline=60.0, tolerate=2)
     jobs = Jobs(clock, steady=9.0, weak=4.0, broken=4.0)
-    jobs.errors = {"weak": [ConnectFailed("x"), ConnectFailed("x")], "broken": [ConnectFailed("x") for _ in range(3)]}
+    x = ConnectFailed("x")
+    jobs.errors = {"weak": [x, x, None, x], "broken": [x, x, x]}
 
     ended = await jobs.group(policy=policy)
 

@@ -52,7 +52,9 @@ def test_a_replaced_entry_does_what_the_call_of_its_name_does() -> None:
 
     assert table.resolve("orders.search") == ("GET", "/find")
     assert table.options("orders.search") == {"idempotent": True, "limit": "search"}
-    assert (table.method("orders.get"), table.reads("orders.get")) == ("POST", True)
+    assert (table.method("orders.get"), table.options("orders.get")["idempotent"]) == ("POST", True)
+    own = table.with_(orders_get=Route("POST", "/x", limit="slow"))
+    assert own.options("orders.get") == {"idempotent": False, "limit": "slow"}
     with pytest.raises(ConfigError, match="whole number"):
         table.path("orders.get", id="x")
     assert routes() == routes().with_() != table
@@ -60,7 +62,7 @@ def test_a_replaced_entry_does_what_the_call_of_its_name_does() -> None:
 
 def test_the_table_says_what_may_be_repeated() -> None:
     assert {name for name in TABLE if routes().options(name)["idempotent"]} == TABLE.keys() - {"orders.cancel"}
-    assert {name for name in TABLE if routes().reads(name)} == {
+    assert {name for name in TABLE if routes().entries[name].reads} == {
         "orders.list", "orders.get", "orders.search", "shops.get"
     }  # fmt: skip
 
