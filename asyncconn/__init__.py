@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.unheard import UndeliveredWarning
     from asyncconn.core.clock import Clock, SystemClock, VirtualClock
     from asyncconn.core.paging import Page, Pager
+    from asyncconn.core.poll_group import Polled, PollGroup
     from asyncconn.core.polling import Poller, PollPolicy
     from asyncconn.core.progress import Progress
     from asyncconn.core.rates.limiter import Permit, RateLimiter, RateSnapshot
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
     from asyncconn.http.request import Outgoing
     from asyncconn.http.requesting import RequestOptions, StreamOptions
     from asyncconn.http.response import Response
+    from asyncconn.http.routes import Route, Routes
     from asyncconn.http.rules import PlainRules, RateHeaders, RateHint, Rules
     from asyncconn.http.stream import Stream
     from asyncconn.http.timeouts import Timeouts
     from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub, HubState
     from asyncconn.panoply import DataSource, Panoply, run_source
+    from asyncconn.resource import Caller, Calling, Resource
     from asyncconn.rows import read_rows, save_rows
     from asyncconn.running import run
     from asyncconn.settings import HubSettings
@@ -63,6 +66,8 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "BatchPolicy",
     "BatchStats",
     "Batches",
+    "Caller",
+    "Calling",
     "Clock",
     "Connector",
     "DataSource",
@@ -91,7 +96,9 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Permit",
     "PlainRules",
     "Platform",
+    "PollGroup",
     "PollPolicy",
+    "Polled",
     "Poller",
     "Progress",
     "Quota",
@@ -104,8 +111,11 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Redactor",
     "Rejected",
     "RequestOptions",
+    "Resource",
     "Response",
     "RetryPolicy",
+    "Route",
+    "Routes",
     "Rules",
     "Secret",
     "Sink",
@@ -143,6 +153,8 @@ _HOMES = {
     "BatchPolicy": "asyncconn.core.buffer.batch",
     "BatchStats": "asyncconn.core.buffer.receipts",
     "Batches": "asyncconn.batches",
+    "Caller": "asyncconn.resource",
+    "Calling": "asyncconn.resource",
     "Clock": "asyncconn.core.clock",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
@@ -171,7 +183,9 @@ _HOMES = {
     "Permit": "asyncconn.core.rates.limiter",
     "PlainRules": "asyncconn.http.rules",
     "Platform": "asyncconn.connector",
+    "PollGroup": "asyncconn.core.poll_group",
     "PollPolicy": "asyncconn.core.polling",
+    "Polled": "asyncconn.core.poll_group",
     "Poller": "asyncconn.core.polling",
     "Progress": "asyncconn.core.progress",
     "Quota": "asyncconn.core.rates.quota",
@@ -184,8 +198,11 @@ _HOMES = {
     "Redactor": "asyncconn.http.redact",
     "Rejected": "asyncconn.core.buffer.receipts",
     "RequestOptions": "asyncconn.http.requesting",
+    "Resource": "asyncconn.resource",
     "Response": "asyncconn.http.response",
     "RetryPolicy": "asyncconn.core.retrying",
+    "Route": "asyncconn.http.routes",
+    "Routes": "asyncconn.http.routes",
     "Rules": "asyncconn.http.rules",
     "Secret": "asyncconn.core.secret",
     "Sink": "asyncconn.core.sinks",

@@ -16,7 +16,7 @@ from asyncconn.errors import AsyncConnError, ConfigError, NotDone, PollTimeout, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 
-__all__ = ["PollPolicy", "Poller"]
+__all__ = ["PollPolicy", "Poller", "passes"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -55,7 +55,8 @@ class PollPolicy:
         return wait * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreading load is no secret
 
 
-def _passing(error: AsyncConnError) -> bool:
+def passes(error: AsyncConnError) -> bool:
+    """Whether an error means "not yet": no connection, 429, 5xx, nothing done."""
     if isinstance(error, TransportError):
         return not error.permanent
     return isinstance(error, ServerError | RateLimited | NotDone)
@@ -90,7 +91,7 @@ class Poller(Unpicklable, Generic[S, T]):
         passing: Callable[[AsyncConnError], bool] | None = None,
     ) -> None:
         self._fetch = fetch
-        self._passing = passing or _passing
+        self._passing = passing or passes
         self._done = done
         self._result = result
         self._token = token

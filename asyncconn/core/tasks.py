@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.notes import with_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-__all__ = ["Ending", "TaskScope", "drain_guard", "reap"]
+__all__ = ["Ending", "Flights", "TaskScope", "drain_guard", "each", "reap", "together"]
 
 logger = logging.getLogger("asyncconn.tasks")
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -26,6 +28,67 @@ async def reap(tasks: Iterable[asyncio.Task[Any]]) -> None:
     if waiting:
         # asyncio.wait never raises a task's error, so a CancelledError here can only be the caller's own.
         await asyncio.wait(waiting)
+
+
+async def each(inputs: Iterable[T], work: Callable[[T], Awaitable[object]], *, name: str, at_once: int) -> None:
+    """Run ``work`` for every input, so many at a time, beginning in their order.
+
+    The first error (or a cancellation) cancels the others, waits for their end, and is raised.
+    """
+    everything = list(inputs)
+    waiting = iter(everything)
+
+    async def worker() -> None:
+        for one in waiting:
+            await work(one)
+
+    await together((worker() for _ in range(min(at_once, len(everything)))), name=name)
+
+
+async def together(works: Iterable[Coroutine[Any, Any, object]], *, name: str) -> None:
+    """Run all of them at once; ends as :func:`each` does."""
+    tasks = [asyncio.create_task(work, name=name) for work in works]
+    if not tasks:
+        return
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await reap(tasks)
+    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+    if errors:
+        raise errors[0]
+
+
+class Flights(Generic[K]):
+    """One piece of work a key at a time: who asks while it is under way gets what it brings, too.
+
+    Who is cancelled leaves the others theirs; when the last has left, the work is cancelled and waited for.
+
+        >>> flights = Flights("acme:plan")
+        >>> plan = await flights.join("7", lambda: fetch("7"))
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._passengers: dict[K, tuple[asyncio.Task[Any], list[None]]] = {}
+
+    async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What the work of this key brings: it is begun, unless it is under way. Raises what it raises."""
+        task, aboard = self._passengers.get(key, (None, []))
+        if task is None or task.done():
+            task, aboard = asyncio.get_running_loop().create_task(work(), name=f"{self._name}:{key}"), []
+            self._passengers[key] = task, aboard
+        aboard.append(None)
+        try:
+            await asyncio.wait({task})
+        finally:
+            aboard.pop()
+            if not aboard:
+                if self._passengers.get(key, (None,))[0] is task:
+                    del self._passengers[key]
+                await reap([task])
+        found: T = task.result()
+        return found
 
 
 async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str) -> T:

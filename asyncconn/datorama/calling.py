@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from asyncconn.http.response import Response
     from asyncconn.http.transport import Stream
 
-__all__ = ["Calling", "whose"]
+__all__ = ["AT_ONCE", "Calling", "whose"]
+
+#: Calls of one bulk call that are under way together. Contract: datorama section 11.7.
+AT_ONCE = 10
 
 
 class Calling(Unpicklable):

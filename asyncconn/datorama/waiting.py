@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncconn.core.poll_group import PollGroup
 from asyncconn.core.polling import Poller, PollPolicy
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.coverage import covers, matching
 from asyncconn.datorama.models import DataStream, Job, JobStatus
-from asyncconn.datorama.running import each
 from asyncconn.errors import ConfigError, Forbidden, NotFound
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Sought:
 
 
 class Waiting:
-    """The state of one wait: each round reads the job lists of the streams that still have something to tell."""
+    """The state of one wait: what the job lists of the streams that still have something to tell have told."""
 
     def __init__(self, list_jobs: JobList, jobs: Iterable[Job], sought: Iterable[Sought] = ()) -> None:
         self._list = list_jobs
@@ -116,9 +117,9 @@ class Waiting:
         return JobStates(tuple(self._jobs.values()), tuple(self._jobs[job] for job in self._lost))
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is left to be heard of."""
-        return not any(map(self._is_open, self._streams))
+    def open(self) -> list[int]:
+        """Streams that have something left to tell."""
+        return [stream for stream in self._streams if self.is_open(stream)]
 
     def latest(self, job: Job) -> Job:
         """It as it was last seen."""
@@ -128,12 +129,8 @@ class Waiting:
         """What another process needs: ``stream:job,job;stream:job``."""
         return ";".join(f"{stream}:{','.join(map(str, sorted(jobs)))}" for stream, jobs in self._of.items() if jobs)
 
-    async def round(self) -> JobStates:
-        """Read what is needed, once."""
-        await each([stream for stream in self._streams if self._is_open(stream)], self._read, name="waiting")
-        return self.states
-
-    def _is_open(self, stream: int) -> bool:
+    def is_open(self, stream: int) -> bool:
+        """Whether a stream has something left to tell."""
         if stream in self._gone:
             return False
         sought = any(one.jobs is None for one in self._sought.get(stream, ()))
@@ -142,7 +139,8 @@ class Waiting:
     def _unfinished(self, stream: int) -> set[int]:
         return {job for job in self._of.get(stream, ()) if not self._jobs[job].final}
 
-    async def _read(self, stream: int) -> None:
+    async def read(self, stream: int) -> int:
+        """Read a stream's list of jobs, as far as it is needed; the stream."""
         seek = [one for one in self._sought.get(stream, ()) if one.jobs is None]
         missing = self._unfinished(stream)
         listing: list[Job] = []
@@ -158,13 +156,14 @@ class Waiting:
         except (NotFound, Forbidden):
             self._gone.add(stream)
             self._lost |= self._unfinished(stream)
-            return
+            return stream
         for one in seek:
             found = matching(listing, one.days, one.since)
             if covers(found, one.days):
                 one.jobs = found
                 for job in found:
                     self._want(job)
+        return stream
 
 
 def wait_for(
@@ -177,15 +176,29 @@ def wait_for(
 def poller(waiting: Waiting, policy: PollPolicy, clock: Clock) -> Poller[JobStates, JobStates]:
     """A poller for a wait. Its ``last`` is there from the beginning, so that a timeout can tell what is left."""
 
+    group = PollGroup(
+        waiting.read,
+        waiting.open,
+        done=lambda stream: not waiting.is_open(stream),
+        at_once=AT_ONCE,
+        policy=policy,
+        clock=clock,
+        name="datorama:waiting",
+    )
+
     async def fetch() -> JobStates:
         try:
-            return await waiting.round()
+            await group.round()
+            for one in group.ended.values():
+                if one.error is not None:
+                    raise one.error
+            return waiting.states
         finally:
             made.last = waiting.states  # also of a round that the deadline cuts short
 
     made: Poller[JobStates, JobStates] = Poller(
         fetch,
-        done=lambda _: waiting.done,
+        done=lambda _: not group.unfinished,
         result=lambda states: states,
         policy=policy,
         token=waiting.token(),

@@ -28,8 +28,8 @@ class Route:
     path, percent-encoded. ``reads`` is whether it changes nothing (by default a GET does not), ``idempotent`` whether a
     repetition is harmless (by default where it reads, or its method implies that), ``limit`` its limiter.
 
-    >>> Route("POST", "/v1/orders/search", reads=True)
-    Route(method='POST', path='/v1/orders/search', reads=True, idempotent=None, limit='default')
+    >>> Route("POST", "/v1/orders/search", reads=True).idempotent
+    True
     """
 
     method: str
@@ -38,6 +38,12 @@ class Route:
     reads: bool | None = None
     idempotent: bool | None = None
     limit: str = "default"
+
+    def __post_init__(self) -> None:
+        if self.reads is None:
+            object.__setattr__(self, "reads", self.method == "GET")
+        if self.idempotent is None:
+            object.__setattr__(self, "idempotent", self.reads or self.method in _HARMLESS)
 
 
 class Routes:
@@ -111,16 +117,10 @@ class Routes:
         """Method and path of a call."""
         return self.method(name), self.path(name, **values)
 
-    def reads(self, name: str) -> bool:
-        """Whether a call changes nothing, whatever its method is in this table."""
-        known = self._known[name]
-        return known.method == "GET" if known.reads is None else known.reads
-
     def options(self, name: str) -> dict[str, Any]:
         """What a request of this name is sent with: its ``idempotent`` and its ``limit``."""
-        known = self._known[name]
-        harmless = self.reads(name) or known.method in _HARMLESS
-        return {"idempotent": harmless if known.idempotent is None else known.idempotent, "limit": known.limit}
+        entry = self._entry(name)
+        return {"idempotent": entry.idempotent, "limit": entry.limit}
 
     def from_openapi(self, document: Any, *, below: str = "") -> Self:
         """This table, corrected by a server's OpenAPI document.
@@ -139,11 +139,11 @@ class Routes:
             name: learnt
             for name, entry in self._entries.items()
             if entry.path.startswith(base)
-            and (learnt := self._learnt(theirs, name, entry, entry.path.removeprefix(begin))) is not None
+            and (learnt := self._learnt(theirs, entry, entry.path.removeprefix(begin))) is not None
         }
         return self.with_(changes)
 
-    def _learnt(self, theirs: Mapping[str, Mapping[str, Any]], name: str, entry: Route, end: str) -> Route | None:
+    def _learnt(self, theirs: Mapping[str, Mapping[str, Any]], entry: Route, end: str) -> Route | None:
         own = [hole[1] for hole in _HOLE.finditer(end)]
         whole = _HOLE.sub(lambda hole: self._bases.get(hole[1], hole[0]), entry.path)
         found = {
@@ -151,21 +151,13 @@ class Routes:
             for path, item in theirs.items()
             if _shape(path).endswith(_shape(end))
             and len(_HOLE.findall(path)) == len(own)
-            and (chosen := self._chosen(name, entry.method, [word.upper() for word in item])) is not None
+            and (chosen := _chosen(entry, [word.upper() for word in item])) is not None
         }
         best = [path for path in found if _shape(path) == _shape(whole)] or list(found)
         if len(best) != 1:
             return None
         ours = iter(own)  # their names of the ids may be others; the order is the same
         return replace(entry, method=found[best[0]], path=_HOLE.sub(lambda _: f"{{{next(ours)}}}", best[0]))
-
-    def _chosen(self, name: str, method: str, offered: list[str]) -> str | None:
-        """The method to use of those a path offers, None if it is another call."""
-        if method in offered:
-            return method
-        alike = {"GET", "POST"} if self.reads(name) else {"POST", "PUT"}
-        fitting = [word for word in offered if {word, method} <= alike]
-        return fitting[0] if len(fitting) == 1 else None
 
     def _entry(self, name: str) -> Route:
         try:
@@ -239,6 +231,15 @@ def _segment(value: Any, what: str) -> str:
 
 
 _KINDS = {"int": _number, "str": _text, "": _segment}
+
+
+def _chosen(entry: Route, offered: list[str]) -> str | None:
+    """The method to use of those a path offers, None if it is another call."""
+    if entry.method in offered:
+        return entry.method
+    alike = {"GET", "POST"} if entry.reads else {"POST", "PUT"}
+    fitting = [word for word in offered if {word, entry.method} <= alike]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _shape(template: str) -> str:

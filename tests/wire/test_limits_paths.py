@@ -112,9 +112,9 @@ def test_there_are_two_versions_of_the_rest() -> None:
 def test_what_reads_by_post_reads_and_what_writes_does_not() -> None:
     every = {**PATHS_V1, **PATHS_V2}
     gets = {name for name, route in every.items() if route.method == "GET"}
-    reads = {name for name in every if Paths().reads(name)}
+    reads = {name for name, route in every.items() if route.reads}
     assert gets | {"limits.status", "export"} == reads
-    assert {name for name in every if Paths().options(name)["idempotent"]} == reads
+    assert {name for name, route in every.items() if route.idempotent} == reads
 
 
 def test_a_path_that_only_deletes_is_not_the_one_for_reading() -> None:
@@ -150,7 +150,9 @@ def test_a_document_corrects_prefix_method_and_names_of_ids() -> None:
     )
     paths = Paths().from_openapi(doc)
 
-    assert paths.entries["structures.save"] == Route("PUT", "/app/limits/rest/v2/limitDefinition/structure/save")
+    assert paths.entries["structures.save"] == Route(
+        "PUT", "/app/limits/rest/v2/limitDefinition/structure/save", idempotent=False
+    )
     assert paths.options("structures.save") == {"idempotent": False, "limit": "default"}
     assert paths.path("structures.get", structureId="s 1") == "/app/limits/rest/v2/limitDefinition/structure/s%201"
     assert paths.method("structures.delete") == "DELETE"
@@ -162,7 +164,9 @@ def test_a_document_corrects_prefix_method_and_names_of_ids() -> None:
 def test_of_several_paths_that_end_alike_the_exact_one_counts_and_else_none() -> None:
     exact, other, third = (f"{base}/evaluate/all" for base in ("/limits/rest/v2", "/old/rest", "/new/rest"))
 
-    assert Paths().from_openapi(_doc(**{exact: "put", other: "post"})).entries["evaluate.all"] == Route("PUT", exact)
+    assert Paths().from_openapi(_doc(**{exact: "put", other: "post"})).entries["evaluate.all"] == Route(
+        "PUT", exact, idempotent=False
+    )
     assert Paths().from_openapi(_doc(**{third: "post", other: "post"})) == Paths()
 
 

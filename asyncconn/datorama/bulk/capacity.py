@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from asyncconn.core.polling import PollPolicy
-from asyncconn.core.tasks import reap
-from asyncconn.datorama.running import each
-from asyncconn.errors import (
-    AsyncConnError,
-    ConfigError,
-    PollTimeout,
-    RateLimited,
-    ServerError,
-    TransportError,
-)
+from asyncconn.core.poll_group import PollGroup
+from asyncconn.core.polling import Poller, PollPolicy
+from asyncconn.core.tasks import each, reap
+from asyncconn.datorama.calling import AT_ONCE
+from asyncconn.errors import AsyncConnError, ConfigError, PollTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +23,7 @@ __all__ = ["CAPACITY_POLLING", "Capacity", "Ticket"]
 #: How often to look for room, and how long one request may wait for it.
 CAPACITY_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, deadline=4 * 3600.0)
 
-_PASSING = (TransportError, ServerError, RateLimited)
+_YEARS = 1e8  # seconds: who waits has a deadline of his own, the watcher has none
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +47,6 @@ class _Room:
     mine: set[int] = field(default_factory=set)  # streams that may have jobs of ours under way
     waiting: int = 0
     moved_at: float = 0.0  # when there was room, or more of it than before
-    errors: int = 0
     failure: AsyncConnError | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,6 +75,14 @@ class Capacity:
         self._clock = nouns.calling.clock
         self._policy = policy
         self._rooms: dict[int, _Room] = {}
+        self._group = PollGroup(
+            self._look_again,
+            done=lambda room: not room.waiting,
+            at_once=AT_ONCE,
+            policy=policy,
+            clock=self._clock,
+            name="datorama:capacity",
+        )
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -156,33 +157,42 @@ class Capacity:
 
     async def _watch(self) -> None:
         """Look at the workspaces in which somebody waits, more and more seldom the longer nothing moves."""
-        began = self._clock.now()
-        while True:
-            await self._clock.sleep(self._policy.interval(self._clock.now() - began))
-            crowded = [(number, room) for number, room in self._rooms.items() if room.waiting]
-            if not crowded:
-                return
-            before = sum(room.pending for _, room in crowded)
-            await each(crowded, self._look_again, name="capacity")
-            if sum(room.pending for _, room in crowded) < before:
-                began = self._clock.now()  # it moves: look often again
+        while crowded := self._crowded():
+            before = sum(self._rooms[number].pending for number in crowded)
 
-    async def _look_again(self, entry: tuple[int, _Room]) -> None:
-        workspace_id, room = entry
+            def moved(pending: int, before: int = before) -> bool:
+                return pending < before or not self._crowded()
+
+            await Poller(
+                self._look_around,
+                done=moved,
+                result=bool,
+                policy=replace(self._policy, first=self._policy.interval(0.0), deadline=_YEARS),
+                clock=self._clock,
+                name="datorama:capacity",
+            )
+
+    def _crowded(self) -> list[int]:
+        return [number for number, room in self._rooms.items() if room.waiting]
+
+    async def _look_around(self) -> int:
+        """One round; what is pending in the workspaces that are crowded."""
+        crowded = self._crowded()
+        self._group.add(*crowded)
+        await self._group.round()
+        for number in crowded:
+            room = self._rooms[number]
+            room.failure = self._group.ended[number].error if number in self._group.ended else None
+            room.news.set()
+        return sum(self._rooms[number].pending for number in crowded)
+
+    async def _look_again(self, workspace_id: int) -> _Room:
+        room = self._rooms[workspace_id]
         before = room.pending
-        try:
-            await self._look(workspace_id, room)
-        except _PASSING as error:
-            room.errors += 1
-            if room.errors > self._policy.tolerate:
-                room.errors, room.failure = 0, error
-        except AsyncConnError as error:
-            room.failure = error
-        else:
-            room.errors = 0
-            if room.pending < before:
-                room.moved_at = self._clock.now()
-        room.news.set()
+        await self._look(workspace_id, room)
+        if room.pending < before:
+            room.moved_at = self._clock.now()
+        return room
 
     async def _look(self, workspace_id: int, room: _Room) -> None:
         counted = [ticket for ticket in room.since if ticket.accepted]
@@ -215,5 +225,5 @@ class Capacity:
             jobs = await self._nouns.jobs.list(stream).collect()
             found[stream] = sum(not job.final for job in jobs)
 
-        await each(sorted(streams), count, name="capacity")
+        await each(sorted(streams), count, name="datorama:capacity", at_once=AT_ONCE)
         return found

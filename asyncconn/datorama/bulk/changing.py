@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.core.tasks import each
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.frames import changes_frame
 from asyncconn.datorama.given import listed, one_for_each
 from asyncconn.datorama.models import DataStream
-from asyncconn.datorama.running import each
 from asyncconn.errors import AsyncConnError, ConfigError, outcome_unknown
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def change_streams(
             items[number] = Item(key=stream, outcome="ok", value=changed)
             meter.add("ok")
 
-    await each(range(len(found)), change, name="changes")
+    await each(range(len(found)), change, name="datorama:changes", at_once=AT_ONCE)
     at = nouns.calling.clock.utcnow()
 
     def rows(result: BulkResult[DataStream, DataStream]) -> pd.DataFrame:

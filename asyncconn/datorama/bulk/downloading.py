@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from asyncconn.core.tasks import each
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Item
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.errors import TooManyBytes
 from asyncconn.datorama.given import job_of, listed, one_for_each, owner_of
 from asyncconn.datorama.models import DataStream, Job, ReportJob
-from asyncconn.datorama.running import AT_ONCE, each
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ async def _fetch(
             items[number] = item
             meter.add(item.outcome)
 
-    await each(places.values(), fetch, name="download", at_once=bounds.concurrency)
+    await each(places.values(), fetch, name="datorama:download", at_once=bounds.concurrency)
     return BulkResult([item for item in items if item is not None])
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.core.tasks import each
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Item
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.frames import jobs_frame, streams_frame
 from asyncconn.datorama.given import listed
 from asyncconn.datorama.models import DataStream, Job, Workspace
-from asyncconn.datorama.running import each
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ async def fetch_all_streams(
             items[number] = Item(key=key, outcome="ok", value=page.items)
             meter.add("ok")
 
-    await each(range(len(keys)), read, name="streams")
+    await each(range(len(keys)), read, name="datorama:streams", at_once=AT_ONCE)
     found = [item for item in items if item is not None]
     return BulkResult(found, lambda result: streams_frame(stream for some in result.values for stream in some))
 
@@ -90,6 +91,6 @@ async def fetch_all_jobs(
             read_to_the_end += 1
             meter.add("ok")
 
-    await each(range(len(keys)), read, name="jobs")
+    await each(range(len(keys)), read, name="datorama:jobs", at_once=AT_ONCE)
     found = [*(item for item in items if item is not None), *lost]
     return BulkResult(found, lambda result: jobs_frame(job for some in result.values for job in some))

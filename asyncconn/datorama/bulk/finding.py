@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.core.tasks import each
 from asyncconn.datorama import paths
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.errors import UnknownStream
 from asyncconn.datorama.models import DataStream, Workspace
-from asyncconn.datorama.running import each
 from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
@@ -58,5 +59,5 @@ async def _look(nouns: Nouns) -> list[AsyncConnError]:
         except AsyncConnError as error:
             failures.append(error)
 
-    await each((await nouns.workspaces.list()).items, read, name="streams")
+    await each((await nouns.workspaces.list()).items, read, name="datorama:streams", at_once=AT_ONCE)
     return failures

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.polling import PollPolicy
+from asyncconn.core.tasks import each, together
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
 from asyncconn.datorama.bulk.planning import Submission, pieces, plan
@@ -14,13 +15,13 @@ from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item, Span
 from asyncconn.datorama.bulk.sending import Sender, Sent
 from asyncconn.datorama.bulk.work import Work, bad_end, is_of, sought_in
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.coverage import covers, days_of, uncovered
 from asyncconn.datorama.dates import DateRange, Split
 from asyncconn.datorama.frames import log_rows_frame
 from asyncconn.datorama.given import listed, one_for_each
 from asyncconn.datorama.log import NO_JOB, QUEUED, SOME_JOB, JobType, LogRow
 from asyncconn.datorama.models import Job
-from asyncconn.datorama.running import each, together
 from asyncconn.datorama.waiting import JOB_POLLING, Waiting
 from asyncconn.errors import ApiError, AsyncConnError
 
@@ -102,7 +103,7 @@ class _Run:
             times = [at for left in work.left if (at := history.sent_at(stream.id, left)) is not None]
             if times:
                 doubtful.append((work, min(times)))
-        await each(doubtful, self._look, name="resume")
+        await each(doubtful, self._look, name="datorama:resume", at_once=AT_ONCE)
         for work in self._works:
             done = [] if work.error is not None else uncovered(work.span.days, work.left)
             work.recalled = done
@@ -150,7 +151,8 @@ class _Run:
         for one in submissions:
             lanes[self._nouns.calling.workspace_of(one.streams[0])].append(one)
         send = partial(self._send, create=create)
-        await together((each(lane, send, name="process") for lane in lanes.values()), name="lane")
+        works = (each(lane, send, name="datorama:process", at_once=AT_ONCE) for lane in lanes.values())
+        await together(works, name="datorama:lane")
 
     async def _send(self, submission: Submission, *, create: bool) -> None:
         todo = [submission]

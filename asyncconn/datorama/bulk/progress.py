@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncconn.core.progress import Progress, telling
-from asyncconn.datorama.running import AT_ONCE
+from asyncconn.datorama.calling import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

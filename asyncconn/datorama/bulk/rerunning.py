@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.polling import PollPolicy
+from asyncconn.core.tasks import each, together
 from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
@@ -17,13 +18,13 @@ from asyncconn.datorama.bulk.planning import chunked
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
 from asyncconn.datorama.bulk.sending import Sender, Sent
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.coverage import days_of
 from asyncconn.datorama.errors import JobFailed
 from asyncconn.datorama.frames import log_rows_frame
 from asyncconn.datorama.given import job_of, listed, one_for_each, owner_of
 from asyncconn.datorama.log import ALL_JOBS, QUEUED, LogRow
 from asyncconn.datorama.models import DataStream, Job, JobStatus
-from asyncconn.datorama.running import each, together
 from asyncconn.datorama.waiting import JOB_POLLING, Waiting
 from asyncconn.errors import AsyncConnError
 
@@ -127,7 +128,7 @@ class _Run:
         by_stream: defaultdict[int, list[tuple[_Work, datetime]]] = defaultdict(list)
         for work, at in doubtful:
             by_stream[work.stream.id].append((work, at))
-        await each(by_stream.values(), self._look, name="resume")
+        await each(by_stream.values(), self._look, name="datorama:resume", at_once=AT_ONCE)
 
     async def _look(self, doubts: Sequence[tuple[_Work, datetime]]) -> None:
         try:
@@ -163,7 +164,8 @@ class _Run:
         lanes: defaultdict[int | None, list[list[_Work]]] = defaultdict(list)
         for some in calls:
             lanes[self._nouns.calling.workspace_of(some[0].stream)].append(some)
-        await together((each(lane, self._send, name="rerun") for lane in lanes.values()), name="lane")
+        all_works = (each(lane, self._send, name="datorama:rerun", at_once=AT_ONCE) for lane in lanes.values())
+        await together(all_works, name="datorama:lane")
 
     async def _send(self, works: Sequence[_Work]) -> None:
         stream = works[0].stream

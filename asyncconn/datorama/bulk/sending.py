@@ -15,9 +15,9 @@ from asyncconn.datorama.bulk.capacity import Capacity
 from asyncconn.datorama.bulk.history import History
 from asyncconn.datorama.bulk.planning import jobs_of
 from asyncconn.datorama.bulk.progress import Meter
+from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.log import ERROR, SENDING, UNKNOWN, JobLog, LogRow
 from asyncconn.datorama.models import JobStatus
-from asyncconn.datorama.running import AT_ONCE
 from asyncconn.datorama.waiting import JobStates, Sought, Waiting, poller
 from asyncconn.errors import AsyncConnError, outcome_unknown
 
