@@ -15,7 +15,8 @@ __all__ = ["Answer", "Arrival", "Call", "Platform"]
 class Call:
     """A request, read to its end. Headers and body may hold credentials, so the repr leaves them out.
 
-    ``platform`` is the name of the platform that serves it, ``path`` is percent-decoded, ``query`` is not.
+    ``platform`` is the name of the platform that serves it, ``path`` is percent-decoded, ``query`` is not,
+    ``target`` is both as they came.
     """
 
     platform: str
@@ -24,6 +25,7 @@ class Call:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    target: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Server:
         except (ConnectionError, web.RequestPayloadError):
             _log.info("the body of a %s did not come to its end", request.method)  # its path may hold a credential
             return _hang_up(request)
-        call = Call(name, request.method, request.path, request.query_string, request.headers, body)
+        call = Call(name, request.method, request.path, request.query_string, request.headers, body, request.raw_path)
         fault = self._faults.take(call, frozenset() if platform is None else platform.fault_kinds)
         if fault is not None:
             _log.info("fault %s strikes a %s", fault.kind, call.method)

@@ -1,0 +1,251 @@
+"""A platform of one's own for tests: an aiohttp application behind a socket that keeps limits and plays faults."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import re
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from asyncconn.core.clock import SystemClock
+from asyncconn.core.rates.windows import Window
+from asyncconn.errors import ConfigError, LifecycleError
+from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.faults import Fault, Faults
+from asyncconn.sandbox.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from asyncconn.sandbox.exchange import Arrival, Call
+
+__all__ = ["Fake", "credential"]
+
+_HOST = "127.0.0.1"
+_KEPT = 100_000  # arrivals
+# Of this hop only, or made anew for the next one.
+_HOP = frozenset({"connection", "content-length", "content-type", "date", "keep-alive", "server", "transfer-encoding"})
+_SHOWING = re.compile(r"authorization|api.?key|token|secret", re.IGNORECASE).search
+
+
+class Fake:
+    """A platform for the tests of a connector: ``app`` behind a real socket, for as long as its ``async with`` lasts.
+
+        >>> async with Fake(app, rates=Window(20, 1.0), faults="status:503*2") as fake:
+        ...     async with Acme(base_url=fake.url, auth=TokenAuth("made-up")) as acme:
+        ...         await acme.plan()
+        ...     assert fake.refused == 0
+
+    ``app`` is an ``aiohttp.web.Application``, or a handler for all requests. A call that exceeds ``rates`` (a
+    ``Window``, or several) is answered with 429 and a Retry-After, and goes no further; each credential has a count of
+    its own. ``faults`` is a script as the sandbox's: a text, a ``Faults``, or several ``Fault``. What the script
+    refuses is answered with the request's own headers and body, as some proxies do: so is seen whether a connector
+    shows them.
+
+    ``requests`` counts all that arrived and ``refused`` those above the limits; ``arrivals`` says when which came. A
+    handler that stores records says so with :meth:`took`, for ``check`` to compare. Answers are read to their end
+    before they go out.
+
+    To be entered once. Raises ``ConfigError`` for what is neither an application nor a handler, for rates that are no
+    ``Window``, and for a script that cannot be read.
+    """
+
+    def __init__(
+        self,
+        app: web.Application | Callable[[web.Request], Awaitable[web.StreamResponse]],
+        *,
+        rates: Window | Sequence[Window] | None = None,
+        faults: Faults | Iterable[Fault] | str | None = None,
+    ) -> None:
+        if isinstance(faults, str):
+            faults = Faults.parse(faults)
+        self.faults = faults if isinstance(faults, Faults) else Faults(*(faults or ()))
+        self.taken = 0
+        windows = [rates] if isinstance(rates, Window) else list(rates or ())
+        self._world = _AppWorld(_application(app), _Caps(windows))
+        self._server = Server((self._world,), self.faults, SystemClock(), keep_arrivals=_KEPT)
+        self._url: str | None = None
+        self._entered = False
+
+    def __repr__(self) -> str:
+        return f"<Fake {self._url or 'not open'}, {self.requests} requests, {self.refused} refused>"
+
+    @property
+    def url(self) -> str:
+        """``http://HOST:PORT``. Raises ``LifecycleError`` when it is not open."""
+        if self._url is None:
+            raise LifecycleError("the fake is not open: its address is known inside 'async with'")
+        return self._url
+
+    @property
+    def requests(self) -> int:
+        """All that arrived."""
+        return self._server.requests.total()
+
+    @property
+    def refused(self) -> int:
+        """Those that exceeded the limits."""
+        return self._world.caps.refused.total()
+
+    @property
+    def arrivals(self) -> deque[Arrival]:
+        """When which request arrived, the newest 100,000."""
+        return self._server.arrivals
+
+    def took(self, records: int) -> None:
+        """For handlers: so many records have been stored."""
+        self.taken += records
+
+    def forget(self) -> None:
+        """Begin the count against the limits anew, as after a long pause; ``refused`` stays."""
+        self._world.caps.forget()
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise LifecycleError("a fake is entered once; make a new one")
+        self._entered = True
+        try:
+            await self._world.start()
+            self._url = f"http://{_HOST}:{await self._server.start(_HOST, 0)}"
+        except BaseException:
+            await self._world.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._url = None
+        try:
+            await self._server.stop()
+        finally:
+            await self._world.stop()
+
+
+def _application(app: object) -> web.Application:
+    if isinstance(app, web.Application):
+        return app
+    if not callable(app):
+        raise ConfigError(f"a fake is made of an aiohttp.web.Application or a handler, not of {type(app).__name__}")
+    made = web.Application()
+    made.router.add_route("*", "/{path:.*}", app)
+    return made
+
+
+def credential(headers: Mapping[str, str]) -> str:
+    """The digest of what a request shows of who asks; empty if it shows nothing."""
+    shown = sorted(f"{name.lower()}: {value}" for name, value in headers.items() if _SHOWING(name))
+    return hashlib.sha256("\n".join(shown).encode()).hexdigest()[:16] if shown else ""
+
+
+class _Caps:
+    """The limits, for each credential by itself: no window of ``period`` seconds sees more than ``limit`` calls."""
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        for one in windows:
+            if type(one) is not Window:
+                raise ConfigError(f"a fake keeps Windows (limit and period), not {type(one).__name__}")
+        self.refused: Counter[str] = Counter()
+        self._windows = [(one.limit, one.period) for one in windows]
+        self._granted: dict[str, list[deque[float]]] = {}
+
+    def forget(self) -> None:
+        """As if nobody had called yet."""
+        self._granted.clear()
+
+    def wait(self, who: str, now: float) -> float:
+        """Seconds until ``who`` may call again; 0 for this call, which is then counted."""
+        books = self._granted.setdefault(who, [deque() for _ in self._windows])
+        wait = 0.0
+        for (limit, period), granted in zip(self._windows, books, strict=True):
+            while granted and granted[0] <= now - period:
+                granted.popleft()
+            if len(granted) >= limit:
+                wait = max(wait, granted[0] + period - now)
+        if wait:
+            self.refused[who] += 1
+            return wait
+        for granted in books:
+            granted.append(now)
+        return 0.0
+
+
+class _AppWorld:
+    """The application, as the sandbox's server sees a platform."""
+
+    name = "app"
+    fault_kinds: frozenset[str] = frozenset()
+
+    def __init__(self, app: web.Application, caps: _Caps) -> None:
+        self.caps = caps
+        self._app = app
+        self._inner: TestClient[web.Request, web.Application] | None = None
+
+    async def start(self) -> None:
+        """Let the application listen, on a port that only this class knows."""
+        # Underneath, redirects, cookies and compression are those of the two ends.
+        self._inner = TestClient(TestServer(self._app), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+        await self._inner.start_server()
+
+    async def stop(self) -> None:
+        """End it."""
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            await inner.close()
+
+    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """All is for the application."""
+        return True
+
+    async def answer(self, call: Call) -> Answer:
+        """What the application says, or that it is too early."""
+        wait = self.caps.wait(credential(call.headers), asyncio.get_running_loop().time())
+        if wait:
+            return _said(429, "slow down", **{"Retry-After": str(math.ceil(wait))})
+        if self._inner is None:
+            return _said(503, "the fake is closing")
+        sent = [(name, value) for name, value in call.headers.items() if name.lower() not in _HOP - {"content-type"}]
+        async with self._inner.request(
+            call.method,
+            URL(call.target, encoded=True),
+            data=call.body or None,
+            headers=sent,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            allow_redirects=False,
+        ) as answer:
+            headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
+            kind = answer.headers.get("Content-Type", "application/octet-stream")
+            return Answer(answer.status, await answer.read(), kind, headers)
+
+    def refusal(self, call: Call, status: int) -> Answer:
+        """An error that quotes the request."""
+        quoted = [f"{name}: {value}" for name, value in call.headers.items()]
+        return _said(status, "; ".join([*quoted, call.body.decode("utf-8", "replace")]))
+
+    def spoil(self, kind: str, answer: Answer) -> Answer:
+        """It has no faults of its own."""
+        return answer
+
+    def env(self) -> dict[str, str]:
+        """Its address is told by ``url``."""
+        return {}
+
+    async def open(self, url: str) -> None:
+        """Nothing more to do."""
+
+    def close(self) -> None:
+        """Nothing more to do."""
+
+
+def _said(status: int, message: str, **headers: str) -> Answer:
+    body = json.dumps({"error": {"message": message}}).encode()
+    return Answer(status, body, "application/json", headers)
