@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -23,7 +24,7 @@ from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from asyncconn.sandbox.exchange import Arrival, Call
@@ -70,7 +71,7 @@ class Fake:
             faults = Faults.parse(faults)
         self.faults = faults if isinstance(faults, Faults) else Faults(*(faults or ()))
         self.taken = 0
-        windows = [rates] if isinstance(rates, Window) else list(rates or ())
+        windows = list(rates) if isinstance(rates, Sequence) else [] if rates is None else [rates]
         self._world = _AppWorld(_application(app), _Caps(windows))
         self._server = Server((self._world,), self.faults, SystemClock(), keep_arrivals=_KEPT)
         self._url: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,7 @@ from asyncconn.testing.tape import Played, without_named, written
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     import aiohttp
 
@@ -102,19 +102,20 @@ class _Call:
     def __init__(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes | None) -> None:
         self._sent = (method, url, [(name, str.__str__(value)) for name, value in headers], body)
         self._answer: aiohttp.ClientResponse | None = None
-        self._pieces: list[bytes] = []
+        self._read: _Tee | None = None
 
     def answered(self, answer: aiohttp.ClientResponse) -> None:
         """Status and headers are there."""
         self._answer = answer
-        answer.content = cast("aiohttp.StreamReader", _Tee(answer.content, self._pieces))
+        self._read = _Tee(answer.content)
+        answer.content = cast("aiohttp.StreamReader", self._read)
 
     def played(self) -> Played | None:
         """None if it was not answered, or its answer broke off."""
-        answer = self._answer
-        if answer is None or answer.content.exception() is not None:
+        answer, read = self._answer, self._read
+        if answer is None or read is None or read.broken:
             return None
-        body, headers = b"".join(self._pieces), list(answer.headers.items())
+        body, headers = b"".join(read.kept), list(answer.headers.items())
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
         if encoding in ("gzip", "x-gzip", "deflate") and body:
             body = b"".join(Inflater(encoding).feed(body))
@@ -125,24 +126,38 @@ class _Call:
 class _Tee:
     """An answer's content, of which a copy is kept as it is read."""
 
-    def __init__(self, inner: aiohttp.StreamReader, kept: list[bytes]) -> None:
+    def __init__(self, inner: aiohttp.StreamReader) -> None:
         self._inner = inner
-        self._kept = kept
+        self.kept: list[bytes] = []
+        self.broken = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     async def read(self, n: int = -1) -> bytes:
         """As the reader's."""
-        piece = await self._inner.read(n)
-        self._kept.append(piece)
+        with self._watched():
+            piece = await self._inner.read(n)
+        self.kept.append(piece)
         return piece
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """As the reader's."""
-        async for piece in self._inner.iter_any():
-            self._kept.append(piece)
+        while True:
+            with self._watched():
+                piece = await self._inner.readany()
+            if not piece:
+                return
+            self.kept.append(piece)
             yield piece
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self.broken = True
+            raise
 
 
 def body_of(data: Any) -> bytes | None:
