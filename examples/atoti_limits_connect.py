@@ -41,10 +41,10 @@ def limit(name: str, value: float) -> Limit:
 
 async def main() -> None:
     """Three attempts to connect, two of them in vain; then what one wants a connection for."""
-    async with Sandbox(atoti_limits=LimitsWorld(), seed=1) as sandbox, Hub() as hub:
+    async with Sandbox(LimitsWorld(), seed=1) as sandbox, Hub() as hub:
         world = sandbox.atoti_limits
         world.limits.utilizations.update(fiat=120.5, lada=95.0, saab=50.0)  # percent: there is no real cube behind it
-        limits = AtotiLimits(world.session_url, limits_url=world.limits_url, auth=("admin", "admin"), hub=hub)
+        limits = AtotiLimits(world.url, limits_url=world.limits.url, auth=("admin", "admin"), hub=hub)
 
         world.session.slicing = "missing"
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncconn import Datorama, Hub, VirtualClock
-from asyncconn.sandbox import Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Sandbox
 
 if TYPE_CHECKING:
     from asyncconn.datorama import BulkProgress
@@ -24,8 +24,8 @@ def show(now: BulkProgress) -> None:
 
 
 async def main() -> None:
-    world = World(workspaces=3, streams=300, file_every=0, seed=1)
-    async with Sandbox(datorama=world, clock=clock) as sandbox, Hub(clock=clock) as hub:
+    world = DatoramaWorld(workspaces=3, streams=300, file_every=0, seed=1)
+    async with Sandbox(world, clock=clock) as sandbox, Hub(clock=clock) as hub:
         datorama = Datorama(sandbox.datorama.token, base_url=sandbox.url, hub=hub)
 
         jobs = await datorama.fetch_all_jobs(on_progress=show)

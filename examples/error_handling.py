@@ -18,7 +18,7 @@ async def main() -> None:
             account.api_key,
             account.api_secret,
             hub=hub,
-            endpoint_url=account.endpoint_url,
+            endpoint_url=account.url,
             retry=RetryPolicy(attempts=2, initial=0.05, maximum=0.1, maybe_sent="always"),
         )
 

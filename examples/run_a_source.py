@@ -33,7 +33,7 @@ async def main() -> None:
         state = StateFile(Path(folder) / "weather.json")
         async with Sandbox() as sandbox, Hub() as hub:
             account = sandbox.panoply
-            panoply = Panoply(account.api_key, account.api_secret, endpoint_url=account.endpoint_url, hub=hub)
+            panoply = Panoply(account.api_key, account.api_secret, endpoint_url=account.url, hub=hub)
 
             half_way = asyncio.Event()
 

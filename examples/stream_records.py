@@ -16,7 +16,7 @@ async def main() -> None:
     rows = list(csv.DictReader(WEATHER.read_text(encoding="utf-8").splitlines()))
     async with Sandbox() as sandbox, Hub() as hub:
         account = sandbox.panoply
-        panoply = Panoply(account.api_key, account.api_secret, hub=hub, endpoint_url=account.endpoint_url)
+        panoply = Panoply(account.api_key, account.api_secret, hub=hub, endpoint_url=account.url)
 
         receipt = await panoply.write("weather", {"id": 0, "weather": "unknown"})
         await panoply.flush()

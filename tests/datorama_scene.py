@@ -12,13 +12,13 @@ from asyncconn import Hub
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.datorama import Datorama
 from asyncconn.sandbox import Sandbox
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncconn.core.clock import Clock
-    from asyncconn.sandbox.datorama.platform import ApiCall, DatoramaSandbox
+    from asyncconn.sandbox.datorama import ApiCall, DatoramaWorld
     from asyncconn.sandbox.faults import Fault
 
 #: The workspace and the streams of a world: the fifth of each five is file based.
@@ -36,7 +36,7 @@ class Scene:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def platform(self) -> DatoramaSandbox:
+    def platform(self) -> DatoramaWorld:
         return self.sandbox.datorama
 
     def client(self, *tokens: str, **options: Any) -> Datorama:
@@ -60,13 +60,13 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    world: World | None = None, *, faults: str | None = None, clock: Clock | None = None, **options: Any
+    world: DatoramaWorld | None = None, *, faults: str | None = None, clock: Clock | None = None, **options: Any
 ) -> AsyncIterator[Scene]:
     """A running sandbox and an open hub; by default on a clock whose waits cost nothing.
 
     ``options`` are those of the clients.
     """
     clock = clock or QuickClock()
-    world = world or World(outcomes={"SUCCESS": 1.0})
-    async with Sandbox(faults=faults, seed=1, datorama=world, clock=clock) as sandbox, Hub(clock=clock) as hub:
+    world = world or DatoramaWorld(outcomes={"SUCCESS": 1.0})
+    async with Sandbox(world, faults=faults, seed=1, clock=clock) as sandbox, Hub(clock=clock) as hub:
         yield Scene(sandbox, hub, clock, options)

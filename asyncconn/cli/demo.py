@@ -21,7 +21,7 @@ from asyncconn.cli.seattle import Record, compare, default_data, load
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Faults, Sandbox
+from asyncconn.sandbox import Faults, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,12 +149,12 @@ def demo(
 
 async def _run(records: dict[str, list[Record]], faults: Faults, rate: float | None, sender: SenderName) -> Report:
     report = Report(expected=sum(map(len, records.values())), sender=sender.value)
-    async with Sandbox(faults=faults) as sandbox, Hub(proxy="") as hub:
+    async with Sandbox(PanoplyWorld(), faults=faults) as sandbox, Hub(proxy="") as hub:
         panoply = Panoply(
             sandbox.panoply.api_key,
             sandbox.panoply.api_secret,
             hub=hub,
-            endpoint_url=sandbox.panoply.endpoint_url,
+            endpoint_url=sandbox.panoply.url,
             sender=sender.value,
         )
         await _stream(panoply, records, rate, report)

@@ -18,7 +18,7 @@ from asyncconn.cli.datorama_common import span
 from asyncconn.cli.datorama_watch import watching
 from asyncconn.cli.output import count, table
 from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from asyncconn.datorama import Job
-    from asyncconn.sandbox.datorama import DatoramaSandbox
+    from asyncconn.sandbox.datorama import DatoramaWorld
 
 __all__ = ["DatoramaReport", "lines", "verdict", "work"]
 
@@ -67,8 +67,8 @@ def work() -> DatoramaReport:
 
 
 async def _run(clock: VirtualClock, report: DatoramaReport) -> None:
-    world = World(workspaces=WORKSPACES, streams=STREAMS, jobs=JOBS, seed=1)
-    async with Sandbox(datorama=world, clock=clock) as sandbox, Hub(clock=clock, proxy="") as hub:
+    world = DatoramaWorld(workspaces=WORKSPACES, streams=STREAMS, jobs=JOBS, seed=1)
+    async with Sandbox(world, clock=clock) as sandbox, Hub(clock=clock, proxy="") as hub:
         platform = sandbox.datorama
         datorama = Datorama(platform.token, base_url=sandbox.url, hub=hub)
         steps = _Steps(clock, platform, report)
@@ -93,7 +93,7 @@ async def _run(clock: VirtualClock, report: DatoramaReport) -> None:
 class _Steps:
     """What each step cost."""
 
-    def __init__(self, clock: VirtualClock, platform: DatoramaSandbox, report: DatoramaReport) -> None:
+    def __init__(self, clock: VirtualClock, platform: DatoramaWorld, report: DatoramaReport) -> None:
         self._clock, self._platform, self._report = clock, platform, report
         self._before = (clock.now(), platform.counters.platform)
 
@@ -104,12 +104,12 @@ class _Steps:
         self._report.steps.append({"step": what, "calls": calls, "seconds": round(seconds, 1), "result": result})
 
 
-def _compare(platform: DatoramaSandbox, jobs: list[Job], report: DatoramaReport) -> None:
+def _compare(platform: DatoramaWorld, jobs: list[Job], report: DatoramaReport) -> None:
     """The platform's own books decide."""
     report.calls, report.refused = platform.counters.platform, platform.refused
     report.worst_minute = worst_window([call.at for call in platform.calls], PERIOD)
-    new = len(platform.world.stats) - STREAMS * JOBS
-    unlike = [job.id for job in jobs if job.id not in platform.world.stats or not job.final]
+    new = len(platform.live.stats) - STREAMS * JOBS
+    unlike = [job.id for job in jobs if job.id not in platform.live.stats or not job.final]
     for wrong, what in (
         (report.streams != STREAMS, f"{report.streams} streams listed of {STREAMS}"),
         (report.jobs != STREAMS * JOBS, f"{report.jobs} jobs listed of {STREAMS * JOBS}"),

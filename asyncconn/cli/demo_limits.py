@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from asyncconn.sandbox.atoti_limits import AtotiLimitsSandbox
+    from asyncconn.sandbox.atoti_limits import LimitsWorld
 
 __all__ = ["LimitsReport", "lines", "verdict", "work"]
 
@@ -64,7 +64,7 @@ async def work() -> LimitsReport:
     report = LimitsReport()
     started = time.perf_counter()
     try:
-        async with Sandbox(atoti_limits=LimitsWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
+        async with Sandbox(LimitsWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
             await _run(sandbox.atoti_limits, hub, report)
     except AsyncConnError as error:
         report.wrong.append(plain(with_notes(error)))
@@ -73,10 +73,10 @@ async def work() -> LimitsReport:
     return report
 
 
-async def _run(world: AtotiLimitsSandbox, hub: Hub, report: LimitsReport) -> None:
+async def _run(world: LimitsWorld, hub: Hub, report: LimitsReport) -> None:
     world.limits.utilizations.update(_USED)
     admin = world.session.users["admin"]
-    limits = AtotiLimits(world.session_url, limits_url=world.limits_url, auth=(admin.name, admin.password), hub=hub)
+    limits = AtotiLimits(world.url, limits_url=world.limits.url, auth=(admin.name, admin.password), hub=hub)
     done = await limits.wait_connected(_SECONDS)
     report.polls, report.connected_after = done.polls, round(done.seconds, 3)
     uploaded = await limits.upload.structures(write_structures([_STRUCTURE]))

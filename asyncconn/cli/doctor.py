@@ -26,7 +26,7 @@ from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.session import Network, ProxyRule
 from asyncconn.panoply import wire
 from asyncconn.panoply.settings import PanoplySettings
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
@@ -183,9 +183,9 @@ async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
     record = {"id": sender, "text": "naïve €", "number": 1.5}
     advice = "is something in the way of connections to 127.0.0.1, such as a firewall?"
     try:
-        async with Sandbox() as sandbox, Hub(settings=HubSettings.defaults(), proxy="") as hub:
+        async with Sandbox(PanoplyWorld()) as sandbox, Hub(settings=HubSettings.defaults(), proxy="") as hub:
             there = sandbox.panoply
-            panoply = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.endpoint_url, sender=sender)
+            panoply = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.url, sender=sender)
             await panoply.write("doctor", record)
             report = await panoply.flush(10.0)
             landed = there.sql("select id, text, number from doctor") if report.delivered else []

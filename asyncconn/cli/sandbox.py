@@ -16,7 +16,7 @@ from rich.text import Text
 from asyncconn.cli.output import console, count, size, stderr, table
 from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import LimitsWorld, Sandbox
+from asyncconn.sandbox import DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,16 +45,16 @@ def sandbox(
         typer.Option("--env-file", metavar="FILE", help="Write the settings for clients there, as in .env."),
     ] = None,
     atoti_limits: Annotated[
-        int | None,
-        typer.Option("--atoti-limits", min=1, max=3, help="Also an Atoti session of this generation, and its Limits."),
-    ] = None,
+        int, typer.Option("--atoti-limits", min=1, max=3, help="The generation of the Atoti session and its Limits.")
+    ] = 3,
 ) -> None:
     """Run the embedded platforms until Ctrl-C, and show what lands.
 
     Prints the settings that lead clients here. The credentials are made up and good for nothing else.
     """
-    pair = None if atoti_limits is None else LimitsWorld(generation=cast(Literal[1, 2, 3], atoti_limits))
-    made = Sandbox(host, port, faults or None, seed, warehouse=warehouse, atoti_limits=pair)
+    limits = LimitsWorld(generation=cast(Literal[1, 2, 3], atoti_limits))
+    worlds = (DatoramaWorld(), PanoplyWorld(warehouse=warehouse), limits)
+    made = Sandbox(*worlds, host=host, port=port, faults=faults, seed=seed)
     asyncio.run(_serve(made, env_file))
 
 

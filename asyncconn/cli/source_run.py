@@ -20,7 +20,7 @@ from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sources.runner import run_source
 from asyncconn.panoply.sources.states import Saved, StateFile
 from asyncconn.panoply.writer import WriteReport
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -132,9 +132,9 @@ class Job:
         spool: dict[str, Any] = {} if self.spool is None else {"spool": self.spool}
         if not self.sandbox:
             return Panoply.from_env(hub=hub, **spool), lambda: None
-        sandbox = await stack.enter_async_context(Sandbox())
+        sandbox = await stack.enter_async_context(Sandbox(PanoplyWorld()))
         there = sandbox.panoply
-        made = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.endpoint_url, **spool)
+        made = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.url, **spool)
         return made, there.tables
 
     async def _print(self, outcome: Outcome, limit: int | None) -> None:

@@ -9,97 +9,89 @@ async with Sandbox() as sandbox:
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import TYPE_CHECKING, Self
+from collections import Counter
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncconn.core.clock import SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox.atoti_limits import AtotiLimitsSandbox, FakeAtotiSession, FakeLimitsServer, LimitsWorld
-from asyncconn.sandbox.credentials import Inventor
-from asyncconn.sandbox.datorama import DatoramaSandbox, World
-from asyncconn.sandbox.exchange import Arrival, Call
+from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer, LimitsWorld
+from asyncconn.sandbox.datorama import DatoramaWorld
+from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.faults import Fault, Faults
-from asyncconn.sandbox.panoply import PanoplySandbox
+from asyncconn.sandbox.panoply import PanoplyWorld
 from asyncconn.sandbox.server import Server
+from asyncconn.sandbox.world import Place, World
 
 if TYPE_CHECKING:
-    from collections import Counter, deque
+    from collections import deque
     from collections.abc import Iterable
-    from pathlib import Path
     from types import TracebackType
 
     from asyncconn.core.clock import Clock
-    from asyncconn.sandbox.exchange import Platform
 
 __all__ = [
+    "Answer",
     "Arrival",
+    "BrokenOff",
     "Call",
+    "DatoramaWorld",
     "FakeAtotiSession",
     "FakeLimitsServer",
     "Fault",
     "Faults",
     "LimitsWorld",
+    "PanoplyWorld",
+    "Place",
     "Sandbox",
+    "Server",
     "World",
 ]
 
+W = TypeVar("W", bound=World)
+
 
 class Sandbox:
-    """All platforms behind one address, for as long as its ``async with`` lasts; to be entered once.
+    """Worlds behind one address, for as long as its ``async with`` lasts; to be entered once.
 
-    ``port`` 0 takes a free one. ``faults`` is a script to begin with: a :class:`Faults`, several
-    :class:`Fault`, or a text for :meth:`Faults.parse`. ``seed`` makes credentials and chances repeatable.
-    ``keep_arrivals`` bounds ``arrivals``.
+    ``worlds`` are the platforms it plays, all that there are if none is given. A request goes to the first one that
+    claims it. ``port`` 0 takes a free one. ``faults`` is a script to begin with: a :class:`Faults`, several
+    :class:`Fault`, or a text for :meth:`Faults.parse`; it strikes the requests of all worlds. ``seed`` makes
+    credentials and chances repeatable. ``keep_arrivals`` bounds ``arrivals``.
 
-    For Panoply: ``max_message_bytes`` is the queue's limit (decoded body and attributes), ``warehouse`` a
-    file for the SQLite database instead of memory, ``keep_messages`` how many messages (and invalid
-    documents) are kept to look at. ``datorama`` is the :class:`World` that Datorama plays, a small one if not given.
-
-    For Atoti Limits: ``atoti_limits`` starts a session and a Limits server on ports of their own, which share the fault
-    script; without it they are not there.
-
-    Entering raises :class:`~asyncconn.errors.ConfigError` when the address is taken or the warehouse cannot
-    be opened. Leaving ends stalled requests at once, and takes about a second at most.
+    Making it raises :class:`~asyncconn.errors.ConfigError` for two worlds of one name. Entering raises it when an
+    address is taken or a world cannot open. Leaving ends what waits at once, and takes about a second at most.
 
         >>> import asyncio
         >>> async def main() -> str:
-        ...     async with Sandbox(seed=1) as sandbox:
-        ...         return sandbox.url
+        ...     async with Sandbox(PanoplyWorld(), seed=1) as sandbox:
+        ...         return sandbox.panoply.url
         >>> asyncio.run(main()).rpartition(":")[0]
         'http://127.0.0.1'
     """
 
     def __init__(
         self,
+        *worlds: World,
         host: str = "127.0.0.1",
         port: int = 0,
         faults: Faults | Iterable[Fault] | str | None = None,
         seed: int | str | None = None,
-        *,
-        max_message_bytes: int = 262_144,
-        warehouse: str | Path | None = None,
-        keep_messages: int = 200,
-        keep_arrivals: int = 100_000,
-        atoti_limits: LimitsWorld | None = None,
         clock: Clock | None = None,
-        datorama: World | None = None,
+        keep_arrivals: int = 100_000,
     ) -> None:
-        if max_message_bytes < 1 or keep_messages < 0 or keep_arrivals < 0:
-            raise ConfigError("max_message_bytes must be 1 or more, keep_messages and keep_arrivals 0 or more")
-        clock = SystemClock() if clock is None else clock
+        if keep_arrivals < 0:
+            raise ConfigError("keep_arrivals must be 0 or more")
+        self.worlds = worlds or (DatoramaWorld(), PanoplyWorld(), LimitsWorld())
+        for name, number in Counter(world.name for world in self.worlds).items():
+            if not name or number > 1:
+                raise ConfigError(f"each world of a sandbox needs a name of its own, not {name!r} for {number}")
         self.faults = _script(faults, seed)
-        self.panoply = PanoplySandbox(
-            Inventor(seed),
-            clock,
-            max_message_bytes=max_message_bytes,
-            warehouse=warehouse,
-            keep_messages=keep_messages,
-        )
-        world = World() if datorama is None else datorama
-        self.datorama = DatoramaSandbox(world, clock, seed=seed, keep_calls=keep_arrivals)
-        self._platforms: tuple[Platform, ...] = (self.datorama, self.panoply)
-        self._limits = AtotiLimitsSandbox(atoti_limits, self.faults, clock, seed) if atoti_limits else None
-        self._server = Server(self._platforms, self.faults, clock, keep_arrivals=keep_arrivals)
+        place = Place(host, SystemClock() if clock is None else clock, self.faults, seed, keep_arrivals)
+        for world in self.worlds:
+            world.settle(place)
+        self._server = Server(self.worlds, place)
         self._host = host
         self._port = port
         self._url: str | None = None
@@ -120,20 +112,27 @@ class Sandbox:
         """Environment variables that lead clients here, past any proxy; they hold the made-up secrets."""
         if self._url is None:
             raise LifecycleError("the sandbox is not open: its address is known inside 'async with'")
-        env = {name: value for platform in self._platforms for name, value in platform.env().items()}
-        env |= _past_the_proxy(self._host)
-        return env if self._limits is None else env | self._limits.env()
+        env = {name: value for world in self.worlds for name, value in world.env().items()}
+        return env | _past_the_proxy(self._host)
 
     @property
-    def atoti_limits(self) -> AtotiLimitsSandbox:
-        """The session and the Limits server. Raises :class:`~asyncconn.errors.ConfigError` when not asked for."""
-        if self._limits is None:
-            raise ConfigError("this sandbox has no Atoti Limits: make it with atoti_limits=LimitsWorld()")
-        return self._limits
+    def panoply(self) -> PanoplyWorld:
+        """Panoply. Raises :class:`~asyncconn.errors.ConfigError` when it is not among the worlds."""
+        return self._world(PanoplyWorld)
+
+    @property
+    def datorama(self) -> DatoramaWorld:
+        """Datorama. Raises :class:`~asyncconn.errors.ConfigError` when it is not among the worlds."""
+        return self._world(DatoramaWorld)
+
+    @property
+    def atoti_limits(self) -> LimitsWorld:
+        """Atoti Limits. Raises :class:`~asyncconn.errors.ConfigError` when it is not among the worlds."""
+        return self._world(LimitsWorld)
 
     @property
     def requests(self) -> Counter[str]:
-        """Requests that arrived, by platform (``-`` for those no platform serves)."""
+        """Requests that arrived, by world (``-`` for those that none serves)."""
         return self._server.requests
 
     @property
@@ -146,13 +145,9 @@ class Sandbox:
             raise LifecycleError("a sandbox is entered once; make a new one")
         self._entered = True
         try:
-            port = await self._server.start(self._host, self._port)
-            host = f"[{self._host}]" if ":" in self._host else self._host
-            url = f"http://{host}:{port}"
-            for platform in self._platforms:
-                await platform.open(url)
-            if self._limits is not None:
-                await self._limits.start(self._host)
+            url = await self._server.start(self._port)
+            for world in self.worlds:
+                await world.open(url)
         except BaseException:
             await self._close()
             raise
@@ -169,10 +164,20 @@ class Sandbox:
         try:
             await self._server.stop()
         finally:
-            for platform in self._platforms:
-                platform.close()
-            if self._limits is not None:
-                await self._limits.stop()
+            closing = {asyncio.create_task(world.close(), name=f"asyncconn-{world.name}") for world in self.worlds}
+            try:
+                await asyncio.wait(closing)
+            except asyncio.CancelledError:
+                await asyncio.wait(closing)  # it is bounded, and no world may outlive the sandbox
+                raise
+        for closed in closing:
+            closed.result()
+
+    def _world(self, kind: type[W]) -> W:
+        for world in self.worlds:
+            if isinstance(world, kind):
+                return world
+        raise ConfigError(f"this sandbox has no {kind.name}: make it with Sandbox({kind.__name__}(), ...)")
 
 
 def _past_the_proxy(host: str) -> dict[str, str]:

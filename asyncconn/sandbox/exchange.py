@@ -1,22 +1,29 @@
-"""One request and one answer, as the platforms and the fault script see them; no aiohttp in it."""
+"""One request and one answer, as worlds and the fault script see them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Answer", "Arrival", "Call", "Platform"]
+    from aiohttp import web
+
+__all__ = ["Answer", "Arrival", "BrokenOff", "Call"]
+
+
+class BrokenOff(Exception):
+    """A request's body did not come to its end. A world may let it pass: the server hangs up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request, read to its end. Headers and body may hold credentials, so the repr leaves them out.
 
-    ``platform`` is the name of the platform that serves it, ``path`` is percent-decoded, ``query`` is not,
-    ``target`` is both as they came.
+    ``platform`` is the name of the world that serves it, ``path`` is percent-decoded, ``query`` is not, ``target`` is
+    both as they came. Where the world takes the body in pieces, it is read from ``pieces`` as it arrives, which raise
+    :class:`BrokenOff` when it does not end well; ``body`` is empty then.
     """
 
     platform: str
@@ -25,6 +32,7 @@ class Call:
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    pieces: AsyncIterator[bytes] | None = field(default=None, repr=False)
     target: str = field(default="", repr=False)
 
 
@@ -32,15 +40,21 @@ class Call:
 class Answer:
     """What a platform says: ``body`` goes out as it is, with its length.
 
-    A large file goes out as ``pieces`` instead, made while they are sent; ``length`` is their bytes together.
+    ``pieces`` go out instead as they are made; ``length`` is their bytes together, None where that is not known. They
+    may be without end: the generator is closed when the sandbox ends, or at the first piece for a client that is gone.
+
+    ``upgrade`` turns the connection into a WebSocket and talks on it (with one of ``protocols``, if given); when it
+    returns, the socket is closed. The sandbox's end cancels it, and closes the socket with 1001.
     """
 
     status: int
     body: bytes = field(default=b"", repr=False)
     content_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
-    pieces: Iterable[bytes] | None = field(default=None, repr=False)
-    length: int = 0
+    pieces: Iterable[bytes] | AsyncIterable[bytes] | None = field(default=None, repr=False)
+    length: int | None = None
+    upgrade: Callable[[web.WebSocketResponse], Awaitable[None]] | None = field(default=None, repr=False)
+    protocols: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +65,3 @@ class Arrival:
     platform: str
     method: str
     path: str
-
-
-class Platform(Protocol):
-    """What the server needs from a simulated platform; all else is between the platform and its user."""
-
-    @property
-    def name(self) -> str:
-        """Short and lower case: it names the platform in fault scripts, counters and arrivals."""
-        ...
-
-    @property
-    def fault_kinds(self) -> frozenset[str]:
-        """Fault kinds that only this platform can play, beside those the server plays for all."""
-        ...
-
-    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
-        """Whether this platform serves such a request."""
-        ...
-
-    async def answer(self, call: Call) -> Answer:
-        """Carry the request out and answer it."""
-        ...
-
-    def refusal(self, call: Call, status: int) -> Answer:
-        """An error answer in the platform's own format, for the fault ``status``; nothing is carried out."""
-        ...
-
-    def spoil(self, kind: str, answer: Answer) -> Answer:
-        """``answer`` made wrong in the way of one of ``fault_kinds``."""
-        ...
-
-    def env(self) -> dict[str, str]:
-        """Environment variables that lead a client here."""
-        ...
-
-    async def open(self, url: str) -> None:
-        """The server listens on ``url``."""
-        ...
-
-    def close(self) -> None:
-        """The server has stopped; let go of everything, without waiting long."""
-        ...

@@ -1,57 +1,73 @@
-"""Listening, handing requests to the platforms, playing the faults, and ending in bounded time."""
+"""Listening, handing requests to the worlds, playing the faults, and ending in bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter, deque
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox.exchange import Answer, Arrival, Call
+from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
+from asyncconn.sandbox.sending import hang_up, send, send_half
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from asyncconn.core.clock import Clock
-    from asyncconn.sandbox.exchange import Platform
-    from asyncconn.sandbox.faults import Fault, Faults
+    from asyncconn.sandbox.faults import Fault
+    from asyncconn.sandbox.world import Place, World
 
-__all__ = ["Server"]
+__all__ = ["Server", "Stopping"]
+
+T = TypeVar("T")
+Sending = Callable[[Answer, web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
 _log = logging.getLogger("asyncconn.sandbox")
 
 # Above every platform's own limit, so that it is the platform that refuses, in its own words.
 _LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
-# Stalled and delayed handlers end at once by themselves; this bounds a handler that is really at work.
+# What waits ends at once by itself; this bounds a handler that is really at work.
 _SHUTDOWN_SECONDS = 1.0
 _GARBAGE = b"\x00<<<{ this is neither XML nor JSON"
 _NOBODY = "-"
 _HEALTH = "/sandbox/health"  # answers 200 and does nothing: for probes, and for counting calls
-_WITHOUT_BODY = frozenset({204, 304})
+
+
+class Stopping(Exception):
+    """The server stops, and the work was given up."""
 
 
 class Server:
-    """One listening socket in front of several platforms."""
+    """One listening socket in front of one or several worlds.
 
-    def __init__(self, platforms: Sequence[Platform], faults: Faults, clock: Clock, *, keep_arrivals: int) -> None:
+        server = Server([world], Place(faults=Faults.parse("status:503*2")))
+        url = await server.start()
+        ...
+        await server.stop()
+
+    ``arrivals`` says when which request arrived, the last ``place.keep_arrivals`` of them; ``requests`` counts all, by
+    world (``-`` for those that none serves). Opening and closing the worlds is left to the caller.
+    """
+
+    def __init__(self, worlds: Sequence[World], place: Place) -> None:
         self.requests: Counter[str] = Counter()
-        self.arrivals: deque[Arrival] = deque(maxlen=keep_arrivals)
-        self._platforms = tuple(platforms)
-        self._faults = faults
-        self._clock = clock
+        self.arrivals: deque[Arrival] = deque(maxlen=place.keep_arrivals)
+        self._worlds = tuple(worlds)
+        self._place = place
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen, also again after a stop; returns the port.
+    async def start(self, port: int = 0) -> str:
+        """Listen, also again after a stop; returns ``http://HOST:PORT``. Port 0 takes a free one.
 
         Raises :class:`~asyncconn.errors.ConfigError` when the address cannot be had.
         """
         self._closing.clear()
+        host = self._place.host
         app = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
         app.router.add_route("*", "/{rest:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
@@ -64,10 +80,10 @@ class Server:
             if isinstance(error, OSError | OverflowError):
                 raise ConfigError(f"the sandbox cannot listen on {host} port {port}: {error}") from error
             raise
-        return int(runner.addresses[0][1])
+        return f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """End stalled requests, close every socket; takes at most about a second."""
+        """End what is still going on, close every socket; takes at most about a second."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -81,66 +97,102 @@ class Server:
         cleanup.result()
         await asyncio.sleep(0)  # closed transports let go of their sockets one turn later
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        at = self._clock.now()
-        platform = self._platform_for(request)
-        name = _NOBODY if platform is None else platform.name
-        self.requests[name] += 1
-        self.arrivals.append(Arrival(at, name, request.method, request.path))
-        try:
-            body = await request.read()
-        except (ConnectionError, web.RequestPayloadError):
-            _log.info("the body of a %s did not come to its end", request.method)  # its path may hold a credential
-            return _hang_up(request)
-        call = Call(name, request.method, request.path, request.query_string, request.headers, body, request.raw_path)
-        fault = self._faults.take(call, frozenset() if platform is None else platform.fault_kinds)
-        if fault is not None:
-            _log.info("fault %s strikes a %s", fault.kind, call.method)
-            return await self._play(fault, platform, call, request)
-        return _response(await _answer(platform, call))
-
-    def _platform_for(self, request: web.Request) -> Platform | None:
-        for platform in self._platforms:
-            if platform.claims(request.method, request.path, request.headers):
-                return platform
-        return None
-
-    async def _play(
-        self, fault: Fault, platform: Platform | None, call: Call, request: web.Request
-    ) -> web.StreamResponse:
-        match fault.kind:
-            case "status":
-                return _response(_status(fault, platform, call))
-            case "drop_before":
-                return _hang_up(request)
-            case "stall":
-                await self.pause(fault.seconds)
-                return _hang_up(request)
-        answer = await _answer(platform, call)
-        match fault.kind:
-            case "drop_after":
-                return _hang_up(request)
-            case "stall_after":
-                await self.pause(fault.seconds)
-                return _hang_up(request)
-            case "delay":
-                return _hang_up(request) if await self.pause(fault.seconds) else _response(answer)
-            case "half_body":
-                return await _send_half(answer, request)
-            case "close":
-                return await _send_and_hang_up(answer, request)
-            case "malformed":
-                return _response(replace(answer, status=200, body=_GARBAGE, pieces=None))
-        return _response(answer if platform is None else platform.spoil(fault.kind, answer))
-
     async def pause(self, seconds: float | None) -> bool:
-        """Wait; True when the sandbox is closing."""
+        """Wait; True when the server stops."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
         except TimeoutError:
             return False
         return True
+
+    async def while_open(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work``, but give it up when this server stops. Raises :class:`Stopping` then."""
+        doing = asyncio.create_task(work, name="asyncconn-sandbox-work")
+        closing = asyncio.create_task(self._closing.wait(), name="asyncconn-sandbox-closing")
+        try:
+            await asyncio.wait({doing, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            doing.cancel()
+            closing.cancel()
+            await asyncio.wait({doing, closing})
+        if doing.cancelled():
+            raise Stopping
+        return doing.result()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        at = self._place.clock.now()
+        world = self._world_for(request)
+        name = _NOBODY if world is None else world.name
+        self.requests[name] += 1
+        self.arrivals.append(Arrival(at, name, request.method, request.path))
+        try:
+            call = await _read(world, request)
+            fault = self._place.faults.take(call, frozenset() if world is None else world.fault_kinds)
+            if fault is None:
+                return await self._send(await self._answer(world, call), request)
+            _log.info("fault %s strikes a %s", fault.kind, call.method)
+            return await self._play(fault, world, call, request)
+        except BrokenOff:
+            _log.info("the body of a %s did not come to its end", request.method)  # its path may hold a credential
+        except Stopping:
+            pass
+        return hang_up(request)
+
+    def _world_for(self, request: web.Request) -> World | None:
+        for world in self._worlds:
+            if world.claims(request.method, request.path, request.headers):
+                return world
+        return None
+
+    async def _answer(self, world: World | None, call: Call) -> Answer:
+        if world is None:
+            if call.path == _HEALTH:
+                return Answer(200, b"ok\n")
+            return Answer(404, b"no world of this sandbox serves this path\n")
+        # Only what reads from the client can wait for it without end.
+        return await (world.answer(call) if call.pieces is None else self.while_open(world.answer(call)))
+
+    async def _play(self, fault: Fault, world: World | None, call: Call, request: web.Request) -> web.StreamResponse:
+        match fault.kind:
+            case "status":
+                return await self._send(_status(fault, world, call), request)
+            case "drop_before":
+                return hang_up(request)
+            case "stall":
+                await self.pause(fault.seconds)
+                return hang_up(request)
+        answer = await self._answer(world, call)
+        match fault.kind:
+            case "drop_after":
+                return hang_up(request)
+            case "stall_after":
+                await self.pause(fault.seconds)
+                return hang_up(request)
+            case "delay":
+                return hang_up(request) if await self.pause(fault.seconds) else await self._send(answer, request)
+            case "half_body":
+                await self._out(send_half, answer, request)
+                return hang_up(request)
+            case "close":
+                await self._send(_without_farewell(answer, request), request)
+                return hang_up(request)
+            case "malformed":
+                answer = replace(answer, status=200, body=_GARBAGE, pieces=None, upgrade=None)
+            case _ if world is not None:
+                answer = world.spoil(fault.kind, answer)
+        return await self._send(answer, request)
+
+    async def _send(self, answer: Answer, request: web.Request) -> web.StreamResponse:
+        return await self._out(send, answer, request)
+
+    async def _out(self, how: Sending, answer: Answer, request: web.Request) -> web.StreamResponse:
+        try:
+            if answer.pieces is None and answer.upgrade is None:
+                return await how(answer, request)
+            return await self.while_open(how(answer, request))
+        except ConnectionError:  # the client is gone, which is its own affair
+            return hang_up(request)
 
 
 async def _whole(listen: Coroutine[Any, Any, None]) -> None:
@@ -155,17 +207,29 @@ async def _whole(listen: Coroutine[Any, Any, None]) -> None:
     listening.result()
 
 
-async def _answer(platform: Platform | None, call: Call) -> Answer:
-    if platform is None:
-        if call.path == _HEALTH:
-            return Answer(200, b"ok\n")
-        return Answer(404, b"no platform of this sandbox serves this path\n")
-    return await platform.answer(call)
+async def _read(world: World | None, request: web.Request) -> Call:
+    """The call, with its body unless the world reads that itself. Raises :class:`BrokenOff`."""
+    name = _NOBODY if world is None else world.name
+    said = (name, request.method, request.path, request.query_string, request.headers)
+    if world is not None and world.takes_pieces(request.method, request.path, request.headers):
+        return Call(*said, pieces=_body(request), target=request.raw_path)
+    try:
+        return Call(*said, await request.read(), target=request.raw_path)
+    except (ConnectionError, web.RequestPayloadError) as error:
+        raise BrokenOff from error
 
 
-def _status(fault: Fault, platform: Platform | None, call: Call) -> Answer:
+async def _body(request: web.Request) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.content.iter_any():
+            yield piece
+    except (ConnectionError, web.RequestPayloadError) as error:
+        raise BrokenOff from error
+
+
+def _status(fault: Fault, world: World | None, call: Call) -> Answer:
     status = fault.status or 500
-    answer = Answer(status) if platform is None else platform.refusal(call, status)
+    answer = Answer(status) if world is None else world.refusal(call, status)
     headers = dict(answer.headers)
     if fault.retry_after is not None:
         headers["Retry-After"] = f"{fault.retry_after:g}"
@@ -174,54 +238,14 @@ def _status(fault: Fault, platform: Platform | None, call: Call) -> Answer:
     return replace(answer, headers=headers)
 
 
-def _response(answer: Answer) -> web.Response:
-    headers = {"Content-Type": answer.content_type, **answer.headers}
-    if answer.pieces is not None:
-        headers["Content-Length"] = str(answer.length)
-        return web.Response(status=answer.status, body=_Pieces(answer.pieces), headers=headers)
-    body = b"" if answer.status in _WITHOUT_BODY else answer.body
-    return web.Response(status=answer.status, body=body, headers=headers)
+def _without_farewell(answer: Answer, request: web.Request) -> Answer:
+    """A WebSocket that talks as it would, and ends without a close frame."""
+    talk = answer.upgrade
+    if talk is None:
+        return answer
 
+    async def vanish(socket: web.WebSocketResponse) -> None:
+        await talk(socket)
+        hang_up(request)
 
-class _Pieces:
-    """An asynchronous iterator for aiohttp; unlike a generator it may be dropped half-way."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for piece in self._pieces:
-            return piece
-        raise StopAsyncIteration
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()  # aiohttp wants one, and finds no socket to write it to
-
-
-async def _send_half(answer: Answer, request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers})
-    length = len(answer.body) if answer.pieces is None else answer.length
-    response.content_length = length
-    await response.prepare(request)
-    left = length // 2
-    for piece in [answer.body] if answer.pieces is None else answer.pieces:
-        await response.write(piece[:left])
-        left -= len(piece)
-        if left <= 0:
-            break
-    _hang_up(request)
-    return response
-
-
-async def _send_and_hang_up(answer: Answer, request: web.Request) -> web.StreamResponse:
-    response = _response(answer)
-    await response.prepare(request)
-    await response.write_eof()
-    _hang_up(request)
-    return response
+    return replace(answer, upgrade=vanish)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
@@ -16,25 +15,20 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from asyncconn.core.clock import SystemClock
 from asyncconn.core.rates.windows import Window
-from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox.exchange import Answer
-from asyncconn.sandbox.faults import Fault, Faults
-from asyncconn.sandbox.server import Server
+from asyncconn.errors import ConfigError
+from asyncconn.sandbox import Answer, Sandbox, World
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
-    from asyncconn.sandbox.exchange import Arrival, Call
+    from asyncconn.sandbox import Arrival, Call, Fault, Faults
 
 __all__ = ["Fake", "credential"]
 
-_HOST = "127.0.0.1"
-_KEPT = 100_000  # arrivals
-# Of this hop only, or made anew for the next one.
-_HOP = frozenset({"connection", "content-length", "content-type", "date", "keep-alive", "server", "transfer-encoding"})
+_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})  # not for the next one
+_ANEW = _HOP | {"content-type", "date", "server"}
 _SHOWING = re.compile(r"authorization|api.?key|token|secret", re.IGNORECASE).search
 
 
@@ -53,8 +47,7 @@ class Fake:
     shows them.
 
     ``requests`` counts all that arrived and ``refused`` those above the limits; ``arrivals`` says when which came. A
-    handler that stores records says so with :meth:`took`, for ``check`` to compare. Answers are read to their end
-    before they go out.
+    handler that stores records says so with :meth:`took`, for ``check`` to compare.
 
     To be entered once. Raises ``ConfigError`` for what is neither an application nor a handler, for rates that are no
     ``Window``, and for a script that cannot be read.
@@ -67,30 +60,28 @@ class Fake:
         rates: Window | Sequence[Window] | None = None,
         faults: Faults | Iterable[Fault] | str | None = None,
     ) -> None:
-        if isinstance(faults, str):
-            faults = Faults.parse(faults)
-        self.faults = faults if isinstance(faults, Faults) else Faults(*(faults or ()))
-        self.taken = 0
         windows = list(rates) if isinstance(rates, Sequence) else [] if rates is None else [rates]
         self._world = _AppWorld(_application(app), _Caps(windows))
-        self._server = Server((self._world,), self.faults, SystemClock(), keep_arrivals=_KEPT)
-        self._url: str | None = None
-        self._entered = False
+        self._sandbox = Sandbox(self._world, faults=faults)
+        self.taken = 0
 
     def __repr__(self) -> str:
-        return f"<Fake {self._url or 'not open'}, {self.requests} requests, {self.refused} refused>"
+        return f"<Fake of {self._world!r}, {self.requests} requests, {self.refused} refused>"
 
     @property
     def url(self) -> str:
         """``http://HOST:PORT``. Raises ``LifecycleError`` when it is not open."""
-        if self._url is None:
-            raise LifecycleError("the fake is not open: its address is known inside 'async with'")
-        return self._url
+        return self._world.url
+
+    @property
+    def faults(self) -> Faults:
+        """The script, to be added to."""
+        return self._sandbox.faults
 
     @property
     def requests(self) -> int:
         """All that arrived."""
-        return self._server.requests.total()
+        return self._sandbox.requests.total()
 
     @property
     def refused(self) -> int:
@@ -100,7 +91,7 @@ class Fake:
     @property
     def arrivals(self) -> deque[Arrival]:
         """When which request arrived, the newest 100,000."""
-        return self._server.arrivals
+        return self._sandbox.arrivals
 
     def took(self, records: int) -> None:
         """For handlers: so many records have been stored."""
@@ -111,25 +102,13 @@ class Fake:
         self._world.caps.forget()
 
     async def __aenter__(self) -> Self:
-        if self._entered:
-            raise LifecycleError("a fake is entered once; make a new one")
-        self._entered = True
-        try:
-            await self._world.start()
-            self._url = f"http://{_HOST}:{await self._server.start(_HOST, 0)}"
-        except BaseException:
-            await self._world.stop()
-            raise
+        await self._sandbox.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._url = None
-        try:
-            await self._server.stop()
-        finally:
-            await self._world.stop()
+        await self._sandbox.__aexit__(kind, error, traceback)
 
 
 def _application(app: object) -> web.Application:
@@ -180,71 +159,55 @@ class _Caps:
         return 0.0
 
 
-class _AppWorld:
-    """The application, as the sandbox's server sees a platform."""
+class _AppWorld(World):
+    """The application, which listens on a port that only this class knows."""
 
     name = "app"
-    fault_kinds: frozenset[str] = frozenset()
 
     def __init__(self, app: web.Application, caps: _Caps) -> None:
         self.caps = caps
         self._app = app
         self._inner: TestClient[web.Request, web.Application] | None = None
 
-    async def start(self) -> None:
-        """Let the application listen, on a port that only this class knows."""
-        # Underneath, redirects, cookies and compression are those of the two ends.
+    async def open(self, url: str) -> None:
+        """Let the application listen."""
+        # Redirects, cookies and compression are those of the two ends.
         self._inner = TestClient(TestServer(self._app), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         await self._inner.start_server()
+        await super().open(url)
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """End it."""
+        await super().close()
         inner, self._inner = self._inner, None
         if inner is not None:
             await inner.close()
 
-    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
-        """All is for the application."""
-        return True
-
     async def answer(self, call: Call) -> Answer:
         """What the application says, or that it is too early."""
-        wait = self.caps.wait(credential(call.headers), asyncio.get_running_loop().time())
+        wait = self.caps.wait(credential(call.headers), self.place.clock.now())
         if wait:
             return _said(429, "slow down", **{"Retry-After": str(math.ceil(wait))})
         if self._inner is None:
             return _said(503, "the fake is closing")
-        sent = [(name, value) for name, value in call.headers.items() if name.lower() not in _HOP - {"content-type"}]
-        async with self._inner.request(
+        answer = await self._inner.request(
             call.method,
             URL(call.target, encoded=True),
             data=call.body or None,
-            headers=sent,
+            headers=[(name, value) for name, value in call.headers.items() if name.lower() not in _HOP],
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             allow_redirects=False,
-        ) as answer:
-            headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
-            kind = answer.headers.get("Content-Type", "application/octet-stream")
-            return Answer(answer.status, await answer.read(), kind, headers)
+        )
+        kind = answer.headers.get("Content-Type", "application/octet-stream")
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in _ANEW}
+        if answer.content_length is None and call.method != "HEAD":  # it may have no end
+            return Answer(answer.status, content_type=kind, headers=headers, pieces=answer.content.iter_any())
+        return Answer(answer.status, await answer.read(), kind, headers)
 
     def refusal(self, call: Call, status: int) -> Answer:
         """An error that quotes the request."""
         quoted = [f"{name}: {value}" for name, value in call.headers.items()]
         return _said(status, "; ".join([*quoted, call.body.decode("utf-8", "replace")]))
-
-    def spoil(self, kind: str, answer: Answer) -> Answer:
-        """It has no faults of its own."""
-        return answer
-
-    def env(self) -> dict[str, str]:
-        """Its address is told by ``url``."""
-        return {}
-
-    async def open(self, url: str) -> None:
-        """Nothing more to do."""
-
-    def close(self) -> None:
-        """Nothing more to do."""
 
 
 def _said(status: int, message: str, **headers: str) -> Answer:

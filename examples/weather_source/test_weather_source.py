@@ -62,7 +62,7 @@ def params(server: Server) -> dict[str, Any]:
 async def warehouse() -> AsyncIterator[tuple[Sandbox, Panoply]]:
     async with Sandbox() as sandbox, Hub() as hub:
         account = sandbox.panoply
-        yield sandbox, Panoply(account.api_key, account.api_secret, endpoint_url=account.endpoint_url, hub=hub)
+        yield sandbox, Panoply(account.api_key, account.api_secret, endpoint_url=account.url, hub=hub)
 
 
 async def read_all(source: Stream, n: int | None = None) -> list[dict[str, Any]]:

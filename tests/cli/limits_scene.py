@@ -60,7 +60,7 @@ class Scene:
 
     async def connected(self) -> None:
         """As if ``connect`` had been run before."""
-        self.sandbox.atoti_limits.limits.connect("atoti", self.sandbox.atoti_limits.session_url)
+        self.sandbox.atoti_limits.limits.connect("atoti", self.sandbox.atoti_limits.session.url)
 
     async def filled(self) -> None:
         """Connected, with a structure and two limits."""
@@ -75,6 +75,6 @@ async def scene(folder: Path, **world: Any) -> AsyncIterator[Scene]:
     (folder / "structures.csv").write_text(write_structures([STRUCTURE]))
     rows = [limit("fiat", 20_000, "CarName=Fiat"), limit("lada", 10_000, "CarName=Lada")]
     (folder / "limits.csv").write_text(write_limits(rows))
-    async with Sandbox(atoti_limits=LimitsWorld(**world), seed=1) as sandbox:
+    async with Sandbox(LimitsWorld(**world), seed=1) as sandbox:
         sandbox.atoti_limits.limits.utilizations.update(fiat=120.5, lada=50.0)
         yield Scene(sandbox, folder)

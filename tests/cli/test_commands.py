@@ -208,7 +208,8 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
         shown = await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10)
         settings = said(shown)
         datorama = {"ASYNCCONN_DATORAMA_TOKEN", "ASYNCCONN_DATORAMA_BASE_URL"}
-        others = {"ASYNCCONN_NO_PROXY", "NO_PROXY", *datorama}
+        limits = {"ATOTI_BASE_URL", "ATOTI_LIMITS_URL", *(f"ASYNCCONN_ATOTI_LIMITS_{n}" for n in ("USER", "PASSWORD"))}
+        others = {"ASYNCCONN_NO_PROXY", "NO_PROXY", *datorama, *limits}
         assert {*map(str.upper, settings)} == {KEY, SECRET, "ASYNCCONN_PANOPLY_ENDPOINT_URL", *others}
         assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
         written = await arun(tmp_path, "panoply", "write", "in.csv", "--table", "names")
@@ -226,8 +227,8 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
     assert not [value for name, value in settings.items() if not name.endswith("_URL") and value in written.text]
 
 
-async def test_the_sandbox_starts_atoti_limits_on_request_and_counts_the_calls_of_datorama(tmp_path: Path) -> None:
-    async with started(tmp_path, "sandbox", "--atoti-limits", "3", "--seed", "3") as sandbox:
+async def test_the_sandbox_starts_atoti_limits_too_and_counts_the_calls_of_datorama(tmp_path: Path) -> None:
+    async with started(tmp_path, "sandbox", "--atoti-limits", "2", "--seed", "3") as sandbox:
         assert sandbox.stdout is not None
         settings = said(await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10))
         token = {"Authorization": settings["ASYNCCONN_DATORAMA_TOKEN"]}

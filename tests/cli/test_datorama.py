@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn.cli.datorama_common import Place, span
-from asyncconn.sandbox import Fault, Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 from cli.commands import arun, run
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 STREAM, FILE_STREAM = "7700101", "7700105"
 TOKEN = "ASYNCCONN_DATORAMA_TOKEN"
-GOOD = World(outcomes={"SUCCESS": 1.0}, report_outcomes={"SUCCESS": 1.0}, progress="reads", job_reads=(0, 0))
+
+
+def good() -> DatoramaWorld:
+    return DatoramaWorld(
+        outcomes={"SUCCESS": 1.0}, report_outcomes={"SUCCESS": 1.0}, progress="reads", job_reads=(0, 0)
+    )
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -121,8 +126,8 @@ def test_times_are_said_as_people_do(seconds: float, words: str) -> None:
 
 
 async def test_workspaces_are_a_table_or_a_file(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(workspaces=3)) as sandbox:
-        sandbox.datorama.world.workspaces[41002]["name"] = "Zoë's\x1b[2J\nspace"
+    async with Sandbox(DatoramaWorld(workspaces=3)) as sandbox:
+        sandbox.datorama.live.workspaces[41002]["name"] = "Zoë's\x1b[2J\nspace"
         table = await arun(tmp_path, "datorama", "workspaces", env=sandbox.env)
         written = await arun(tmp_path, "datorama", "workspaces", "-o", "all.csv", env=sandbox.env)
         printed = await arun(tmp_path, "datorama", "workspaces", "--format", "json", env=sandbox.env)
@@ -136,7 +141,7 @@ async def test_workspaces_are_a_table_or_a_file(tmp_path: Path) -> None:
 
 
 async def test_rate_tells_what_the_server_counts_for_each_token(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(tokens=2)) as sandbox:
+    async with Sandbox(DatoramaWorld(tokens=2)) as sandbox:
         env = {**sandbox.env, TOKEN: f"{sandbox.datorama.tokens[1]},00000000-0000-4000-8000-000000000000"}
         await arun(tmp_path, "datorama", "workspaces", env={**env, TOKEN: sandbox.datorama.tokens[1]})
         ended = await arun(tmp_path, "datorama", "rate", env=env)
@@ -179,7 +184,7 @@ async def test_a_query_comes_from_options_or_from_a_file(tmp_path: Path) -> None
 
 
 async def test_a_query_that_fails_inside_a_200_is_status_1(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(max_query_rows=2)) as sandbox:
+    async with Sandbox(DatoramaWorld(max_query_rows=2)) as sandbox:
         args = ("-w", "41001", "-m", "Clicks", "-d", "Day", "--range", "LAST_MONTH")
         ended = await arun(tmp_path, "datorama", "query", *args, env=sandbox.env)
     assert (ended.status, ended.out) == (1, "")
@@ -202,13 +207,13 @@ REPORT: dict[str, Any] = {
 
 async def test_a_report_is_made_run_downloaded_and_deleted(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(REPORT))
-    async with Sandbox(datorama=GOOD) as sandbox:
+    async with Sandbox(good()) as sandbox:
         args = ("--create", "report.json", "--skip-preamble", "--output", "out.csv")
         dry = await arun(tmp_path, "datorama", "report", *args, "--delete", "--dry-run", env=sandbox.env)
         assert sandbox.datorama.counters.requests == 0
         kept = await arun(tmp_path, "datorama", "report", *args, "--delete", env=sandbox.env)
         calls = [(call.method, call.path) for call in sandbox.datorama.calls]
-        assert sandbox.datorama.world.reports == {}
+        assert sandbox.datorama.live.reports == {}
         listed = await arun(tmp_path, "datorama", "report", "-w", "41001", env=sandbox.env)
     assert kept.status == 0, kept.text
     assert kept.out == "written to out.csv\n"
@@ -220,11 +225,11 @@ async def test_a_report_is_made_run_downloaded_and_deleted(tmp_path: Path) -> No
 
 
 async def test_a_report_that_fails_is_status_1_with_its_reason(tmp_path: Path) -> None:
-    world = World(report_outcomes={"FAILURE": 1.0}, progress="reads", job_reads=(0, 0))
+    world = DatoramaWorld(report_outcomes={"FAILURE": 1.0}, progress="reads", job_reads=(0, 0))
     (tmp_path / "report.json").write_text(json.dumps(REPORT))
-    async with Sandbox(datorama=world) as sandbox:
+    async with Sandbox(world) as sandbox:
         ended = await arun(tmp_path, "datorama", "report", "--create", "report.json", env=sandbox.env)
-        assert len(sandbox.datorama.world.reports) == 1
+        assert len(sandbox.datorama.live.reports) == 1
     assert ended.status == 1
     assert "ended as FAILURE: Authentication with the data source failed" in ended.err
 
@@ -233,8 +238,8 @@ async def test_a_report_that_fails_is_status_1_with_its_reason(tmp_path: Path) -
 
 
 async def test_what_jobs_loaded_is_downloaded_under_names_of_its_own(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
-        stats = sandbox.datorama.world.stats_of
+    async with Sandbox(DatoramaWorld(outcomes={"SUCCESS": 1.0})) as sandbox:
+        stats = sandbox.datorama.live.stats_of
         stats[int(STREAM)][1].final = "FAILURE"
         ours = [stat.id for stat in stats[int(STREAM)]]
         some = await arun(tmp_path, "datorama", "download", STREAM, env=sandbox.env)
@@ -253,8 +258,8 @@ async def test_what_jobs_loaded_is_downloaded_under_names_of_its_own(tmp_path: P
 
 @pytest.mark.parametrize(("more", "before"), [((), 1), (("--overwrite",), 0)])
 async def test_a_download_goes_on_where_an_earlier_one_ended(more: tuple[str], before: int, tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
-        ids = [stat.id for stat in sandbox.datorama.world.stats_of[int(STREAM)]][:2]
+    async with Sandbox(DatoramaWorld(outcomes={"SUCCESS": 1.0})) as sandbox:
+        ids = [stat.id for stat in sandbox.datorama.live.stats_of[int(STREAM)]][:2]
         there = tmp_path / f"41001_{STREAM}_{ids[0]}_data.zip"
         there.write_text("mine")
         ended = await arun(tmp_path, "datorama", "download", STREAM, *map(str, ids), *more, env=sandbox.env)
@@ -265,7 +270,7 @@ async def test_a_download_goes_on_where_an_earlier_one_ended(more: tuple[str], b
 
 
 async def test_a_download_stays_within_its_bound(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
+    async with Sandbox(DatoramaWorld(outcomes={"SUCCESS": 1.0})) as sandbox:
         ended = await arun(tmp_path, "datorama", "download", STREAM, "--max-bytes", "10", env=sandbox.env)
     assert ended.status == 1
     assert "max_bytes is reached" in ended.err
@@ -273,8 +278,8 @@ async def test_a_download_stays_within_its_bound(tmp_path: Path) -> None:
 
 
 async def test_one_download_that_fails_does_not_keep_the_others(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0})) as sandbox:
-        ids = [str(stat.id) for stat in sandbox.datorama.world.stats_of[int(STREAM)]]
+    async with Sandbox(DatoramaWorld(outcomes={"SUCCESS": 1.0})) as sandbox:
+        ids = [str(stat.id) for stat in sandbox.datorama.live.stats_of[int(STREAM)]]
         ended = await arun(tmp_path, "datorama", "download", STREAM, ids[0], "5", ids[1], env=sandbox.env)
     assert ended.status == 1
     assert len(ended.out.splitlines()) == 2

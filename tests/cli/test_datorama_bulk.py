@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncconn.sandbox import Fault, Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 from cli.commands import Ended, arun, command, ended, environment, started
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asyncconn.sandbox.datorama import DatoramaSandbox
+    from asyncconn.sandbox.datorama import DatoramaWorld
 
 STREAM, OTHER, FILE_STREAM, ELSEWHERE = "7700101", "7700102", "7700105", "7700106"
 DAYS = ("--start", "2026-01-01", "--end", "2026-01-25")
-GOOD = World(outcomes={"SUCCESS": 1.0})
+
+
+def good() -> DatoramaWorld:
+    return DatoramaWorld(outcomes={"SUCCESS": 1.0})
 
 
 async def datorama(folder: Path, sandbox: Sandbox, *args: str) -> Ended:
@@ -37,7 +40,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def changes(platform: DatoramaSandbox) -> list[str]:
+def changes(platform: DatoramaWorld) -> list[str]:
     """The calls that changed something, or tried to."""
     reading = ("/stats", "/query")
     return [f"{c.method} {c.path}" for c in platform.calls if c.method != "GET" and not c.path.endswith(reading)]
@@ -71,8 +74,8 @@ async def test_a_workspace_that_cannot_be_read_does_not_hide_the_others(tmp_path
 
 
 async def test_jobs_are_chosen_by_their_status_and_can_be_rerun_from_the_file(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(outcomes={"SUCCESS": 1.0}, file_every=0)) as sandbox:
-        world = sandbox.datorama.world
+    async with Sandbox(DatoramaWorld(outcomes={"SUCCESS": 1.0}, file_every=0)) as sandbox:
+        world = sandbox.datorama.live
         failed = [world.stats_of[int(STREAM)][1], world.stats_of[int(ELSEWHERE)][0]]
         for stat in failed:
             stat.final = "FAILURE"
@@ -96,7 +99,7 @@ async def test_jobs_are_chosen_by_their_status_and_can_be_rerun_from_the_file(tm
 
 
 async def test_a_snapshot_stands_in_for_calls(tmp_path: Path) -> None:
-    async with Sandbox(datorama=GOOD) as sandbox:
+    async with Sandbox(good()) as sandbox:
         saved = await datorama(tmp_path, sandbox, "snapshot", "kept", "--jobs")
         before = sandbox.datorama.counters.requests
         streams = await datorama(tmp_path, sandbox, "streams", "--snapshot", "kept", "-w", "41001")
@@ -104,7 +107,7 @@ async def test_a_snapshot_stands_in_for_calls(tmp_path: Path) -> None:
         assert sandbox.datorama.counters.requests == before
         renamed = await datorama(tmp_path, sandbox, "rename", STREAM, "Zoë", "--snapshot", "kept")
         assert sandbox.datorama.counters.requests == before + 1
-        assert sandbox.datorama.world.streams[int(STREAM)]["name"] == "Zoë"
+        assert sandbox.datorama.live.streams[int(STREAM)]["name"] == "Zoë"
         missing = await datorama(tmp_path, sandbox, "streams", "--snapshot", "nowhere")
         nothing = await datorama(tmp_path, sandbox, "snapshot", "kept", "-w", "5")
     assert saved.out == "2 workspaces, 10 streams, 30 jobs saved in kept\n"
@@ -193,21 +196,21 @@ async def test_each_bad_line_of_a_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [(), ("--no-batch",), ("--days", "7"), ("--split", "even", "--max-pending", "0")])
 async def test_a_dry_run_tells_the_very_calls_that_are_made(tmp_path: Path, more: tuple[str, ...]) -> None:
-    async with Sandbox(datorama=GOOD) as sandbox:
+    async with Sandbox(good()) as sandbox:
         args = ("process", STREAM, OTHER, FILE_STREAM, ELSEWHERE, STREAM, *DAYS, *more)
         dry = await datorama(tmp_path, sandbox, *args, "--dry-run")
         assert changes(sandbox.datorama) == []
-        assert len(sandbox.datorama.world.stats) == 30
+        assert len(sandbox.datorama.live.stats) == 30
         done = await datorama(tmp_path, sandbox, *args, "--max-pending", "0")
         assert sorted(changes(sandbox.datorama)) == sorted(planned(dry))
-        jobs = len(sandbox.datorama.world.stats) - 30
+        jobs = len(sandbox.datorama.live.stats) - 30
     assert (dry.status, done.status) == (0, 0), dry.text + done.text
     assert f"for {jobs} jobs" in dry.err
     assert "5 of 5 items accepted" in done.out
 
 
 async def test_a_dry_run_tells_how_long_the_cap_needs(tmp_path: Path) -> None:
-    async with Sandbox(datorama=World(streams=300, tokens=2)) as sandbox:
+    async with Sandbox(DatoramaWorld(streams=300, tokens=2)) as sandbox:
         (tmp_path / "plan.csv").write_text(
             "stream,start,end\n" + "".join(f"{number},2026-01-01,2026-01-02\n" for number in range(7700101, 7700401))
         )
@@ -220,8 +223,8 @@ async def test_a_dry_run_tells_how_long_the_cap_needs(tmp_path: Path) -> None:
 
 
 async def test_a_stream_that_is_refused_does_not_keep_the_others(tmp_path: Path) -> None:
-    async with Sandbox(datorama=GOOD) as sandbox:
-        sandbox.datorama.world.streams[int(OTHER)]["enabled"] = False
+    async with Sandbox(good()) as sandbox:
+        sandbox.datorama.live.streams[int(OTHER)]["enabled"] = False
         done = await datorama(tmp_path, sandbox, "process", STREAM, OTHER, *DAYS, "-o", "result.csv")
     assert done.status == 1
     assert done.err.startswith(f"error: stream {OTHER}, 2026-01-01 to 2026-01-25: failed: datorama answered 422")
@@ -231,12 +234,12 @@ async def test_a_stream_that_is_refused_does_not_keep_the_others(tmp_path: Path)
 
 async def test_what_is_unknown_is_checked_said_and_not_repeated_from_the_log(tmp_path: Path) -> None:
     args = ("process", STREAM, ELSEWHERE, *DAYS, "--log", "jobs.csv")
-    async with Sandbox(datorama=GOOD) as sandbox:
+    async with Sandbox(good()) as sandbox:
         sandbox.faults.add(Fault("drop_after", match=f"/v1/data-streams/{STREAM}/process"))
         first = await datorama(tmp_path, sandbox, *args)
-        accepted = len(sandbox.datorama.world.stats)
+        accepted = len(sandbox.datorama.live.stats)
         second = await datorama(tmp_path, sandbox, *args, "--resume")
-        assert len(sandbox.datorama.world.stats) == accepted == 36
+        assert len(sandbox.datorama.live.stats) == accepted == 36
         assert len(changes(sandbox.datorama)) == 2
     assert first.status == 1
     assert f"stream {STREAM}, 2026-01-01 to 2026-01-25: unknown: " in first.err
@@ -247,11 +250,11 @@ async def test_what_is_unknown_is_checked_said_and_not_repeated_from_the_log(tmp
 
 
 async def test_jobs_are_waited_for_and_a_bad_end_is_a_failure(tmp_path: Path) -> None:
-    world = World(progress="reads", job_reads=(0, 0), outcomes={"SUCCESS": 1.0})
-    async with Sandbox(datorama=world) as sandbox:
+    world = DatoramaWorld(progress="reads", job_reads=(0, 0), outcomes={"SUCCESS": 1.0})
+    async with Sandbox(world) as sandbox:
         good = await datorama(tmp_path, sandbox, "process", STREAM, *DAYS, "--wait")
-    bad_world = World(progress="reads", job_reads=(0, 0), outcomes={"ABORTED": 1.0})
-    async with Sandbox(datorama=bad_world) as sandbox:
+    bad_world = DatoramaWorld(progress="reads", job_reads=(0, 0), outcomes={"ABORTED": 1.0})
+    async with Sandbox(bad_world) as sandbox:
         bad = await datorama(tmp_path, sandbox, "process", STREAM, *DAYS, "--wait")
     assert good.status == 0, good.text
     assert "1 of 1 item ended well; 3 jobs" in good.out
@@ -260,18 +263,18 @@ async def test_jobs_are_waited_for_and_a_bad_end_is_a_failure(tmp_path: Path) ->
 
 
 async def test_ctrl_c_ends_it_and_the_log_goes_on_from_there(tmp_path: Path) -> None:
-    world = World(streams=100, workspaces=1, file_every=0, outcomes={"SUCCESS": 1.0})
+    world = DatoramaWorld(streams=100, workspaces=1, file_every=0, outcomes={"SUCCESS": 1.0})
     numbers = [str(number) for number in range(7700101, 7700201)]
     args = ("process", *numbers, "--start", "2026-01-01", "--end", "2026-01-05", "--no-batch", "--max-pending", "0")
     log = tmp_path / "jobs.csv"
-    async with Sandbox(datorama=world) as sandbox:
+    async with Sandbox(world) as sandbox:
         async with started(tmp_path, "datorama", *args, "--log", "jobs.csv", env=sandbox.env) as process:
             async with asyncio.timeout(10):
                 while len(changes(sandbox.datorama)) < 50:
                     await asyncio.sleep(0.02)
             process.send_signal(signal.SIGINT)
             end = await ended(process)
-        accepted = len(sandbox.datorama.world.stats) - 300
+        accepted = len(sandbox.datorama.live.stats) - 300
         sandbox.datorama.clock.advance(61)  # a new minute for a new process
         dry = await datorama(tmp_path, sandbox, *args, "--log", "jobs.csv", "--resume", "--dry-run")
     assert end.status == 130
@@ -286,7 +289,7 @@ async def test_ctrl_c_ends_it_and_the_log_goes_on_from_there(tmp_path: Path) -> 
 
 
 async def test_all_jobs_of_streams_are_rerun_with_a_call_for_each(tmp_path: Path) -> None:
-    async with Sandbox(datorama=GOOD) as sandbox:
+    async with Sandbox(good()) as sandbox:
         args = ("rerun", "--all", "--stream", STREAM, "--stream", ELSEWHERE)
         dry = await datorama(tmp_path, sandbox, *args, "--dry-run")
         done = await datorama(tmp_path, sandbox, *args)
@@ -297,8 +300,8 @@ async def test_all_jobs_of_streams_are_rerun_with_a_call_for_each(tmp_path: Path
 
 
 async def test_many_jobs_of_a_stream_share_a_call(tmp_path: Path) -> None:
-    async with Sandbox(datorama=GOOD) as sandbox:
-        ids = [str(stat.id) for stat in sandbox.datorama.world.stats_of[int(STREAM)]]
+    async with Sandbox(good()) as sandbox:
+        ids = [str(stat.id) for stat in sandbox.datorama.live.stats_of[int(STREAM)]]
         done = await datorama(tmp_path, sandbox, "rerun", *ids, "--stream", STREAM)
         assert changes(sandbox.datorama) == [f"POST /v1/data-streams/api/{STREAM}/rerun"]
     assert done.status == 0, done.text
@@ -316,7 +319,7 @@ async def test_streams_are_renamed_from_the_list_that_was_edited(tmp_path: Path)
         assert changes(sandbox.datorama) == []
         sandbox.faults.add(Fault("status", status=403, match="/v1/data-streams/7700107"))
         done = await datorama(tmp_path, sandbox, "rename", "--file", "streams.csv")
-        names = [sandbox.datorama.world.streams[number]["name"] for number in (7700106, 7700107, 7700108)]
+        names = [sandbox.datorama.live.streams[number]["name"] for number in (7700106, 7700107, 7700108)]
     assert (broken.status, broken.err.splitlines()[-1]) == (2, "error: 3 problems in streams.csv")
     assert 'PATCH /v1/data-streams/7700106 {"name": "Analytics: stream 6"}' in dry.out
     assert done.status == 1
@@ -352,7 +355,7 @@ async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path
         os.close(controller)
         return process.returncode, seen.decode()
 
-    async with Sandbox(datorama=World(streams=200)) as sandbox:
+    async with Sandbox(DatoramaWorld(streams=200)) as sandbox:
         env = environment({**sandbox.env, "TERM": "xterm-256color", "COLUMNS": "120"})
         status, seen = await asyncio.to_thread(watch, env)
     assert status == 130

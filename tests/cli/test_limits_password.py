@@ -54,7 +54,7 @@ def on_a_terminal(folder: Path, env: dict[str, str], typed: bytes) -> tuple[int,
 
 @pytest.mark.parametrize(("typed", "status", "words"), [(b"admin", 0, b"no structures"), (b"secret-9", 1, b"401")])
 async def test_the_password_is_asked_for_and_not_shown(tmp_path: Path, typed: bytes, status: int, words: bytes) -> None:
-    async with Sandbox(atoti_limits=LimitsWorld()) as sandbox:
+    async with Sandbox(LimitsWorld()) as sandbox:
         addresses = {name: value for name, value in sandbox.env.items() if name.startswith("ATOTI_")}
         ended, shown = await asyncio.to_thread(on_a_terminal, tmp_path, addresses, typed)
 

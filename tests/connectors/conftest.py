@@ -6,7 +6,7 @@ import pytest
 from panoply_sandbox import SandboxTarget, let_settings_be_read
 
 from asyncconn import Hub
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ def _settings(blocking: BlockBuster) -> None:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(seed=1, keep_messages=5000) as running:
+    async with Sandbox(PanoplyWorld(keep_messages=5000), seed=1) as running:
         yield running
         assert running.panoply.counters.invalid_documents == 0
 

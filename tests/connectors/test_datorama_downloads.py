@@ -21,7 +21,7 @@ from asyncconn.core.progress import Progress
 from asyncconn.core.retrying import ONCE
 from asyncconn.datorama import DataStream, Datorama
 from asyncconn.datorama.errors import DatoramaProtocolError
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def test_an_api_streams_data_is_a_zip_and_a_file_based_ones_a_csv(tmp_path
 
 
 async def test_who_listens_hears_of_every_byte(tmp_path: Path) -> None:
-    async with scene(World(outcomes=DONE, download_bytes=300_000)) as there:
+    async with scene(DatoramaWorld(outcomes=DONE, download_bytes=300_000)) as there:
         heard: list[Progress] = []
         path = await (await a_job(there.client())).download(tmp_path, on_progress=heard.append)
 
@@ -69,7 +69,7 @@ async def test_a_listener_that_raises_ends_no_download(tmp_path: Path, caplog: p
     def broken(now: Progress) -> None:
         raise ValueError(now.unit)
 
-    async with scene(World(outcomes=DONE)) as there:
+    async with scene(DatoramaWorld(outcomes=DONE)) as there:
         path = await (await a_job(there.client())).download(tmp_path, on_progress=broken)
 
         assert path.stat().st_size > 0
@@ -87,7 +87,7 @@ async def test_where_the_jobs_were_found_decides_where_the_data_is(tmp_path: Pat
 
 async def test_memory_stays_flat_for_a_large_download(tmp_path: Path) -> None:
     size = 50_000_000
-    async with scene(World(outcomes=DONE, download_bytes=size)) as there:
+    async with scene(DatoramaWorld(outcomes=DONE, download_bytes=size)) as there:
         job = await a_job(there.client())
         tracemalloc.start(1)
         try:
@@ -113,7 +113,7 @@ BROKEN: list[tuple[str, type[errors.AsyncConnError]]] = [
 async def test_a_broken_download_leaves_nothing_half_written(
     kind: str, error: type[errors.AsyncConnError], there_before: bool, tmp_path: Path
 ) -> None:
-    async with scene(World(outcomes=DONE, download_bytes=300_000)) as there:
+    async with scene(DatoramaWorld(outcomes=DONE, download_bytes=300_000)) as there:
         job = await a_job(there.client(retry=ONCE))
         target = tmp_path / "data.zip"
         if there_before:

@@ -13,7 +13,7 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.datorama import DataStream
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.http.transport import Timeouts
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def file_stream() -> Any:
 
 
 def prepared() -> AbstractAsyncContextManager[Scene]:
-    return scene(World(outcomes={"SUCCESS": 1.0}, batch_answer="list", refusal="bare"))
+    return scene(DatoramaWorld(outcomes={"SUCCESS": 1.0}, batch_answer="list", refusal="bare"))
 
 
 @dataclass
@@ -343,7 +343,7 @@ async def test_an_object_of_another_kind_is_an_error_of_unknown_outcome(endpoint
 
 
 async def test_a_page_of_jobs_that_fails_for_good_fails_the_list_instead_of_shortening_it() -> None:
-    async with scene(World(jobs=25, workspaces=1, streams=1)) as there:
+    async with scene(DatoramaWorld(jobs=25, workspaces=1, streams=1)) as there:
         there.fault(Fault("status", status=500, match="/v1/data-streams/api", after=2, times=None))
         with pytest.raises(errors.ServerError):
             await there.client().jobs.list(STREAM, page_size=10).collect()

@@ -14,7 +14,7 @@ from asyncconn import Hub, errors
 from asyncconn.core.rates.registry import forget_limiters
 from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.datorama import Datorama, DatoramaLimits
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def calls(datorama: Datorama, count: int) -> None:
 async def test_two_clients_of_one_hub_with_one_token_share_one_budget(
     clock: VirtualClock, windows: Any, slash: str
 ) -> None:
-    async with scene(World(windows=windows), clock=clock) as there:
+    async with scene(DatoramaWorld(windows=windows), clock=clock) as there:
         one, other = there.client(), there.client(base_url=there.sandbox.url + slash)
         await asyncio.gather(calls(one, 40), calls(other, 40))
         assert (len(there.calls), there.platform.refused) == (80, 0)
@@ -65,7 +65,7 @@ async def test_queries_have_a_budget_of_their_own(clock: VirtualClock) -> None:
 
 @virtual
 async def test_the_books_of_a_token_can_be_read(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         single = there.client(there.platform.tokens[0])
         await calls(single, 3)
         assert {part.name: part.remaining for part in single.rate.parts} == {"platform": 57, "daily": 19_997}
@@ -90,14 +90,14 @@ async def test_what_another_process_used_is_learnt_from_the_first_answer(clock: 
 
 @virtual
 async def test_a_server_that_allows_more_does_not_loosen_the_limit(clock: VirtualClock) -> None:
-    async with scene(World(platform_per_minute=1000), clock=clock) as there:
+    async with scene(DatoramaWorld(platform_per_minute=1000), clock=clock) as there:
         await calls(there.client(), 61)
         assert clock.now() >= 60.0
 
 
 @virtual
 async def test_a_higher_limit_that_was_agreed_on_can_be_given(clock: VirtualClock) -> None:
-    async with scene(World(platform_per_minute=1000), clock=clock) as there:
+    async with scene(DatoramaWorld(platform_per_minute=1000), clock=clock) as there:
         await calls(there.client(limits=DatoramaLimits(calls_per_minute=1000)), 500)
         assert clock.now() < 1.0
 
@@ -105,7 +105,7 @@ async def test_a_higher_limit_that_was_agreed_on_can_be_given(clock: VirtualCloc
 @pytest.mark.parametrize("headers", [False, ("X-PlatformRateLimit-Remaining",), ("X-DailyQuota-Reset",)])
 @virtual
 async def test_the_cap_holds_without_the_servers_headers(clock: VirtualClock, headers: Any) -> None:
-    async with scene(World(rate_headers=headers), clock=clock) as there:
+    async with scene(DatoramaWorld(rate_headers=headers), clock=clock) as there:
         await calls(there.client(), 130)
         assert there.platform.refused == 0
         assert 120.0 <= clock.now() < 130.0
@@ -116,7 +116,7 @@ async def test_the_cap_holds_without_the_servers_headers(clock: VirtualClock, he
 @virtual
 async def test_a_429_in_any_style_is_waited_out(clock: VirtualClock, style: Any, most: float, skew: float) -> None:
     # The Date may be a proxy's, whose clock is another one than the platform's.
-    world = World(refusal=style, rate_headers=style == "nine", date_skew=skew)
+    world = DatoramaWorld(refusal=style, rate_headers=style == "nine", date_skew=skew)
     async with scene(world, clock=clock) as there, Hub(clock=clock) as elsewhere:
         await calls(there.client(hub=elsewhere), 60)
         forget_limiters()  # they were another process's
@@ -124,7 +124,7 @@ async def test_a_429_in_any_style_is_waited_out(clock: VirtualClock, style: Any,
         await datorama.streams.process(7700101, "2026-01-01", "2026-01-01")  # a 429 was surely not accepted
         assert 60.0 <= clock.now() <= (most if skew == 0 else 100.0)
         assert there.platform.refused >= 1
-        assert len(there.platform.world.stats_of[7700101]) == 4
+        assert len(there.platform.live.stats_of[7700101]) == 4
 
 
 # -- the day -----------------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ async def test_a_429_in_any_style_is_waited_out(clock: VirtualClock, style: Any,
 @pytest.mark.parametrize("style", ["documented", "nine", "bare"])
 @virtual
 async def test_one_429_holds_the_tokens_callers_no_longer_than_it_asks_for(clock: VirtualClock, style: Any) -> None:
-    async with scene(World(refusal=style), clock=clock) as there:
+    async with scene(DatoramaWorld(refusal=style), clock=clock) as there:
         there.fault(Fault("status", status=429, retry_after=2.0, times=1))
         datorama = there.client()
         await calls(datorama, 1)
@@ -174,7 +174,7 @@ async def test_waiting_for_the_next_day_when_asked(clock: VirtualClock) -> None:
 async def test_a_day_that_the_server_says_is_used_up_is_believed(
     clock: VirtualClock, style: Any, waiting: bool
 ) -> None:
-    async with scene(World(per_day=5, refusal=style), clock=clock) as there:
+    async with scene(DatoramaWorld(per_day=5, refusal=style), clock=clock) as there:
         datorama = there.client(wait_for_quota=waiting)
         await calls(datorama, 5)  # the last answer says that nothing is left
         if waiting:
@@ -190,7 +190,7 @@ async def test_a_day_that_the_server_says_is_used_up_is_believed(
 @pytest.mark.parametrize("waiting", [False, True])
 @virtual
 async def test_a_429_for_the_day_ends_the_trying_or_waits_for_the_next(clock: VirtualClock, waiting: bool) -> None:
-    async with scene(World(per_day=5, refusal="nine"), clock=clock) as there, Hub(clock=clock) as elsewhere:
+    async with scene(DatoramaWorld(per_day=5, refusal="nine"), clock=clock) as there, Hub(clock=clock) as elsewhere:
         datorama = there.client(wait_for_quota=waiting)
         await calls(there.client(hub=elsewhere), 5)
         forget_limiters()  # they were another process's
@@ -243,7 +243,7 @@ async def test_the_days_count_survives_the_process(clock: VirtualClock, tmp_path
 @virtual
 async def test_the_count_is_the_tokens_own(clock: VirtualClock, tmp_path: Path) -> None:
     file = tmp_path / "quota.json"
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         first, second = there.platform.tokens
         await calls(there.client(first, **limited(file)), 10)
         await calls(there.client(second, **limited(file)), 10)
@@ -267,7 +267,7 @@ async def test_a_store_of_ones_own_can_be_given_and_the_next_day_begins_anew(
 async def test_the_environment_names_tokens_region_and_quota_file(clock: VirtualClock, tmp_path: Path) -> None:
     file = tmp_path / "quota.json"
     with pytest.MonkeyPatch.context() as patch:
-        async with scene(World(tokens=2), clock=clock) as there:
+        async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
             for name, value in there.platform.env().items():
                 patch.setenv(name, value)
             patch.setenv("ASYNCCONN_DATORAMA_QUOTA_FILE", str(file))

@@ -13,7 +13,7 @@ from loopback import Loopback, Reply, Seen, saying
 from asyncconn import errors
 from asyncconn.datorama import DataStream, Datorama, JobStatus
 from asyncconn.datorama.errors import DatoramaProtocolError
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 
 ACCOUNT = 9001
 
@@ -72,7 +72,7 @@ async def test_a_patch_changes_only_what_it_names_and_a_replacement_keeps_the_re
         assert (await datorama.streams.disable(STREAM)).enabled is False
         assert (await datorama.streams.enable(STREAM)).enabled is True
         await datorama.streams.delete(STREAM)
-        assert STREAM not in there.platform.world.streams
+        assert STREAM not in there.platform.live.streams
 
 
 async def test_a_processed_range_comes_back_as_the_servers_windows() -> None:
@@ -89,11 +89,11 @@ async def test_a_processed_range_comes_back_as_the_servers_windows() -> None:
 
 @pytest.mark.parametrize(("answer", "told"), [("empty", 0), ("object", 0), ("list", 4)])
 async def test_a_batch_tells_its_jobs_if_the_server_does(answer: Any, told: int) -> None:
-    async with scene(World(batch_answer=answer, jobs=0)) as there:
+    async with scene(DatoramaWorld(batch_answer=answer, jobs=0)) as there:
         datorama = there.client()
         jobs = await datorama.streams.process_batch([STREAM, STREAM + 1], "2026-01-01", "2026-01-15")
         assert len(jobs) == told
-        assert len(there.platform.world.stats) == 4
+        assert len(there.platform.live.stats) == 4
 
 
 async def test_what_a_batch_refuses_is_a_422() -> None:
@@ -101,14 +101,14 @@ async def test_what_a_batch_refuses_is_a_422() -> None:
         datorama = there.client()
         with pytest.raises(errors.Unprocessable, match="API connectors"):
             await datorama.streams.process_batch([STREAM, FILE_STREAM], "2026-01-01", "2026-01-02")
-        there.platform.world.streams[STREAM]["enabled"] = False
+        there.platform.live.streams[STREAM]["enabled"] = False
         with pytest.raises(errors.Unprocessable, match="disabled") as caught:
             await datorama.streams.process(STREAM, "2026-01-01", "2026-01-02")
     assert not caught.value.maybe_sent
 
 
 async def test_many_statuses_are_asked_for_in_few_calls() -> None:
-    async with scene(World(workspaces=1, streams=450, jobs=0, disabled_every=10)) as there:
+    async with scene(DatoramaWorld(workspaces=1, streams=450, jobs=0, disabled_every=10)) as there:
         datorama = there.client()
         found = await datorama.streams.status(WORKSPACE, range(STREAM, STREAM + 450))
         assert len(there.calls) == 3
@@ -166,7 +166,7 @@ async def test_a_patch_of_a_mapping_that_changes_nothing_is_refused_before_anyth
     ("jobs", "page_size", "calls"), [(0, 10, 1), (9, 10, 1), (10, 10, 2), (11, 10, 2), (30, 10, 4), (3, 1, 4)]
 )
 async def test_a_list_of_jobs_takes_one_more_call_after_a_full_page(jobs: int, page_size: int, calls: int) -> None:
-    async with scene(World(workspaces=1, streams=1, jobs=jobs)) as there:
+    async with scene(DatoramaWorld(workspaces=1, streams=1, jobs=jobs)) as there:
         datorama = there.client()
         await datorama.streams.get(STREAM)
         found = await datorama.jobs.list(STREAM, page_size=page_size).collect()
@@ -176,9 +176,9 @@ async def test_a_list_of_jobs_takes_one_more_call_after_a_full_page(jobs: int, p
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
 async def test_jobs_come_in_any_order(order: Any) -> None:
-    async with scene(World(workspaces=1, streams=1, jobs=25, page_order=order)) as there:
+    async with scene(DatoramaWorld(workspaces=1, streams=1, jobs=25, page_order=order)) as there:
         found = await there.client().jobs.list(STREAM, page_size=10).collect()
-        assert sorted(job.id for job in found) == sorted(there.platform.world.stats)
+        assert sorted(job.id for job in found) == sorted(there.platform.live.stats)
 
 
 @pytest.mark.parametrize(("jobs", "page_size"), [(250, 1000), (200, 150), (99, 1000), (100, 1000), (500, 500)])
@@ -186,7 +186,7 @@ async def test_jobs_come_in_any_order(order: Any) -> None:
 async def test_a_server_that_gives_smaller_pages_than_asked_for_loses_nothing(
     jobs: int, page_size: int, most: int | None
 ) -> None:
-    async with scene(World(workspaces=1, streams=1, jobs=jobs, max_page_size=most)) as there:
+    async with scene(DatoramaWorld(workspaces=1, streams=1, jobs=jobs, max_page_size=most)) as there:
         found = await there.client().jobs.list(STREAM, page_size=page_size).collect()
         assert len({job.id for job in found}) == len(found) == jobs
 
@@ -214,7 +214,7 @@ async def test_a_stream_of_unknown_or_misleading_kind_is_looked_for_in_both_plac
 
 @pytest.mark.parametrize("by_id", [False, True])
 async def test_jobs_of_a_file_based_stream_are_found_where_its_own_list_is_empty(by_id: bool) -> None:
-    async with scene(World(file_jobs="api")) as there:
+    async with scene(DatoramaWorld(file_jobs="api")) as there:
         datorama = there.client()
         stream = await datorama.streams.get(FILE_STREAM)
         for _ in range(2):
@@ -232,7 +232,7 @@ async def test_jobs_of_a_stream_whose_kind_nobody_told_are_found_where_the_first
 
 
 async def test_where_a_stream_without_jobs_will_have_them_is_not_remembered() -> None:
-    async with scene(World(jobs=0, file_jobs="api")) as there:
+    async with scene(DatoramaWorld(jobs=0, file_jobs="api")) as there:
         datorama = there.client()
         stream = await datorama.streams.get(FILE_STREAM)
         assert await datorama.jobs.list(stream).collect() == []
@@ -241,7 +241,7 @@ async def test_where_a_stream_without_jobs_will_have_them_is_not_remembered() ->
 
 
 async def test_an_api_stream_without_jobs_costs_one_call() -> None:
-    async with scene(World(jobs=0)) as there:
+    async with scene(DatoramaWorld(jobs=0)) as there:
         datorama = there.client()
         stream = await datorama.streams.get(STREAM)
         assert await datorama.jobs.list(stream).collect() == []
@@ -286,7 +286,7 @@ async def test_jobs_are_rerun_by_id_by_object_alone_or_several() -> None:
 
 @pytest.mark.parametrize("ids", ["keep", "renew"])
 async def test_reruns_give_the_ids_to_watch(ids: Any) -> None:
-    async with scene(World(rerun_ids=ids, outcomes={"SUCCESS": 1.0})) as there:
+    async with scene(DatoramaWorld(rerun_ids=ids, outcomes={"SUCCESS": 1.0})) as there:
         datorama = there.client()
         before = [job.id for job in await datorama.jobs.list(STREAM).collect()]
         again = await datorama.jobs.rerun(STREAM, before[:2])
@@ -315,7 +315,7 @@ async def test_jobs_are_found_by_their_days_and_by_when_they_began() -> None:
 
 
 async def test_states_move_and_a_word_that_nobody_knows_is_kept() -> None:
-    async with scene(World(outcomes={"ODD_WORD": 1.0})) as there:
+    async with scene(DatoramaWorld(outcomes={"ODD_WORD": 1.0})) as there:
         datorama = there.client()
         [job] = await datorama.streams.process(STREAM, "2026-01-01", "2026-01-02")
         seen: list[Any] = [job.status]
@@ -351,7 +351,7 @@ async def test_from_a_workspace_to_its_streams_to_their_jobs_and_what_they_can_d
         mapping: Any = await stream.mapping()
         assert mapping["dataStreamId"] == STREAM
         await stream.delete()
-        assert STREAM not in there.platform.world.streams
+        assert STREAM not in there.platform.live.streams
 
 
 async def test_a_job_that_knows_only_its_streams_id_can_be_rerun() -> None:
@@ -365,7 +365,7 @@ async def test_a_job_that_knows_only_its_streams_id_can_be_rerun() -> None:
 
 @pytest.mark.parametrize("form", ["object", "list"])
 async def test_dimensions_and_measurements_are_lists_however_they_come(form: Any) -> None:
-    async with scene(World(model_form=form)) as there:
+    async with scene(DatoramaWorld(model_form=form)) as there:
         datorama = there.client()
         dimensions = await datorama.dimensions.list(WORKSPACE).collect()
         measurements = await datorama.measurements.list(WORKSPACE).collect()

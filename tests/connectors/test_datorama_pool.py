@@ -17,7 +17,7 @@ from asyncconn import Hub, errors
 from asyncconn.core.rates.registry import forget_limiters
 from asyncconn.datorama import DataStream, Datorama, DatoramaLimits
 from asyncconn.datorama.errors import NotVisible
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def only(there: Scene, token: int) -> Any:
 
 @virtual
 async def test_calls_go_evenly_to_all_tokens_and_none_waits_while_one_has_room(clock: VirtualClock) -> None:
-    async with scene(World(tokens=3), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=3), clock=clock) as there:
         await calls(there.client(), 180)
         assert used(there) == {0: 60, 1: 60, 2: 60}
         assert clock.now() < 1.0
@@ -73,7 +73,7 @@ async def test_calls_go_evenly_to_all_tokens_and_none_waits_while_one_has_room(c
 
 @virtual
 async def test_the_token_with_most_left_is_taken(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         await calls(there.client(there.platform.tokens[0]), 30)
         await calls(there.client(), 10)
         assert used(there) == {0: 30, 1: 10}
@@ -81,7 +81,7 @@ async def test_the_token_with_most_left_is_taken(clock: VirtualClock) -> None:
 
 @virtual
 async def test_what_a_server_says_of_one_token_is_not_taken_for_the_others(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         await spend(there, clock, 0, 55)
         datorama = there.client()
         for _ in range(65):  # one after the other: what is said of a token comes with its first answer
@@ -97,7 +97,7 @@ async def test_what_a_server_says_of_one_token_is_not_taken_for_the_others(clock
 @pytest.mark.parametrize("style", ["documented", "nine", "bare"])
 @virtual
 async def test_a_429_moves_the_call_on_without_waiting(clock: VirtualClock, style: Any) -> None:
-    async with scene(World(tokens=2, refusal=style), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2, refusal=style), clock=clock) as there:
         await spend(there, clock, 0, 60)
         datorama = there.client()
         await datorama.streams.process(STREAM, "2026-01-01", "2026-01-01")  # not accepted by the first, surely
@@ -110,7 +110,7 @@ async def test_a_429_moves_the_call_on_without_waiting(clock: VirtualClock, styl
 
 @virtual
 async def test_when_all_are_refused_the_call_waits_for_the_one_that_is_free_first(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         await spend(there, clock, 1, 60)
         await asyncio.sleep(30)
         await spend(there, clock, 0, 60)
@@ -122,7 +122,7 @@ async def test_when_all_are_refused_the_call_waits_for_the_one_that_is_free_firs
 @pytest.mark.parametrize("exhausted", [0, 1])
 @virtual
 async def test_a_token_whose_day_is_over_is_left_alone(clock: VirtualClock, exhausted: int) -> None:
-    async with scene(World(tokens=2, per_day=50, refusal="nine"), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2, per_day=50, refusal="nine"), clock=clock) as there:
         await spend(there, clock, exhausted, 50)
         datorama = there.client()
         for _ in range(50):
@@ -136,7 +136,7 @@ async def test_a_token_whose_day_is_over_is_left_alone(clock: VirtualClock, exha
 
 @virtual
 async def test_a_refused_token_is_waited_for_when_the_others_day_is_over(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2, per_day=60, refusal="nine"), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2, per_day=60, refusal="nine"), clock=clock) as there:
         await spend(there, clock, 1, 60)
         there.fault(Fault("status", status=429, retry_after=20, match=only(there, 0)))
         await calls(there.client(), 1)
@@ -163,7 +163,7 @@ async def test_when_all_days_are_over_the_error_names_the_earliest_reset() -> No
 
 @virtual
 async def test_a_pool_may_wait_for_the_next_day(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2, per_day=5, refusal="nine"), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2, per_day=5, refusal="nine"), clock=clock) as there:
         await spend(there, clock, 0, 5)
         datorama = there.client(wait_for_quota=True)
         await calls(datorama, 5)
@@ -174,7 +174,7 @@ async def test_a_pool_may_wait_for_the_next_day(clock: VirtualClock) -> None:
 
 @virtual
 async def test_a_day_that_our_own_count_says_is_over_is_left_alone_too(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         datorama = there.client(limits=DatoramaLimits(calls_per_day=7))
         await calls(datorama, 14)
         assert used(there) == {0: 7, 1: 7}
@@ -190,7 +190,7 @@ async def test_a_day_that_our_own_count_says_is_over_is_left_alone_too(clock: Vi
 async def test_a_401_or_403_is_never_carried_to_another_token(
     clock: VirtualClock, status: int, error: type[errors.ApiError]
 ) -> None:
-    async with scene(World(tokens=3), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=3), clock=clock) as there:
         there.fault(Fault("status", status=status, match=only(there, 0), times=None))
         with pytest.raises(error) as caught:
             await there.client().accounts.get(9001)
@@ -202,7 +202,7 @@ async def test_a_401_or_403_is_never_carried_to_another_token(
 
 @virtual
 async def test_a_token_that_is_refused_when_asked_what_it_sees_is_named(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         with pytest.raises(errors.Unauthorized) as caught:
             await there.client(there.platform.tokens[0], "made-up").workspaces.get(WORKSPACE)
         assert caught.value.__notes__ == ["token 2 of 2"]
@@ -217,7 +217,7 @@ async def test_a_single_token_is_not_counted_out() -> None:
 
 @pytest.mark.parametrize("status", [404, 422])
 async def test_other_errors_are_not_carried_on_either(status: int) -> None:
-    async with scene(World(tokens=3)) as there:
+    async with scene(DatoramaWorld(tokens=3)) as there:
         there.fault(Fault("status", status=status, times=None))
         with pytest.raises(errors.ApiError):
             await there.client().accounts.get(9001)
@@ -227,11 +227,13 @@ async def test_other_errors_are_not_carried_on_either(status: int) -> None:
 # -- who may see what --------------------------------------------------------------------------------------------------
 
 
-DIVIDED = World(tokens=3, visible={0: [WORKSPACE], 1: [OTHER], 2: [WORKSPACE, OTHER]}, outcomes={"SUCCESS": 1.0})
+def divided() -> DatoramaWorld:
+    visible = {0: [WORKSPACE], 1: [OTHER], 2: [WORKSPACE, OTHER]}
+    return DatoramaWorld(tokens=3, visible=visible, outcomes={"SUCCESS": 1.0})
 
 
 async def test_only_tokens_that_may_see_the_workspace_are_taken(tmp_path: Path) -> None:
-    async with scene(DIVIDED) as there:
+    async with scene(divided()) as there:
         datorama = there.client()
         for number, stream_id in ((WORKSPACE, STREAM), (OTHER, STREAM + 5)):
             workspace = await datorama.workspaces.get(number)
@@ -256,7 +258,7 @@ async def test_only_tokens_that_may_see_the_workspace_are_taken(tmp_path: Path) 
 
 @pytest.mark.parametrize("noun", ["calculated_measurements", "reports", "dashboards"])
 async def test_what_was_seen_in_a_workspace_is_asked_for_with_its_tokens(noun: str) -> None:
-    async with scene(DIVIDED) as there:
+    async with scene(divided()) as there:
         collection = getattr(there.client(), noun)
         for number in (WORKSPACE, OTHER):
             made = await collection.create({"name": "x", "workspaceId": number})
@@ -273,7 +275,7 @@ async def test_what_was_seen_in_a_workspace_is_asked_for_with_its_tokens(noun: s
 
 async def test_a_report_stays_with_tokens_that_see_its_workspace(tmp_path: Path) -> None:
     config = {"rowDims": ["DAY"], "metrics": [{"name": "DELIVERY_CLICKS"}]}
-    async with scene(DIVIDED) as there:
+    async with scene(divided()) as there:
         reports = there.client().reports
         for number in (WORKSPACE, OTHER):
             made = await reports.create({"name": "x", "workspaceId": number, "config": config})
@@ -286,7 +288,7 @@ async def test_a_report_stays_with_tokens_that_see_its_workspace(tmp_path: Path)
 
 
 async def test_a_workspace_that_no_token_sees_is_an_error_before_anything_is_asked_of_it() -> None:
-    async with scene(World(tokens=2, visible={0: [WORKSPACE], 1: [WORKSPACE]})) as there:
+    async with scene(DatoramaWorld(tokens=2, visible={0: [WORKSPACE], 1: [WORKSPACE]})) as there:
         datorama = there.client()
         for _ in range(2):
             with pytest.raises(NotVisible, match=f"none of the 2 tokens may see workspace {OTHER}"):
@@ -295,7 +297,7 @@ async def test_a_workspace_that_no_token_sees_is_an_error_before_anything_is_ask
 
 
 async def test_a_workspace_made_just_now_is_seen() -> None:
-    async with scene(World(tokens=2)) as there:
+    async with scene(DatoramaWorld(tokens=2)) as there:
         datorama = there.client()
         await datorama.streams.list(WORKSPACE).collect()
         made = await datorama.workspaces.create({"name": "new", "accountId": 9001})
@@ -303,14 +305,16 @@ async def test_a_workspace_made_just_now_is_seen() -> None:
 
 
 async def test_the_workspaces_of_all_tokens_are_listed_once_each() -> None:
-    async with scene(DIVIDED) as there:
+    async with scene(divided()) as there:
         assert [one.id for one in await there.client().workspaces.list().collect()] == [WORKSPACE, OTHER]
         assert used(there) == {0: 1, 1: 1, 2: 1}
 
 
 @virtual
 async def test_a_token_whose_day_is_over_keeps_nobody_from_what_the_others_see(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2, per_day=50, refusal="nine", visible={0: [WORKSPACE]}), clock=clock) as there:
+    async with scene(
+        DatoramaWorld(tokens=2, per_day=50, refusal="nine", visible={0: [WORKSPACE]}), clock=clock
+    ) as there:
         await spend(there, clock, 0, 50)
         datorama = there.client()
         assert len(await datorama.streams.list(WORKSPACE).collect()) == 5
@@ -319,7 +323,7 @@ async def test_a_token_whose_day_is_over_keeps_nobody_from_what_the_others_see(c
 
 @virtual
 async def test_who_cannot_say_what_it_sees_is_not_taken_for_blind(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2, per_day=50, refusal="nine", visible={1: [OTHER]}), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2, per_day=50, refusal="nine", visible={1: [OTHER]}), clock=clock) as there:
         await spend(there, clock, 0, 50)
         with pytest.raises(errors.QuotaExhausted):  # it may well see it tomorrow
             await there.client().streams.list(WORKSPACE).collect()
@@ -327,21 +331,21 @@ async def test_who_cannot_say_what_it_sees_is_not_taken_for_blind(clock: Virtual
 
 @virtual
 async def test_a_busy_token_is_not_waited_for_only_to_ask_what_it_sees(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         await calls(there.client(there.platform.tokens[0]), 60)
         await there.client().streams.list(WORKSPACE).collect()
         assert clock.now() < 1.0
 
 
 async def test_calls_that_come_together_ask_only_once_what_is_seen() -> None:
-    async with scene(World(tokens=2)) as there:
+    async with scene(DatoramaWorld(tokens=2)) as there:
         datorama = there.client()
         await asyncio.gather(*[datorama.streams.list(WORKSPACE).collect() for _ in range(20)])
         assert len(there.asked("/v1/workspaces")) == 2
 
 
 async def test_a_pool_is_told_which_workspace_a_stream_is_in_by_the_stream_itself() -> None:
-    async with scene(DIVIDED) as there:
+    async with scene(divided()) as there:
         restored = DataStream(id=LAST_STREAM, workspace_id=OTHER, data_source_name="TotalConnect")
         for _ in range(4):
             await there.client().jobs.list(restored).collect()
@@ -352,7 +356,7 @@ async def test_a_pool_is_told_which_workspace_a_stream_is_in_by_the_stream_itsel
 
 
 async def test_every_call_is_heard_whichever_token_made_it() -> None:
-    async with scene(World(tokens=3)) as there:
+    async with scene(DatoramaWorld(tokens=3)) as there:
         datorama = there.client()
         heard: list[str] = []
         datorama.http.events.on("attempt", lambda answer: heard.append(answer.path))
@@ -362,7 +366,7 @@ async def test_every_call_is_heard_whichever_token_made_it() -> None:
 
 
 async def test_a_call_that_moves_on_to_another_token_is_heard_as_tried_again() -> None:
-    async with scene(World(tokens=2)) as there:
+    async with scene(DatoramaWorld(tokens=2)) as there:
         datorama = there.client()
         heard: list[errors.AsyncConnError] = []
         datorama.http.events.on("retry", heard.append)
@@ -390,7 +394,7 @@ async def test_calls_of_all_tokens_together_are_bounded() -> None:
 
 @virtual
 async def test_the_books_of_a_pool_are_those_of_its_tokens_together(clock: VirtualClock) -> None:
-    async with scene(World(tokens=3), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=3), clock=clock) as there:
         datorama = there.client()
         await calls(datorama, 30)
         assert {part.name: (part.remaining, part.limit) for part in datorama.rate.parts} == {
@@ -401,7 +405,7 @@ async def test_the_books_of_a_pool_are_those_of_its_tokens_together(clock: Virtu
 
 @virtual
 async def test_a_token_that_is_held_has_nothing_left_in_the_pools_books(clock: VirtualClock) -> None:
-    async with scene(World(tokens=2), clock=clock) as there:
+    async with scene(DatoramaWorld(tokens=2), clock=clock) as there:
         datorama = there.client()
         datorama.pool.transports[0].limiters["default"].pause(30)
         assert (datorama.rate.remaining, datorama.rate.paused_for) == (60, 0.0)

@@ -10,7 +10,7 @@ from loopback import Loopback, saying
 
 from asyncconn.datorama import Datorama
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
 BY_CAMPAIGN: dict[str, Any] = {
@@ -58,7 +58,7 @@ async def test_a_field_that_there_is_not_is_the_querys_error() -> None:
 
 
 async def test_an_error_behind_a_200_is_an_error_and_is_not_repeated() -> None:
-    async with scene(World(max_query_rows=2)) as there:
+    async with scene(DatoramaWorld(max_query_rows=2)) as there:
         datorama = there.client()
         with pytest.raises(DatoramaQueryError, match=r"more than 2 rows.*use a report") as caught:
             await datorama.query(BY_CAMPAIGN)
@@ -69,7 +69,7 @@ async def test_an_error_behind_a_200_is_an_error_and_is_not_repeated() -> None:
 
 
 async def test_one_query_of_a_batch_may_fail_by_itself() -> None:
-    async with scene(World(max_query_rows=3)) as there:
+    async with scene(DatoramaWorld(max_query_rows=3)) as there:
         good, bad = BY_CAMPAIGN, {**BY_CAMPAIGN, "dimensions": ["Day"]}
         first, second, third = await there.client().queries.batch([good, bad, good])
         assert isinstance(second, DatoramaQueryError)

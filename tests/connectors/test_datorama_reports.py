@@ -13,7 +13,7 @@ from asyncconn import errors
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama import Datorama, JobStatus, Progress
 from asyncconn.datorama.errors import DatoramaProtocolError, ReportFailed
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def test_a_report_is_run_waited_for_downloaded_and_deleted(tmp_path: Path)
         assert [one.id for one in await datorama.reports.list(WORKSPACE).collect()] == [report.id]
         assert [one.id for one in await datorama.reports.jobs(report.id).collect()] == [job.id]
         await datorama.reports.delete(report.id)
-        assert there.platform.world.reports == {}
+        assert there.platform.live.reports == {}
 
 
 async def test_the_lines_before_the_header_are_left_out_on_request(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ async def test_a_compressed_report_is_kept_as_the_zip_it_is(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("outcome", ["FAILURE", "ABORTED", "TIMEOUT"])
 async def test_a_report_that_ends_badly_is_an_error_with_its_job(outcome: str) -> None:
-    async with scene(World(report_outcomes={outcome: 1.0})) as there:
+    async with scene(DatoramaWorld(report_outcomes={outcome: 1.0})) as there:
         datorama = there.client()
         report = await datorama.reports.create(DAILY)
         with pytest.raises(ReportFailed, match=f"ended as {outcome}") as caught:

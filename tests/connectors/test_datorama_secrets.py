@@ -20,7 +20,7 @@ from asyncconn.core.retrying import ONCE
 from asyncconn.datorama import Datorama
 from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.http.transport import Timeouts
-from asyncconn.sandbox.datorama import World
+from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 from asyncconn.settings import load
 
@@ -87,7 +87,7 @@ async def test_a_session_full_of_mishaps_gives_nothing_away(clock: VirtualClock,
     asyncio.get_running_loop().slow_callback_duration = 0.0
     file = tmp_path / "quota.json"
     with everything_logged() as written:
-        async with scene(World(tokens=tokens, token_prefix="dato-api-"), clock=clock) as there:
+        async with scene(DatoramaWorld(tokens=tokens, token_prefix="dato-api-"), clock=clock) as there:
             forms = forms_of(*there.platform.tokens)
             datorama = there.client(quota_store=file, timeouts=Timeouts(connect=1.0, total=0.2))
             for transport in datorama.pool.transports:

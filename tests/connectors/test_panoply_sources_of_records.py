@@ -40,7 +40,7 @@ class Rows:
 
 def writer(sandbox: Sandbox) -> Panoply:
     there = sandbox.panoply
-    return Panoply(there.api_key, there.api_secret, endpoint_url=there.endpoint_url)
+    return Panoply(there.api_key, there.api_secret, endpoint_url=there.url)
 
 
 @pytest.mark.parametrize("kind", ["later", "now"])

@@ -11,7 +11,7 @@ from asyncconn import Hub
 from asyncconn.core.polling import PollPolicy
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.datorama import BulkProgress, Datorama, DatoramaLimits
-from asyncconn.sandbox import Fault, Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -33,7 +33,7 @@ class Scene:
 
     @property
     def world(self) -> Any:
-        return self.sandbox.datorama.world
+        return self.sandbox.datorama.live
 
     @property
     def streams(self) -> list[int]:
@@ -65,14 +65,14 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """A world without jobs and with ample limits, unless it says otherwise."""
     options = {"workspaces": 1, "jobs": 0, "file_every": 0, **AMPLE, **world}
-    async with Sandbox(seed=1, clock=clock, datorama=World(**options)) as sandbox, Hub(clock=clock) as hub:
+    async with Sandbox(DatoramaWorld(**options), seed=1, clock=clock) as sandbox, Hub(clock=clock) as hub:
         sandbox.faults.add(*faults)
         yield Scene(sandbox, client(sandbox, hub, limits=limits))
 
 
 def client(sandbox: Sandbox, hub: Hub, tokens: list[str] | None = None, limits: Any = None, **options: Any) -> Datorama:
     if limits is None:
-        world = sandbox.datorama.world.options
+        world = sandbox.datorama.live.options
         limits = DatoramaLimits(calls_per_minute=world.platform_per_minute, calls_per_day=world.per_day)
     quick = RetryPolicy(attempts=3, initial=0.01, maximum=0.05, deadline=600.0, max_retry_after=120.0)
     given = {"retry": quick, **options}

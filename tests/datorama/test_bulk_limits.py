@@ -10,7 +10,7 @@ import pytest
 from helpers import virtual
 
 from asyncconn import Hub
-from asyncconn.sandbox import Fault, Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 
 from .scene import client, scene
 
@@ -68,8 +68,8 @@ def test_full_demand_is_never_refused_and_uses_the_allowance(tokens: int, window
 
 @virtual
 async def test_two_clients_of_one_token_share_its_allowance(clock: VirtualClock) -> None:
-    world = World(workspaces=2, streams=300, jobs=1, file_every=0)
-    async with Sandbox(seed=1, clock=clock, datorama=world) as sandbox, Hub(clock=clock) as hub:
+    world = DatoramaWorld(workspaces=2, streams=300, jobs=1, file_every=0)
+    async with Sandbox(world, seed=1, clock=clock) as sandbox, Hub(clock=clock) as hub:
         one, other = client(sandbox, hub), client(sandbox, hub)
         await asyncio.gather(one.fetch_all_jobs(), other.fetch_all_jobs())
 

@@ -17,7 +17,7 @@ from panoply_writer import SLOW, settled
 
 from asyncconn import Hub, Panoply, errors
 from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
-from asyncconn.sandbox import Fault, Sandbox
+from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(seed=1, keep_messages=5000) as running:
+    async with Sandbox(PanoplyWorld(keep_messages=5000), seed=1) as running:
         yield running
 
 

@@ -31,7 +31,7 @@ from asyncconn.errors import (
 )
 from asyncconn.panoply import sdk as sdk_module
 from asyncconn.panoply.sdk import SDK
-from asyncconn.sandbox import Fault, Sandbox
+from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -70,7 +70,7 @@ def target() -> Iterator[Target]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    target = Target(Sandbox(seed=1, keep_messages=5000), loop)
+    target = Target(Sandbox(PanoplyWorld(keep_messages=5000), seed=1), loop)
     target.run(target.sandbox.__aenter__())
     yield target
     target.run(target.sandbox.__aexit__(None, None, None))

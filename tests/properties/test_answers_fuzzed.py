@@ -38,7 +38,7 @@ from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import AsyncConnError
 from asyncconn.http.transport import Timeouts
-from asyncconn.sandbox import Call, LimitsWorld, Sandbox, World
+from asyncconn.sandbox import Call, DatoramaWorld, LimitsWorld, Sandbox
 
 DATA = Path(__file__).parents[1] / "data"
 QUICK = RetryPolicy(attempts=2, initial=0.01, maximum=0.02, deadline=60.0, max_retry_after=30.0)
@@ -310,11 +310,11 @@ class JumpingClock(QuickClock):
 async def stage() -> AsyncIterator[tuple[Sandbox, Hub]]:
     """A sandbox to ask for answers, and a hub on a clock whose waits cost nothing."""
     clock = JumpingClock()
-    world = World(
+    world = DatoramaWorld(
         platform_per_minute=AMPLE, query_per_minute=AMPLE, per_day=AMPLE, seed=1, streams=6, download_bytes=200
     )
     async with AsyncExitStack() as stack:
-        sandbox = Sandbox(datorama=world, atoti_limits=LimitsWorld(), seed=1, clock=clock)
+        sandbox = Sandbox(LimitsWorld(), world, seed=1, clock=clock)
         yield (
             await stack.enter_async_context(sandbox),
             await stack.enter_async_context(Hub(clock=clock, on_undelivered="log")),

@@ -215,7 +215,7 @@ async def test_the_last_value_written_for_an_id_is_the_one_in_the_warehouse(
                 writer = Panoply(
                     sandbox.panoply.api_key,
                     sandbox.panoply.api_secret,
-                    endpoint_url=sandbox.panoply.endpoint_url,
+                    endpoint_url=sandbox.panoply.url,
                     sender=sender,
                     policy=BatchPolicy(max_age=0.02, **policy),
                     retry=RetryPolicy(attempts=attempts, initial=0.001, maximum=0.005, maybe_sent="always"),

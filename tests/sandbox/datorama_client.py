@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -49,7 +49,7 @@ class Api:
 
     @property
     def world(self) -> Live:
-        return self.sandbox.datorama.world
+        return self.sandbox.datorama.live
 
     async def __call__(
         self,
@@ -64,7 +64,7 @@ class Api:
         if token is not None:
             sent["Authorization"] = self.sandbox.datorama.tokens[token]
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        url = self.sandbox.datorama.base_url + path
+        url = self.sandbox.datorama.url + path
         async with self.session.request(method, url, data=data, headers=sent) as response:
             return Reply(response.status, response.headers, await response.read())
 
@@ -87,9 +87,11 @@ class Api:
 @asynccontextmanager
 async def datorama(*faults: Fault, **options: Any) -> AsyncIterator[Api]:
     """One workspace with an API stream and a TotalConnect stream, unless told; the clock stands still."""
-    world = World(**{"workspaces": 1, "streams": 2, "file_every": 2, "seed": 1, "outcomes": {"SUCCESS": 1}, **options})
+    world = DatoramaWorld(
+        **{"workspaces": 1, "streams": 2, "file_every": 2, "seed": 1, "outcomes": {"SUCCESS": 1}, **options}
+    )
     async with (
-        Sandbox(datorama=world, faults=faults, clock=VirtualClock(START)) as sandbox,
+        Sandbox(world, faults=faults, clock=VirtualClock(START)) as sandbox,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
     ):
         yield Api(sandbox, session)

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.sandbox.panoply.form import decode_form
 
 from .conftest import FORM, RawClient
@@ -38,7 +38,7 @@ def by_name(name: str) -> dict[str, Any]:
 
 async def replay(capture: dict[str, Any], *, api_key: str | None = None, limit: int = 1 << 20) -> Sandbox:
     """Post the capture's requests; the sandbox comes back closed, its counters still readable."""
-    async with Sandbox(max_message_bytes=limit) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox(PanoplyWorld(max_message_bytes=limit)) as sandbox, aiohttp.ClientSession() as session:
         account = sandbox.panoply.add_account(
             api_key=api_key or capture["requests"][0]["attribute_values_as_decoded"]["key"],
             api_secret=capture["apisecret"],

@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import Fault, Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 from asyncconn.sandbox.datorama.clock import MovableClock
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance
+from asyncconn.sandbox.datorama.options import Options
 
 from .datorama_client import START, WORKSPACE, Api, Reply, datorama
 
@@ -37,7 +38,7 @@ def reset(reply: Reply, family: str) -> float:
 
 def allowance(**options: Any) -> tuple[Allowance, VirtualClock]:
     clock = VirtualClock(START)
-    return Allowance(World(**options), MovableClock(clock)), clock
+    return Allowance(Options(**options), MovableClock(clock)), clock
 
 
 async def test_the_61st_call_of_a_minute_is_refused_and_counts_for_nothing() -> None:
@@ -229,7 +230,7 @@ async def test_the_date_header_follows_the_movable_clock_with_its_skew(skew: flo
 
 
 async def test_the_clock_is_the_machines_unless_one_is_given_and_can_be_moved_on() -> None:
-    async with Sandbox(datorama=World(platform_per_minute=1)) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox(DatoramaWorld(platform_per_minute=1)) as sandbox, aiohttp.ClientSession() as session:
         api = Api(sandbox, session)
         assert await api.statuses(2) == ".x"
         api.advance(61)

@@ -13,7 +13,7 @@ import pytest
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox import Fault, Sandbox, World
+from asyncconn.sandbox import DatoramaWorld, Fault, PanoplyWorld, Sandbox
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS
 
 from .conftest import FORM, form
@@ -47,7 +47,7 @@ ENDPOINTS: list[tuple[str, str, Any]] = [
 
 def test_tokens_are_made_up_uuids_that_follow_the_seed() -> None:
     def tokens(seed: int | None, /, **options: Any) -> list[str]:
-        return Sandbox(seed=seed, datorama=World(tokens=3, **options)).datorama.tokens
+        return Sandbox(DatoramaWorld(tokens=3, **options), seed=seed).datorama.tokens
 
     uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
     assert all(uuid.fullmatch(token) for token in tokens(1))
@@ -58,7 +58,7 @@ def test_tokens_are_made_up_uuids_that_follow_the_seed() -> None:
 
 
 def test_panoplys_credentials_are_what_they_were_without_datorama() -> None:
-    assert Sandbox(seed=1, datorama=World(tokens=9)).panoply.api_key == Sandbox(seed=1).panoply.api_key
+    assert Sandbox(DatoramaWorld(tokens=9), PanoplyWorld(), seed=1).panoply.api_key == Sandbox(seed=1).panoply.api_key
 
 
 async def test_the_environment_holds_all_tokens_and_the_address() -> None:
@@ -71,7 +71,7 @@ async def test_the_environment_holds_all_tokens_and_the_address() -> None:
         assert account.env().items() <= api.sandbox.env.items()
         assert account.token == account.tokens[0]
     with pytest.raises(LifecycleError, match="not open"):
-        _ = api.sandbox.datorama.base_url
+        _ = api.sandbox.datorama.url
 
 
 async def test_a_token_is_taken_bare_from_either_header_and_nothing_else_is() -> None:
@@ -286,9 +286,9 @@ async def test_a_sandbox_has_a_small_world_when_none_is_given() -> None:
 
 
 async def test_a_world_is_as_large_as_it_says_and_dealt_out_evenly() -> None:
-    world = World(workspaces=40, streams=5000, jobs=3, file_every=4, disabled_every=10)
+    world = DatoramaWorld(workspaces=40, streams=5000, jobs=3, file_every=4, disabled_every=10)
     began = time.process_time()
-    made = Sandbox(datorama=world).datorama.world
+    made = Sandbox(world).datorama.live
     assert time.process_time() - began < 5  # about 0.2; a world made in squares would take minutes
     assert (len(made.workspaces), len(made.streams), len(made.stats)) == (40, 5000, 15_000)
     assert {len(made.shelves["data-streams"].of(number)) for number in made.workspaces} == {125}
@@ -321,7 +321,7 @@ async def test_a_world_is_as_large_as_it_says_and_dealt_out_evenly() -> None:
 )
 def test_a_world_that_cannot_be_names_the_field(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=rf"^world: {re.escape(named)}"):
-        World(**options)
+        DatoramaWorld(**options)
 
 
 async def test_what_a_test_changes_in_the_world_is_served() -> None:

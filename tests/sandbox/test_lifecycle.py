@@ -16,7 +16,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox import Fault, Sandbox
+from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
 from .conftest import FORM, RawClient, form
 
@@ -284,7 +284,7 @@ async def test_no_repr_and_no_log_shows_a_secret(raw: RawClient, caplog: pytest.
 
 
 async def test_messages_are_kept_within_their_bound() -> None:
-    async with Sandbox(keep_messages=2, keep_arrivals=1) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox(PanoplyWorld(keep_messages=2), keep_arrivals=1) as sandbox, aiohttp.ClientSession() as session:
         for number in range(3):
             await RawClient(sandbox, session).send(str(number))
         assert [message.body for message in sandbox.panoply.messages] == ["1", "2"]

@@ -13,7 +13,7 @@ from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox import Call, Fault, Faults, LimitsWorld, Sandbox
+from asyncconn.sandbox import Call, Fault, Faults, LimitsWorld, PanoplyWorld, Sandbox
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer, User
 
 from .limits_scene import (
@@ -365,7 +365,7 @@ async def test_a_cancellation_at_any_point_leaves_nothing_behind() -> None:
         return use
 
     async def use() -> None:
-        async with Sandbox(atoti_limits=LimitsWorld(generation=1)) as sandbox:
+        async with Sandbox(LimitsWorld(generation=1)) as sandbox:
             while not sandbox.atoti_limits.session.attempts:
                 await asyncio.sleep(0)
 
@@ -390,32 +390,31 @@ async def test_a_start_that_fails_leaves_nothing_behind() -> None:
 # -- in the sandbox ----------------------------------------------------------------------------------------------------
 
 
-async def test_the_sandbox_starts_both_when_asked_for() -> None:
-    async with Sandbox(seed=1, atoti_limits=LimitsWorld(base_path="/foo")) as sandbox, plain_http() as http:
+async def test_the_sandbox_starts_both() -> None:
+    async with Sandbox(LimitsWorld(base_path="/foo"), seed=1) as sandbox, plain_http() as http:
         there = sandbox.atoti_limits
         assert (
             sandbox.env
             | {
-                "ATOTI_BASE_URL": there.session_url,
-                "ATOTI_LIMITS_URL": there.limits_url,
+                "ATOTI_BASE_URL": there.session.url,
+                "ATOTI_LIMITS_URL": there.limits.url,
                 "ASYNCCONN_ATOTI_LIMITS_USER": "admin",
                 "ASYNCCONN_ATOTI_LIMITS_PASSWORD": "admin",
             }
             == sandbox.env
         )
-        assert "ASYNCCONN_PANOPLY_API_KEY" in sandbox.env
-        assert there.session_url.endswith("/foo")
-        body = {"atotiBaseUrl": there.session_url, "limitsBaseUrl": there.limits_url, "serverName": "atoti"}
-        await Client(http, there.session_url)("POST", CONNECT, body)
+        assert there.session.url.endswith("/foo")
+        body = {"atotiBaseUrl": there.session.url, "limitsBaseUrl": there.limits.url, "serverName": "atoti"}
+        await Client(http, there.session.url)("POST", CONNECT, body)
         await until(lambda: there.session.connected)
-        assert there.session_url in repr(there)
+        assert there.session.url in repr(there)
     with pytest.raises(LifecycleError):
-        _ = there.session_url
+        _ = there.session.url
 
 
 @pytest.mark.parametrize(("generation", "version"), [(1, "3.3.1"), (2, "4.2.1"), (3, "6.2.2")])
 async def test_the_sandbox_plays_a_generation_with_its_version(generation: Any, version: str) -> None:
-    async with Sandbox(atoti_limits=LimitsWorld(generation=generation)) as sandbox:
+    async with Sandbox(LimitsWorld(generation=generation)) as sandbox:
         there = sandbox.atoti_limits
         assert there.limits.version == version
         if generation == 1:
@@ -425,17 +424,17 @@ async def test_the_sandbox_plays_a_generation_with_its_version(generation: Any, 
 async def test_the_sandbox_has_one_fault_script_for_all() -> None:
     world = LimitsWorld(session={"server_version": "7"})
     async with (
-        Sandbox(faults="status:500 match=atoti-session, status:501 match=atoti-limits", atoti_limits=world) as sandbox,
+        Sandbox(world, faults="status:500 match=atoti-session, status:501 match=atoti-limits") as sandbox,
         plain_http() as http,
     ):
-        for url, status in [(sandbox.atoti_limits.session_url, 500), (sandbox.atoti_limits.limits_url, 501)]:
+        for url, status in [(sandbox.atoti_limits.session.url, 500), (sandbox.atoti_limits.limits.url, 501)]:
             ask = Client(http, url)
             assert [(await ask("GET", "/versions/rest")).status for _ in range(2)] == [status, 200]
         assert sandbox.faults.hits["status"] == 2
 
 
 async def test_a_sandbox_that_was_not_asked_has_no_limits() -> None:
-    async with Sandbox() as sandbox:
+    async with Sandbox(PanoplyWorld()) as sandbox:
         assert "ATOTI_BASE_URL" not in sandbox.env
         with pytest.raises(ConfigError, match="LimitsWorld"):
             _ = sandbox.atoti_limits
@@ -446,7 +445,7 @@ async def test_a_sandbox_whose_session_cannot_start_closes_what_had_started() ->
         gc.collect()
         sockets = open_sockets()
         with pytest.raises(ConfigError):
-            async with Sandbox(atoti_limits=LimitsWorld(session={"port": taken.port})):
+            async with Sandbox(LimitsWorld(session={"port": taken.port})):
                 pass
         await asyncio.sleep(0)
         assert open_sockets() == sockets

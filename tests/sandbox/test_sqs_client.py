@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def sqs_client(sandbox: Sandbox) -> AsyncIterator[Any]:
     config = AioConfig(signature_version=botocore.UNSIGNED, retries={"total_max_attempts": 1})
     async with get_session().create_client(
-        "sqs", region_name="us-east-1", endpoint_url=sandbox.panoply.endpoint_url, config=config
+        "sqs", region_name="us-east-1", endpoint_url=sandbox.panoply.url, config=config
     ) as client:
         yield client
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import aiohttp
 import pytest
 
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.sandbox.panoply.sqs import Attribute, Send, attributes_digest, body_digest, size_bytes
 
 from .conftest import FORM, RawClient, Reply, form
@@ -127,7 +127,7 @@ async def test_ten_attributes_and_labelled_types_are_accepted(raw: RawClient) ->
 
 
 async def test_the_limit_is_exact_and_counts_decoded_bytes() -> None:
-    async with Sandbox(max_message_bytes=40) as sandbox, aiohttp.ClientSession() as session:
+    async with Sandbox(PanoplyWorld(max_message_bytes=40)) as sandbox, aiohttp.ClientSession() as session:
         client = RawClient(sandbox, session)
         fits = SEND + b"%C3%A9" * 16 + attribute("n", "String", "v")  # 32 + 8 bytes
         assert (await client.post(fits)).status == 200

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.sandbox.panoply.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ async def test_sql_outside_the_sandbox_says_so() -> None:
 async def test_a_file_keeps_the_data_and_the_uniqueness_of_ids(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.db"
     for value in (1, 2):
-        async with Sandbox(warehouse=path) as sandbox:
+        async with Sandbox(PanoplyWorld(warehouse=path)) as sandbox:
             panoply = sandbox.panoply
             await panoply._warehouse.load(lines({"id": 7, "a": value, "__table": "t"}), NOW)
     with sqlite3.connect(path) as connection:
@@ -246,7 +246,7 @@ async def test_a_file_that_is_no_database_is_a_config_error(tmp_path: Path) -> N
     path = tmp_path / "not.db"
     path.write_text("this is plain text, longer than a header of a database file, " * 20)
     with pytest.raises(ConfigError, match="cannot be opened"):
-        async with Sandbox(warehouse=path):
+        async with Sandbox(PanoplyWorld(warehouse=path)):
             pass
 
 

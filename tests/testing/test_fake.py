@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -100,6 +101,18 @@ async def test_the_script_is_played_and_a_refusal_quotes_the_request(faults: Any
     assert "Authorization: Basic ***" in refused.value.body
 
 
+async def test_an_answer_without_end_goes_out_as_it_is_made_and_ends_with_the_fake() -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"drop")
+        await asyncio.Event().wait()
+        return answer
+
+    async with aiohttp.ClientSession() as session, Fake(drip) as fake, session.get(fake.url) as answer:
+        assert await answer.content.read(4) == b"drop"
+
+
 async def test_what_is_dropped_after_the_work_has_reached_the_application() -> None:
     seen: list[str] = []
 
@@ -125,6 +138,6 @@ async def test_it_says_what_it_cannot_be_made_of_and_when_it_is_open() -> None:
     with pytest.raises(LifecycleError, match="not open"):
         _ = fake.url
     async with fake:
-        assert repr(fake) == f"<Fake {fake.url}, 0 requests, 0 refused>"
+        assert repr(fake) == f"<Fake of <_AppWorld {fake.url}>, 0 requests, 0 refused>"
     with pytest.raises(LifecycleError, match="entered once"):
         await fake.__aenter__()

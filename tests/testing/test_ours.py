@@ -125,12 +125,12 @@ async def test_atoti_limits() -> None:
     async def connect(limits: AtotiLimits) -> None:
         await limits.connect()
 
-    async with Sandbox(atoti_limits=LimitsWorld()) as sandbox:
+    async with Sandbox(LimitsWorld()) as sandbox:
         atoti = sandbox.atoti_limits
 
         def make(_: str, hub: Hub) -> AtotiLimits:
             auth = ("admin", "admin")
-            return AtotiLimits(atoti.session_url, limits_url=atoti.limits_url, auth=auth, hub=hub)
+            return AtotiLimits(atoti.session.url, limits_url=atoti.limits.url, auth=auth, hub=hub)
 
         report = await check(make, sandbox, reads=[connected, structures], writes=[connect])
 

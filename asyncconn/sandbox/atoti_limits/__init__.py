@@ -3,13 +3,13 @@
 async with FakeLimitsServer() as limits, FakeAtotiSession(limits_url=limits.url) as session:
     ...  # POST {session.url}/limits/autoconfig/connect, then GET {session.url}/limits/autoconfig/connected
 
-``Sandbox(atoti_limits=LimitsWorld())`` starts both.
+``Sandbox(LimitsWorld())`` starts both.
 """
 
 from asyncconn.sandbox.atoti_limits.discovery import Cube
 from asyncconn.sandbox.atoti_limits.limits import FakeLimitsServer
 from asyncconn.sandbox.atoti_limits.session import FakeAtotiSession
 from asyncconn.sandbox.atoti_limits.users import User
-from asyncconn.sandbox.atoti_limits.world import AtotiLimitsSandbox, LimitsWorld
+from asyncconn.sandbox.atoti_limits.world import LimitsWorld
 
-__all__ = ["AtotiLimitsSandbox", "Cube", "FakeAtotiSession", "FakeLimitsServer", "LimitsWorld", "User"]
+__all__ = ["Cube", "FakeAtotiSession", "FakeLimitsServer", "LimitsWorld", "User"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
@@ -15,25 +14,25 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.atoti_limits.problems import ErrorStyle, Problem, problem_answer
 from asyncconn.sandbox.atoti_limits.users import JWT_KEY, User, authenticate, default_users, sign
-from asyncconn.sandbox.exchange import Answer, Arrival
+from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.faults import Faults
-from asyncconn.sandbox.server import Server
+from asyncconn.sandbox.server import Server, Stopping
+from asyncconn.sandbox.world import Place, World
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine
     from types import TracebackType
 
-    from asyncconn.sandbox.exchange import Call
+    from asyncconn.sandbox.exchange import Arrival, Call
 
 __all__ = ["Fake", "path_below"]
 
 _HOP_SECONDS = 5.0  # longest wait of one server for the other, in one request
-_KEEP_ARRIVALS = 100_000
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Fake:
+class Fake(World):
     """A server on a socket of its own; all but ``host``, ``port`` and ``base_path`` may be changed while it runs.
 
     ``base_path`` (such as ``/foo/bar``) is put before every path. ``users`` by name, ``jwt_key`` signs and checks
@@ -41,9 +40,6 @@ class Fake:
     seconds. ``error_style`` is the format of errors and ``stack_traces`` puts an invented trace into those that can
     have one. ``down`` begins without listening; see :meth:`come_up`. ``faults`` strikes requests that arrive here.
     """
-
-    name: ClassVar[str] = ""
-    fault_kinds: ClassVar[frozenset[str]] = frozenset()
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -63,23 +59,13 @@ class Fake:
             raise ConfigError("latency must be 0 seconds or more")
         if self.base_path and (not self.base_path.startswith("/") or self.base_path.endswith("/")):
             raise ConfigError(f"base_path must be empty or like '/foo/bar', not {self.base_path!r}")
-        self._server = Server((self,), self.faults, self.clock, keep_arrivals=_KEEP_ARRIVALS)
-        self._url: str | None = None
+        self.settle(Place(self.host, self.clock, self.faults))
+        self._server = Server((self,), self.place)
         self._client: aiohttp.ClientSession | None = None
         self._entered = False
         self._reserved: socket.socket | None = None
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._url or 'not open'}>"
-
     # -- for the user --------------------------------------------------------------------------------------------------
-
-    @property
-    def url(self) -> str:
-        """The base URL. Raises :class:`~asyncconn.errors.LifecycleError` when it is not open."""
-        if self._url is None:
-            raise LifecycleError(f"{type(self).__name__} is not open: its address is known inside 'async with'")
-        return self._url
 
     @property
     def arrivals(self) -> deque[Arrival]:
@@ -112,7 +98,7 @@ class Fake:
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
-            await self._server.start(self.host, self.port)
+            await self._server.start(self.port)
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -131,11 +117,11 @@ class Fake:
             raise LifecycleError(f"a {type(self).__name__} is entered once; make a new one")
         self._entered = True
         try:
-            self.port = await self._server.start(self.host, self.port)
-            host = f"[{self.host}]" if ":" in self.host else self.host
+            url = await self._server.start(self.port)
+            self.port = int(url.rpartition(":")[2])
             timeout = aiohttp.ClientTimeout(total=_HOP_SECONDS)
             self._client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout)
-            await self.open(f"http://{host}:{self.port}{self.base_path}")
+            await self.open(url + self.base_path)
             if self.down:
                 await self.go_down()
         except BaseException:
@@ -144,7 +130,7 @@ class Fake:
 
     async def stop(self) -> None:
         """End everything; takes at most about a second."""
-        self.close()
+        await self.close()
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
@@ -167,17 +153,10 @@ class Fake:
 
     async def while_open(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work``, but give it up when this server closes. Raises 503 then."""
-        doing = asyncio.create_task(work, name=f"asyncconn-sandbox-{self.name}")
-        closing = asyncio.create_task(self._server.pause(None), name=f"asyncconn-sandbox-{self.name}-closing")
         try:
-            await asyncio.wait({doing, closing}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            doing.cancel()
-            closing.cancel()
-            await asyncio.wait({doing, closing})
-        if doing.cancelled():
-            raise Problem(503, "The server is closing")
-        doing.result()
+            await self._server.while_open(work)
+        except Stopping:
+            raise Problem(503, "The server is closing") from None
 
     @property
     def client(self) -> aiohttp.ClientSession:
@@ -187,22 +166,6 @@ class Fake:
         return self._client
 
     # -- for the server ------------------------------------------------------------------------------------------------
-
-    def env(self) -> dict[str, str]:
-        """Nothing: the two servers together say where they are."""
-        return {}
-
-    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
-        """Everything on this socket."""
-        return True
-
-    async def open(self, url: str) -> None:
-        """The server listens on ``url``."""
-        self._url = url
-
-    def close(self) -> None:
-        """The server is about to stop, or has."""
-        self._url = None
 
     async def answer(self, call: Call) -> Answer:
         """Carry the request out, and answer it ``latency`` seconds later."""
@@ -222,10 +185,6 @@ class Fake:
         headers = {"WWW-Authenticate": 'Basic realm="atoti"'} if status == 401 else {}
         problem = Problem(status, "The fault script of the sandbox asked for this.", headers=headers)
         return problem_answer(problem, call.path, self.error_style, stack_traces=self.stack_traces)
-
-    def spoil(self, kind: str, answer: Answer) -> Answer:
-        """There are no faults of this platform's own."""
-        return answer
 
     def caller(self, call: Call) -> User:
         """Who asks. Raises 401."""

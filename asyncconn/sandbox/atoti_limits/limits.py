@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.atoti_limits import evaluation
@@ -54,7 +54,7 @@ class FakeLimitsServer(Fake):
     All else may be changed while it runs.
     """
 
-    name: ClassVar[str] = "atoti-limits"
+    name = "atoti-limits"
 
     version: str = "6.2.2"
     rest_version: Literal["v1", "v2"] = "v2"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from asyncconn.errors import ConfigError
@@ -72,7 +72,7 @@ class FakeAtotiSession(Fake):
     in turn once connected. All may be changed while it runs.
     """
 
-    name: ClassVar[str] = "atoti-session"
+    name = "atoti-session"
 
     limits_url: str | None = None
     generation: Literal[1, 2, 3] = 3

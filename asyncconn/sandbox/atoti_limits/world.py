@@ -1,85 +1,104 @@
-"""Both servers together, as a part of the sandbox."""
+"""Both servers together: what a sandbox has of Atoti Limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import asyncio
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.sandbox.atoti_limits.limits import FakeLimitsServer
 from asyncconn.sandbox.atoti_limits.session import FakeAtotiSession
+from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
-    from asyncconn.core.clock import Clock
-    from asyncconn.sandbox.faults import Faults
+    from collections.abc import Mapping
 
-__all__ = ["AtotiLimitsSandbox", "LimitsWorld"]
+    from asyncconn.sandbox.exchange import Answer, Call
+    from asyncconn.sandbox.world import Place
+
+__all__ = ["LimitsWorld"]
+
+_VERSIONS = {1: "3.3.1", 2: "4.2.1", 3: "6.2.2"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LimitsWorld:
-    """What ``Sandbox(atoti_limits=...)`` starts: ``session`` and ``limits`` are further arguments of the two servers.
+class LimitsWorld(World):
+    """The embedded session and Limits server, each on a port of its own. Reached as ``sandbox.atoti_limits``, too.
 
-    Generation 1 is Limits before 4.0: the server then says 3.3.1, unless ``limits`` names another version.
+        async with Sandbox(LimitsWorld(generation=2, session={"not_ready": True})) as sandbox:
+            ...
+            sandbox.atoti_limits.session.not_ready = False
 
-    >>> LimitsWorld(generation=2, session={"not_ready": True}).generation
-    2
+    ``session`` and ``limits`` are further arguments of the two servers, and the servers once it is in a sandbox: their
+    knobs may be turned while they run. Generation 1 is Limits before 4.0: the server then says 3.3.1, unless
+    ``limits`` names another version. ``url`` is the session's.
     """
 
-    generation: Literal[1, 2, 3] = 3
-    base_path: str = ""
-    session: Mapping[str, Any] = field(default_factory=dict)
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    name = "atoti-limits"
 
-
-class AtotiLimitsSandbox:
-    """The embedded session and Limits server. Reached as ``sandbox.atoti_limits``.
-
-    ``session`` and ``limits`` are the two, whose knobs may be turned while they run.
-    """
-
-    def __init__(self, world: LimitsWorld, faults: Faults, clock: Clock, seed: int | str | None) -> None:
-        version = {1: "3.3.1", 2: "4.2.1", 3: "6.2.2"}[world.generation]
-        common: dict[str, Any] = {"faults": faults, "clock": clock}
-        self.limits = FakeLimitsServer(**common, **{"version": version, "seed": seed, **world.limits})
-        self.session = FakeAtotiSession(
-            **common, **{"generation": world.generation, "base_path": world.base_path, **world.session}
-        )
+    def __init__(
+        self,
+        *,
+        generation: Literal[1, 2, 3] = 3,
+        base_path: str = "",
+        session: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._of_session = {"generation": generation, "base_path": base_path, **(session or {})}
+        self._of_limits = {"version": _VERSIONS.get(generation, ""), **(limits or {})}
 
     def __repr__(self) -> str:
-        return f"<AtotiLimitsSandbox {self.session!r} {self.limits!r}>"
+        if self._place is None:
+            return super().__repr__()
+        return f"<LimitsWorld {self.session!r} {self.limits!r}>"
+
+    @cached_property
+    def limits(self) -> FakeLimitsServer:
+        """The Limits server."""
+        return FakeLimitsServer(**{**self._common(), "seed": self.place.seed, **self._of_limits})
+
+    @cached_property
+    def session(self) -> FakeAtotiSession:
+        """The Atoti session."""
+        return FakeAtotiSession(**{**self._common(), **self._of_session})
 
     @property
-    def session_url(self) -> str:
+    def url(self) -> str:
         """Where the session is. Raises :class:`~asyncconn.errors.LifecycleError` when it is not open."""
         return self.session.url
 
-    @property
-    def limits_url(self) -> str:
-        """Where Limits is. Raises :class:`~asyncconn.errors.LifecycleError` when it is not open."""
-        return self.limits.url
+    def settle(self, place: Place) -> None:
+        """Make the two servers."""
+        super().settle(place)
+        _ = self.limits, self.session
 
     def env(self) -> dict[str, str]:
         """Addresses, and the user ``admin`` for a client's settings."""
         admin = self.session.users["admin"]
         return {
-            "ATOTI_BASE_URL": self.session_url,
-            "ATOTI_LIMITS_URL": self.limits_url,
+            "ATOTI_BASE_URL": self.session.url,
+            "ATOTI_LIMITS_URL": self.limits.url,
             "ASYNCCONN_ATOTI_LIMITS_USER": admin.name,
             "ASYNCCONN_ATOTI_LIMITS_PASSWORD": admin.password,
         }
 
-    async def start(self, host: str) -> None:
-        """Start both on free ports of ``host``; Limits first, as the session may connect at once."""
-        self.limits.host = self.session.host = host
+    async def open(self, url: str) -> None:
+        """Start both, Limits first, as the session may connect at once."""
         await self.limits.start()
         if self.session.limits_url is None:
             self.session.limits_url = self.limits.url
         await self.session.start()
 
-    async def stop(self) -> None:
-        """Stop both; takes at most about two seconds."""
-        try:
-            await self.session.stop()
-        finally:
-            await self.limits.stop()
+    async def close(self) -> None:
+        """Stop both."""
+        await asyncio.gather(self.session.stop(), self.limits.stop())
+
+    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Nothing: the two servers answer, on their own ports."""
+        return False
+
+    async def answer(self, call: Call) -> Answer:
+        """There is nothing at the sandbox's own address."""
+        return self.refusal(call, 404)
+
+    def _common(self) -> dict[str, Any]:
+        return {"host": self.place.host, "faults": self.place.faults, "clock": self.place.clock}

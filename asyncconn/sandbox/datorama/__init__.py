@@ -2,7 +2,7 @@
 
 from asyncconn.sandbox.datorama.jobs import ReportJob, Stat
 from asyncconn.sandbox.datorama.live import Live
-from asyncconn.sandbox.datorama.platform import ApiCall, Counters, DatoramaSandbox
-from asyncconn.sandbox.datorama.world import ERROR_BODIES, World
+from asyncconn.sandbox.datorama.options import ERROR_BODIES
+from asyncconn.sandbox.datorama.world import ApiCall, Counters, DatoramaWorld
 
-__all__ = ["ERROR_BODIES", "ApiCall", "Counters", "DatoramaSandbox", "Live", "ReportJob", "Stat", "World"]
+__all__ = ["ERROR_BODIES", "ApiCall", "Counters", "DatoramaWorld", "Live", "ReportJob", "Stat"]

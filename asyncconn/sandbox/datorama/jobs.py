@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from asyncconn.sandbox.datorama.world import World
+    from asyncconn.sandbox.datorama.options import Options
 
 __all__ = ["ReportJob", "Run", "Stat", "windows"]
 
@@ -51,18 +51,18 @@ class Run:
         if self.final not in _UNFINISHED:
             self.ended_at = started_at + seconds
 
-    def look(self, world: World, now: float, *, counts: bool = True) -> str:
+    def look(self, options: Options, now: float, *, counts: bool = True) -> str:
         """Its state. ``counts``: this is a read, by which the job may move on."""
         if self.ended_at is not None:
             return self.final
-        if world.progress == "clock":
-            waits, works = world.job_seconds
+        if options.progress == "clock":
+            waits, works = options.job_seconds
             started_at, ended_at = self.queued_at + waits, self.queued_at + waits + works
             started, ended = now >= started_at, now >= ended_at
         else:
             self.reads += counts
             started_at = ended_at = now
-            started, ended = self.reads > world.job_reads[0], self.reads > sum(world.job_reads)
+            started, ended = self.reads > options.job_reads[0], self.reads > sum(options.job_reads)
         if started and self.started_at is None:
             self.started_at = started_at
         if ended and self.final not in _UNFINISHED:
@@ -85,9 +85,9 @@ class Stat(Run):
     user_id: int
     download_bytes: int | None = None
 
-    def shown(self, world: World, now: float, *, counts: bool = True) -> dict[str, Any]:
+    def shown(self, options: Options, now: float, *, counts: bool = True) -> dict[str, Any]:
         """As the API shows it."""
-        status = self.look(world, now, counts=counts)
+        status = self.look(options, now, counts=counts)
         return {
             "id": self.id,
             "dataStreamId": self.stream_id,
@@ -116,9 +116,9 @@ class ReportJob(Run):
     report: Mapping[str, Any] = field(repr=False)
     why: str | None = None
 
-    def shown(self, world: World, now: float, *, counts: bool = True) -> dict[str, Any]:
+    def shown(self, options: Options, now: float, *, counts: bool = True) -> dict[str, Any]:
         """As the API shows it."""
-        status = self.look(world, now, counts=counts)
+        status = self.look(options, now, counts=counts)
         return {
             "id": self.id,
             "reportId": self.report_id,

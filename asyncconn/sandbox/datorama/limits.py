@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from asyncconn.sandbox.datorama.clock import MovableClock
-    from asyncconn.sandbox.datorama.world import World
+    from asyncconn.sandbox.datorama.options import Options
 
 __all__ = ["RATE_HEADERS", "Allowance", "Kind"]
 
@@ -87,15 +87,15 @@ class _Sliding:
 class Allowance:
     """One token's."""
 
-    def __init__(self, world: World, clock: MovableClock) -> None:
-        window = _Sliding if world.windows == "sliding" else _Fixed
+    def __init__(self, options: Options, clock: MovableClock) -> None:
+        window = _Sliding if options.windows == "sliding" else _Fixed
         self._clock = clock
-        self._count_refused = world.count_refused
+        self._count_refused = options.count_refused
         self._minutes: dict[Kind, _Window] = {
-            "platform": window(world.platform_per_minute, _MINUTE),
-            "query": window(world.query_per_minute, _MINUTE),
+            "platform": window(options.platform_per_minute, _MINUTE),
+            "query": window(options.query_per_minute, _MINUTE),
         }
-        self._day = _Fixed(world.per_day, _DAY)
+        self._day = _Fixed(options.per_day, _DAY)
 
     def take(self, kind: Kind) -> bool:
         """Count a call; False when it must be refused."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from asyncconn.sandbox.datorama.clock import MovableClock
     from asyncconn.sandbox.datorama.data import Cell, Row
-    from asyncconn.sandbox.datorama.world import World
+    from asyncconn.sandbox.datorama.options import Options
 
 __all__ = ["FIRST_USER", "Live"]
 
@@ -72,7 +72,7 @@ class Live:
     the requests to delete data.
     """
 
-    def __init__(self, options: World, clock: MovableClock, seed: int | str | None) -> None:
+    def __init__(self, options: Options, clock: MovableClock, seed: int | str | None) -> None:
         self.options = options
         self.clock = clock
         self.seed = f"datorama:{seed}"

@@ -1,137 +1,298 @@
-"""What an embedded Datorama is made of, and which of the platform's unknowns it plays in which way."""
+"""Datorama as its clients meet it: tokens, limits, faults of its own, and the books.
+
+Contract: datorama sections 1, 4 and 5.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+import json
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from email.utils import format_datetime
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from asyncconn.errors import ConfigError
+from asyncconn.sandbox.credentials import Inventor
+from asyncconn.sandbox.datorama.answers import SHELL, TOO_MANY, ApiError, Voice, json_answer
+from asyncconn.sandbox.datorama.clock import MovableClock
+from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance, Kind
+from asyncconn.sandbox.datorama.live import Live
+from asyncconn.sandbox.datorama.options import Options
+from asyncconn.sandbox.datorama.queries import QUERY_PATHS, Queries
+from asyncconn.sandbox.datorama.reports import Reports
+from asyncconn.sandbox.datorama.resources import Resources
+from asyncconn.sandbox.datorama.routes import Ask, Router
+from asyncconn.sandbox.datorama.streams import Streams
+from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.world import World
 
-__all__ = ["ERROR_BODIES", "World"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-#: The shapes an error's body may have: a JSON object with this key, plain text, or nothing.
-ERROR_BODIES = ("info", "msg", "message", "error", "errors", "text", "empty")
+    from asyncconn.sandbox.exchange import Call
+    from asyncconn.sandbox.world import Place
 
-_LARGEST_DOWNLOAD = 2_000_000_000  # above it a zip needs another format
-_AT_LEAST_ONE = frozenset({"workspaces", "tokens", "max_page_size"})
+__all__ = ["ApiCall", "Counters", "DatoramaWorld"]
+
+_log = logging.getLogger("asyncconn.sandbox")
+
+P = ParamSpec("P")
+S = TypeVar("S")
+
+_UNKNOWN_STATUS = "HALTED_FOR_REVIEW"
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """A world of so many things, the same for the same numbers and ``seed`` (None: the sandbox's).
+class ApiCall(NamedTuple):
+    """A call as it was counted.
 
-    **Who and what.** ``streams`` are dealt to the ``workspaces`` in equal blocks, each with ``jobs`` finished ones of
-    ten days up to yesterday. Every ``file_every``-th stream is a TotalConnect stream, every ``disabled_every``-th is
-    disabled (0: none). Ids count up from 41001 (workspaces), 7700101 (streams) and 900000001 (jobs). ``visible``
-    gives the workspaces that a token (by index) may see, others see all; the rest is answered ``invisible_status``
-    (403 or 404). ``token_prefix`` stands before each token, as ``dato-api-`` once did.
-
-    **Limits**, per token: ``platform_per_minute``, ``query_per_minute``, ``per_day``. ``windows`` is ``"sliding"``
-    (any 60 s) or ``"fixed"`` (minutes of the clock). ``count_refused``: an answer 429 counts as a call.
-    ``rate_headers``: all, none, or the names of those to send. ``refusal``: how a 429 looks, ``"documented"``,
-    ``"nine"`` (the headers of every answer), or ``"bare"``. ``date_skew``: seconds the ``Date`` header is ahead.
-
-    **Errors.** ``error_bodies``: the shapes to take in turn, of :data:`ERROR_BODIES`; none given: what the contract's
-    samples show.
-
-    **Jobs.** They are PENDING, then IN_PROGRESS, then one of ``outcomes`` (words with their shares; an outcome
-    IN_PROGRESS never ends). ``progress`` is by the ``"clock"``, for ``job_seconds`` in each of the two states, or by
-    ``"reads"``, for ``job_reads`` looks at the job: by itself, in a list of jobs, or in what a stream tells of those
-    that it has waiting. ``rerun_ids``: a rerun may ``"keep"`` or ``"renew"`` the id.
-    ``page_order`` of job lists; a page has ``max_page_size`` entries at most, whatever was asked for.
-    ``batch_answer``: the body of a batch process call. ``file_process`` and ``file_batch``: what becomes of
-    TotalConnect streams in a process call for one and for many streams; ``file_jobs``: whether their jobs are in the
-    list for ``"files"`` or, as one client found them, in that for ``"api"`` streams (the other is empty then).
-
-    **Data.** ``model_form`` of dimensions and measurements. ``download_bytes`` of a job's file. ``data_days`` of data
-    up to today. A query with more than ``max_query_rows`` rows fails inside a 200. ``report_outcomes`` as
-    ``outcomes``, for report jobs; a workspace holds ``max_reports`` reports.
-
-    Raises :class:`~asyncconn.errors.ConfigError` naming the field. Contract: datorama sections 1 to 8.
-
-        >>> World(workspaces=40, streams=5000).jobs
-        3
+    ``token`` is its index, None for an unknown one; ``at`` are monotonic seconds of the sandbox's clock.
     """
 
-    workspaces: int = 2
-    streams: int = 10
-    jobs: int = 3
-    tokens: int = 1
-    seed: int | str | None = None
-    file_every: int = 5
-    disabled_every: int = 0
-    visible: Mapping[int, Collection[int]] = field(default_factory=dict)
-    invisible_status: Literal[403, 404] = 403
-    token_prefix: str = ""
-
-    platform_per_minute: int = 60
-    query_per_minute: int = 200
-    per_day: int = 20_000
-    windows: Literal["sliding", "fixed"] = "sliding"
-    count_refused: bool = False
-    rate_headers: bool | Collection[str] = True
-    refusal: Literal["documented", "nine", "bare"] = "documented"
-    date_skew: float = 0.0
-
-    error_bodies: tuple[str, ...] = ()
-
-    outcomes: Mapping[str, float] = field(
-        default_factory=lambda: {"SUCCESS": 0.9, "FAILURE": 0.06, "ABORTED": 0.02, "TIMEOUT": 0.02}
-    )
-    progress: Literal["clock", "reads"] = "clock"
-    job_seconds: tuple[float, float] = (5.0, 20.0)
-    job_reads: tuple[int, int] = (1, 1)
-    rerun_ids: Literal["keep", "renew"] = "keep"
-    page_order: Literal["ascending", "descending", "shuffled"] = "ascending"
-    max_page_size: int | None = None
-    batch_answer: Literal["empty", "list", "object"] = "empty"
-    file_process: Literal["accept", "refuse"] = "accept"
-    file_batch: Literal["accept", "refuse", "skip"] = "refuse"
-    file_jobs: Literal["files", "api"] = "files"
-
-    model_form: Literal["object", "list"] = "object"
-    download_bytes: int = 4_000
-    data_days: int = 400
-    max_query_rows: int = 600_000
-    report_outcomes: Mapping[str, float] = field(default_factory=lambda: {"SUCCESS": 1.0})
-    max_reports: int | None = None
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(World)
-        for each in fields(self):
-            _check(each.name, getattr(self, each.name), hints[each.name])
-        skew: Any = self.date_skew
-        if not isinstance(skew, int | float) or not math.isfinite(skew):
-            raise _wrong("date_skew", skew, "is not a finite number of seconds")
-        for name in ("job_seconds", "job_reads"):
-            pair = getattr(self, name)
-            if not isinstance(pair, tuple) or len(pair) != 2 or any(not 0 <= part < math.inf for part in pair):
-                raise _wrong(name, pair, "is not two numbers, 0 or more")
-        for name in ("outcomes", "report_outcomes"):
-            shares: Mapping[str, float] = getattr(self, name)
-            if not shares or min(shares.values()) < 0 or not 0 < sum(shares.values()) < math.inf:
-                raise _wrong(name, shares, "is not words with their shares")
-        for body in self.error_bodies:
-            if body not in ERROR_BODIES:
-                raise _wrong("error_bodies", body, f"is not one of {', '.join(ERROR_BODIES)}")
-        for token in self.visible:
-            if not 0 <= token < self.tokens:
-                raise _wrong("visible", token, "is not the index of a token")
-        if self.download_bytes > _LARGEST_DOWNLOAD:
-            raise _wrong("download_bytes", self.download_bytes, f"is more than {_LARGEST_DOWNLOAD:,}")
+    token: int | None
+    kind: Kind
+    method: str
+    path: str
+    status: int
+    at: float
 
 
-def _check(name: str, value: Any, hint: Any) -> None:
-    """Whole numbers and words; what is more complicated is looked at by itself."""
-    if hint is int or (hint == int | None and value is not None):
-        least = 1 if name in _AT_LEAST_ONE else 0
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise _wrong(name, value, f"is not a whole number, {least} or more")
-    elif get_origin(hint) is Literal and value not in get_args(hint):
-        raise _wrong(name, value, f"is not one of {', '.join(map(str, get_args(hint)))}")
+@dataclass(slots=True)
+class Counters:
+    """Since the sandbox was made.
+
+    ``requests``: all that reached the platform (a fault may have kept some from it); ``platform`` and ``query``: those
+    with a known token, by kind, refused ones included; ``refused``: answers 429; ``unauthorized``: answers 401 and
+    403; ``statuses``: answers by status.
+    """
+
+    requests: int = 0
+    platform: int = 0
+    query: int = 0
+    refused: int = 0
+    unauthorized: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
 
 
-def _wrong(name: str, value: object, what: str) -> ConfigError:
-    return ConfigError(f"world: {name}={value!r} {what}")
+def _spelled_out(
+    fields: Callable[P, Options],
+) -> Callable[[Callable[[S, Options], None]], Callable[Concatenate[S, P], None]]:
+    """Make a constructor take the fields of the options, which are written down once, there."""
+
+    def decorate(init: Callable[[S, Options], None]) -> Callable[Concatenate[S, P], None]:
+        @wraps(Options.__init__)
+        def taking_fields(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            init(self, fields(*args, **kwargs))
+
+        return taking_fields
+
+    return decorate
+
+
+class DatoramaWorld(World):
+    """The embedded Datorama, with the fields of :class:`~asyncconn.sandbox.datorama.options.Options`.
+
+    Reached as ``sandbox.datorama``, too.
+
+        async with Sandbox(DatoramaWorld(streams=500, tokens=2)) as sandbox:
+            ...
+            sandbox.datorama.clock.advance(60)
+            sandbox.datorama.live.streams[7700101]["enabled"] = False
+
+    ``counters`` count all calls. Raises :class:`~asyncconn.errors.ConfigError` naming the field.
+    """
+
+    name = "datorama"
+    fault_kinds = frozenset({"html_200", "no_headers", "quota_zero", "errors_200", "unknown_status"})
+
+    @_spelled_out(Options)
+    def __init__(self, options: Options) -> None:
+        self.counters = Counters()
+        self._options = options
+        self._voice = Voice(options.error_bodies)
+
+    def __repr__(self) -> str:
+        if self._place is None:
+            return super().__repr__()
+        return f"<DatoramaWorld {self._url or 'not open'} {len(self.tokens)} tokens, {self.live!r}>"
+
+    # -- for the user --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """Made up, as many as were asked for."""
+        inventor = Inventor(None if self._seed is None else f"datorama:{self._seed}")
+        return [self._options.token_prefix + inventor.uuid() for _ in range(self._options.tokens)]
+
+    @property
+    def token(self) -> str:
+        """The first token."""
+        return self.tokens[0]
+
+    @cached_property
+    def clock(self) -> MovableClock:
+        """The sandbox's, which can be moved on here."""
+        return MovableClock(self.place.clock)
+
+    @cached_property
+    def live(self) -> Live:
+        """Everything there is, to look at and to change."""
+        return Live(self._options, self.clock, self._seed)
+
+    @cached_property
+    def allowances(self) -> list[Allowance]:
+        """What is left to each token."""
+        return [Allowance(self._options, self.clock) for _ in self.tokens]
+
+    @cached_property
+    def calls(self) -> deque[ApiCall]:
+        """The last calls, as many as the sandbox keeps arrivals."""
+        return deque(maxlen=self.place.keep_arrivals)
+
+    @property
+    def refused(self) -> int:
+        """Answers 429."""
+        return self.counters.refused
+
+    # -- for the server ------------------------------------------------------------------------------------------------
+
+    def env(self) -> dict[str, str]:
+        """Tokens, with commas between them, and the address."""
+        return {"ASYNCCONN_DATORAMA_TOKEN": ",".join(self.tokens), "ASYNCCONN_DATORAMA_BASE_URL": self.url}
+
+    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """What is below ``/v1`` and ``/services``, and whatever comes with one of the tokens."""
+        return path.startswith(("/v1/", "/services/")) or path == "/v1" or self._who(headers) is not None
+
+    def settle(self, place: Place) -> None:
+        """Everything begins now."""
+        super().settle(place)
+        _ = self.live
+
+    async def answer(self, call: Call) -> Answer:
+        """Serve one API call."""
+        self.counters.requests += 1
+        token, kind = self._who(call.headers), _kind(call)
+        answer = self._stranger(call) if token is None else self._serve(call, token, kind)
+        self.counters.statuses[answer.status] += 1
+        self.counters.unauthorized += answer.status in (401, 403)
+        self.counters.refused += answer.status == 429
+        self.calls.append(ApiCall(token, kind, call.method, call.path, answer.status, self.clock.now()))
+        return self._dated(answer)
+
+    def refusal(self, call: Call, status: int) -> Answer:
+        """An error of this status; a 429 looks as the world's ``refusal`` says."""
+        token, kind = self._who(call.headers), _kind(call)
+        if status == 429:
+            allowance = Allowance(self._options, self.clock) if token is None else self.allowances[token]
+            return self._dated(self._too_many(allowance, kind))
+        answer = self._voice.answer(ApiError(status, "The fault script of the sandbox asked for this."))
+        return self._dated(answer if token is None else self._with_rates(answer, self.allowances[token]))
+
+    def spoil(self, kind: str, answer: Answer) -> Answer:
+        """``answer`` made wrong in the way of one of ``fault_kinds``."""
+        match kind:
+            case "html_200":
+                return replace(SHELL, headers=answer.headers)
+            case "no_headers":
+                kept = {name: value for name, value in answer.headers.items() if name not in RATE_HEADERS}
+                return replace(answer, headers=kept)
+            case "quota_zero":
+                return replace(answer, headers={**answer.headers, "X-DailyQuota-Remaining": "0"})
+            case "errors_200":
+                failed = json_answer({"queryResponseData": None, "errors": ["the query ran out of time"]})
+                return replace(failed, headers=answer.headers)
+        return _with_unknown_status(answer)
+
+    # -- one call ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _seed(self) -> int | str | None:
+        return self.place.seed if self._options.seed is None else self._options.seed
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {token: index for index, token in enumerate(self.tokens)}
+
+    @cached_property
+    def _router(self) -> Router:
+        parts = (Resources(self.live), Streams(self.live), Reports(self.live), Queries(self.live))
+        return Router(route for part in parts for route in part.routes())
+
+    def _who(self, headers: Mapping[str, str]) -> int | None:
+        for name in ("Authorization", "token"):
+            if (given := headers.get(name)) is not None:
+                return self._index.get(given)
+        return None
+
+    def _stranger(self, call: Call) -> Answer:
+        if call.method == "GET" and self._router.find(call.method, call.path) is None:
+            return SHELL
+        return json_answer({"msg": "The token is not known."}, 401)
+
+    def _serve(self, call: Call, token: int, kind: Kind) -> Answer:
+        allowance = self.allowances[token]
+        if kind == "query":
+            self.counters.query += 1
+        else:
+            self.counters.platform += 1
+        if not allowance.take(kind):
+            return self._too_many(allowance, kind)
+        found = self._router.find(call.method, call.path)
+        try:
+            if found is None:
+                answer = SHELL if call.method == "GET" else self._voice.answer(ApiError(404, "no such path"))
+            else:
+                handler, args = found
+                answer = handler(Ask(token, args, call))
+        except ApiError as error:
+            _log.info("datorama answers %d to a %s", error.status, call.method)
+            answer = self._voice.answer(error)
+        return self._with_rates(answer, allowance)
+
+    def _with_rates(self, answer: Answer, allowance: Allowance) -> Answer:
+        wanted = self._options.rate_headers
+        if wanted is False:
+            return answer
+        rates = allowance.headers()
+        if wanted is not True:
+            rates = {name: value for name, value in rates.items() if name in wanted}
+        return replace(answer, headers={**answer.headers, **rates})
+
+    def _too_many(self, allowance: Allowance, kind: Kind) -> Answer:
+        match self._options.refusal:
+            case "nine":
+                return self._with_rates(json_answer({"msg": TOO_MANY}, 429), allowance)
+            case "documented":
+                return Answer(429, TOO_MANY.encode(), headers=allowance.documented_headers(kind))
+        return Answer(429, TOO_MANY.encode())
+
+    def _dated(self, answer: Answer) -> Answer:
+        date = self.clock.utcnow() + timedelta(seconds=self._options.date_skew)
+        return replace(answer, headers={**answer.headers, "Date": format_datetime(date, usegmt=True)})
+
+
+def _kind(call: Call) -> Kind:
+    return "query" if call.path in QUERY_PATHS else "platform"
+
+
+def _with_unknown_status(answer: Answer) -> Answer:
+    """Every ``status`` of the JSON body is a word that no client knows."""
+    try:
+        value = json.loads(answer.body)
+    except ValueError:
+        return answer
+    return replace(answer, body=json.dumps(_renamed(value)).encode())
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renamed(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            name: _UNKNOWN_STATUS if name in ("status", "runStatus") and isinstance(each, str) else _renamed(each)
+            for name, each in value.items()
+        }
+    return value

@@ -1,7 +1,7 @@
 """The embedded Panoply: an SQS endpoint in front of a warehouse in SQLite."""
 
 from asyncconn.sandbox.panoply.account import Account
-from asyncconn.sandbox.panoply.platform import Counters, Message, PanoplySandbox
 from asyncconn.sandbox.panoply.records import InvalidDocument
+from asyncconn.sandbox.panoply.world import Counters, Message, PanoplyWorld
 
-__all__ = ["Account", "Counters", "InvalidDocument", "Message", "PanoplySandbox"]
+__all__ = ["Account", "Counters", "InvalidDocument", "Message", "PanoplyWorld"]

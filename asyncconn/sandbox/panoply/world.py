@@ -11,27 +11,29 @@ import sqlite3
 import uuid
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from asyncconn.errors import ConfigError, LifecycleError
+from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.panoply import aws_json, query, sqs
 from asyncconn.sandbox.panoply.account import Account, invent_account, parse_account
 from asyncconn.sandbox.panoply.records import count_documents
 from asyncconn.sandbox.panoply.sqs import Send, SqsError
 from asyncconn.sandbox.panoply.warehouse import Warehouse
+from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from asyncconn.core.clock import Clock
-    from asyncconn.sandbox.credentials import Inventor
     from asyncconn.sandbox.exchange import Answer, Call
     from asyncconn.sandbox.panoply.records import InvalidDocument
+    from asyncconn.sandbox.world import Place
 
-__all__ = ["Counters", "Message", "PanoplySandbox"]
+__all__ = ["Counters", "Message", "PanoplyWorld"]
 
 _log = logging.getLogger("asyncconn.sandbox")
 
@@ -83,15 +85,16 @@ class Counters:
     rejections: Counter[str] = field(default_factory=Counter)
 
 
-class PanoplySandbox:
-    """The embedded Panoply. Reached as ``sandbox.panoply``.
+class PanoplyWorld(World):
+    """The embedded Panoply. Reached as ``sandbox.panoply``, too.
 
-        async with Sandbox() as sandbox:
+        async with Sandbox(PanoplyWorld(warehouse="landed.db")) as sandbox:
             ...
             sandbox.panoply.sql("select city, max(temp) from weather group by city")
 
-    ``max_message_bytes``, ``warehouse`` and ``keep_messages`` are explained at
-    :class:`~asyncconn.sandbox.Sandbox`.
+    ``max_message_bytes`` is the queue's limit (decoded body and attributes), ``warehouse`` a file for the SQLite
+    database instead of memory, ``keep_messages`` how many messages (and invalid documents) are kept to look at.
+    Raises :class:`~asyncconn.errors.ConfigError` naming the field; opening it does when the warehouse cannot be opened.
     """
 
     name = "panoply"
@@ -99,26 +102,22 @@ class PanoplySandbox:
 
     def __init__(
         self,
-        inventor: Inventor,
-        clock: Clock,
         *,
-        max_message_bytes: int,
-        warehouse: str | Path | None,
-        keep_messages: int,
+        max_message_bytes: int = 262_144,
+        warehouse: str | Path | None = None,
+        keep_messages: int = 200,
     ) -> None:
+        if max_message_bytes < 1 or keep_messages < 0:
+            raise ConfigError("max_message_bytes must be 1 or more, keep_messages 0 or more")
         self.counters = Counters()
         self.messages: deque[Message] = deque(maxlen=keep_messages)
         self.invalid: deque[InvalidDocument] = deque(maxlen=keep_messages)
         self.max_message_bytes = max_message_bytes
-        self._inventor = inventor
-        self._clock = clock
         self._warehouse = Warehouse(warehouse)
-        self._url: str | None = None
         self._queues: dict[str, Account] = {}
-        self._first = self.add_account()
 
     def __repr__(self) -> str:
-        return f"<PanoplySandbox {self._url or 'not open'} {len(self._queues)} queues>"
+        return f"<PanoplyWorld {self._url or 'not open'} {len(self._queues)} queues>"
 
     # -- for the user ----------------------------------------------------------------------------------------
 
@@ -133,16 +132,9 @@ class PanoplySandbox:
         return self._first.api_secret
 
     @property
-    def endpoint_url(self) -> str:
-        """Scheme, host and port: what a client takes instead of the real service's."""
-        if self._url is None:
-            raise LifecycleError("the sandbox is not open: its address is known inside 'async with'")
-        return self._url
-
-    @property
     def queue_url(self) -> str:
         """The first account's queue."""
-        return self.endpoint_url + self._first.queue_path
+        return self.url + self._first.queue_path
 
     def add_account(
         self, account: str | None = None, *, api_key: str | None = None, api_secret: str | None = None
@@ -185,7 +177,7 @@ class PanoplySandbox:
         return {
             "ASYNCCONN_PANOPLY_API_KEY": self.api_key,
             "ASYNCCONN_PANOPLY_API_SECRET": self.api_secret,
-            "ASYNCCONN_PANOPLY_ENDPOINT_URL": self.endpoint_url,
+            "ASYNCCONN_PANOPLY_ENDPOINT_URL": self.url,
         }
 
     def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
@@ -197,15 +189,20 @@ class PanoplySandbox:
             or headers.get("X-Amz-Target", "").startswith(aws_json.TARGET)
         )
 
+    def settle(self, place: Place) -> None:
+        """The first account is made up."""
+        super().settle(place)
+        _ = self._first
+
     async def open(self, url: str) -> None:
-        """Open the warehouse; the server listens on ``url``."""
+        """Open the warehouse; the sandbox listens on ``url``."""
         await self._warehouse.open()
-        self._url = url
+        await super().open(url)
         self._queues = {path: replace(a, queue_url=url + path) for path, a in self._queues.items()}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the warehouse; what was in memory is gone."""
-        self._url = None
+        await super().close()
         self._warehouse.close()
 
     async def answer(self, call: Call) -> Answer:
@@ -288,6 +285,14 @@ class PanoplySandbox:
         }
         return {"Attributes": {name: known[name] for name in known if name in wanted or "All" in wanted}}
 
+    @cached_property
+    def _inventor(self) -> Inventor:
+        return Inventor(self.place.seed)
+
+    @cached_property
+    def _first(self) -> Account:
+        return self.add_account()
+
     def _queue(self, path: str) -> Account:
         if (account := self._queues.get(path)) is None:
             raise SqsError("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
@@ -314,7 +319,7 @@ class PanoplySandbox:
     async def _accept(self, account: Account, send: Send, protocol: str) -> str:
         """Check, load, count and keep a message; returns its id. Raises :class:`SqsError`."""
         sqs.check(send, self.max_message_bytes)
-        received_at = self._clock.utcnow()
+        received_at = self.place.clock.utcnow()
         rejected = account.objection(send.attributes)
         records, invalid = 0, 0
         if rejected is not None:

@@ -1,0 +1,116 @@
+"""A world: one platform as its clients meet it. A sandbox is several of them in one place."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.errors import LifecycleError
+from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.faults import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncconn.sandbox.exchange import Call
+
+__all__ = ["Place", "World"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What all worlds of a sandbox share: the address of its ports, its clock, fault script and seed.
+
+    ``keep_arrivals`` bounds what is kept of the requests to look at.
+    """
+
+    host: str = "127.0.0.1"
+    clock: Clock = field(default_factory=SystemClock)
+    faults: Faults = field(default_factory=Faults)
+    seed: int | str | None = None
+    keep_arrivals: int = 100_000
+
+
+class World(ABC):
+    """A platform to be played; your own needs a ``name`` and :meth:`answer`, and may replace the rest.
+
+        class Acme(World):
+            name = "acme"
+
+            async def answer(self, call: Call) -> Answer:
+                return Answer(200, b'{"plan": "free"}', "application/json")
+
+        async with Sandbox(Acme()) as sandbox: ...
+
+    ``name`` is short and lower case: fault scripts, counters and arrivals call it so. ``fault_kinds`` are the faults
+    that only this platform can play, beside those the server plays for all.
+
+    The worlds of a sandbox share its address. One with ports of its own opens them in :meth:`open`, by a
+    :class:`~asyncconn.sandbox.server.Server` each or in any other way, and closes them in :meth:`close`.
+    """
+
+    name: str = ""
+    fault_kinds: frozenset[str] = frozenset()
+    _place: Place | None = None
+    _url: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._url or 'not open'}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL. Raises :class:`~asyncconn.errors.LifecycleError` when it is not open."""
+        if self._url is None:
+            raise LifecycleError(f"{type(self).__name__} is not open: its address is known inside 'async with'")
+        return self._url
+
+    @property
+    def place(self) -> Place:
+        """Where it was put. Raises :class:`~asyncconn.errors.LifecycleError` when it is in no sandbox yet."""
+        if self._place is None:
+            raise LifecycleError(f"{type(self).__name__} is in no sandbox yet: put it into one with Sandbox(...)")
+        return self._place
+
+    def settle(self, place: Place) -> None:
+        """Take its place in a sandbox that is made; credentials are known from here on.
+
+        Raises :class:`~asyncconn.errors.LifecycleError` for a second time: what happened in one sandbox is no
+        beginning for another.
+        """
+        if self._place is not None:
+            raise LifecycleError(f"this {type(self).__name__} has its place already: make one for each sandbox")
+        self._place = place
+
+    def env(self) -> dict[str, str]:
+        """Environment variables that lead a client here."""
+        return {}
+
+    async def open(self, url: str) -> None:
+        """The sandbox listens on ``url``."""
+        self._url = url
+
+    async def close(self) -> None:
+        """The sandbox listens no more, if it ever did; let go of everything, within about a second."""
+        self._url = None
+
+    def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether this world serves such a request; the first one that does gets it. All, unless replaced."""
+        return True
+
+    def takes_pieces(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether :meth:`answer` reads the body of such a request itself, from ``call.pieces``."""
+        return False
+
+    @abstractmethod
+    async def answer(self, call: Call) -> Answer:
+        """Carry the request out and answer it."""
+
+    def refusal(self, call: Call, status: int) -> Answer:
+        """An error answer in the platform's own format, for the fault ``status``; nothing is carried out."""
+        return Answer(status, b"The fault script of the sandbox asked for this.\n")
+
+    def spoil(self, kind: str, answer: Answer) -> Answer:
+        """``answer`` made wrong in the way of one of ``fault_kinds``."""
+        return answer
