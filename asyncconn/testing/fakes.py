@@ -171,9 +171,10 @@ class _AppWorld(World):
 
     async def open(self, url: str) -> None:
         """Let the application listen."""
+        server = TestServer(self._app)
+        await server.start_server(access_log=None)
         # Redirects, cookies and compression are those of the two ends.
-        self._inner = TestClient(TestServer(self._app), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
-        await self._inner.start_server()
+        self._inner = TestClient(server, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
         await super().open(url)
 
     async def close(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Ground", "Heard", "Patient", "Quick", "Seen", "Watch", "listening", "played"]
 
 # What runs beside the connector, in the fake: its lines are not the connector's.
-_SERVERS = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "asyncconn.sandbox")
+_SERVERS = ("aiohttp.server", "aiohttp.web", "asyncconn.sandbox")
 _SHOWN = re.compile(r"authorization|api.?key|token|secret", re.IGNORECASE).search
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
+import warnings
 from typing import Any
 
 from aiohttp import web
@@ -90,6 +92,53 @@ class Blind(Tides):
                 if attempt == 2:
                     raise
         return None
+
+
+class Keyed(Tides):
+    """Orders with a key, by which the platform knows a repetition."""
+
+    async def order(self, harbour: str) -> Any:
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        return await self.http.call("POST", "/orders", json={"harbour": harbour}, headers=key, idempotent=True)
+
+
+class Rekeyed(Tides):
+    """Makes a new key each time, by which the platform knows nothing."""
+
+    async def order(self, harbour: str) -> Any:
+        for _ in range(2):
+            try:
+                key = {"Idempotency-Key": str(uuid.uuid4())}
+                return await self.http.call("POST", "/orders", json={"harbour": harbour}, headers=key)
+            except AsyncConnError:
+                continue
+        return None
+
+
+class Alarming(Tides):
+    """Warns of a refusal, and quotes the credential."""
+
+    async def height(self) -> Any:
+        try:
+            return await super().height()
+        except AsyncConnError:
+            warnings.warn(f"refused with {TOKEN}", UserWarning, stacklevel=2)
+            raise
+
+
+class Printing(Tides):
+    """Shows its token where it is printed."""
+
+    def __repr__(self) -> str:
+        return f"<Tides {TOKEN}>"
+
+
+class Unsaid(Tides):
+    """Has a credential of which nobody else is told that it is one: what the server quotes is shown."""
+
+    def __init__(self, url: str, hub: Hub) -> None:
+        super().__init__(url, hub)
+        self.http = self.transport(headers={"X-Api-Key": TOKEN})
 
 
 class Patient(Tides):

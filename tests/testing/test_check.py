@@ -12,14 +12,32 @@ from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault
 from asyncconn.testing import check
 
-from .broken import Blind, Boasting, Chatty, Forgetful, Hasty, Patient, Tides, height, heights, order, tides
+from .broken import (
+    Alarming,
+    Blind,
+    Boasting,
+    Chatty,
+    Forgetful,
+    Hasty,
+    Keyed,
+    Patient,
+    Printing,
+    Rekeyed,
+    Tides,
+    Unsaid,
+    height,
+    heights,
+    order,
+    tides,
+)
 
 ALL = {"cap", "secret", "repeated_write", "endless_wait", "lost_record"}
 
 
-async def test_a_connector_that_keeps_its_promises_passes() -> None:
+@pytest.mark.parametrize("kind", [Tides, Keyed])
+async def test_a_connector_that_keeps_its_promises_passes(kind: type[Tides]) -> None:
     async with tides() as fake:
-        report = await check(Tides, fake, reads=[height], writes=[order], deliveries=[heights])
+        report = await check(kind, fake, reads=[height], writes=[order], deliveries=[heights])
 
     assert set(report.passed) == ALL, report
     report.raise_for_failures()
@@ -32,6 +50,10 @@ async def test_a_connector_that_keeps_its_promises_passes() -> None:
         (Hasty, "cap", "within 0.5 s, where 5 are declared"),
         (Chatty, "secret", "a log line of tides: failed with Bearer ***"),
         (Blind, "repeated_write", "order: POST /orders was sent again after its answer was lost (drop_after)"),
+        (Alarming, "secret", "in a warning: refused with ***"),
+        (Printing, "secret", "in a repr: <Tides ***>"),
+        (Unsaid, "secret", "X-Api-Key: ***"),
+        (Rekeyed, "repeated_write", "order: POST /orders was sent again after its answer was lost (drop_after)"),
         (Patient, "endless_wait", "height: no end at a server that never answers"),
         (Forgetful, "lost_record", "heights, without a fault: 6 records were handed over, 4 are in an account"),
         (Boasting, "lost_record", "6 records are said to be delivered, 0 were taken"),
