@@ -68,11 +68,7 @@ def test_a_library_configures_nothing(path: Path) -> None:
         banned.add("print")
     if folder == "testing":  # a check hears every line, and leaves the levels as they were
         suffixes.remove(".setLevel")
-    wrong = [
-        f"line {line}: {name}"
-        for line, name in _calls(path)
-        if name in banned or name.endswith(tuple(suffixes))
-    ]
+    wrong = [f"line {line}: {name}" for line, name in _calls(path) if name in banned or name.endswith(tuple(suffixes))]
 
     assert wrong == []
 

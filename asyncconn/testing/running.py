@@ -29,7 +29,8 @@ Step = Callable[[C], Awaitable[object]]
 
 _PATIENCE = 4.0  # seconds of the machine for a run with a fault: it shows by then what it shows
 _LITTLE = 0.5  # the same for what is known to have no end
-_CALLS = 100  # so many calls' deadlines, one after the other, are an end
+_LONGEST = 6.0  # the same for what has no end in virtual time either
+_CALLS = 30  # so many calls' deadlines, one after the other, are an end
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Plan(Generic[C]):
         loop = _Loop()
         running = asyncio.ensure_future(asyncio.to_thread(loop.run, self._within(step, loop)))
         try:
-            await asyncio.wait({running}, timeout=_PATIENCE)
+            await asyncio.wait({running}, timeout=_LONGEST)
         finally:
             loop.cancel()
             await asyncio.wait({running})

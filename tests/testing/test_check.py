@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import warnings
 
 import pytest
 
-from asyncconn import Hub, Window
+from asyncconn import Hub, Platform, Window
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault
 from asyncconn.testing import check
@@ -89,6 +90,20 @@ async def test_what_is_not_given_is_not_checked() -> None:
         "repeated_write": ("none of the writes sends a POST or PATCH",),
         "lost_record": ("no deliveries were given",),
     }
+
+
+async def test_a_limit_that_the_reads_do_not_come_to_is_not_checked() -> None:
+    async def slow(connector: Tides) -> None:
+        await connector.height()
+        await asyncio.sleep(2.0)
+
+    class Large(Tides):
+        platform = Platform("large", rates=Window(1000, 60.0))
+
+    async with tides() as fake:
+        report = await check(Large, fake, reads=[slow])
+
+    assert "did not come to the limit: " in report.not_checked["cap"][0]
 
 
 async def test_what_a_function_raises_without_a_fault_is_raised() -> None:
