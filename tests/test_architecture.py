@@ -96,6 +96,39 @@ def test_there_is_one_road_to_the_network() -> None:
     assert those_who("session.request", "session.get", "session.post") == {"http/exchange.py"}
 
 
+def _modules(path: Path) -> set[str]:
+    """What it imports, also for types: the module's whole name."""
+    found: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            found.add(node.module or "")
+    return found
+
+
+def test_the_sandbox_knows_only_errors_the_clock_and_its_own_rules() -> None:
+    # An allow-list: what a platform's wire module gets wrong must not be mirrored here.
+    allowed = {"asyncconn.errors", "asyncconn.core.clock"}
+    wrong = {
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in (PACKAGE / "sandbox").rglob("*.py")
+        for name in _modules(path) - allowed
+        if name.partition(".")[0] not in {"aiohttp", *sys.stdlib_module_names}
+        and not f"{name}.".startswith("asyncconn.sandbox.")
+    }
+    ours = {
+        name
+        for module in allowed
+        for name in _modules(PACKAGE.parent / f"{module.replace('.', '/')}.py")
+        if name.startswith("asyncconn")
+    }
+
+    assert wrong == set()
+    assert ours == {"asyncconn._portable"}
+
+
 def test_nobody_waits_for_a_cancelled_task_by_swallowing_cancellation() -> None:
     wrong = [
         f"{path.name}:{node.lineno}"

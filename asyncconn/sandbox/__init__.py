@@ -96,6 +96,7 @@ class Sandbox:
         self._port = port
         self._url: str | None = None
         self._entered = False
+        self._opened: list[World] = []
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._url or 'not open'}>"
@@ -147,6 +148,7 @@ class Sandbox:
         try:
             url = await self._server.start(self._port)
             for world in self.worlds:
+                self._opened.append(world)
                 await world.open(url)
         except BaseException:
             await self._close()
@@ -164,14 +166,19 @@ class Sandbox:
         try:
             await self._server.stop()
         finally:
-            closing = {asyncio.create_task(world.close(), name=f"asyncconn-{world.name}") for world in self.worlds}
+            closing = asyncio.create_task(self._close_worlds(), name="asyncconn-sandbox-close")
             try:
-                await asyncio.wait(closing)
+                await asyncio.wait({closing})
             except asyncio.CancelledError:
-                await asyncio.wait(closing)  # it is bounded, and no world may outlive the sandbox
+                await asyncio.wait({closing})  # it is bounded, and no world may outlive the sandbox
                 raise
-        for closed in closing:
-            closed.result()
+        closing.result()
+
+    async def _close_worlds(self) -> None:
+        ends = await asyncio.gather(*(world.close() for world in self._opened), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
 
     def _world(self, kind: type[W]) -> W:
         for world in self.worlds:

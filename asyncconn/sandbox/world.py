@@ -88,11 +88,14 @@ class World(ABC):
         return {}
 
     async def open(self, url: str) -> None:
-        """The sandbox listens on ``url``."""
+        """The sandbox listens on ``url``; begin what is to run."""
         self._url = url
 
     async def close(self) -> None:
-        """The sandbox listens no more, if it ever did; let go of everything, within about a second."""
+        """The sandbox listens no more; let go of everything, within about a second.
+
+        It is called, too, where :meth:`open` did not come to its end.
+        """
         self._url = None
 
     def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
@@ -109,7 +112,7 @@ class World(ABC):
 
     def refusal(self, call: Call, status: int) -> Answer:
         """An error answer in the platform's own format, for the fault ``status``; nothing is carried out."""
-        return Answer(status, b"The fault script of the sandbox asked for this.\n")
+        return Answer(status, b"The fault script of the sandbox asked for this.")
 
     def spoil(self, kind: str, answer: Answer) -> Answer:
         """``answer`` made wrong in the way of one of ``fault_kinds``."""

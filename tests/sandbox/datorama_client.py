@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import DatoramaWorld, Sandbox
+from asyncconn.sandbox import DatoramaWorld, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -91,7 +91,7 @@ async def datorama(*faults: Fault, **options: Any) -> AsyncIterator[Api]:
         **{"workspaces": 1, "streams": 2, "file_every": 2, "seed": 1, "outcomes": {"SUCCESS": 1}, **options}
     )
     async with (
-        Sandbox(world, faults=faults, clock=VirtualClock(START)) as sandbox,
+        Sandbox(world, PanoplyWorld(), faults=faults, clock=VirtualClock(START)) as sandbox,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
     ):
         yield Api(sandbox, session)
