@@ -63,7 +63,7 @@ from asyncconn.datorama import BulkProgress, BulkResult, DataStream, Job, QueryR
 from asyncconn.integrations.fastapi import Provide, hub_lifespan
 from asyncconn.panoply import RunReport, SentMessage, SourceError, SourceProgress, StateFile, WriteReport
 from asyncconn.sandbox import Fault, Sandbox
-from asyncconn.testing import CheckReport, Fake, VirtualClock, check, record, replay
+from asyncconn.testing import CheckReport, Fake, check, record, replay
 
 Row = dict[str, Any]
 
