@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import FormData, web
 
-from asyncconn import Connector, HeaderKey, Hub, OAuth2, Platform, RetryPolicy, TokenAuth, Window
+from asyncconn import Auth, Connector, HeaderKey, Hub, OAuth2, Platform, RetryPolicy, Secret, TokenAuth, Window
 from asyncconn.errors import ConfigError, NotFound
 from asyncconn.testing import Fake, record, replay
 
@@ -22,6 +22,13 @@ TOKEN = "made-up/t0ken+x"
 
 class Tides(Connector):
     platform = Platform("tides", rates=Window(100, 1.0), retry=RetryPolicy(attempts=1))
+
+
+class InBody(Auth):
+    """Stands in bodies, where only the connector knows it."""
+
+    def secrets(self) -> list[Secret]:
+        return [Secret("s3cret-in-body")]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -64,9 +71,11 @@ async def script(client: Tides) -> list[Any]:
 async def test_what_was_recorded_is_played_back_with_the_server_gone(tmp_path: Path) -> None:
     path = tmp_path / "tides.jsonl"
     async with Fake(platform) as fake, Hub() as hub:
-        url = fake.url
+        url, session = fake.url, hub.session
         async with record(hub, path):
+            assert hub.session is not session
             first = await script(Tides(base_url=url, auth=TokenAuth(TOKEN), hub=hub))
+        assert hub.session is session
         requests = fake.requests
         await Tides(base_url=url, auth=TokenAuth(TOKEN), hub=hub).http.request("GET", "/heights")  # not on the tape
 
@@ -90,8 +99,12 @@ async def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
             await keyed.http.request("GET", "/heights")
             login = OAuth2(f"{fake.url}/token", "client", "client-s3cret")
             await Tides(base_url=fake.url, auth=login, hub=hub).http.request("GET", "/heights")
+            second = client.transport(TokenAuth("second-s3cret"))  # of the same client
+            assert "second-s3cret" in (await second.request("GET", "/whoami")).text
+            inside = Tides(base_url=fake.url, auth=InBody(), hub=hub)
+            await inside.http.call("POST", "/heights", json={"m": 1, "id": "s3cret-in-body"})
         assert whoami["you"] == f"Bearer {TOKEN}"
-        assert fake.requests == 7
+        assert fake.requests == 9
 
     text = path.read_text(encoding="utf-8")
     raw = [line for line in lines(path) if line["url"].endswith("/raw")]
@@ -100,6 +113,10 @@ async def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
     assert [secret for secret in secrets if secret in text] == []
     assert lines(path)[0]["url"].endswith("/whoami?api_key=***&day=1")
     assert json.loads(lines(path)[2]["body"]) == {"m": 1, "password": "***", "note": "***"}
+    async with Hub(session=replay(path)) as hub:
+        played = Tides(base_url=lines(path)[0]["url"].partition("/whoami")[0], hub=hub)
+        whoami = await played.http.call("GET", "/whoami", params={"api_key": "any", "day": "1"})
+    assert whoami == {"you": "***", "access_token": "***", "note": "***, ü\u2028"}
 
 
 async def test_what_was_masked_may_be_anything_when_it_is_played(tmp_path: Path) -> None:
@@ -140,8 +157,22 @@ async def test_each_answer_is_given_once_in_order_and_one_that_is_not_there_is_a
         client = Tides(base_url=url, hub=hub)
         with pytest.raises(ConfigError, match="3 are left for it with another query or body"):
             await client.http.call("GET", "/n", params={"q": 1})
-        with pytest.raises(ConfigError, match=r"left are GET http://\S+/n"):
-            await client.http.call("POST", "/n", json={})
+        for method in ("POST", "DELETE"):
+            with pytest.raises(ConfigError, match=r"left are GET http://\S+/n"):
+                await client.http.call(method, "/n")
+
+
+async def test_a_call_gets_the_answer_to_its_own_body(tmp_path: Path) -> None:
+    path = tmp_path / "tides.jsonl"
+    async with Fake(platform) as fake, Hub() as hub:
+        url = fake.url
+        async with record(hub, path):
+            for height in (1, 2):
+                await Tides(base_url=url, hub=hub).http.call("POST", "/heights", json={"m": height})
+    async with Hub(session=replay(path)) as hub:
+        client = Tides(base_url=url, hub=hub)
+        for height in (2, 1):
+            assert await client.http.call("POST", "/heights", json={"m": height}) == {"got": height}
 
 
 async def test_a_call_that_was_not_answered_is_not_on_the_tape(tmp_path: Path) -> None:
