@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.core.clock import SystemClock
 from asyncconn.http.transport import Transport
 from asyncconn.hub import Hub
+from asyncconn.testing.watching import Quick
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -158,23 +158,16 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> byt
     return body
 
 
-class QuickClock(SystemClock):
+class QuickClock(Quick):
     """The loop's time plus all that was slept: waits are recorded and cost nothing."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.slept: list[float] = []
-        self._ahead = 0.0
-
-    def now(self) -> float:
-        return super().now() + self._ahead
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self._ahead += seconds
-        await asyncio.sleep(0)
-
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
-        return super().call_at(when - self._ahead, callback, *args)
+        await super().sleep(seconds)
 
 
 @asynccontextmanager

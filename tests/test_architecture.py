@@ -62,13 +62,13 @@ def test_nothing_below_knows_who_is_above() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_library_configures_nothing(path: Path) -> None:
     banned = {"logging.basicConfig", "logging.config.dictConfig", "sys.exit", "os._exit", "input", "breakpoint"}
-    if path.relative_to(PACKAGE).parts[0] != "cli":
+    suffixes = {".setLevel", ".set_event_loop_policy", ".install_signal_handlers"}
+    folder = path.relative_to(PACKAGE).parts[0]
+    if folder != "cli":
         banned.add("print")
-    wrong = [
-        f"line {line}: {name}"
-        for line, name in _calls(path)
-        if name in banned or name.endswith((".setLevel", ".set_event_loop_policy", ".install_signal_handlers"))
-    ]
+    if folder == "testing":  # a check hears every line, and leaves the levels as they were
+        suffixes.remove(".setLevel")
+    wrong = [f"line {line}: {name}" for line, name in _calls(path) if name in banned or name.endswith(tuple(suffixes))]
 
     assert wrong == []
 

@@ -165,7 +165,7 @@ ANY = {
 
 def _public() -> Iterator[object]:
     """What the faces show, and the nouns of the clients."""
-    faces = ["panoply", "datorama", "atoti_limits", "errors", "sandbox", "integrations.fastapi"]
+    faces = ["panoply", "datorama", "atoti_limits", "errors", "sandbox", "testing", "integrations.fastapi"]
     for name in ("asyncconn", *(f"asyncconn.{face}" for face in faces)):
         face = importlib.import_module(name)
         yield from (getattr(face, public) for public in face.__all__)

@@ -21,9 +21,9 @@ class BrokenOff(Exception):
 class Call:
     """A request, read to its end. Headers and body may hold credentials, so the repr leaves them out.
 
-    ``platform`` is the name of the world that serves it, ``path`` is percent-decoded, ``query`` is not. Where the
-    world takes the body in pieces, it is read from ``pieces`` as it arrives, which raise :class:`BrokenOff` when it
-    does not end well; ``body`` is empty then.
+    ``platform`` is the name of the world that serves it, ``path`` is percent-decoded, ``query`` is not, ``target`` is
+    both as they came. Where the world takes the body in pieces, it is read from ``pieces`` as it arrives, which raise
+    :class:`BrokenOff` when it does not end well; ``body`` is empty then.
     """
 
     platform: str
@@ -33,6 +33,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     pieces: AsyncIterator[bytes] | None = field(default=None, repr=False)
+    target: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,10 @@ class Faults:
         """Append; those added earlier come first."""
         self._entries.extend(_Entry(fault) for fault in faults)
 
+    def remove(self, *faults: Fault) -> None:
+        """Take these very ones back; nothing happens for one that is not there."""
+        self._entries = [entry for entry in self._entries if not any(entry.fault is one for one in faults)]
+
     def clear(self) -> None:
         """Forget all faults, and what they had counted; ``hits`` stays."""
         self._entries.clear()

@@ -212,9 +212,9 @@ async def _read(world: World | None, request: web.Request) -> Call:
     name = _NOBODY if world is None else world.name
     said = (name, request.method, request.path, request.query_string, request.headers)
     if world is not None and world.takes_pieces(request.method, request.path, request.headers):
-        return Call(*said, pieces=_body(request))
+        return Call(*said, pieces=_body(request), target=request.raw_path)
     try:
-        return Call(*said, await request.read())
+        return Call(*said, await request.read(), target=request.raw_path)
     except (ConnectionError, web.RequestPayloadError) as error:
         raise BrokenOff from error
 

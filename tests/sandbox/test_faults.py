@@ -59,6 +59,14 @@ def test_clear_forgets_the_faults_and_keeps_the_hits() -> None:
     assert (struck(faults, 2), faults.hits) == ("..", {"close": 2})
 
 
+def test_a_fault_is_taken_back_and_its_twin_stays() -> None:
+    one, twin = Fault("close", times=3), Fault("close", times=3)
+    faults = Faults(one, twin)
+    faults.remove(one)
+    faults.remove(one)
+    assert (len(faults), struck(faults, 5)) == (1, "ccc..")
+
+
 @pytest.mark.parametrize(
     ("match", "strikes"),
     [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, assert_type
 
+from aiohttp import web
 from fastapi import FastAPI
 from pydantic import BaseModel
 
@@ -62,6 +63,7 @@ from asyncconn.datorama import BulkProgress, BulkResult, DataStream, Job, QueryR
 from asyncconn.integrations.fastapi import Provide, hub_lifespan
 from asyncconn.panoply import RunReport, SentMessage, SourceError, SourceProgress, StateFile, WriteReport
 from asyncconn.sandbox import Fault, Sandbox
+from asyncconn.testing import CheckReport, Fake, check, record, replay
 
 Row = dict[str, Any]
 
@@ -292,6 +294,25 @@ async def endpoint(record: Row, panoply: Annotated[Panoply, Provide(Panoply)]) -
 async def sandboxed() -> Mapping[str, str]:
     async with Sandbox(faults=[Fault("status", status=503)]) as sandbox:
         return sandbox.env
+
+
+async def plan(client: Acme) -> object:
+    return await client.http.call("GET", "/v1/plan")
+
+
+async def tested(app: web.Application, folder: Path) -> CheckReport:
+    def make(url: str, hub: Hub) -> Acme:
+        return Acme(base_url=url, auth=TokenAuth("made-up"), hub=hub)
+
+    async with Fake(app, rates=Window(20, 1.0), faults="status:503*2") as fake:
+        async with Hub() as hub, record(hub, folder / "plan.jsonl"):
+            await plan(make(fake.url, hub))
+        async with Hub(session=replay(folder / "plan.jsonl"), clock=VirtualClock()) as hub:
+            await plan(make(fake.url, hub))
+        report = await check(make, fake, reads=[plan])
+    report.raise_for_failures()
+    assert_type(report.failed, dict[str, tuple[str, ...]])
+    return report
 
 
 async def main(shared: Hub) -> None:
