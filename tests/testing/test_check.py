@@ -122,8 +122,9 @@ async def test_faults_of_the_author_do_not_mix_with_those_of_the_check() -> None
             await check(Tides, fake, reads=[height])
 
 
-async def test_everything_is_as_before_afterwards() -> None:
+async def test_everything_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
+    monkeypatch.setattr(root, "level", logging.ERROR)
     before = root.level, list(root.handlers), list(warnings.filters)
     async with tides() as fake:
         await check(Tides, fake, reads=[height])

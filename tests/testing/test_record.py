@@ -52,7 +52,8 @@ async def platform(request: web.Request) -> web.StreamResponse:
             return web.Response(body=bytes(range(256)) + TOKEN.encode(), content_type="application/octet-stream")
         case "/whoami":
             shown = request.headers.get("Authorization", "")
-            return web.json_response({"you": shown, "access_token": "n3w-token", "note": "n3w-token, ü\u2028"})
+            said = {"you": shown, "access_token": "n3w-token", "note": "n3w-token, ü\u2028"}
+            return web.Response(text=json.dumps(said, ensure_ascii=False), content_type="application/json")
         case "/token":
             return web.json_response({"access_token": "oauth-t0ken", "expires_in": 3600})
     return web.json_response({"message": "no such thing"}, status=404)

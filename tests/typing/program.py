@@ -18,6 +18,7 @@ from asyncconn import (
     Batch,
     Batches,
     BatchPolicy,
+    Calling,
     Connector,
     DataSource,
     Datorama,
@@ -33,7 +34,9 @@ from asyncconn import (
     Pager,
     Panoply,
     Platform,
+    Polled,
     Poller,
+    PollGroup,
     PollPolicy,
     Progress,
     Quota,
@@ -41,8 +44,11 @@ from asyncconn import (
     RateSnapshot,
     Receipt,
     Rejected,
+    Resource,
     Response,
     RetryPolicy,
+    Route,
+    Routes,
     Sink,
     Spool,
     Timeouts,
@@ -113,6 +119,27 @@ class Acme(Connector):
                 batch.again(point, after=1.0)
             elif result["status"] == "rejected":
                 batch.reject(point, result["error"])
+
+
+class Exports(Resource):
+    """A noun: rows of a table, and a line for each verb."""
+
+    routes = Routes({"exports.list": Route("GET", "/v1/exports"), "exports.get": Route("GET", "/v1/exports/{id:int}")})
+
+    def list(self) -> Pager[Export]:
+        return self._pages(Export, "exports.list", items="data", next="cursor")
+
+    async def get(self, export_id: int) -> Export:
+        return await self._one(Export, "exports.get", ids={"id": export_id})
+
+
+async def exports(connector: Acme) -> None:
+    noun = Exports(Calling(connector.http, Exports.routes.with_(exports_get=("GET", "/v2/exports/{id}"))))
+    assert_type(await noun.list(), Page[Export])
+    group = PollGroup(noun.get, [7, 8], done=lambda export: export.status == "DONE")
+    async for one in group:
+        assert_type(one, Polled[int, Export])
+    assert_type(await group, dict[int, Polled[int, Export]])
 
 
 class Signed(Auth):
