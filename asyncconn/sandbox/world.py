@@ -44,8 +44,8 @@ class World(ABC):
 
         async with Sandbox(Acme()) as sandbox: ...
 
-    ``name`` is short and lower case: fault scripts, counters and arrivals call it so. ``fault_kinds`` are the faults
-    that only this platform can play, beside those the server plays for all.
+    ``name`` is short and lower case: fault scripts, counters and arrivals call it so. ``fault_kinds`` are those of the
+    faults from ``wrong_digest`` to ``unknown_status`` that it can play, beside those the server plays for all.
 
     The worlds of a sandbox share its address. One with ports of its own opens them in :meth:`open`, by a
     :class:`~asyncconn.sandbox.server.Server` each or in any other way, and closes them in :meth:`close`.

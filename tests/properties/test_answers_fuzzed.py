@@ -38,7 +38,7 @@ from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.datorama.snapshots import Snapshots
 from asyncconn.errors import AsyncConnError
 from asyncconn.http.transport import Timeouts
-from asyncconn.sandbox import Call, DatoramaWorld, LimitsWorld, Sandbox
+from asyncconn.sandbox import Call, DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox
 
 DATA = Path(__file__).parents[1] / "data"
 QUICK = RetryPolicy(attempts=2, initial=0.01, maximum=0.02, deadline=60.0, max_retry_after=30.0)
@@ -314,7 +314,7 @@ async def stage() -> AsyncIterator[tuple[Sandbox, Hub]]:
         platform_per_minute=AMPLE, query_per_minute=AMPLE, per_day=AMPLE, seed=1, streams=6, download_bytes=200
     )
     async with AsyncExitStack() as stack:
-        sandbox = Sandbox(LimitsWorld(), world, seed=1, clock=clock)
+        sandbox = Sandbox(world, PanoplyWorld(), LimitsWorld(), seed=1, clock=clock)
         yield (
             await stack.enter_async_context(sandbox),
             await stack.enter_async_context(Hub(clock=clock, on_undelivered="log")),
