@@ -61,7 +61,7 @@ async def check(
         clock = Patient()
         watched = []
         for step in plan.steps:
-            with played(fake) as watch:
+            async with played(fake) as watch:
                 ended = await plan.run(step, clock)
             if ended.error is not None:
                 raise ended.error

@@ -56,7 +56,7 @@ async def cap(plan: Plan[C]) -> Verdict:
         limits = _declared(connector.http.limiters)
         if not limits:
             return Verdict("not checked", ("the connector declares no Window",))
-        with played(plan.ground) as watch:
+        async with played(plan.ground) as watch:
             await _full_demand(connector, plan.reads, limits)
         at_the_limit = any(limiter.snapshot().remaining == 0 for limiter in connector.http.limiters.values())
     failures: list[str] = []
@@ -140,7 +140,7 @@ async def provoke(plan: Plan[C]) -> None:
     ]
     for step in plan.steps:
         for fault in faults:
-            with played(plan.ground, fault):
+            async with played(plan.ground, fault):
                 await plan.hurried(step, Quick())
 
 
@@ -166,7 +166,7 @@ async def repeated_write(plan: Plan[C]) -> Verdict:
         for method, target in dict.fromkeys(_place(one.call) for one in plan.clean[step] if _writes(one.call)):
             for kind in ("drop_after", "half_body"):
                 fault = Fault(kind, match=lambda call, at=(method, target): _place(call) == at)  # type: ignore[misc]
-                with played(plan.ground, fault) as watch:
+                async with played(plan.ground, fault) as watch:
                     await plan.hurried(step, Quick())
                 runs += 1
                 usual, sent = _times(plan.clean[step]), _times(watch.seen)
@@ -206,7 +206,7 @@ async def endless_wait(plan: Plan[C]) -> Verdict:
         return Verdict("not checked", ("no function was given",))
     failures: list[str] = []
     for step in plan.steps:
-        with played(plan.ground, Fault("stall", seconds=5.0, times=None)) as watch:
+        async with played(plan.ground, Fault("stall", seconds=5.0, times=None)) as watch:
             ended = await plan.virtually(step)
         if not ended.in_time:
             plan.endless.add(step)
@@ -232,10 +232,10 @@ async def lost_record(plan: Plan[C]) -> Verdict:
     for step in plan.deliveries:
         for when, script in scripts.items():
             before = plan.taken
-            with played(plan.ground, *script) as watch:
+            async with played(plan.ground, *script) as watch:
                 ended = await plan.hurried(step, Quick())
             runs.append((f"{_name(step)}, {when}", ended, plan.taken - before if watch.seen else 0))
-        with played(plan.ground, Fault("stall", seconds=5.0, times=None)):
+        async with played(plan.ground, Fault("stall", seconds=5.0, times=None)):
             ended = await plan.virtually(step)
         runs.append((f"{_name(step)}, closed while the server stalls", ended, 0))
     kept = any(taken for _, _, taken in runs) or not any(plan.clean[step] for step in plan.deliveries)

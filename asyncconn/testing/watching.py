@@ -7,7 +7,7 @@ import logging
 import re
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +17,7 @@ from asyncconn.http.redact import Redactor
 from asyncconn.sandbox.faults import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from asyncconn.connector import Connector
     from asyncconn.sandbox.exchange import Call
@@ -27,6 +27,7 @@ __all__ = ["Ground", "Heard", "Patient", "Quick", "Seen", "Watch", "listening", 
 
 # What runs beside the connector, in the fake: its lines are not the connector's.
 _SERVERS = ("aiohttp.server", "aiohttp.web", "asyncconn.sandbox")
+_TURNS = 30  # of the loop: to accept a connection, read a request and hand it over takes some
 _SHOWN = re.compile(r"authorization|api.?key|token|secret", re.IGNORECASE).search
 
 
@@ -93,15 +94,25 @@ class Watch:
         return [Secret(word) for value in values for word in (value, value.split()[-1] if value.split() else "")]
 
 
-@contextmanager
-def played(ground: Ground, *faults: Fault) -> Iterator[Watch]:
+@asynccontextmanager
+async def played(ground: Ground, *faults: Fault) -> AsyncIterator[Watch]:
     """Add to the script of ``ground`` for as long as the block lasts, and watch what arrives."""
     watch = Watch()
     ground.faults.add(watch.fault, *faults)
     try:
         yield watch
+        await _settled(watch)
     finally:
         ground.faults.remove(watch.fault, *faults)
+
+
+async def _settled(watch: Watch) -> None:
+    """Wait for what clients had written before they went: it belongs to this block, and not to the next."""
+    known = -1
+    while known != len(watch.seen):
+        known = len(watch.seen)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
 
 class Heard(logging.Handler):
