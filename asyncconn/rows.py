@@ -74,16 +74,13 @@ async def _on_disk(file: Path, what: str, work: Callable[..., T], *args: Any) ->
         raise ConfigError(f"{file} cannot be {what}: {error.strerror or error}") from error
 
 
-class _Reading:
+class _Opened:
     """A file that is read; every method blocks."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self._inflater: Inflater | None = None
-        form = form_of_name(path.name)
-        self._reader = RowReader("csv") if form == "csv" else RowReader(json=form is not None)
-        self._begun = self.ended = False
+        self.ended = False
 
     def open(self) -> None:
         self._file = self._path.open("rb")
@@ -92,6 +89,17 @@ class _Reading:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+
+class _Reading(_Opened):
+    """As text, in pieces."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._inflater: Inflater | None = None
+        form = form_of_name(path.name)
+        self._reader = RowReader("csv") if form == "csv" else RowReader(json=form is not None)
+        self._begun = False
 
     def some(self) -> tuple[list[Row], BadRow | None]:
         """Rows of one more piece, and what is wrong with the row after them."""
@@ -125,22 +133,12 @@ class _Reading:
             yield from self._reader.end()
 
 
-class _ReadingParquet:
-    """As :class:`_Reading`."""
+class _ReadingParquet(_Opened):
+    """As groups of rows."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
+        super().__init__(path)
         self._reader: ParquetReader | None = None
-        self.ended = False
-
-    def open(self) -> None:
-        self._file = self._path.open("rb")
-
-    def close(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
 
     def some(self) -> tuple[list[Row], BadRow | None]:
         try:

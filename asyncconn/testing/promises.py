@@ -19,7 +19,7 @@ from asyncconn.testing.verdicts import Verdict
 from asyncconn.testing.watching import Patient, Quick, played
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from asyncconn.core.rates.limiter import RateLimiter
     from asyncconn.core.secret import Secret
@@ -165,7 +165,7 @@ async def repeated_write(plan: Plan[C]) -> Verdict:
     for step in plan.writes:
         for method, target in dict.fromkeys(_place(one.call) for one in plan.clean[step] if _writes(one.call)):
             for kind in ("drop_after", "half_body"):
-                fault = Fault(kind, match=lambda call, at=(method, target): _place(call) == at)  # type: ignore[misc]
+                fault = Fault(kind, match=_is_at(method, target))
                 async with played(plan.ground, fault) as watch:
                     await plan.hurried(step, Quick())
                 runs += 1
@@ -177,6 +177,10 @@ async def repeated_write(plan: Plan[C]) -> Verdict:
     if not runs:
         return Verdict("not checked", ("none of the writes sends a POST or PATCH",))
     return Verdict.of(failures, f"{runs} lost answers, and no write was sent again")
+
+
+def _is_at(method: str, target: str) -> Callable[[Call], bool]:
+    return lambda call: _place(call) == (method, target)
 
 
 def _place(call: Call) -> tuple[str, str]:

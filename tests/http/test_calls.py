@@ -128,7 +128,7 @@ async def test_what_is_no_model_is_refused() -> None:
 
 
 async def test_structs_of_msgspec_are_models() -> None:
-    msgspec = pytest.importorskip("msgspec")
+    msgspec = pytest.importorskip("msgspec", reason="msgspec is not installed")
     kind: Any = msgspec.defstruct("Point", [("id", int), ("at", date)])
     good, bad = {"id": 1, "at": "2026-01-31"}, {"id": "s3cret", "at": "2026-01-31"}
     async with Loopback(saying(good), saying([good, bad])) as server, road(server) as http:
@@ -231,7 +231,7 @@ async def test_the_signature_of_a_presigned_address_is_in_no_error() -> None:
 async def test_another_credential_for_one_call_is_refused() -> None:
     async with Loopback() as server, road(server) as http:
         with pytest.raises(ConfigError, match="can only be None"):
-            await http.call("GET", "/", auth=TokenAuth("x"))  # type: ignore[call-overload]
+            await http.call("GET", "/", auth=TokenAuth("x"))  # type: ignore[call-overload] # refused when it runs, too
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def test_the_newest_value_of_the_incremental_key_is_kept(values: list[Any], newe
 
 
 def test_numbers_of_numpy_count_for_the_incremental_key_and_can_be_kept() -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="numpy is not installed")
     shape = RowShape({"inckey": "n"})
     for value in (numpy.int64(3), numpy.int32(7), numpy.float32(0.5), numpy.float64("nan")):
         shape.of({"n": value})

@@ -300,12 +300,12 @@ async def limits(client: AtotiLimits) -> None:
 
 
 async def refused(panoply: Panoply, client: Acme) -> None:
-    panoply.on("sent", print)  # type: ignore[call-overload]
-    panoply.on("error", show)  # type: ignore[call-overload]
-    await client.points.put("no row")  # type: ignore[arg-type]
-    await client.http.download("/v1/file", "file", on_progress=len)  # type: ignore[arg-type]
-    await copied(client)  # type: ignore[arg-type]
-    Platform("acme", rate=Window(20, 1.0))  # type: ignore[call-arg]
+    panoply.on("sent", print)  # type: ignore[call-overload] # no such event
+    panoply.on("error", show)  # type: ignore[call-overload] # takes something else
+    await client.points.put("no row")  # type: ignore[arg-type] # not what is batched
+    await client.http.download("/v1/file", "file", on_progress=len)  # type: ignore[arg-type] # takes no Progress
+    await copied(client)  # type: ignore[arg-type] # a client is no sink
+    Platform("acme", rate=Window(20, 1.0))  # type: ignore[call-arg] # it is called rates
 
 
 # -- an application, a sandbox, a command ------------------------------------------------------------------------------
