@@ -472,7 +472,9 @@ async def test_dashboards_and_their_pages() -> None:
 )
 async def test_reference_lists(method: str, name: str) -> None:
     async with scene() as there:
-        assert (await getattr(there.client().reference, method)())[0]["name"] == name
+        pager = getattr(there.client().reference, method)()
+        assert (await pager)[0]["name"] == name
+        assert [one["name"] async for one in pager][0] == name
 
 
 async def test_a_path_that_does_not_exist_is_an_error_that_says_so() -> None:

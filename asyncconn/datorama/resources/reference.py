@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from asyncconn.core.paging import Page, Pager
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.resources.base import Resource
 
@@ -16,33 +17,37 @@ __all__ = ["Reference"]
 class Reference(Resource):
     """``datorama.reference``: each list as raw JSON. Raises ``DatoramaProtocolError`` for what is none."""
 
-    async def time_zones(self) -> list[Json]:
+    def time_zones(self) -> Pager[Json]:
         """Time zones."""
-        return await self.get("time-zones")
+        return self.get("time-zones")
 
-    async def currencies(self) -> list[Json]:
+    def currencies(self) -> Pager[Json]:
         """Currencies."""
-        return await self.get("currencies")
+        return self.get("currencies")
 
-    async def cultures(self) -> list[Json]:
+    def cultures(self) -> Pager[Json]:
         """Cultures: how numbers and dates are written."""
-        return await self.get("cultures")
+        return self.get("cultures")
 
-    async def verticals(self) -> list[Json]:
+    def verticals(self) -> Pager[Json]:
         """Lines of business."""
-        return await self.get("verticals")
+        return self.get("verticals")
 
-    async def data_sources(self) -> list[Json]:
+    def data_sources(self) -> Pager[Json]:
         """What data can be fetched from."""
-        return await self.get("data-sources")
+        return self.get("data-sources")
 
-    async def languages(self) -> list[Json]:
+    def languages(self) -> Pager[Json]:
         """Languages."""
-        return await self.get("languages")
+        return self.get("languages")
 
-    async def get(self, name: str) -> list[Json]:
+    def get(self, name: str) -> Pager[Json]:
         """A list by its name in the path, for those that are not named here."""
-        found = await self._json("reference.get", ids={"name": name})
-        if not isinstance(found, list):
-            raise DatoramaProtocolError(f"a reference list must be an array, not {type(found).__name__}")
-        return found
+
+        async def fetch(_cursor: Any) -> Page[Json]:
+            found = await self._json("reference.get", ids={"name": name})
+            if not isinstance(found, list):
+                raise DatoramaProtocolError(f"a reference list must be an array, not {type(found).__name__}")
+            return Page(found)
+
+        return Pager(fetch)
