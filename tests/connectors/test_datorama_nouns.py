@@ -474,7 +474,7 @@ async def test_reference_lists(method: str, name: str) -> None:
     async with scene() as there:
         pager = getattr(there.client().reference, method)()
         assert (await pager)[0]["name"] == name
-        assert [one["name"] async for one in pager][0] == name
+        assert (await pager.collect())[0]["name"] == name
 
 
 async def test_a_path_that_does_not_exist_is_an_error_that_says_so() -> None:
