@@ -26,7 +26,7 @@ from asyncconn.core.rates.registry import forget_limiters
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-pytest.register_assert_rewrite("panoply_writer")  # before any folder's conftest imports it
+pytest.register_assert_rewrite("panoply.writer_tests")  # before any folder's conftest imports it
 
 settings.register_profile("asyncconn", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("asyncconn")

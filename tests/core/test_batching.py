@@ -9,13 +9,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching_scene import Platform, everything_is_in_one_place, make_buffer, records
 from helpers import balanced, cancel_at_every_await, turns, virtual
 
 from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.unheard import UndeliveredWarning
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, RecordTooLarge, WrongLoop
+
+from .batching_scene import Platform, everything_is_in_one_place, make_buffer, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching_scene import Platform, records
 from helpers import cancel_at_every_await, turns, virtual
 
 from asyncconn.core.buffer.memory import BatchPolicy
@@ -30,6 +29,8 @@ from asyncconn.errors import (
     SpoolError,
     SpoolInUse,
 )
+
+from .batching_scene import Platform, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

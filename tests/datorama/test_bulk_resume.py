@@ -12,7 +12,7 @@ from helpers import virtual
 
 from asyncconn.sandbox import Fault
 
-from .scene import scene
+from .bulk_scene import scene
 
 if TYPE_CHECKING:
     from pathlib import Path

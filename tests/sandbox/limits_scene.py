@@ -7,10 +7,10 @@ import base64
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from captures import ATOTI_LIMITS as CAPTURES
 
 from asyncconn.sandbox import Call, Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
@@ -18,7 +18,6 @@ from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-CAPTURES: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "limits.json").read_text())
 STRUCTURE: dict[str, Any] = CAPTURES["v2_structures_save"]["request"]["json"][0]
 LIMIT: dict[str, Any] = CAPTURES["v2_limits_save"]["request"]["json"][0]
 PIVOT = "/activeviam/pivot/rest/v10"

@@ -9,13 +9,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from captures import ATOTI_LIMITS as CAPTURES
 
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeLimitsServer, User
 from asyncconn.sandbox.atoti_limits.paths import PATHS, ROOT_PATHS, V1_PATHS, V1_ROOT_PATHS
 
-from .limits_scene import CAPTURES, DEFINITION, LIMIT, REST, STRUCTURE, Client, basic, limits, shape
+from .limits_scene import DEFINITION, LIMIT, REST, STRUCTURE, Client, basic, limits, shape
 
 FILES = CAPTURES["csv"]
 
