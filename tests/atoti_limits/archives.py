@@ -5,11 +5,18 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import pytest
 from captures import ATOTI_LIMITS as CAPTURES
+
+from asyncconn.atoti_limits.errors import UiExtensionError
+from asyncconn.atoti_limits.offline.ui_extension import extract_ui_extension_sync
 
 MANIFEST = json.dumps(CAPTURES["ui_manifest"]["body"])
 SCRIPT = 'fetch("_LIMITS_SERVER_URL/limits");'
@@ -59,3 +66,23 @@ def patched(data: bytes, name: str, **fields: int) -> bytes:
 
 def crc(data: bytes) -> int:
     return zlib.crc32(data)
+
+
+def jar(place: Path, data: bytes | dict[str, str]) -> Path:
+    path = place.parent / "limits.jar"
+    path.write_bytes(data if isinstance(data, bytes) else archive(data))
+    return path
+
+
+def tree(directory: Path) -> dict[str, str]:
+    return {str(p.relative_to(directory)): p.read_text("utf-8") for p in directory.rglob("*") if p.is_file()}
+
+
+def refused(place: Path, data: bytes | dict[str, str], says: str, **more: Any) -> None:
+    """Refused, and nothing left, neither beside the target nor among temporary directories."""
+    path = jar(place, data)
+    for target in (place / "ui", None):
+        with pytest.raises(UiExtensionError, match=says):
+            extract_ui_extension_sync(path, target, **more)
+        assert list(place.iterdir()) == []
+        assert list(Path(tempfile.gettempdir()).iterdir()) == []

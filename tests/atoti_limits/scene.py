@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from asyncconn import AtotiLimits, Hub
@@ -21,7 +22,12 @@ SHORT = Timeouts(connect=1.0, total=5.0, place=1.0)
 
 CONNECT = "POST /limits/autoconfig/connect"
 CONNECTED = "GET /limits/autoconfig/connected"
-CONNECTIONS = "GET /limits/rest/v2/connections"
+REST = "/limits/rest/v2"
+CONNECTIONS = f"GET {REST}/connections"
+
+
+def at_connect(call: Any) -> bool:
+    return str(call.path).endswith(CONNECT.removeprefix("POST "))
 
 
 @dataclass
@@ -68,6 +74,45 @@ async def scene(
         asked = await stack.enter_async_context(FakeAtotiSession(**{"limits_url": server.url, **(session or {})}))
         hub = await stack.enter_async_context(Hub(clock=clock))
         yield Scene(asked, server, hub, options)
+
+
+@asynccontextmanager
+async def connected(**options: Any) -> AsyncIterator[tuple[Scene, AtotiLimits]]:
+    """As if the session were connected."""
+    async with scene(**options) as world:
+        world.limits.connect("atoti")
+        yield world, world.client()
+
+
+@asynccontextmanager
+async def filled(count: int = 1, **options: Any) -> AsyncIterator[tuple[Scene, AtotiLimits]]:
+    """With a structure, and so many limits of it."""
+    async with connected(**options) as (world, limits):
+        await limits.structures.save(STRUCTURE)
+        await limits.upload.limits([row(number) for number in range(1, count + 1)])
+        yield world, limits
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "Structure Group": "Desk limits",
+        "Structure Name": "Price limit",
+        "Structure ID": "s1",
+        "Cube Name": "Cars_Cube",
+        "Server Name": "atoti",
+        "Measure Name": "Price.SUM",
+        "Limit ID": f"l{number}",
+        "Limit Name": f"Limit {number}",
+        "Start Date": date(2026, 1, 1),
+        "End Date": None,
+        "Limit Type": "OFFICIAL",
+        "Limit Value": 100.0,
+        "Scope": f"CarName=car{number}",
+        "Limit Status": "APPROVED",
+        "Source Limit ID": None,
+        "Precedence": 0,
+        **more,
+    }
 
 
 STRUCTURE: dict[str, Any] = {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,55 +19,9 @@ from asyncconn.atoti_limits.errors import (
 from asyncconn.atoti_limits.offline.csv_formats import write_as_of_date
 from asyncconn.sandbox import Fault, Faults
 
-from .scene import LIMIT, STRUCTURE, Scene, scene
+from .scene import LIMIT, REST, STRUCTURE, connected, filled, row, scene
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from asyncconn import AtotiLimits
-
-REST = "/limits/rest/v2"
 DAY = "2026-01-31"
-
-
-@asynccontextmanager
-async def connected(**options: Any) -> AsyncIterator[tuple[Scene, AtotiLimits]]:
-    """As if the session were connected."""
-    async with scene(**options) as world:
-        world.limits.connect("atoti")
-        yield world, world.client()
-
-
-@asynccontextmanager
-async def filled(count: int = 1, **options: Any) -> AsyncIterator[tuple[Scene, AtotiLimits]]:
-    """With a structure, and so many limits of it."""
-    async with connected(**options) as (world, limits):
-        await limits.structures.save(STRUCTURE)
-        await limits.upload.limits([_row(number) for number in range(1, count + 1)])
-        yield world, limits
-
-
-def _row(number: int, **more: Any) -> dict[str, Any]:
-    return {
-        "Structure Group": "Desk limits",
-        "Structure Name": "Price limit",
-        "Structure ID": "s1",
-        "Cube Name": "Cars_Cube",
-        "Server Name": "atoti",
-        "Measure Name": "Price.SUM",
-        "Limit ID": f"l{number}",
-        "Limit Name": f"Limit {number}",
-        "Start Date": date(2026, 1, 1),
-        "End Date": None,
-        "Limit Type": "OFFICIAL",
-        "Limit Value": 100.0,
-        "Scope": f"CarName=car{number}",
-        "Limit Status": "APPROVED",
-        "Source Limit ID": None,
-        "Precedence": 0,
-        **more,
-    }
 
 
 # -- structures --------------------------------------------------------------------------------------------------------
@@ -172,121 +124,6 @@ async def test_a_limit_of_no_structure_is_invalid() -> None:
             await limits.limits.save(LIMIT)
         assert caught.value.status == 422
         assert caught.value.details
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_file_goes_up_from_a_path_a_text_bytes_rows_and_a_frame(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas", reason="needs pandas: an extra")
-    async with filled(2) as (_, limits):
-        text = (await limits.export()).limits_csv
-        path = tmp_path / "limits.csv"
-        path.write_text(text)
-        for source in (path, str(path), text, text.encode()):
-            report = await limits.upload.limits(source)
-            assert (report.created, report.updated) == (0, 2)
-        rows = [_row(1), _row(3)]
-        assert (await limits.upload.limits(rows)).created == 1
-        report = await limits.upload.limits(pandas.DataFrame([_row(3), _row(4)]))
-        assert (report.created, report.updated) == (1, 1)
-
-
-async def test_what_was_exported_can_be_read_and_sent_back() -> None:
-    async with filled(3) as (_, limits):
-        export = await limits.export("s1")
-        assert [row["Structure ID"] for row in export.structures()] == ["s1"]
-        assert [row["Limit ID"] for row in export.limits()] == ["l1", "l2", "l3"]
-
-        assert (await limits.upload.structures(export.structures_csv)).updated == 1
-        with pytest.raises(errors.NotFound):
-            await limits.export(["nowhere"])
-
-
-async def test_an_upload_that_overlaps_is_refused_as_a_whole() -> None:
-    async with filled() as (_, limits):
-        doubled = _row(9, **{"Scope": "CarName=car1", "Limit Name": "Limit 1"})
-        with pytest.raises(LimitsConflict, match="overlap"):
-            await limits.upload.limits([_row(8), doubled])
-
-        assert len(await limits.limits.list().collect()) == 1
-
-
-async def test_rows_that_do_not_fit_are_refused_before_anything_is_sent() -> None:
-    async with connected() as (world, limits):
-        with pytest.raises(LimitsValidationError) as caught:
-            await limits.upload.limits([_row(1), _row(2, **{"Start Date": "soon"})])
-
-        assert (caught.value.local, [one.field for one in caught.value.details]) == (True, ["Start Date"])
-        assert world.limits.requests[f"POST {REST}/limitDefinition/uploadLimits"] == 0
-
-
-@pytest.mark.parametrize("source", ["no-such-file.csv", "", b"", [], None, 3, {"a": 1}])
-async def test_there_must_be_something_to_upload(source: Any) -> None:
-    async with scene() as world:
-        with pytest.raises((errors.ConfigError, LimitsValidationError)):
-            await world.client().upload.structures(source)
-        assert not world.limits.requests or source == b""
-
-
-@pytest.mark.parametrize(
-    ("kind", "sent"), [("drop_after", 1), ("half_body", 1), ("drop_before", 1), ("status", 1), ("stall_after", 1)]
-)
-async def test_an_upload_whose_outcome_is_unknown_is_not_repeated(kind: str, sent: int) -> None:
-    async with connected() as (world, limits):
-        path = f"{REST}/limitDefinition/structure/save"
-        more: dict[str, Any] = {"status": 500} if kind == "status" else {}
-        world.limits.faults.add(Fault(kind, match=path, times=None, **more))
-        with pytest.raises((LimitsUnreachable, errors.ServerError)) as caught:
-            await limits.call("structures.save", json=[STRUCTURE], timeout=0.3)
-
-        assert caught.value.maybe_sent is True
-        assert world.limits.requests[f"POST {path}"] == sent
-
-
-async def test_an_upload_that_surely_did_not_arrive_is_sent_again_whole() -> None:
-    async with connected() as (world, limits):
-        await limits.structures.save(STRUCTURE)
-        await world.limits.go_down()
-        back: list[Any] = []
-
-        def refused(_: Any) -> None:
-            if not back:
-                back.append(asyncio.ensure_future(world.limits.come_up()))
-
-        limits.server.events.on("retry", refused)
-        report = await limits.upload.limits([_row(1)])
-
-        assert (report.created, len(back)) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("structures.update", {"json": []}),
-        ("structures.delete", {"ids": {"structureId": "s"}}),
-        ("limits.delete", {"ids": {"limitId": "l"}}),
-        ("evaluate.all", {}),
-        ("workflow.act", {"ids": {"limitId": "l", "action": "approve"}, "json": {}}),
-    ],
-)
-async def test_no_write_is_repeated_when_its_outcome_is_unknown(name: str, options: dict[str, Any]) -> None:
-    async with scene() as world:
-        await world.client().connections.list()  # over a connection that is there already
-        before = len(world.limits.arrivals)
-        world.limits.faults.add(Fault("drop_after", times=None))
-        with pytest.raises(LimitsUnreachable) as caught:
-            await world.client().call(name, **options)
-
-        assert caught.value.maybe_sent is True
-        assert len(world.limits.arrivals) - before == 1
-
-
-@pytest.mark.parametrize("name", ["limits.status", "export"])
-async def test_what_only_reads_is_repeated(name: str) -> None:
-    async with filled() as (world, limits):
-        world.limits.faults.add(Fault("drop_after", times=2, match=f"{REST}/limitDefinition"))
-        await limits.call(name, json=["l1"] if name == "limits.status" else {"structureIds": []})
 
 
 # -- evaluation, incidents, workflow -----------------------------------------------------------------------------------
@@ -461,7 +298,7 @@ async def test_limits_1_has_its_own_paths_and_says_what_it_has_not() -> None:
         with pytest.raises(errors.ConfigError, match=r"v1 has no structures\.list"):
             await limits.structures.list()
         with pytest.raises(errors.ConfigError, match="read and not written"):
-            await limits.upload.limits([_row(1)])
+            await limits.upload.limits([row(1)])
 
 
 LEGACY = (

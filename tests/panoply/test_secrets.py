@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import traceback
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from loopback import Server
 from secrecy import assert_silent, chain, everything_logged, locals_of_ours, ours
 
 from asyncconn import Hub, Panoply, errors
@@ -24,8 +24,6 @@ from .scene import QUICK
 from .writer_tests import SLOW
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from .scene import SandboxTarget
 
 AWS = ("AKIAMADEUP0000000000", "made/up+aws/secret/key/0000000000000000")
@@ -92,20 +90,15 @@ async def test_a_session_full_of_mishaps_gives_nothing_away(target: SandboxTarge
     assert_silent("\n".join(shown), forms, "shown")
 
 
-@asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[str]:
-    """A server that answers every request like this; its address."""
+def answering(answer: bytes) -> Server:
+    """A server that answers every request like this."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    return Server(serve)
 
 
 def http(status: str, body: str) -> bytes:
@@ -124,8 +117,8 @@ async def test_a_server_that_echoes_the_secrets_does_not_get_them_into_errors_or
     ]
     shown: list[str] = []
     for echo in echoes:
-        async with answering(http("400 Bad Request", echo)) as url:
-            panoply = target.panoply(endpoint_url=url, policy=SLOW, retry=ONCE)
+        async with answering(http("400 Bad Request", echo)) as server:
+            panoply = target.panoply(endpoint_url=server.url, policy=SLOW, retry=ONCE)
             await panoply.write("t", {"id": 1})
             [failure] = (await panoply.flush()).failures
             cause = failure.__cause__
@@ -138,8 +131,8 @@ async def test_a_server_that_echoes_the_secrets_does_not_get_them_into_errors_or
 
 
 async def test_an_answer_that_is_not_http_gives_nothing_away_in_its_message(target: SandboxTarget) -> None:
-    async with answering(b"220 mail.example ESMTP\r\n\r\n") as url:
-        panoply = target.panoply(endpoint_url=url, policy=SLOW, retry=ONCE)
+    async with answering(b"220 mail.example ESMTP\r\n\r\n") as server:
+        panoply = target.panoply(endpoint_url=server.url, policy=SLOW, retry=ONCE)
         await panoply.write("t", {"id": 1})
         [failure] = (await panoply.flush()).failures
         await panoply.aclose()

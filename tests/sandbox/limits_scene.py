@@ -18,6 +18,7 @@ from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+
 STRUCTURE: dict[str, Any] = CAPTURES["v2_structures_save"]["request"]["json"][0]
 LIMIT: dict[str, Any] = CAPTURES["v2_limits_save"]["request"]["json"][0]
 PIVOT = "/activeviam/pivot/rest/v10"
@@ -150,3 +151,10 @@ def shape(value: Any) -> Any:
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     return type(value).__name__
+
+
+async def seeded(rest: Client, **structure: Any) -> None:
+    """The captured structure (approving at once) and limit."""
+    given = {**STRUCTURE, "limitChangesWorkflow": "StraightThrough", **structure}
+    assert (await rest("POST", f"{DEFINITION}/structure/save", [given])).status == 200
+    assert (await rest("POST", f"{DEFINITION}/limits/save", [LIMIT])).status == 200

@@ -18,7 +18,7 @@ from asyncconn.sandbox import Call, Fault, Faults, LimitsWorld, PanoplyWorld, Sa
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer, User
 
 from .limits_scene import CONNECT, DISCONNECT, PIVOT, REST, Both, Client, both, plain_http, recording, shape, until
-from .test_lifecycle import open_sockets
+from .scene import open_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

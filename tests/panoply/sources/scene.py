@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 from asyncconn.core.buffer.receipts import Delivery, FlushReport, Receipt
 from asyncconn.core.clock import Clock
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import DeliveryFailed
 from asyncconn.hub import Hub
-from asyncconn.panoply import DataSource, WriteReport
+from asyncconn.panoply import DataSource, Saved, WriteReport
 from asyncconn.panoply.encoding import encode_record
 
 QUICK_READS = RetryPolicy(attempts=4, initial=0.001, maximum=0.002, deadline=3600.0)
@@ -98,3 +101,34 @@ class AsyncScripted(Scripted):
     async def read(self, n: int | None = None) -> Any:
         result = self.step(n)
         return await result if hasattr(result, "__await__") else result
+
+
+KINDS = [Scripted, AsyncScripted]
+both = pytest.mark.parametrize("kind", KINDS, ids=["plain", "async"])
+
+
+class MemoryStore:
+    """Keeps every version that was saved."""
+
+    def __init__(self, saved: Saved | None = None) -> None:
+        self.versions = [saved or Saved()]
+
+    async def load(self) -> Saved:
+        return self.versions[-1]
+
+    async def save(self, saved: Saved) -> None:
+        await asyncio.sleep(0)
+        self.versions.append(saved)
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """All that were kept; what a run that has brought everything forgets in the end is not among them."""
+        return [version.state for version in self.versions[1:] if version.state]
+
+
+def params(*script: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "t", "script": script, **more}
+
+
+async def for_ever(_: Any = None) -> Any:
+    await asyncio.sleep(10**9)

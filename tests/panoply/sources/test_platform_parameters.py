@@ -13,18 +13,11 @@ from asyncconn.errors import ConfigError, StateInUse
 from asyncconn.panoply import DataSource, PanoplyException, Saved, run_source
 from asyncconn.panoply.errors import ReadFailed, RowRefused, StateRefused, TruncateRefused
 
-from .scene import AsyncScripted, ManualWriter, Scripted
+from .scene import AsyncScripted, ManualWriter, Scripted, both, params
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-KINDS = [Scripted, AsyncScripted]
-both = pytest.mark.parametrize("kind", KINDS, ids=["plain", "async"])
-
-
-def params(*script: Any, **more: Any) -> dict[str, Any]:
-    return {"type": "t", "script": script, **more}
 
 
 class Seeing(DataSource):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from helpers import cancel_at_every_await
+from loopback import Server
 
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout
 from asyncconn.panoply.errors import IncorrectParamError, TunnelRefused
@@ -46,17 +47,12 @@ async def echo() -> AsyncIterator[int]:
     """The port of a server that says back what it hears."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield listening.sockets[0].getsockname()[1]
-    listening.close()
-    await listening.wait_closed()
-    await asyncio.sleep(0.05)
+    async with Server(serve) as listening:
+        yield listening.port
 
 
 @pytest.fixture
@@ -288,13 +284,10 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(server: SshServer,
 async def test_a_server_that_does_not_speak_ssh_is_named(server: SshServer, key: str, echo: int) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 2000)
-        with suppress(ConnectionError):
-            await writer.drain()
-        writer.close()
+        await writer.drain()
 
-    listening = await asyncio.start_server(babble, "127.0.0.1", 0)
-    async with listening:
-        parameters = server.parameters(key, port=listening.sockets[0].getsockname()[1])
+    async with Server(babble) as listening:
+        parameters = server.parameters(key, port=listening.port)
         with pytest.raises(ConnectFailed, match="no connection to the SSH server"):
             async with open_tunnel("127.0.0.1", echo, parameters):
                 pytest.fail("it was opened")

@@ -1,20 +1,13 @@
-"""The synchronous SDK, against the sandbox on a loop of its own."""
+"""The synchronous SDK, against the sandbox on a loop of its own: what it takes, what it tells, what it is made of."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,76 +22,14 @@ from asyncconn.errors import (
     LifecycleError,
     RecordTooLarge,
 )
-from asyncconn.panoply import sdk as sdk_module
 from asyncconn.panoply.sdk import SDK
-from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
+from asyncconn.sandbox import Fault
+
+from .scene import Target, balanced, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-T = TypeVar("T")
-
-SLOW = BatchPolicy(max_age=60.0)
-QUICK = RetryPolicy(attempts=4, initial=0.01, maximum=0.05, deadline=5.0, maybe_sent="always")
-
-
-@dataclass
-class Target:
-    sandbox: Sandbox
-    loop: asyncio.AbstractEventLoop
-
-    def sdk(self, **options: Any) -> SDK:
-        given = {"endpoint_url": self.sandbox.url, "policy": SLOW, "retry": QUICK, **options}
-        return SDK(self.sandbox.panoply.api_key, self.sandbox.panoply.api_secret, **given)
-
-    def ids(self, table: str = "t") -> list[Any]:
-        async def read() -> list[Any]:
-            if table not in self.sandbox.panoply.tables():
-                return []
-            return [row["id"] for row in self.sandbox.panoply.sql(f'select id from "{table}"')]
-
-        return sorted(self.run(read()))
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(15)
-
-
-@pytest.fixture
-def target() -> Iterator[Target]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    target = Target(Sandbox(PanoplyWorld(keep_messages=5000), seed=1), loop)
-    target.run(target.sandbox.__aenter__())
-    yield target
-    target.run(target.sandbox.__aexit__(None, None, None))
-    target.run(loop.shutdown_default_executor())
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
-
-
-@pytest.fixture(params=["handed over", "one by one"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Records reach the memory buffer in bulk; another kind of buffer gets each by itself."""
-    if request.param == "one by one":
-        monkeypatch.setattr(sdk_module, "_takes_at_once", lambda panoply: False)
-    return str(request.param)
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.002)
-
-
-def balanced(sdk: SDK) -> Any:
-    stats = sdk.stats
-    assert stats.accepted == stats.delivered + stats.rejected + stats.failed + stats.unknown + stats.pending, stats
-    return stats
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -345,82 +276,6 @@ def test_a_handler_that_would_wait_for_itself_is_told(target: Target) -> None:
     assert balanced(sdk).delivered == sdk.stats.accepted
 
 
-# -- ending ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_flush_tells_what_became_of_what_was_written(target: Target, way: str) -> None:
-    with target.sdk() as sdk:
-        assert sdk.flush().delivered == 0
-        for i in range(7):
-            sdk.write("t", {"id": i})
-        report = sdk.flush()
-        assert (report.delivered, report.complete) == (7, True)
-        target.sandbox.faults.add(Fault("delay", seconds=0.3))
-        sdk.write("t", {"id": 7})
-        assert sdk.flush(timeout=0.01).pending == 1
-    assert target.ids() == list(range(8))
-
-
-def test_closing_twice_gives_the_same_report_and_ends_the_thread(target: Target, way: str) -> None:
-    sdk = target.sdk()
-    sdk.write("t", {"id": 1})
-    reports: list[Any] = []
-    closers = [threading.Thread(target=lambda: reports.append(sdk.close())) for _ in range(3)]
-    for closer in closers:
-        closer.start()
-    for closer in closers:
-        closer.join(10)
-    assert reports == [reports[0]] * 3
-    assert (reports[0].delivered, reports[0].complete) == (1, True)
-    assert [one.name for one in threading.enumerate() if one.name.startswith("asyncconn-sdk")] == []
-    with pytest.raises(BufferClosed):
-        sdk.write("t", {"id": 2})
-    with pytest.raises(LifecycleError):
-        sdk.flush()
-    assert sdk.stats.delivered == 1
-    assert "closed" in repr(sdk)
-
-
-def test_a_close_whose_time_is_over_says_what_did_not_arrive(target: Target, way: str) -> None:
-    target.sandbox.faults.add(Fault("delay", seconds=10.0, times=None))
-    sdk = target.sdk()
-    for i in range(3):
-        sdk.write("t", {"id": i})
-    with pytest.warns(UndeliveredWarning, match=r"3 lost records that nobody was told of \(panoply: 3\)") as warned:
-        report = sdk.close(timeout=0.1)
-    assert warned[0].filename == __file__
-    assert (report.delivered, report.unknown, len(report.undelivered)) == (0, 3, 3)
-    assert balanced(sdk).unknown == 3
-
-
-def test_a_record_whose_write_has_returned_is_there_whenever_the_sdk_is_closed(
-    target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sdk_module, "_TURN", 1)  # the loop is far behind the writers
-    for round_ in range(10):
-        sdk = target.sdk()
-        taken: list[str] = []
-
-        def write(sdk: SDK = sdk, taken: list[str] = taken, round_: int = round_) -> None:
-            try:
-                for i in count():
-                    sdk.write(f"t{round_}", {"id": f"{threading.get_ident()}-{i}"})
-                    taken.append(f"{threading.get_ident()}-{i}")
-            except BufferClosed:
-                return
-
-        writers = [threading.Thread(target=write) for _ in range(2)]
-        for writer in writers:
-            writer.start()
-        wait_until(lambda taken=taken, least=20 * round_: len(taken) > least)
-        report = sdk.close()
-        for writer in writers:
-            writer.join(5)
-        assert report.complete
-        assert sdk.stats.delivered == len(taken)
-        assert target.ids(f"t{round_}") == sorted(taken)
-
-
 # -- what it is made of ------------------------------------------------------------------------------------------------
 
 
@@ -445,99 +300,7 @@ def test_what_cannot_work_is_said_before_a_thread_is_started(target: Target) -> 
     assert threading.active_count() == before
 
 
-# -- the end of the program --------------------------------------------------------------------------------------------
-
-WRITES = """
-import logging, os, sys, threading
-from asyncconn import BatchPolicy
-from asyncconn.panoply.sdk import SDK
-
-logging.basicConfig(format="%(message)s")
-url = os.environ["ASYNCCONN_PANOPLY_ENDPOINT_URL"].replace("127.0.0.1", "localhost")
-key, secret = os.environ["ASYNCCONN_PANOPLY_API_KEY"], os.environ["ASYNCCONN_PANOPLY_API_SECRET"]
-sdk = SDK(key, secret, endpoint_url=url, policy=BatchPolicy(max_age=60.0))
-
-def write(first, last):
-    for i in range(first, last):
-        sdk.write("t", {"id": i})
-"""
-ENDS = {
-    "at once": "write(0, 1000)",
-    "with an error": "write(0, 1000)\nraise SystemExit(3)",
-    "while a thread still writes": """
-main = threading.main_thread()
-def later():
-    main.join()
-    write(0, 1000)
-threading.Thread(target=later).start()
-""",
-    "after a retry": "write(0, 1000)\n",
-    "closed before": "write(0, 1000)\nsdk.close()",
-    "after a fork": """
-write(0, 1000)
-if not os.fork():
-    for call in (lambda: write(0, 1), sdk.flush, sdk.close, lambda: sdk.stats):
-        try:
-            call()
-        except Exception as error:
-            assert "belongs to the process that made it" in str(error), error
-        else:
-            os._exit(1)
-    sys.exit(0)
-assert os.wait()[1] == 0
-""",
-}
-
-
-def run(target: Target, script: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **target.sandbox.env, "PYTHONWARNINGS": "ignore::DeprecationWarning"}
-    return subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=18, check=False
-    )
-
-
-@pytest.mark.parametrize("ends", ENDS)
-def test_a_program_that_ends_delivers_what_it_has_written(target: Target, ends: str) -> None:
-    if ends == "after a retry":  # its first need of the retry library comes when executors have ended
-        target.sandbox.faults.add(Fault("status", status=503))
-    done = run(target, WRITES + ENDS[ends])
-    assert (done.returncode, done.stderr) == (3 if ends == "with an error" else 0, "")
-    assert target.ids() == list(range(1000))
-
-
-def test_a_program_that_ends_while_the_server_is_away_says_what_is_lost(target: Target) -> None:
-    target.sandbox.faults.add(Fault("status", status=500, times=None))
-    script = WRITES.replace("max_age=60.0)", "max_age=60.0), retry=ONCE").replace(
-        "import logging", "from asyncconn.core.retrying import ONCE\nimport logging"
-    )
-    done = run(target, script + "write(0, 10)")
-    assert done.returncode == 0
-    assert "10 records of table 't' were not delivered: ServerError" in done.stderr
-    assert "UndeliveredWarning: the hub closed with 10 lost records that nobody was told of" in done.stderr
-    assert target.sandbox.panoply.api_secret not in done.stderr
-
-
-def test_ctrl_c_during_a_close_loses_nothing(target: Target) -> None:
-    target.sandbox.faults.add(Fault("delay", seconds=1.0))
-    script = WRITES + "write(0, 10)\nprint('written', flush=True)\nsdk.close()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        env={**os.environ, **target.sandbox.env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "written\n"
-        wait_until(lambda: target.sandbox.requests["panoply"])
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=15)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == -signal.SIGINT
-    assert target.ids() == list(range(10))
+# -- inside a loop -----------------------------------------------------------------------------------------------------
 
 
 async def test_the_sdk_is_not_made_for_an_event_loop_but_does_not_break_in_one(target: Target) -> None:
