@@ -1,4 +1,9 @@
-"""House rules for every test: nothing may leak, nothing may block the loop, and missing services are named."""
+"""House rules for every test: nothing may leak, nothing may block the loop, and missing services are named.
+
+A folder has the tests of one part of the package and the scenes that only they share; scenes of several folders are
+here. ``house`` has what stands above ``http`` and belongs to no platform, and what is said of all. Each folder is a
+package but ``http``, whose name the standard library has.
+"""
 
 from __future__ import annotations
 

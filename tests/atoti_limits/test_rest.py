@@ -366,3 +366,35 @@ async def test_a_page_or_list_of_another_shape_is_a_protocol_error() -> None:
         for call in (limits.limits.list().collect(), limits.structures.list(), limits.evaluate.all(), limits.export()):
             with pytest.raises(LimitsProtocolError):
                 await call
+
+
+# -- what is repeated --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("structures.update", {"json": []}),
+        ("structures.delete", {"ids": {"structureId": "s"}}),
+        ("limits.delete", {"ids": {"limitId": "l"}}),
+        ("evaluate.all", {}),
+        ("workflow.act", {"ids": {"limitId": "l", "action": "approve"}, "json": {}}),
+    ],
+)
+async def test_no_write_is_repeated_when_its_outcome_is_unknown(name: str, options: dict[str, Any]) -> None:
+    async with scene() as world:
+        await world.client().connections.list()  # over a connection that is there already
+        before = len(world.limits.arrivals)
+        world.limits.faults.add(Fault("drop_after", times=None))
+        with pytest.raises(LimitsUnreachable) as caught:
+            await world.client().call(name, **options)
+
+        assert caught.value.maybe_sent is True
+        assert len(world.limits.arrivals) - before == 1
+
+
+@pytest.mark.parametrize("name", ["limits.status", "export"])
+async def test_what_only_reads_is_repeated(name: str) -> None:
+    async with filled() as (world, limits):
+        world.limits.faults.add(Fault("drop_after", times=2, match=f"{REST}/limitDefinition"))
+        await limits.call(name, json=["l1"] if name == "limits.status" else {"structureIds": []})

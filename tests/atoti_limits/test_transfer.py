@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn import errors
-from asyncconn.atoti_limits.errors import (
-    LimitsConflict,
-    LimitsUnreachable,
-    LimitsValidationError,
-)
+from asyncconn.atoti_limits.errors import LimitsConflict, LimitsUnreachable, LimitsValidationError
 from asyncconn.sandbox import Fault
 
 from .scene import REST, STRUCTURE, connected, filled, row, scene
@@ -102,32 +98,3 @@ async def test_an_upload_that_surely_did_not_arrive_is_sent_again_whole() -> Non
         report = await limits.upload.limits([row(1)])
 
         assert (report.created, len(back)) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("structures.update", {"json": []}),
-        ("structures.delete", {"ids": {"structureId": "s"}}),
-        ("limits.delete", {"ids": {"limitId": "l"}}),
-        ("evaluate.all", {}),
-        ("workflow.act", {"ids": {"limitId": "l", "action": "approve"}, "json": {}}),
-    ],
-)
-async def test_no_write_is_repeated_when_its_outcome_is_unknown(name: str, options: dict[str, Any]) -> None:
-    async with scene() as world:
-        await world.client().connections.list()  # over a connection that is there already
-        before = len(world.limits.arrivals)
-        world.limits.faults.add(Fault("drop_after", times=None))
-        with pytest.raises(LimitsUnreachable) as caught:
-            await world.client().call(name, **options)
-
-        assert caught.value.maybe_sent is True
-        assert len(world.limits.arrivals) - before == 1
-
-
-@pytest.mark.parametrize("name", ["limits.status", "export"])
-async def test_what_only_reads_is_repeated(name: str) -> None:
-    async with filled() as (world, limits):
-        world.limits.faults.add(Fault("drop_after", times=2, match=f"{REST}/limitDefinition"))
-        await limits.call(name, json=["l1"] if name == "limits.status" else {"structureIds": []})

@@ -15,15 +15,7 @@ from loopback import DROP, OK, Loopback, QuickClock, Reply, Seen, road, saying
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import Quota, RateLimiter, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
-from asyncconn.errors import (
-    Answer,
-    AsyncConnError,
-    ConnectFailed,
-    PoolTimeout,
-    RateLimited,
-    ReadTimeout,
-    ServerError,
-)
+from asyncconn.errors import Answer, AsyncConnError, ConnectFailed, PoolTimeout, RateLimited, ReadTimeout, ServerError
 from asyncconn.http.response import Response
 from asyncconn.http.rules import PlainRules, RateHint
 from asyncconn.http.transport import Timeouts, Transport

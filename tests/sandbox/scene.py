@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from asyncconn.sandbox import (
-    Sandbox,
-    World,
-)
+from asyncconn.sandbox import Sandbox, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

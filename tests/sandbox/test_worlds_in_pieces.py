@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from asyncconn.sandbox import (
-    Answer,
-    BrokenOff,
-    Call,
-    Fault,
-    Sandbox,
-    World,
-)
+from asyncconn.sandbox import Answer, BrokenOff, Call, Fault, Sandbox, World
 
 from .scene import standing
 

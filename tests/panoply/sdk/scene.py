@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
 SLOW = BatchPolicy(max_age=60.0)
-
-
 QUICK = RetryPolicy(attempts=4, initial=0.01, maximum=0.05, deadline=5.0, maybe_sent="always")
 
 

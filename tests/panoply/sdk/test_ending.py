@@ -13,10 +13,7 @@ from typing import Any
 import pytest
 
 from asyncconn import UndeliveredWarning
-from asyncconn.errors import (
-    BufferClosed,
-    LifecycleError,
-)
+from asyncconn.errors import BufferClosed, LifecycleError
 from asyncconn.panoply import sdk as sdk_module
 from asyncconn.panoply.sdk import SDK
 from asyncconn.sandbox import Fault

@@ -13,12 +13,7 @@ from asyncconn import Hub
 from asyncconn.errors import BadRequest, ConfigError, ProtocolError, ServerError, TransportError, Unauthorized
 from asyncconn.http import token_endpoint
 from asyncconn.http.transport import Timeouts
-from asyncconn.panoply import (
-    DataSource,
-    TokenCallbackException,
-    TokenValidationException,
-    validate_token,
-)
+from asyncconn.panoply import DataSource, TokenCallbackException, TokenValidationException, validate_token
 from asyncconn.panoply.sources import oauth
 from asyncconn.panoply.sources.driver import SourceDriver
 

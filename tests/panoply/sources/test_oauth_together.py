@@ -9,11 +9,7 @@ import pytest
 from helpers import cancel_at_every_await
 from loopback import Loopback, Reply, saying
 
-from asyncconn.panoply import (
-    DataSource,
-    TokenValidationException,
-    validate_token,
-)
+from asyncconn.panoply import DataSource, TokenValidationException, validate_token
 
 from .token_scene import OLD, OLD_REFRESH, REFRESH, Refused, Scene, granting
 
