@@ -12,7 +12,7 @@ from asyncconn.datorama import Job, JobStates
 from asyncconn.errors import ConfigError, PollTimeout, Unauthorized
 from asyncconn.sandbox import Fault
 
-from .bulk_scene import Scene, scene
+from .scene import Scene, scene
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock

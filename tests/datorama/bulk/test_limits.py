@@ -12,7 +12,7 @@ from helpers import virtual
 from asyncconn import Hub
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 
-from .bulk_scene import client, scene
+from .scene import client, scene
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock

@@ -11,7 +11,7 @@ from asyncconn.datorama.errors import UnequalInput, UnknownStream
 from asyncconn.errors import ConfigError, NotFound
 from asyncconn.sandbox import Fault
 
-from .bulk_scene import scene
+from .scene import scene
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from asyncconn.errors import ConfigError, PollTimeout, Unprocessable
 from asyncconn.sandbox import Fault
 from asyncconn.sandbox.datorama.streams import Streams
 
-from .bulk_scene import ONE_BY_ONE, scene
+from .scene import ONE_BY_ONE, scene
 
 if TYPE_CHECKING:
     from pathlib import Path

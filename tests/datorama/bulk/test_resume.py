@@ -12,7 +12,7 @@ from helpers import virtual
 
 from asyncconn.sandbox import Fault
 
-from .bulk_scene import scene
+from .scene import scene
 
 if TYPE_CHECKING:
     from pathlib import Path

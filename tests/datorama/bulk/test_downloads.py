@@ -14,7 +14,7 @@ from asyncconn.datorama.errors import TooManyBytes
 from asyncconn.errors import ConfigError, NotFound
 from asyncconn.sandbox import Fault
 
-from .bulk_scene import Scene, scene
+from .scene import Scene, scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

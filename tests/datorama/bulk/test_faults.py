@@ -11,7 +11,7 @@ from helpers import virtual
 from asyncconn.errors import outcome_unknown
 from asyncconn.sandbox import Fault
 
-from .bulk_scene import Scene, scene
+from .scene import Scene, scene
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock
