@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from asyncconn.core.buffer.spooled import SpooledBuffer
 from .batching_scene import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from asyncconn.core.buffer.memory import BatchStats
     from asyncconn.core.clock import VirtualClock
 
@@ -47,9 +44,3 @@ async def left_by_a_crash(path: Path, items: list[bytes]) -> None:
     for item in items:
         await spool.append([item])
     await spool.aclose()
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.001)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import cancel_at_every_await, turns, virtual
+from helpers import cancel_at_every_await, turns, until, virtual
 
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
@@ -25,7 +25,7 @@ from asyncconn.errors import (
 )
 
 from .batching_scene import Platform, records
-from .spooled_scene import balanced, left_by_a_crash, make, stored, until
+from .spooled_scene import balanced, left_by_a_crash, make, stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import virtual
+from helpers import until, virtual
 
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
@@ -24,7 +24,7 @@ from asyncconn.errors import (
 )
 
 from .batching_scene import Platform, records
-from .spooled_scene import balanced, left_by_a_crash, make, stored, until
+from .spooled_scene import balanced, left_by_a_crash, make, stored
 
 if TYPE_CHECKING:
     from asyncconn.core.clock import VirtualClock

@@ -16,7 +16,7 @@ from asyncconn.sandbox import Call, Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 
 STRUCTURE: dict[str, Any] = CAPTURES["v2_structures_save"]["request"]["json"][0]
@@ -126,12 +126,6 @@ async def both(
         knobs = {"limits_url": server.url, "connection_delay": 0.01, **common, **(session or {})}
         async with FakeAtotiSession(**knobs) as fake, plain_http() as http:
             yield Both(fake, server, Client(http, fake.url), Client(http, server.url))
-
-
-async def until(true: Callable[[], object]) -> None:
-    """Let the two servers go on until it is so; the test's own timeout ends a wait in vain."""
-    while not true():
-        await asyncio.sleep(0.005)
 
 
 def recording(seen: list[Call]) -> Faults:
