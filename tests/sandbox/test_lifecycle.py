@@ -9,7 +9,6 @@ import logging
 import re
 import socket
 import threading
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -19,17 +18,7 @@ from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
 from .conftest import FORM, RawClient, form
-
-
-def open_sockets() -> int:
-    return sum(1 for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink() and _is_socket(fd))
-
-
-def _is_socket(fd: Path) -> bool:
-    try:
-        return str(fd.readlink()).startswith("socket:")
-    except FileNotFoundError:  # the listing's own descriptor is gone by now
-        return False
+from .scene import open_sockets
 
 
 @pytest.mark.parametrize("kind", ["stall", "stall_after", "delay"])
