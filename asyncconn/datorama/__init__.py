@@ -2,7 +2,7 @@
 
 from asyncconn.core.progress import Progress
 from asyncconn.datorama import errors
-from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, Span
+from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, Plan, PlannedCall, Span
 from asyncconn.datorama.client import Datorama, DatoramaLimits
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BulkFailed, DatoramaQueryError
@@ -26,6 +26,8 @@ __all__ = [
     "JobStates",
     "JobStatus",
     "Paths",
+    "Plan",
+    "PlannedCall",
     "Progress",
     "QueryResult",
     "Report",
