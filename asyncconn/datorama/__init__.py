@@ -2,6 +2,7 @@
 
 from asyncconn.core.progress import Progress
 from asyncconn.datorama import errors
+from asyncconn.datorama.allowance import Allowance
 from asyncconn.datorama.bulk import BulkProgress, BulkResult, Check, Item, Plan, PlannedCall, Span
 from asyncconn.datorama.client import Datorama, DatoramaLimits
 from asyncconn.datorama.dates import DateRange
@@ -12,6 +13,7 @@ from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.datorama.waiting import JobStates
 
 __all__ = [
+    "Allowance",
     "BulkFailed",
     "BulkProgress",
     "BulkResult",
