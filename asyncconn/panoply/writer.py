@@ -138,6 +138,8 @@ class Panoply(Watched, Connector):
             auth=_KeyInBody(credentials.api_key, credentials.api_secret),
             redactor=credentials.redactor,
         )
+        #: Bytes that a message has for its records; each takes its JSON and a few more.
+        self.room: int = min(policy.max_bytes, room)
         self._sender: Sender
         if sender == "form":
             self._sender = FormSender(self.http, credentials.queue_path, attributes)
@@ -161,8 +163,6 @@ class Panoply(Watched, Connector):
             "name": self.platform.name,
             "retry": self._retry,
         }
-        #: Bytes that a message has for its records; each takes its JSON and a few more.
-        self.room: int = min(policy.max_bytes, room)
         self._buffer: Buffer[bytes]
         if self.spool is None:
             self._buffer = BatchBuffer(self._send, **options)
