@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.cli.readers import Problem, read_csv
+from asyncconn.core.row_files import Problem, read_csv
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from asyncconn.panoply.errors import (
     set_internal_code,
     wrap_errors,
 )
+from asyncconn.panoply.files import CheckedFile, FileReport, check_file
 from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.sources.background import background_progress
@@ -38,9 +39,11 @@ from asyncconn.panoply.writer import Panoply, WriteReport
 __all__ = [
     "READ_RETRY",
     "SDK",
+    "CheckedFile",
     "DataSource",
     "Destination",
     "Field",
+    "FileReport",
     "Metadata",
     "Panoply",
     "PanoplyException",
@@ -62,6 +65,7 @@ __all__ = [
     "TokenValidationException",
     "WriteReport",
     "background_progress",
+    "check_file",
     "convert_to_ui_format",
     "errors",
     "open_tunnel",

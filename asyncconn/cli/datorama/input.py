@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from asyncconn.cli.output import count, stderr
-from asyncconn.cli.readers import Problem, detect_format, read_records
-from asyncconn.core.text_files import find_delimiter, look_at
+from asyncconn.core.row_files import Problem, RowFile
 from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BadDate, UnequalInput
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from asyncconn.cli.readers import Row
+    from asyncconn.core.row_files import Row
 
 __all__ = ["Ranges", "jobs_to_rerun", "names_to_give", "ranges_to_process"]
 
@@ -95,12 +94,10 @@ def _read(path: Path, wanted: dict[str, tuple[str, ...]]) -> list[list[str]]:
     rows: list[list[str]] = []
     problems: list[Problem] = []
     try:
-        with path.open("rb") as stream:
-            form = detect_format(path.name, stream.read(4096))
-            look = look_at(stream)
-            if told := look.told(find_delimiter(look) if form == "csv" else None):
-                stderr().print(f"{path}: read as {form}, {told}", markup=False)
-            for row in read_records(stream, form):
+        with RowFile(path).open() as file:
+            if file.told:
+                stderr().print(f"{path}: read as {file.told}", markup=False)
+            for row in file.rows():
                 found = row if isinstance(row, Problem) else _columns(row, wanted)
                 if isinstance(found, Problem):
                     problems.append(found)

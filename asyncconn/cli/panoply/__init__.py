@@ -6,10 +6,13 @@ import typer
 
 from asyncconn.cli.panoply.spool import spool
 from asyncconn.cli.panoply.write import write
+from asyncconn.cli.sheets import Group
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Panoply: stream records into a data warehouse.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    cls=Group, help="Panoply: stream records into a data warehouse.", no_args_is_help=True, add_completion=False
+)
 
 for _command in (write, spool):
     app.command()(_command)
