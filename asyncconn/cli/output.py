@@ -20,15 +20,20 @@ from asyncconn.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+#: Lines of what is wrong that are shown; the rest is counted.
+SHOWN = 20
+
 #: The status of a command that was given what cannot work; nothing was sent.
 BAD_INPUT = 2
 
 __all__ = [
     "BAD_INPUT",
+    "SHOWN",
     "bad_input",
     "console",
     "count",
     "error",
+    "faults",
     "plain",
     "progress",
     "remark",
@@ -94,6 +99,13 @@ def error(what: str | Exception) -> None:
     message = what if isinstance(what, str) else with_notes(what)
     to = Console(stderr=True, highlight=False, soft_wrap=True)
     to.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+
+
+def faults(lines: Sequence[str]) -> None:
+    """What is wrong with an input, a line each, before the error that counts them all."""
+    to = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in lines[:SHOWN]:
+        to.print(Text(plain(line)))
 
 
 def told(problem: Exception) -> int:

@@ -9,7 +9,7 @@ from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BulkFailed, DatoramaQueryError
 from asyncconn.datorama.models import DataStream, Job, JobStatus, Report, ReportJob, Workspace
 from asyncconn.datorama.paths import Paths
-from asyncconn.datorama.resources.queries import QueryResult
+from asyncconn.datorama.resources.queries import QueryResult, query_body
 from asyncconn.datorama.waiting import JobStates
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "Span",
     "Workspace",
     "errors",
+    "query_body",
 ]
