@@ -32,6 +32,7 @@ __all__ = [
     "Input",
     "Output",
     "Reading",
+    "SenderName",
     "content",
     "group",
     "json_object",
@@ -105,6 +106,13 @@ def known(given: Iterable[str], words: Iterable[str], option: str) -> list[str]:
     if strange := [word for word in given if word.lower() not in there]:
         raise ConfigError(f"{option}: there is no {strange[0]!r}; there are {', '.join(there.values())}")
     return [there[word.lower()] for word in given]
+
+
+class SenderName(StrEnum):
+    """How messages go to Panoply's queue."""
+
+    FORM = "form"
+    SQS = "sqs"
 
 
 # -- rows out ----------------------------------------------------------------------------------------------------------

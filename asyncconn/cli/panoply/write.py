@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from asyncconn import Panoply
-from asyncconn.cli.demo import SenderName
+from asyncconn.cli.options import SenderName
 from asyncconn.cli.output import BAD_INPUT, console, count, error, progress, size, stderr
 from asyncconn.cli.running import advancing, run_to_end
 from asyncconn.errors import ConfigError, InvalidRecord
