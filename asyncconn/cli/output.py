@@ -42,6 +42,7 @@ __all__ = [
     "stderr",
     "table",
     "told",
+    "unset",
 ]
 
 # Where the credentials are that a user has to have; a sandbox makes some up.
@@ -113,17 +114,18 @@ def told(problem: Exception) -> int:
     if not isinstance(problem, ConfigError):
         error(problem)
         return 1
-    if problem.missing:
-        names = " and ".join(problem.missing)
-        origins = dict.fromkeys(_ORIGINS[name] for name in problem.missing if name in _ORIGINS)
-        where = f" ({'; '.join(origins)})" if origins else ""
-        error(
-            f"set {names}{where}, in the environment or in .env; "
-            "without an account: asyncconn sandbox --env-file .env, in another terminal"
-        )
-    else:
-        error(problem.message)
+    error(unset(problem.missing) if problem.missing else problem.message)
     return BAD_INPUT
+
+
+def unset(names: Sequence[str]) -> str:
+    """What to do about variables that are not set: where their values come from, and how to do without."""
+    origins = dict.fromkeys(_ORIGINS[name] for name in names if name in _ORIGINS)
+    where = f" ({'; '.join(origins)})" if origins else ""
+    return (
+        f"set {' and '.join(names)}{where}, in the environment or in .env; "
+        "without an account: asyncconn sandbox --env-file .env, in another terminal"
+    )
 
 
 @contextmanager
