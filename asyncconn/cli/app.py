@@ -30,7 +30,7 @@ _COMMANDS = {
 class _Later(TyperCommand):
     """Stands for a command whose module is imported when it is asked for: nobody waits for those of the others."""
 
-    def command(self) -> Any:
+    def itself(self) -> Any:
         """The command itself."""
         module = importlib.import_module(f"asyncconn.cli.{self.name}")
         made = getattr(module, "app", None)
@@ -43,7 +43,7 @@ class _Later(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """That of the command itself."""
-        return self.command().make_context(info_name, args, parent, **extra)
+        return self.itself().make_context(info_name, args, parent, **extra)
 
 
 class _Group(TyperGroup):

@@ -87,7 +87,7 @@ def test_a_command_loads_nothing_of_the_others(word: str, tmp_path: Path) -> Non
 def test_a_list_of_commands_says_of_each_what_it_says_itself() -> None:
     root: Any = get_command(app)
     for name, later in root.commands.items():
-        itself = " ".join(later.command().help.split())
+        itself = " ".join(later.itself().help.split())
         assert itself.startswith(later.help.rstrip(".")), name
 
 
