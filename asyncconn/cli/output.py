@@ -18,7 +18,7 @@ from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 #: Lines of what is wrong that are shown; the rest is counted.
 SHOWN = 20
@@ -60,6 +60,7 @@ class Words:
     verbose: int = 0
     quiet: bool = False
     debug: bool = False
+    scrub: Callable[[str], str] = str  # takes out what a command knows to be a secret of its user
 
     def listen(self) -> None:
         """Show what the package logs, as far as ``-v`` asks for it."""
@@ -72,7 +73,7 @@ class Words:
 class _Lines(logging.Handler):
     def emit(self, line: logging.LogRecord) -> None:
         """On standard error as it is now: a bar that moves there is moved out of the way."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(line.getMessage()), "dim"))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(spoken.scrub(line.getMessage())), "dim"))
 
 
 #: Those of this process, which is one command.
