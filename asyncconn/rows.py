@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zlib
 from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, Unpack
 
 from asyncconn.core.closing import each
 from asyncconn.core.files import PartialFile
@@ -27,11 +29,10 @@ from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.outgoing import json_body, query_text
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncGenerator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from asyncconn.core.row_files import RowOptions
+    from asyncconn.core.row_formats import RowForm
 
 __all__ = ["read_rows", "save_rows"]
 
@@ -77,6 +78,8 @@ async def _on_disk(file: Path, what: str, work: Callable[..., T], *args: Any) ->
     """Do something with a file, in a thread."""
     try:
         return await in_thread(work, *args)
+    except BrokenPipeError:
+        raise  # whoever reads the other end has gone: nothing is wrong here
     except OSError as error:
         raise ConfigError(f"{file} cannot be {what}: {error.strerror or error}") from error
 
@@ -89,24 +92,30 @@ def _is_parquet(file: Path) -> bool:
 
 
 async def save_rows(
-    path: str | os.PathLike[str], rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]]
+    path: str | os.PathLike[str] | BinaryIO,
+    rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]],
+    *,
+    form: RowForm | None = None,
+    columns: Sequence[str] = (),
 ) -> int:
     """Save rows as ``path``, which appears, or changes, when all are there; returns how many.
 
         >>> await save_rows("series.jsonl", acme.series())
+        >>> await save_rows(sys.stdout.buffer, acme.series(), form="csv", columns=["id", "value"])
 
-    The name says how: ``.jsonl`` or ``.ndjson``, ``.json`` (one array), ``.csv`` or ``.tsv``; with ``.gz`` after that,
-    gzip; or ``.parquet`` (the extra ``parquet``), where the first 10,000 rows say which columns there are, and of which
-    types. The first row names the columns of CSV, where None and what a later row lacks are empty, true and false are
-    words, and objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
+    An open binary stream is written to, and left open. The name says how, unless ``form`` does: ``.jsonl`` or
+    ``.ndjson``, ``.json`` (one array), ``.csv`` or ``.tsv``; with ``.gz`` after that, gzip; or ``.parquet`` (the extra
+    ``parquet``), where the first 10,000 rows say which columns there are, and of which types. The columns of CSV are
+    ``columns``, else those of the first row; None and what a row lacks are empty there, true and false are words, and
+    objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
 
     Raises ``ConfigError`` for a name that says nothing, a file that cannot be written, and a row that cannot be saved
     (no mapping, no JSON, a column that the first row did not have), with its number; and what ``rows`` raises. Whatever
     is raised, a file that was there before stays as it was.
     """
-    file = file_path(path, "the file of rows")
-    partial = PartialFile(file)
-    saving = _SavingParquet(partial) if _is_parquet(file) else _Saving(partial)
+    partial = _partial(path)
+    file = partial.path
+    saving = _SavingParquet(partial) if form is None and _is_parquet(file) else _Saving(partial, form, columns)
     count = 0
     try:
         await _on_disk(file, "written", partial.open)
@@ -129,17 +138,40 @@ async def save_rows(
     return count
 
 
+def _partial(path: str | os.PathLike[str] | BinaryIO) -> PartialFile:
+    if isinstance(path, str | bytes | os.PathLike) or not hasattr(path, "write"):
+        return PartialFile(file_path(path, "the file of rows"))
+    return _Stream(path)
+
+
+class _Stream(PartialFile):
+    """A stream that is open, and stays so: what is written is there at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(Path(str(getattr(stream, "name", "the stream"))))
+        self._stream = stream
+
+    def open(self) -> None:
+        pass
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        self._stream.writelines(pieces)
+
+    def finish(self) -> None:
+        self._stream.flush()
+
+
 class _Saving:
     """Rows as text, on their way into a file; ``add`` says when it is time to ``write``, which blocks."""
 
-    def __init__(self, partial: PartialFile) -> None:
+    def __init__(self, partial: PartialFile, form: RowForm | None, columns: Sequence[str]) -> None:
         name = partial.path.name.lower()
-        form = form_of_name(name)
+        form = form or form_of_name(name)
         if form is None:
             endings = ".jsonl, .ndjson, .json, .csv or .tsv, or .gz too, or in .parquet"
             raise ConfigError(f"{partial.path}: the name of a file of rows ends in {endings}")
         self._encoder: _Encoder = (
-            _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(partial.path))
+            _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(name), columns)
         )
         self._partial = partial
         self._zipped = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if name.endswith(".gz") else None
@@ -226,25 +258,34 @@ class _JsonArray:
 class _Csv:
     """A line that names the columns, and one for each row."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, delimiter: str, columns: Sequence[str]) -> None:
         self._text = io.StringIO(newline="")
         # With this end of a line, a cell that holds either half of it is quoted.
         self._writer = csv.writer(self._text, delimiter=delimiter, lineterminator="\r\n")
         self._columns: list[str] = []
+        if columns:
+            self._name(columns)
+
+    def _name(self, names: Iterable[Any]) -> None:
+        given = list[Any](names)
+        if strange := [name for name in given if not isinstance(name, str)]:
+            raise ConfigError(f"a column is called {strange[0]!r}, which is no text")
+        if wrong := header_problem(given):
+            raise ConfigError(wrong)
+        self._columns = given
+        self._writer.writerow(given)
 
     def row(self, row: Mapping[str, Any]) -> bytes:
         if not self._columns:
-            names: list[Any] = list(row)
-            if strange := [name for name in names if not isinstance(name, str)]:
-                raise ConfigError(f"a column is called {strange[0]!r}, which is no text")
-            self._columns = names
-            if wrong := header_problem(self._columns):
-                raise ConfigError(wrong)
-            self._writer.writerow(self._columns)
+            self._name(row)
         elif len(row) > len(self._columns) or not row.keys() <= set(self._columns):
             other = next(name for name in row if name not in self._columns)
             raise ConfigError(f"it has the column {other!r}, and the first row, which named the columns, had not")
         self._writer.writerow([_cell(row.get(name), name) for name in self._columns])
+        return self.end()
+
+    def end(self) -> bytes:
+        """What has not been handed on: a line, or of no rows the names of their columns."""
         line = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
@@ -254,12 +295,9 @@ class _Csv:
             pass
         raise ConfigError("it holds half a character (a lone surrogate)")
 
-    def end(self) -> bytes:
-        return b""
 
-
-def _delimiter(file: Path) -> str:
-    return "\t" if file.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+def _delimiter(name: str) -> str:
+    return "\t" if name.removesuffix(".gz").endswith(".tsv") else ","
 
 
 def _cell(value: Any, name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,7 +23,55 @@ if TYPE_CHECKING:
 #: The status of a command that was given what cannot work; nothing was sent.
 BAD_INPUT = 2
 
-__all__ = ["BAD_INPUT", "bad_input", "console", "count", "error", "plain", "progress", "size", "stderr", "table"]
+__all__ = [
+    "BAD_INPUT",
+    "bad_input",
+    "complain",
+    "console",
+    "count",
+    "error",
+    "plain",
+    "progress",
+    "remark",
+    "size",
+    "spoken",
+    "stderr",
+    "table",
+    "told",
+]
+
+# Where the credentials are that a user has to have; a sandbox makes some up.
+_ORIGINS = {
+    "ASYNCCONN_PANOPLY_API_KEY": "Panoply shows key and secret when a data source 'Panoply SDK' is added",
+    "ASYNCCONN_PANOPLY_API_SECRET": "Panoply shows key and secret when a data source 'Panoply SDK' is added",
+    "ASYNCCONN_DATORAMA_TOKEN": "the API token on your profile page in Datorama, or several with commas between them",
+}
+
+
+@dataclass
+class Words:
+    """What was said for the whole command, wherever on the line: ``-v``, ``-q``, ``--debug``."""
+
+    verbose: int = 0
+    quiet: bool = False
+    debug: bool = False
+
+    def listen(self) -> None:
+        """Show what the package logs, as far as ``-v`` asks for it."""
+        logger = logging.getLogger("asyncconn")
+        if not any(isinstance(handler, _Lines) for handler in logger.handlers):
+            logger.addHandler(_Lines())
+        logger.setLevel(logging.INFO if self.verbose == 1 else logging.DEBUG)
+
+
+class _Lines(logging.Handler):
+    def emit(self, line: logging.LogRecord) -> None:
+        """On standard error as it is now: a bar that moves there is moved out of the way."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(line.getMessage()), "dim"))
+
+
+#: Those of this process, which is one command.
+spoken = Words()
 
 
 def console() -> Console:
@@ -30,14 +80,43 @@ def console() -> Console:
 
 
 def stderr() -> Console:
-    """For progress and errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """For progress and remarks, of which ``-q`` wants none."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=spoken.quiet)
+
+
+def remark(what: str, *, result: bool = False) -> None:
+    """A line beside the results, on standard error; as the ``result`` of a command that has no other, where they go."""
+    if not spoken.quiet:
+        (console() if result else stderr()).print(Text(what))
 
 
 def error(what: str | Exception) -> None:
     """``error: ...``, on one line whatever is in it; of an exception its notes, too."""
     message = what if isinstance(what, str) else with_notes(what)
-    stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+    complain(" ".join(message.split()), ("error: ", "bold red"))
+
+
+def complain(what: str, *before: tuple[str, str]) -> None:
+    """A line about what is wrong, on standard error; ``before`` it words and their style."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(*before, what))
+
+
+def told(problem: Exception) -> int:
+    """Tell why a command cannot go on; the status to end with."""
+    if not isinstance(problem, ConfigError):
+        error(problem)
+        return 1
+    if problem.missing:
+        names = " and ".join(problem.missing)
+        origins = dict.fromkeys(_ORIGINS[name] for name in problem.missing if name in _ORIGINS)
+        where = f" ({'; '.join(origins)})" if origins else ""
+        error(
+            f"set {names}{where}, in the environment or in .env; "
+            "without an account: asyncconn sandbox --env-file .env, in another terminal"
+        )
+    else:
+        error(problem.message)
+    return BAD_INPUT
 
 
 @contextmanager
@@ -46,10 +125,9 @@ def bad_input(ctx: typer.Context) -> Iterator[None]:
     try:
         yield
     except ConfigError as problem:
-        if ctx.find_root().params.get("debug"):
+        if spoken.debug:
             raise
-        error(problem.message)
-        raise typer.Exit(BAD_INPUT) from None
+        raise typer.Exit(told(problem)) from None
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:
@@ -79,7 +157,7 @@ def progress(to: Console) -> Progress:
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         console=to,
-        disable=not to.is_terminal,
+        disable=spoken.quiet or not to.is_terminal,
     )
 
 

@@ -33,6 +33,7 @@ from asyncconn.panoply.sources.runner import READ_RETRY, RowWriter, run_source
 from asyncconn.panoply.sources.source import DataSource
 from asyncconn.panoply.sources.states import Saved, StateFile, StateStore
 from asyncconn.panoply.sources.tunnel import SSHTunnel, open_tunnel
+from asyncconn.panoply.spools import SpoolContents, spool_contents
 from asyncconn.panoply.wire import SentMessage
 from asyncconn.panoply.writer import Panoply, WriteReport
 
@@ -59,6 +60,7 @@ __all__ = [
     "SentMessage",
     "SourceError",
     "SourceProgress",
+    "SpoolContents",
     "StateFile",
     "StateStore",
     "TokenCallbackException",
@@ -71,6 +73,7 @@ __all__ = [
     "open_tunnel",
     "run_source",
     "set_internal_code",
+    "spool_contents",
     "to_record",
     "validate_token",
     "wrap_errors",

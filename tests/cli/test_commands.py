@@ -251,7 +251,7 @@ async def test_the_sandbox_starts_atoti_limits_too_and_counts_the_calls_of_dator
 def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MINE=1\n")
     refused = run(tmp_path, "sandbox", "--env-file", ".env")
-    assert refused.status == 1
+    assert refused.status == 2
     assert refused.err.startswith("error: .env was not made by the sandbox")
     assert (tmp_path / ".env").read_text() == "MINE=1\n"
 
@@ -259,6 +259,6 @@ def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -
 async def test_an_address_that_is_taken_is_one_line(tmp_path: Path) -> None:
     async with Sandbox() as other:
         refused = await arun(tmp_path, "sandbox", "--port", other.url.rpartition(":")[2])
-    assert refused.status == 1
+    assert refused.status == 2
     assert refused.err.startswith("error: the sandbox cannot listen on 127.0.0.1")
     assert refused.err.count("\n") == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.cli.datorama.common import Place, span
+from asyncconn.cli.datorama.common import Where, span
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 from cli.commands import arun, run
 
@@ -53,9 +53,9 @@ def test_without_a_token_one_line_names_the_setting(tmp_path: Path) -> None:
 
 
 def test_a_region_given_is_not_overruled_by_an_address_in_the_environment() -> None:
-    assert Place(region="eu").options() == {"region": "eu", "base_url": None}
-    assert Place(region="eu", base_url="http://localhost:1").options() == {"base_url": "http://localhost:1"}
-    assert Place().options() == {}
+    assert Where(region="eu").options() == {"region": "eu", "base_url": None}
+    assert Where(region="eu", base_url="http://localhost:1").options() == {"base_url": "http://localhost:1"}
+    assert Where().options() == {}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_a_query_comes_from_options_or_from_a_file(tmp_path: Path) -> None
         assert (sandbox.datorama.counters.query, sandbox.datorama.counters.platform) == (3, 0)
     assert [made.status, given.status, piped.status] == [0, 0, 0], made.text + given.text + piped.text
     assert len(rows(tmp_path / "a.csv")) == 3
-    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text() == piped.out
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() == piped.out.encode()
     assert [*rows(tmp_path / "a.csv")[0]] == ["Campaign Name", "Clicks"]
 
 

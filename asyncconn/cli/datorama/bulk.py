@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncconn.cli.datorama.common import BaseUrl, Place, Region, Snapshot, run
+from asyncconn.cli.datorama.common import Known
 from asyncconn.cli.datorama.input import jobs_to_rerun, names_to_give, ranges_to_process
 from asyncconn.cli.datorama.plan import Planned, plan_process, plan_rename, plan_rerun, show_plan
 from asyncconn.cli.datorama.watch import checked, put_results, settle, watching
+from asyncconn.cli.options import DryRun, Output
 from asyncconn.cli.output import error, stderr
-from asyncconn.cli.sheets import Form, Output, Sink
 from asyncconn.datorama.bulk.history import History
 from asyncconn.datorama.log import read_log
 from asyncconn.errors import ConfigError
@@ -38,7 +38,6 @@ class SplitName(StrEnum):
 
 
 _FILE = "CSV or JSON with a line for each, instead of arguments: columns "
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the calls and the time they need; change nothing.")]
 Log = Annotated[
     Path | None, typer.Option("--log", metavar="FILE", help="Keep what was accepted in a CSV file, line by line.")
 ]
@@ -50,6 +49,8 @@ MaxPending = Annotated[
 
 
 def process(
+    where: Known,
+    to: Output,
     streams: Annotated[list[int] | None, typer.Argument(metavar="[STREAM]...", help="Ids of data streams.")] = None,
     starts: Annotated[
         list[str] | None, typer.Option("--start", metavar="DATE", help="First day, for all or once for each.")
@@ -69,11 +70,6 @@ def process(
     dry_run: DryRun = False,
     log: Log = None,
     resume: Resume = False,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Process days of many streams. Equal days of streams in one workspace share a call.
 
@@ -93,14 +89,15 @@ def process(
             numbers, firsts, lasts, **options, max_pending=most, wait=wait, log=log, resume=resume, on_progress=show
         )
 
-    place, sink = Place(region, base_url), Sink.of(output, form)
     if dry_run:
-        show_plan(run(place, planned, snapshot))
+        show_plan(where.run(planned))
         return
-    _go(place, work, sink, "ended well" if wait else "accepted", log, snapshot)
+    _go(where, work, to, "ended well" if wait else "accepted", log)
 
 
 def rerun(
+    where: Known,
+    to: Output,
     job_ids: Annotated[list[int] | None, typer.Argument(metavar="[JOB]...", help="Jobs of the stream.")] = None,
     streams: Annotated[
         list[int] | None, typer.Option("--stream", metavar="ID", help="Whose jobs: once, or once for each job.")
@@ -114,18 +111,12 @@ def rerun(
     dry_run: DryRun = False,
     log: Log = None,
     resume: Resume = False,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Queue jobs again. Jobs of one stream share a call.
 
     Status: 0 all ok, 1 some failed or unknown, 2 bad input (nothing was sent).
     """
     most = _most(max_pending)
-    place, sink = Place(region, base_url), Sink.of(output, form)
     history = _history(log, resume=resume)
     options: dict[str, Any] = {"max_pending": most, "wait": wait, "log": log, "resume": resume}
     if everything:
@@ -142,23 +133,20 @@ def rerun(
         return await datorama.rerun(of_streams, numbers, **options, on_progress=show)
 
     if dry_run:
-        show_plan(run(place, lambda datorama: plan_rerun(datorama, pairs, history, most=most), snapshot))
+        show_plan(where.run(lambda datorama: plan_rerun(datorama, pairs, history, most=most)))
         return
-    _go(place, work, sink, "ended well" if wait else "accepted", log, snapshot)
+    _go(where, work, to, "ended well" if wait else "accepted", log)
 
 
 def rename(
+    where: Known,
+    to: Output,
     stream: Annotated[int | None, typer.Argument(metavar="[STREAM]", help="The data stream.")] = None,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Its new name.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help=f"{_FILE}stream, name; or what 'streams' wrote.")
     ] = None,
     dry_run: DryRun = False,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Rename one stream, or many. Nothing else of them is changed.
 
@@ -169,31 +157,30 @@ def rename(
     async def work(datorama: Datorama, show: Callable[[BulkProgress], None]) -> BulkResult[Any, Any]:
         return await datorama.rename_streams(numbers, names, on_progress=show)
 
-    place, sink = Place(region, base_url), Sink.of(output, form)
     if dry_run:
-        show_plan(run(place, lambda datorama: plan_rename(datorama, numbers, names), snapshot))
+        show_plan(where.run(lambda datorama: plan_rename(datorama, numbers, names)))
         return
-    _go(place, work, sink, "renamed", None, snapshot)
+    _go(where, work, to, "renamed", None)
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------
 
 
-def _go(place: Place, work: Bulk, sink: Sink, done: str, log: Path | None, snapshot: Path | None) -> None:
+def _go(where: Known, work: Bulk, to: Output, done: str, log: Path | None) -> None:
     async def main(datorama: Datorama) -> tuple[BulkResult[Any, Any], dict[int, str]]:
         with watching() as show:
             result = await work(datorama, show)
         return result, await checked(result)
 
     try:
-        result, checks = run(place, main, snapshot)
+        result, checks = where.run(main)
     except (KeyboardInterrupt, SystemExit):
         if log is not None:
             stderr().print(f"what was accepted is in {log}: the same command with --resume goes on", markup=False)
         raise
     status = settle(result, checks)
     try:
-        put_results(sink, result, done, log)
+        put_results(to, result, done, log)
     except ConfigError as problem:  # it is too late to call that bad input
         error(problem.message)
         status = 1

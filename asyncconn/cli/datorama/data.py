@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from asyncconn.cli.datorama.common import BaseUrl, Place, Region, run, stream_of
+from asyncconn.cli.datorama.common import Where, stream_of
 from asyncconn.cli.datorama.watch import reason, watching
+from asyncconn.cli.options import Output
 from asyncconn.cli.output import console, count, error, plain, progress, stderr
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
+from asyncconn.cli.sheets import Sheet, record
 from asyncconn.core.polling import PollPolicy
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.models import JobStatus
@@ -33,6 +34,8 @@ _REPORT_COLUMNS = ("id", "name", "workspaceId", "exportFormat", "compressed")
 
 
 def query(
+    where: Where,
+    to: Output,
     file: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="A query as JSON, or - for standard input.")
     ] = None,
@@ -49,16 +52,11 @@ def query(
         str | None, typer.Option("--range", metavar="NAME", help="Such as LAST_MONTH, instead of --start and --end.")
     ] = None,
     system_names: Annotated[bool, typer.Option("--system-names", help="Name columns as the system does.")] = False,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Run a query: a file of JSON as the platform spells it, or one made of the options.
 
     Status: 0 all ok, 1 it failed, 2 bad input.
     """
-    sink = Sink.of(output, form)
     given = (workspace, measurements, dimensions, start, end, date_range)
     if file is not None:
         if any(one for one in given):
@@ -70,8 +68,8 @@ def query(
     async def work(datorama: Datorama) -> Any:
         return await datorama.query(body, system_names=system_names)
 
-    found = run(Place(region, base_url), work)
-    sink.put(Sheet("row", found.headers, found.rows))
+    found = where.run(work)
+    to.put(Sheet("row", found.headers, found.rows))
 
 
 def _days(start: str | None, end: str | None, name: str | None) -> dict[str, str]:
@@ -114,6 +112,7 @@ def _read_object(name: str) -> dict[str, Any]:
 
 
 def report(
+    where: Where,
     report_id: Annotated[int | None, typer.Argument(metavar="[REPORT]", help="The report to run.")] = None,
     create: Annotated[
         str | None, typer.Option("--create", metavar="FILE", help="Make a report from JSON, and run that.")
@@ -133,8 +132,6 @@ def report(
     ] = False,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for it.")] = 3600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the calls, and make none.")] = False,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Run a report, wait for it, and download what it exports; or list the reports of a workspace.
 
@@ -144,9 +141,8 @@ def report(
         raise ConfigError("give a report's id, or --create, or --workspace")
     if delete and create is None:
         raise ConfigError("--delete is for a report that --create has made")
-    place = Place(region, base_url)
     if workspace is not None:
-        _list(place, workspace)
+        _list(where, workspace)
         return
     if not output.is_dir() and not output.parent.is_dir():
         raise ConfigError(f"{output} cannot be written: there is no such folder")
@@ -166,15 +162,15 @@ def report(
             if delete and number is not None:
                 await datorama.reports.delete(number)
 
-    path = run(place, work)
+    path = where.run(work)
     console().print(Text(f"written to {path}"))
 
 
-def _list(place: Place, workspace: int) -> None:
+def _list(where: Where, workspace: int) -> None:
     async def work(datorama: Datorama) -> list[list[Any]]:
         return [record(one, _REPORT_COLUMNS) async for one in datorama.reports.list(workspace)]
 
-    Sink(None, None).put(Sheet("report", _REPORT_COLUMNS, run(place, work)))
+    Sheet("report", _REPORT_COLUMNS, where.run(work)).show()
 
 
 def _calls(report_id: int | None, *, delete: bool) -> list[str]:
@@ -204,6 +200,7 @@ async def _finished(datorama: Datorama, report_id: int, policy: PollPolicy) -> i
 
 
 def download(
+    where: Where,
     stream_id: Annotated[int, typer.Argument(metavar="STREAM", help="The data stream the jobs are of.")],
     job_ids: Annotated[
         list[int] | None, typer.Argument(metavar="[JOB]...", help="Its jobs; none: all that succeeded.")
@@ -215,8 +212,6 @@ def download(
         int | None, typer.Option("--max-bytes", metavar="N", help="All files together have so many bytes at most.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Fetch what is there already again.")] = False,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Download what jobs have loaded: zip for API streams, CSV for file-based ones. What is there already is kept.
 
@@ -237,7 +232,7 @@ def download(
                 wanted, folder, streams=stream, max_bytes=max_bytes, overwrite=overwrite, on_progress=show
             )
 
-    found = run(Place(region, base_url), work)
+    found = where.run(work)
     items = list(found or ())
     for item in items:
         if item.outcome == "ok":

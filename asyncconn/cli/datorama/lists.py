@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncconn.cli.datorama.common import BaseUrl, Place, Region, Snapshot, run, span
+from asyncconn.cli.datorama.common import Known, Where, span
 from asyncconn.cli.datorama.watch import settle, watching
+from asyncconn.cli.options import Output
 from asyncconn.cli.output import console, error, table
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
+from asyncconn.cli.sheets import Sheet, record
 from asyncconn.datorama import wire
 from asyncconn.datorama.frames import STREAM_FIELDS
 from asyncconn.errors import AsyncConnError, ConfigError
@@ -54,46 +55,39 @@ Workspaces = Annotated[
 
 
 def workspaces(
+    where: Where,
+    to: Output,
     account: Annotated[
         int | None, typer.Option("--account", metavar="ID", help="Those of an account, instead of all in sight.")
     ] = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """List the workspaces that the tokens may see. One call for each token."""
-    sink = Sink.of(output, form)
 
     async def work(datorama: Datorama) -> list[list[Any]]:
         return [record(one, WORKSPACE_COLUMNS) async for one in datorama.workspaces.list(account)]
 
     shown = {"id": "id", "name": "name", "account": "accountId", "time zone": "timezoneId", "currency": "currencyId"}
-    sink.put(Sheet("workspace", WORKSPACE_COLUMNS, run(Place(region, base_url), work), shown))
+    to.put(Sheet("workspace", WORKSPACE_COLUMNS, where.run(work), shown))
 
 
 def streams(
+    where: Known,
+    to: Output,
     workspace: Workspaces = None,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """List data streams, of all workspaces in sight or of some. One call for each workspace.
 
     Status: 0 all ok, 1 some workspaces could not be read, 2 bad input.
     """
-    sink = Sink.of(output, form)
 
     async def work(datorama: Datorama) -> tuple[int, list[DataStream]]:
-        if snapshot is not None:
-            return 0, await datorama.snapshots.restore_streams(snapshot, workspace)
+        if where.snapshot is not None:
+            return 0, await datorama.snapshots.restore_streams(where.snapshot, workspace)
         with watching() as show:
             result = await datorama.fetch_all_streams(workspace, on_progress=show)
         return settle(result), [stream for some in result.values for stream in some]
 
-    status, found = run(Place(region, base_url), work)
+    status, found = where.run(work)
     shown = {
         "id": "id",
         "name": "name",
@@ -103,11 +97,13 @@ def streams(
         "last run ok": "lastRunStatus",
         "data until": "lastDataDate",
     }
-    sink.put(Sheet("stream", STREAM_FIELDS, [record(stream, STREAM_FIELDS) for stream in found], shown))
+    to.put(Sheet("stream", STREAM_FIELDS, [record(stream, STREAM_FIELDS) for stream in found], shown))
     raise typer.Exit(status)
 
 
 def jobs(
+    where: Known,
+    to: Output,
     stream_ids: Annotated[
         list[int] | None, typer.Argument(metavar="[STREAM]...", help="Data streams; none: all in sight.")
     ] = None,
@@ -116,11 +112,6 @@ def jobs(
         list[str] | None, typer.Option("--status", metavar="WORD", help="Such as FAILURE; repeat for more.")
     ] = None,
     page_size: Annotated[int, typer.Option("--page-size", metavar="N", help="Jobs in a call.")] = 100,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """List the jobs of data streams. One call or more for each stream: 5,000 streams take some 83 minutes.
 
@@ -130,13 +121,14 @@ def jobs(
     """
     if stream_ids and workspace:
         raise ConfigError("give streams or workspaces: not both")
-    sink = Sink.of(output, form)
-    wanted = {word.upper() for word in words or ()}
+    statuses = {word.upper() for word in words or ()}
 
     async def work(datorama: Datorama) -> tuple[int, list[Job]]:
-        if snapshot is not None:
-            known = await datorama.snapshots.restore_streams(snapshot, workspace)
-            return 0, await datorama.snapshots.restore_jobs(snapshot, stream_ids or (known if workspace else None))
+        if where.snapshot is not None:
+            known = await datorama.snapshots.restore_streams(where.snapshot, workspace)
+            return 0, await datorama.snapshots.restore_jobs(
+                where.snapshot, stream_ids or (known if workspace else None)
+            )
         with watching() as show:
             status, chosen = 0, list[Any](stream_ids or ())
             if workspace or not chosen:
@@ -147,11 +139,11 @@ def jobs(
             result = await datorama.fetch_all_jobs(chosen, page_size=page_size, on_progress=show)
         return status | settle(result), [job for item in result for job in item.value or ()]
 
-    status, found = run(Place(region, base_url), work)
+    status, found = where.run(work)
     rows = [
         [*_stream_of(job), *record(job, _JOB_FIELDS)]
         for job in found
-        if not wanted or str(job.status).upper() in wanted
+        if not statuses or str(job.status).upper() in statuses
     ]
     shown = {
         "job": "id",
@@ -162,7 +154,7 @@ def jobs(
         "began": "startExecutionTime",
         "ended": "endExecutionTime",
     }
-    sink.put(Sheet("job", JOB_COLUMNS, rows, shown))
+    to.put(Sheet("job", JOB_COLUMNS, rows, shown))
     raise typer.Exit(status)
 
 
@@ -175,7 +167,7 @@ def _stream_of(job: Job) -> tuple[Any, Any, Any]:
     )
 
 
-def rate(region: Region = None, base_url: BaseUrl = None) -> None:
+def rate(where: Where) -> None:
     """Show what each token may still do, in this minute and today, as the server counts. Costs each one call.
 
     Status: 0 all tokens work, 1 one does not, 2 bad input.
@@ -194,7 +186,7 @@ def rate(region: Region = None, base_url: BaseUrl = None) -> None:
             rows += [_row(number, part, told.get(part.name)) for part in books.values()]
         return rows, wrong
 
-    rows, wrong = run(Place(region, base_url), work)
+    rows, wrong = where.run(work)
     console().print(table("", ("token", "limit", "left", "of", "resets in", "by"), rows, numbers=("left", "of")))
     for line in wrong:
         error(line)

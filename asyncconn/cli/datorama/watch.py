@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from asyncconn.cli.datorama.common import span
-from asyncconn.cli.output import console, count, error, plain, progress, stderr
-from asyncconn.cli.sheets import Sheet, Sink
+from asyncconn.cli.output import count, error, plain, progress, remark, stderr
+from asyncconn.cli.sheets import Sheet
 from asyncconn.core.notes import with_notes
 from asyncconn.datorama.bulk.results import Span
 from asyncconn.datorama.models import DataStream, Workspace
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from asyncconn.cli.options import Output
     from asyncconn.datorama.bulk.progress import BulkProgress
     from asyncconn.datorama.bulk.results import BulkResult, Item
 
@@ -75,18 +74,17 @@ async def checked(result: BulkResult[Any, Any]) -> dict[int, str]:
     return found
 
 
-def put_results(sink: Sink, result: BulkResult[Any, Any], done: str, log: Path | None) -> None:
-    """Every item where ``--output`` says; otherwise the counts."""
-    if sink.form is not None:
-        sink.put(Sheet("result", RESULT_COLUMNS, [_row(item) for item in result]))
+def put_results(to: Output, result: BulkResult[Any, Any], done: str, log: Path | None) -> None:
+    """Every item where ``--output`` or ``--format`` asks for them, and the counts."""
+    if not to.shown:
+        to.put(Sheet("result", RESULT_COLUMNS, [_row(item) for item in result]))
     jobs = sum(len(item.value) for item in result if isinstance(item.value, list))
     words = [f"{len(result.ok):,} of {count(len(result), 'item')} {done}"]
     if all(item.value for item in result.ok):  # the answer to a batch need not tell them
         words += [count(jobs, "job")] * bool(jobs)
     words += [f"{skipped:,} done before"] if (skipped := sum(item.skipped for item in result)) else []
     words += [f"log in {log}"] if log is not None else []
-    to = console() if sink.form is None or sink.path is not None else stderr()
-    to.print(Text("; ".join(words)))
+    remark("; ".join(words), result=to.shown or to.path is not None)
 
 
 def _row(item: Item[Any, Any]) -> list[Any]:

@@ -8,12 +8,11 @@ from asyncconn.cli.limits.common import placed
 from asyncconn.cli.limits.connect import check_cube, connect, status
 from asyncconn.cli.limits.data import evaluate, incidents, limits, structures, upload
 from asyncconn.cli.limits.offline import compat, extract_ui
-from asyncconn.cli.sheets import Group
+from asyncconn.cli.options import spread
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    cls=Group,
     help="Atoti Limits: connect it to a session, find out why it is not connected, upload and evaluate limits. "
     "ATOTI_BASE_URL and ATOTI_LIMITS_URL hold the addresses, ASYNCCONN_ATOTI_LIMITS_USER and ..._PASSWORD, "
     "or ..._TOKEN, the credential.",
@@ -22,6 +21,6 @@ app = typer.Typer(
 )
 
 for _command in (connect, status, check_cube, structures, limits, upload, evaluate, incidents):
-    app.command()(placed(_command))
-app.command()(extract_ui)
-app.command()(compat)
+    app.command()(placed(spread(_command)))
+app.command()(spread(extract_ui))
+app.command()(spread(compat))

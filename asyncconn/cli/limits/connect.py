@@ -11,8 +11,9 @@ from rich.text import Text
 from asyncconn.atoti_limits import Connected
 from asyncconn.atoti_limits.errors import ConnectionTimedOut, SessionUnreachable, SlicingHierarchyMissing
 from asyncconn.cli.limits.common import DryRun, listed, run
-from asyncconn.cli.output import console, count, error, plain, stderr
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink
+from asyncconn.cli.options import Output
+from asyncconn.cli.output import console, count, error, plain, spoken, stderr
+from asyncconn.cli.sheets import Sheet
 from asyncconn.core.notes import with_notes
 from asyncconn.errors import AsyncConnError, ConfigError
 
@@ -66,7 +67,7 @@ def connect(
     try:
         _show(run(ctx.obj, ask))
     except (ConnectionTimedOut, SlicingHierarchyMissing) as problem:
-        if ctx.find_root().params.get("debug"):
+        if spoken.debug:
             raise
         _explain(problem)
         raise typer.Exit(1) from None
@@ -89,12 +90,11 @@ def _explain(problem: ConnectionTimedOut | SlicingHierarchyMissing) -> None:
         listed("Not excluded as the cause:", list(problem.causes))
 
 
-def check_cube(ctx: typer.Context, as_of_date: AsOfDate = None, output: Output = None, form: Form = None) -> None:
+def check_cube(ctx: typer.Context, to: Output, as_of_date: AsOfDate = None) -> None:
     """Check each cube of a session for the slicing date hierarchy that Limits needs.
 
     Ends with 1 if a cube has none, or if there is no cube.
     """
-    sink = Sink.of(output, form)
 
     async def work(client: AtotiLimits) -> tuple[CubeCheck, ...]:
         try:
@@ -106,18 +106,17 @@ def check_cube(ctx: typer.Context, as_of_date: AsOfDate = None, output: Output =
     checks = run(ctx.obj, work)
     columns = ("catalog", "cube", "status", "candidates", "message")
     rows = [(one.catalog, one.cube, one.status, ", ".join(one.candidates), one.message) for one in checks]
-    sink.put(Sheet("cube", columns, rows))
+    to.put(Sheet("cube", columns, rows))
     raise typer.Exit(1 if not checks or any(one.status == "missing" for one in checks) else 0)
 
 
-def status(ctx: typer.Context, output: Output = None, form: Form = None) -> None:
+def status(ctx: typer.Context, to: Output) -> None:
     """Show what works: session, credential, cubes, Limits server, connection.
 
     Changes nothing. Ends with 0 if they are connected, else with 1.
     """
-    sink = Sink.of(output, form)
     rows = run(ctx.obj, _states)
-    sink.put(Sheet("check", ("what", "ok", "found"), rows))
+    to.put(Sheet("check", ("what", "ok", "found"), rows))
     raise typer.Exit(0 if rows[-1][1] is True else 1)
 
 

@@ -16,8 +16,9 @@ from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.offline.csv_formats import read_legacy_limits, read_limits, read_structures
 from asyncconn.atoti_limits.versions import LATEST, Version
 from asyncconn.cli.limits.common import DryRun, LimitsVersion, listed, run
-from asyncconn.cli.output import BAD_INPUT, console, count, error
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
+from asyncconn.cli.options import Output
+from asyncconn.cli.output import BAD_INPUT, console, count, error, spoken
+from asyncconn.cli.sheets import Sheet, record
 from asyncconn.core.csv_text import csv_reader
 from asyncconn.errors import ConfigError
 
@@ -42,59 +43,55 @@ _EVALUATED = ("Limit ID", "Incident Type", "Measure Value", "Location", "As Of D
 
 def structures(
     ctx: typer.Context,
+    to: Output,
     server: Annotated[str | None, typer.Option("--server", metavar="NAME", help="Of this session.")] = None,
     cube: Annotated[str | None, typer.Option("--cube", metavar="NAME", help="Of this cube.")] = None,
     group: Annotated[str | None, typer.Option("--group", metavar="NAME", help="Of this group.")] = None,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """List limit structures."""
-    sink = Sink.of(output, form)
 
     async def work(client: AtotiLimits) -> list[Structure]:
         return await client.structures.list(server_name=server, cube_name=cube, group=group).collect()
 
     found = run(ctx.obj, work)
-    sink.put(_sheet("structure", Structure, found, {"structureId": [one.id for one in found]}))
+    to.put(_sheet("structure", Structure, found, {"structureId": [one.id for one in found]}))
 
 
 def limits(
     ctx: typer.Context,
+    to: Output,
     structure: Annotated[str | None, typer.Option("--structure", metavar="ID", help="Of this structure.")] = None,
     status: Annotated[str | None, typer.Option("--status", metavar="WORD", help="Such as APPROVED.")] = None,
     alive: Annotated[bool | None, typer.Option("--alive/--not-alive", help="Those that are valid, or no more.")] = None,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """List limits."""
-    sink = Sink.of(output, form)
 
     async def work(client: AtotiLimits) -> list[Limit]:
         return await _all(client.limits.list(structure_id=structure, status=status, alive=alive))
 
-    sink.put(_sheet("limit", Limit, run(ctx.obj, work)))
+    to.put(_sheet("limit", Limit, run(ctx.obj, work)))
 
 
 def incidents(
     ctx: typer.Context,
+    to: Output,
     day: Day = None,
     limit: Annotated[str | None, typer.Option("--limit", metavar="ID", help="Of this limit.")] = None,
     kind: Annotated[str | None, typer.Option("--type", metavar="WORD", help="BREACH or WARNING.")] = None,
     status: Annotated[str | None, typer.Option("--status", metavar="WORD", help="In this status.")] = None,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """List incidents: breaches and warnings."""
-    sink, on = Sink.of(output, form), iso(day)
+    on = iso(day)
 
     async def work(client: AtotiLimits) -> list[Incident]:
         return await _all(client.incidents.list(as_of_date=on, limit_id=limit, incident_type=kind, status=status))
 
-    sink.put(_sheet("incident", Incident, run(ctx.obj, work)))
+    to.put(_sheet("incident", Incident, run(ctx.obj, work)))
 
 
 def evaluate(
     ctx: typer.Context,
+    to: Output,
     limit: Annotated[list[str] | None, typer.Option("--limit", metavar="ID", help="Only this; repeatable.")] = None,
     structure: Annotated[
         list[str] | None, typer.Option("--structure", metavar="ID", help="Only the limits of this; repeatable.")
@@ -103,8 +100,6 @@ def evaluate(
         str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="For this day, else for the server's own.")
     ] = None,
     dry_run: DryRun = False,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """Evaluate limits now, all or those named, and show what was found.
 
@@ -112,7 +107,7 @@ def evaluate(
     """
     if limit and structure:
         raise ConfigError("give --limit or --structure, not both")
-    sink, on = Sink.of(output, form), iso(day)
+    on = iso(day)
     if dry_run:
         what = (
             count(len(limit), "limit") if limit else count(len(structure), "structure") if structure else "all limits"
@@ -131,7 +126,7 @@ def evaluate(
 
     columns, rows = run(ctx.obj, work)
     shown = {name: name for name in _EVALUATED if name in columns}
-    sink.put(Sheet("finding", columns, [[row.get(name) for name in columns] for row in rows], shown or None))
+    to.put(Sheet("finding", columns, [[row.get(name) for name in columns] for row in rows], shown or None))
 
 
 # -- upload ------------------------------------------------------------------------------------------------------------
@@ -175,20 +170,20 @@ def upload(
 
     try:
         rows = len((read_legacy_limits if old else _READ[kind])(data, version)) if check else None
-        words = f"{file}: {kind.value}" if rows is None else f"{file}: {count(rows, kind.value.removesuffix('s'))}"
+        what = f"{file}: {kind.value}" if rows is None else f"{file}: {count(rows, kind.value.removesuffix('s'))}"
         if dry_run:
-            console().print(Text(f"{words} {'not checked' if rows is None else 'without a fault'}; nothing was sent"))
+            console().print(Text(f"{what} {'not checked' if rows is None else 'without a fault'}; nothing was sent"))
             return
         report = run(ctx.obj, work, version)
     except LimitsValidationError as problem:
-        if ctx.find_root().params.get("debug"):
+        if spoken.debug:
             raise
         error(f"{file}: {problem.message}{'; nothing was sent' if problem.local else ''}")
         if problem.details:
             listed("What is wrong (the header is row 1):", [str(one) for one in problem.details])
         raise typer.Exit(BAD_INPUT if problem.local else 1) from None
     told = [f"{number} {word}" for number, word in ((report.created, "new"), (report.updated, "changed")) if number]
-    console().print(Text(f"{words} uploaded{': ' if told else ''}{', '.join(told)}"))
+    console().print(Text(f"{what} uploaded{': ' if told else ''}{', '.join(told)}"))
 
 
 def _kind_of(file: Path, data: bytes) -> Kind:

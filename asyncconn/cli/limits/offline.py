@@ -13,8 +13,9 @@ from rich.text import Text
 from asyncconn.atoti_limits import check_compatibility, extract_ui_extension
 from asyncconn.atoti_limits.offline.compatibility import KNOWN
 from asyncconn.cli.limits.common import DryRun
+from asyncconn.cli.options import Output
 from asyncconn.cli.output import console, count, plain
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink
+from asyncconn.cli.sheets import Sheet
 
 __all__ = ["compat", "extract_ui"]
 
@@ -61,6 +62,7 @@ def extract_ui(
 
 
 def compat(
+    to: Output,
     limits: Annotated[str | None, typer.Option("--limits", metavar="VERSION", help="The Limits server's.")] = None,
     plugin: Annotated[str | None, typer.Option("--plugin", metavar="VERSION", help="The Limits plugin's.")] = None,
     atoti_python: Annotated[
@@ -73,19 +75,16 @@ def compat(
     python: Annotated[str | None, typer.Option("--python", metavar="VERSION")] = None,
     generation: Generation = None,
     strict: Annotated[bool, typer.Option("--strict", help="What nobody has documented counts as wrong.")] = False,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """Judge versions against what is documented; without versions, list the documented combinations.
 
     Asks no server. Ends with 1 if the versions cannot work together.
     """
-    sink = Sink.of(output, form)
     if all(one is None for one in (limits, plugin, atoti_python, atoti_server, java, python)):
         columns = ("generation", "limits", "plugin", "atoti_python", "atoti_server", "java", "python", "rest")
         rows = [[getattr(one, name) for name in columns] for one in KNOWN if generation in (None, one.generation)]
         titles = ("generation", "limits", "plugin", "package atoti", "atoti server", "java", "python", "REST")
-        sink.put(Sheet("combination", columns, rows, dict(zip(titles, columns, strict=True))))
+        to.put(Sheet("combination", columns, rows, dict(zip(titles, columns, strict=True))))
         return
     report = check_compatibility(
         limits, plugin, atoti_python, atoti_server, java, python, generation=generation, strict=strict
@@ -93,5 +92,5 @@ def compat(
     findings: list[tuple[str, str]] = [("verdict", report.verdict)]
     findings += [("generation", str(report.generation or "not known")), ("REST", report.rest_version or "not known")]
     findings += [("error", text) for text in report.errors] + [("warning", text) for text in report.warnings]
-    sink.put(Sheet("finding", ("what", "found"), findings))
+    to.put(Sheet("finding", ("what", "found"), findings))
     raise typer.Exit(1 if report.verdict == "incompatible" else 0)

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 import asyncconn
-from asyncconn.cli.output import bad_input, console, error, plain, stderr, table
+from asyncconn.cli.output import bad_input, console, error, plain, spoken, stderr, table
 from asyncconn.cli.source.options import Given, RunCommand, load_here, options_of
 from asyncconn.cli.source.run import Job, Outcome
 from asyncconn.cli.source.values import fill, is_terminal
@@ -227,7 +227,7 @@ def _finish(ctx: typer.Context, job: Job, given: Given, redactor: Redactor, *, d
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         except Exception as raised:  # a source's constructor may raise anything
-            if isinstance(raised, BrokenPipeError) or ctx.find_root().params.get("debug"):
+            if isinstance(raised, BrokenPipeError) or spoken.debug:
                 raise
             status, problem = (2 if isinstance(raised, ConfigError) else 1), raised
     for line in outcome.lines(job, plain(given.module.config.title), interrupted=status > 2):

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand
 
+from asyncconn.cli.app import with_words
 from asyncconn.cli.output import bad_input, plain
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.sources.module import load_module
@@ -89,7 +90,8 @@ class RunCommand(TyperCommand):
         """As of any command, after the module has been loaded and its options added."""
         args = list(args)
         own = [parameter for parameter in self.params if parameter.param_type_name == "option"]
-        at = _module_at(args, {opt: bool(getattr(option, "is_flag", False)) for option in own for opt in option.opts})
+        flags = {opt: _is_flag(option) for option in own for opt in option.opts}
+        at = _module_at(args, flags)
         if at is None or parent is None:
             return super().make_context(info_name, args, parent, **extra)
         with bad_input(parent):
@@ -97,8 +99,12 @@ class RunCommand(TyperCommand):
             options = options_of(module, {"--help", *(opt for option in own for opt in option.opts)})
         _refuse_secrets(args, options)
         assert self.callback is not None  # noqa: S101 - it was made from a function
-        command = _command(inspect.unwrap(self.callback), module, options)
+        command = with_words(_command(inspect.unwrap(self.callback), module, options))
         return command.make_context(info_name, args, parent, **extra)
+
+
+def _is_flag(option: Any) -> bool:
+    return bool(option.is_flag or option.count)
 
 
 def _module_at(args: list[str], flags: dict[str, bool]) -> int | None:
