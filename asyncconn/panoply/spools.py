@@ -81,5 +81,6 @@ async def spool_contents(
 async def _records(kept: Spool) -> AsyncIterator[bytes]:
     number = 0
     while some := await kept.read(number):
-        for number, item in some:
+        for _, item in some:
             yield item
+        number = some[-1][0]
