@@ -19,7 +19,10 @@ from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.sources.background import background_progress
 from asyncconn.panoply.sources.destination import Destination
+from asyncconn.panoply.sources.filling import Filling, ParamsUnfit, Question, fill_params
+from asyncconn.panoply.sources.module import load_module
 from asyncconn.panoply.sources.oauth import validate_token
+from asyncconn.panoply.sources.preview import preview_source
 from asyncconn.panoply.sources.records import (
     Field,
     Metadata,
@@ -45,10 +48,13 @@ __all__ = [
     "Destination",
     "Field",
     "FileReport",
+    "Filling",
     "Metadata",
     "Panoply",
     "PanoplyException",
+    "ParamsUnfit",
     "Phase",
+    "Question",
     "ReadFailed",
     "Record",
     "RecordGroup",
@@ -70,7 +76,10 @@ __all__ = [
     "check_file",
     "convert_to_ui_format",
     "errors",
+    "fill_params",
+    "load_module",
     "open_tunnel",
+    "preview_source",
     "run_source",
     "set_internal_code",
     "spool_contents",

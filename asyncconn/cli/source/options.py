@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,9 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from asyncconn.cli.app import with_words
-from asyncconn.cli.output import bad_input, plain
+from asyncconn.cli.output import plain
 from asyncconn.errors import ConfigError
+from asyncconn.panoply.sources.filling import variable_of, words_of
 from asyncconn.panoply.sources.module import load_module
 from asyncconn.panoply.sources.params import label
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "RunCommand", "SourceOption", "load_here", "options_of"]
 
-PREFIX = "ASYNCCONN_SOURCE_"
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SHOWN = 8  # choices in a help text
 
 
@@ -39,7 +36,11 @@ class SourceOption:
 
     param: Param
     flag: str
-    variable: str
+
+    @property
+    def variable(self) -> str:
+        """Of the environment."""
+        return variable_of(self.param.name)
 
     @property
     def where(self) -> str:
@@ -68,15 +69,15 @@ def options_of(module: SourceModule, taken: Collection[str]) -> tuple[SourceOpti
     """``hostName`` becomes ``--host-name``; one of ours (``taken``) stays ours, and the parameter's ``--param-...``."""
     found: dict[str, SourceOption] = {}
     for param in module.config.params:
-        words = _WORD.findall(param.name)
-        if not words:
-            raise ConfigError(f"{module.name}: no option can be made of the name {param.name!r}: rename it")
-        key = "-".join(words).lower()
+        try:
+            key = "-".join(words_of(param.name))
+        except ConfigError as error:
+            raise ConfigError(f"{module.name}: {error.message}") from None
         flag = f"--param-{key}" if f"--{key}" in taken else f"--{key}"
         if flag in found:
             first = found[flag].param.name
             raise ConfigError(f"{module.name}: {first!r} and {param.name!r} are both {flag}: rename one of them")
-        found[flag] = SourceOption(param, flag, PREFIX + key.replace("-", "_").upper())
+        found[flag] = SourceOption(param, flag)
     return tuple(found.values())
 
 
@@ -94,9 +95,8 @@ class RunCommand(TyperCommand):
         at = _module_at(args, flags)
         if at is None or parent is None:
             return super().make_context(info_name, args, parent, **extra)
-        with bad_input(parent):
-            module = load_here(args[at])
-            options = options_of(module, {"--help", *(opt for option in own for opt in option.opts)})
+        module = load_here(args[at])
+        options = options_of(module, {"--help", *(opt for option in own for opt in option.opts)})
         _refuse_secrets(args, options)
         assert self.callback is not None  # noqa: S101 - it was made from a function
         command = with_words(_command(inspect.unwrap(self.callback), module, options))
