@@ -31,8 +31,7 @@ from asyncconn.http.outgoing import json_body, query_text
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-    from asyncconn.core.row_files import RowOptions
-    from asyncconn.core.row_formats import RowForm
+    from asyncconn.core.row_files import FileForm, RowOptions
 
 __all__ = ["read_rows", "save_rows"]
 
@@ -95,7 +94,7 @@ async def save_rows(
     path: str | os.PathLike[str] | BinaryIO,
     rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]],
     *,
-    form: RowForm | None = None,
+    form: FileForm | None = None,
     columns: Sequence[str] = (),
 ) -> int:
     """Save rows as ``path``, which appears, or changes, when all are there; returns how many.
@@ -115,7 +114,8 @@ async def save_rows(
     """
     partial = _partial(path)
     file = partial.path
-    saving = _SavingParquet(partial) if form is None and _is_parquet(file) else _Saving(partial, form, columns)
+    form = form or ("parquet" if _is_parquet(file) else form_of_name(file.name))
+    saving = _SavingParquet(partial) if form == "parquet" else _Saving(partial, form, columns)
     count = 0
     try:
         await _on_disk(file, "written", partial.open)
@@ -164,9 +164,8 @@ class _Stream(PartialFile):
 class _Saving:
     """Rows as text, on their way into a file; ``add`` says when it is time to ``write``, which blocks."""
 
-    def __init__(self, partial: PartialFile, form: RowForm | None, columns: Sequence[str]) -> None:
+    def __init__(self, partial: PartialFile, form: FileForm | None, columns: Sequence[str]) -> None:
         name = partial.path.name.lower()
-        form = form or form_of_name(name)
         if form is None:
             endings = ".jsonl, .ndjson, .json, .csv or .tsv, or .gz too, or in .parquet"
             raise ConfigError(f"{partial.path}: the name of a file of rows ends in {endings}")

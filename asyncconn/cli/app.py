@@ -30,8 +30,8 @@ _COMMANDS = {
 class _Later(TyperCommand):
     """Stands for a command whose module is imported when it is asked for: nobody waits for those of the others."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """That of the command itself."""
+    def itself(self) -> Any:
+        """The command itself."""
         module = importlib.import_module(f"asyncconn.cli.{self.name}")
         made = getattr(module, "app", None)
         if made is None:
@@ -39,7 +39,11 @@ class _Later(TyperCommand):
             made.command(self.name)(getattr(module, str(self.name)))
         command = with_words(typer.main.get_command(made))
         command.name = self.name
-        return command.make_context(info_name, args, parent, **extra)
+        return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """That of the command itself."""
+        return self.itself().make_context(info_name, args, parent, **extra)
 
 
 class _Group(TyperGroup):

@@ -20,7 +20,7 @@ from yarl import URL
 
 from asyncconn import Hub, Panoply, __version__
 from asyncconn.atoti_limits.settings import AtotiLimitsSettings
-from asyncconn.cli.output import console, table
+from asyncconn.cli.output import console, table, unset
 from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.session import Network, ProxyRule
@@ -152,7 +152,7 @@ def _fits(name: str, kind: type[Any]) -> Check:
 def _panoply() -> Iterator[Check]:
     name = "Panoply credentials"
     if not any(setting.startswith("ASYNCCONN_PANOPLY_API_") for setting in _names()):
-        advice = "set ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET; 'asyncconn sandbox' makes some up"
+        advice = unset(("ASYNCCONN_PANOPLY_API_KEY", "ASYNCCONN_PANOPLY_API_SECRET"))
         yield Check(name, "warn", "not set", advice)
         return
     try:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import shutil
 import sys
-import tempfile
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -24,7 +21,7 @@ from asyncconn.errors import ConfigError
 from asyncconn.rows import save_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from asyncconn.cli.sheets import Sheet
     from asyncconn.core.row_files import RowOptions
@@ -36,10 +33,11 @@ __all__ = [
     "Input",
     "Output",
     "Reading",
+    "SenderName",
+    "content",
     "group",
     "json_object",
     "known",
-    "opened",
     "spread",
 ]
 
@@ -109,6 +107,13 @@ def known(given: Iterable[str], words: Iterable[str], option: str) -> list[str]:
     if strange := [word for word in given if word.lower() not in there]:
         raise ConfigError(f"{option}: there is no {strange[0]!r}; there are {', '.join(there.values())}")
     return [there[word.lower()] for word in given]
+
+
+class SenderName(StrEnum):
+    """How messages go to Panoply's queue."""
+
+    FORM = "form"
+    SQS = "sqs"
 
 
 # -- rows out ----------------------------------------------------------------------------------------------------------
@@ -231,33 +236,22 @@ class Reading:
         return {"form": form, "types": self.types, "delimiter": self.delimiter, "encoding": self.encoding}
 
 
-@contextmanager
-def opened(file: Path) -> Iterator[tuple[str, BinaryIO]]:
-    """What to call a file, or ``-`` for standard input, and its bytes, which can be read twice.
-
-    What is no file goes to a temporary one, which has no name. Raises ``ConfigError`` where it cannot be read.
-    """
-    name = "<stdin>" if file == STANDARD else str(file)
-    with ExitStack() as stack:
-        try:
-            stream: BinaryIO = sys.stdin.buffer if file == STANDARD else stack.enter_context(file.open("rb"))
-            if file == STANDARD or not file.is_file():
-                kept = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(stream, kept)
-                stream = kept
-            stream.seek(0)
-        except OSError as problem:
-            raise ConfigError(f"{name}: {problem.strerror or problem}") from None
-        yield name, stream
+def content(file: Path) -> bytes:
+    """All that is in a file, or in standard input for ``-``. Raises ``ConfigError`` where it cannot be read."""
+    try:
+        return sys.stdin.buffer.read() if file == STANDARD else file.read_bytes()
+    except OSError as problem:
+        raise ConfigError(f"{file}: {problem.strerror or problem}") from None
 
 
 def json_object(file: Path) -> dict[str, Any]:
-    """The one JSON object that a file, or standard input, holds."""
-    with opened(file) as (name, stream):
-        try:
-            found = json.loads(stream.read())
-        except (ValueError, RecursionError) as problem:  # bytes that are no text among them
-            raise ConfigError(f"{name} is not JSON: {problem}") from None
+    """The one JSON object that is in it."""
+    try:
+        found = json.loads(content(file))
+    except (ValueError, RecursionError) as problem:  # bytes that are no text among them
+        if isinstance(problem, ConfigError):
+            raise
+        raise ConfigError(f"{file} is not JSON: {problem}") from None
     if not isinstance(found, dict):
-        raise ConfigError(f"{name} holds no JSON object")
+        raise ConfigError(f"{file} holds no JSON object")
     return found

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,18 +16,22 @@ from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+
+#: Lines of what is wrong that are shown; the rest is counted.
+SHOWN = 20
 
 #: The status of a command that was given what cannot work; nothing was sent.
 BAD_INPUT = 2
 
 __all__ = [
     "BAD_INPUT",
-    "bad_input",
+    "SHOWN",
     "complain",
     "console",
     "count",
     "error",
+    "faults",
     "plain",
     "progress",
     "remark",
@@ -38,6 +40,7 @@ __all__ = [
     "stderr",
     "table",
     "told",
+    "unset",
 ]
 
 # Where the credentials are that a user has to have; a sandbox makes some up.
@@ -101,33 +104,30 @@ def complain(what: str, *before: tuple[str, str]) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(*before, what))
 
 
+def faults(lines: Sequence[str]) -> None:
+    """What is wrong with an input, a line each, before the error that counts them all."""
+    to = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in lines[:SHOWN]:
+        to.print(Text(plain(line)))
+
+
 def told(problem: Exception) -> int:
     """Tell why a command cannot go on; the status to end with."""
     if not isinstance(problem, ConfigError):
         error(problem)
         return 1
-    if problem.missing:
-        names = " and ".join(problem.missing)
-        origins = dict.fromkeys(_ORIGINS[name] for name in problem.missing if name in _ORIGINS)
-        where = f" ({'; '.join(origins)})" if origins else ""
-        error(
-            f"set {names}{where}, in the environment or in .env; "
-            "without an account: asyncconn sandbox --env-file .env, in another terminal"
-        )
-    else:
-        error(problem.message)
+    error(unset(problem.missing) if problem.missing else problem.message)
     return BAD_INPUT
 
 
-@contextmanager
-def bad_input(ctx: typer.Context) -> Iterator[None]:
-    """``ConfigError`` as one line and status 2; with ``--debug`` as it is."""
-    try:
-        yield
-    except ConfigError as problem:
-        if spoken.debug:
-            raise
-        raise typer.Exit(told(problem)) from None
+def unset(names: Sequence[str]) -> str:
+    """What to do about variables that are not set: where their values come from, and how to do without."""
+    origins = dict.fromkeys(_ORIGINS[name] for name in names if name in _ORIGINS)
+    where = f" ({'; '.join(origins)})" if origins else ""
+    return (
+        f"set {' and '.join(names)}{where}, in the environment or in .env; "
+        "without an account: asyncconn sandbox --env-file .env, in another terminal"
+    )
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:

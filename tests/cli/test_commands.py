@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from typer.main import get_command
 
 from asyncconn import __version__
+from asyncconn.cli.app import app
 from asyncconn.cli.output import count, size
 from asyncconn.sandbox import Sandbox
 from cli.commands import Ended, arun, ended, run, started
@@ -75,16 +77,71 @@ def test_only_the_command_line_imports_typer_and_rich(tmp_path: Path) -> None:
     assert seen.out == "[]\n"
 
 
-def test_a_command_loads_nothing_of_the_others(tmp_path: Path) -> None:
-    code = (
-        "import atexit, sys\natexit.register(lambda: print([m for m in ('aiohttp', 'pydantic') if m in sys.modules]))"
-    )
-    assert run(tmp_path, "--version", patch=code).out.splitlines() == [f"asyncconn {__version__}", "[]"]
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_a_command_loads_nothing_of_the_others(word: str, tmp_path: Path) -> None:
+    heavy = "('aiohttp', 'pydantic', 'asyncconn.panoply', 'asyncconn.datorama', 'asyncconn.sandbox')"
+    code = f"import atexit, sys\natexit.register(lambda: print([m for m in {heavy} if m in sys.modules]))"
+    assert run(tmp_path, word, patch=code).out.splitlines()[-1] == "[]"
 
 
-def test_debug_shows_the_traceback_of_an_error(tmp_path: Path) -> None:
-    assert "Traceback" not in run(tmp_path, "demo", "--rate", "0").err
-    assert "Traceback" in run(tmp_path, "--debug", "demo", "--rate", "0").err
+def test_a_list_of_commands_says_of_each_what_it_says_itself() -> None:
+    root: Any = get_command(app)
+    for name, later in root.commands.items():
+        itself = " ".join(later.itself().help.split())
+        assert itself.startswith(later.help.rstrip(".")), name
+
+
+def completed(folder: Path, *words: str) -> list[str]:
+    """What a shell would offer for the last of the words."""
+    env = {"COMP_WORDS": " ".join(("asyncconn", *words)), "COMP_CWORD": str(len(words))}
+    return run(folder, env={**env, "_ASYNCCONN_COMPLETE": "complete_bash"}).out.split()
+
+
+def test_a_shell_completes_commands_of_modules_that_were_not_loaded(tmp_path: Path) -> None:
+    assert completed(tmp_path, "da") == ["datorama"]
+    assert completed(tmp_path, "datorama", "re") == ["rerun", "rename", "report", "reports"]
+    assert completed(tmp_path, "datorama", "process", "--dr") == ["--dry-run"]
+    assert "complete_bash" in run(tmp_path, "--show-completion", "bash").out
+
+
+# -- words anywhere ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [("--debug", "demo", "--rate", "0"), ("demo", "--rate", "0", "--debug")])
+def test_debug_shows_the_traceback_of_an_error(args: tuple[str, ...], tmp_path: Path) -> None:
+    plain = run(tmp_path, *[word for word in args if word != "--debug"])
+    assert (plain.status, plain.err.count("\n")) == (2, 1)
+    assert "Traceback" in run(tmp_path, *args).err
+
+
+@pytest.mark.parametrize(
+    ("args", "lines"),
+    [
+        (("datorama", "workspaces"), []),
+        (("datorama", "workspaces", "-v"), ["again in"]),
+        (("-v", "datorama", "workspaces", "-v"), ["again in", "GET /v1/workspaces -> 200"]),
+        (("datorama", "-vv", "workspaces", "--quiet"), ["again in", "GET /v1/workspaces -> 200"]),
+    ],
+)
+async def test_verbose_shows_what_is_logged_from_anywhere_on_the_line(
+    args: tuple[str, ...], lines: list[str], tmp_path: Path
+) -> None:
+    async with Sandbox(faults="status:503") as sandbox:
+        ended = await arun(tmp_path, *args, env=sandbox.env)
+    assert ended.status == 0, ended.text
+    assert [words for words in ("again in", "GET /v1/workspaces -> 200") if words in ended.err] == lines
+    assert bool(ended.err) == bool(lines)
+    assert sandbox.datorama.token not in ended.text
+
+
+async def test_quiet_leaves_results_and_errors(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id;name\n1;one\n")
+    dry = ("panoply", "write", "in.csv", "-t", "names", "--dry-run")
+    loud = await arun(tmp_path, *dry)
+    quiet = await arun(tmp_path, *dry, "-q")
+    assert "read as CSV" in loud.err
+    assert (quiet.status, quiet.err, quiet.out) == (0, "", loud.out)
+    assert run(tmp_path, "-q", "datorama", "workspaces").err.startswith("error: ")
 
 
 @pytest.mark.parametrize(

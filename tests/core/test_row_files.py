@@ -353,3 +353,44 @@ async def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
 
     assert await all_of(path) == [{"a": 1}, {"a": 2}]
     await writing
+
+
+# -- where, as what, and of which columns ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])
+async def test_a_form_that_is_given_counts_whatever_the_name(form: Any, tmp_path: Path) -> None:
+    assert await save_rows(tmp_path / "rows.txt", ROWS, form=form) == 3
+    assert [row async for row in read_rows(tmp_path / "rows.txt", form=form)] == ROWS
+
+
+async def test_a_stream_is_written_to_and_left_open(tmp_path: Path) -> None:
+    with (tmp_path / "all").open("wb") as stream:
+        stream.write(b"#")
+        await save_rows(stream, ROWS[:1], form="jsonl")
+        await save_rows(stream, ROWS[1:2], form="jsonl")
+        assert not stream.closed
+        with pytest.raises(ConfigError, match="row 1 cannot be saved"):
+            await save_rows(stream, [{"value": float("nan")}], form="jsonl")
+        assert not stream.closed
+    assert [json.loads(line) for line in (tmp_path / "all").read_text()[1:].splitlines()] == ROWS[:2]
+    with pytest.raises(ConfigError, match="the name of a file of rows ends in"):
+        await save_rows(stream, ROWS)
+
+
+async def test_columns_that_are_given_stand_in_the_file_even_without_rows(tmp_path: Path) -> None:
+    await save_rows(tmp_path / "none.csv", [], columns=["id", "name"])
+    assert (tmp_path / "none.csv").read_text() == "id,name\n"
+    await save_rows(tmp_path / "some.csv", [{"name": "Ada"}], columns=["id", "name"])
+    assert await all_of(tmp_path / "some.csv") == [{"id": "", "name": "Ada"}]
+    with pytest.raises(ConfigError, match="column 'size'"):
+        await save_rows(tmp_path / "some.csv", [{"size": 1}], columns=["id", "name"])
+
+
+async def test_a_reader_that_has_gone_is_no_error_of_ours() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = os.fdopen(writing, "wb", buffering=0)
+    with pytest.raises(BrokenPipeError):
+        await save_rows(stream, ROWS, form="jsonl")
+    stream.close()

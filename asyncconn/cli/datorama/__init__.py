@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncconn.cli.datorama.bulk import process, rename, rerun
 from asyncconn.cli.datorama.data import download, query, report
-from asyncconn.cli.datorama.lists import jobs, rate, streams, workspaces
+from asyncconn.cli.datorama.lists import jobs, rate, reports, streams, workspaces
 from asyncconn.cli.datorama.snapshot import snapshot
 from asyncconn.cli.options import group
 
@@ -21,6 +21,7 @@ app = group(
     rename,
     query,
     report,
+    reports,
     download,
     snapshot,
     rate,

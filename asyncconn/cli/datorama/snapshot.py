@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from asyncconn.cli.datorama.common import Where
 from asyncconn.cli.datorama.watch import settle, watching
-from asyncconn.cli.output import console, count
+from asyncconn.cli.output import count, remark
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,5 +57,5 @@ def snapshot(
         return status, ", ".join(words)
 
     status, said = where.run(work)
-    console().print(Text(f"{said} saved in {folder}"))
+    remark(f"{said} saved in {folder}", result=True)
     raise typer.Exit(status)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.cli.datorama.common import span
-from asyncconn.cli.output import count, error, plain, progress, remark, stderr
+from asyncconn.cli.output import SHOWN, count, error, plain, progress, remark, stderr
 from asyncconn.cli.sheets import Sheet
 from asyncconn.core.notes import with_notes
 from asyncconn.datorama.bulk.results import Span
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["RESULT_COLUMNS", "checked", "put_results", "reason", "settle", "watching"]
 
 RESULT_COLUMNS = ("workspace", "stream", "start", "end", "outcome", "skipped", "jobs", "error")
-
-_SHOWN = 20  # errors of a run; the rest is counted
 
 
 @contextmanager
@@ -53,18 +51,18 @@ def reason(item: Item[Any, Any]) -> str | None:
 def settle(result: BulkResult[Any, Any], checks: dict[int, str] | None = None) -> int:
     """Name what is not ok, on standard error; the status to end with: 0, or 1 if anything failed or is unknown."""
     bad = [item for item in result if item.outcome != "ok"]
-    for item in bad[:_SHOWN]:
+    for item in bad[:SHOWN]:
         said = (checks or {}).get(id(item), "")
         error(plain(f"{_name(item.key)}: {item.outcome}: {reason(item)}{said}"))
-    if len(bad) > _SHOWN:
-        error(f"and {len(bad) - _SHOWN:,} more")
+    if len(bad) > SHOWN:
+        error(f"and {len(bad) - SHOWN:,} more")
     return 1 if bad else 0
 
 
 async def checked(result: BulkResult[Any, Any]) -> dict[int, str]:
     """What a look at the platform says of the first unknown items, by their identity: a call or more for each."""
     found: dict[int, str] = {}
-    for item in result.unknown[:_SHOWN]:
+    for item in result.unknown[:SHOWN]:
         try:
             there = (await item.check()).there
         except AsyncConnError as problem:

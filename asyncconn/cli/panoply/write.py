@@ -6,13 +6,13 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from asyncconn import Panoply
-from asyncconn.cli.options import STANDARD, DryRun, Reading
+from asyncconn.cli.options import STANDARD, DryRun, Reading, SenderName
 from asyncconn.cli.output import BAD_INPUT, complain, console, count, error, progress, remark, size, stderr
 from asyncconn.cli.running import advancing, run_to_end
 from asyncconn.errors import ConfigError, InvalidRecord
@@ -36,9 +36,7 @@ def write(
     endpoint_url: Annotated[
         str | None, typer.Option("--endpoint-url", metavar="URL", help="Instead of the address in the secret.")
     ] = None,
-    sender: Annotated[
-        Literal["form", "sqs"] | None, typer.Option("--sender", help="How messages go to the queue.")
-    ] = None,
+    sender: Annotated[SenderName | None, typer.Option("--sender", help="How messages go to the queue.")] = None,
     save_failed: Annotated[
         Path, typer.Option("--save-failed", metavar="FILE", help="Where records go that could not be delivered.")
     ] = Path("undelivered.jsonl"),
@@ -53,7 +51,7 @@ def write(
     Status: 0 all delivered, 1 not all delivered, 2 bad input.
     """
     name, source = ("<stdin>", sys.stdin.buffer) if file == STANDARD else (str(file), file)
-    given = {"endpoint_url": endpoint_url, "sender": sender}
+    given = {"endpoint_url": endpoint_url, "sender": sender and sender.value}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     checked: CheckedFile | None = None
 

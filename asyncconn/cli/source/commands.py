@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from asyncconn.cli.options import Output, spread
-from asyncconn.cli.output import BAD_INPUT, console, error, plain, spoken, table
+from asyncconn.cli.options import Output, json_object, spread
+from asyncconn.cli.output import BAD_INPUT, console, error, plain, table
 from asyncconn.cli.running import run_to_end
 from asyncconn.cli.sheets import Sheet
 from asyncconn.cli.source.asking import fill
@@ -120,7 +120,8 @@ def run(ctx: typer.Context, module: Module, how: RunOptions) -> None:
     if how.to is To.ENV and not how.dry_run:
         settings = load(PanoplySettings)  # what is missing should be said before anything is asked
         wire.parse_credentials(settings.api_key, settings.api_secret)
-    entries, base = how.entries(), how.more()
+    entries = how.entries()
+    base = {} if how.source is None else json_object(how.source)
     if how.state is not None:  # a token that was renewed need not be given again
         base |= asyncio.run(StateFile(how.state).load()).changes
     params = fill(given, base, entries)
@@ -131,8 +132,6 @@ def run(ctx: typer.Context, module: Module, how: RunOptions) -> None:
     status, problem = run_to_end(job.preview if how.dry_run else job.run)
     job.tell(plain(given.module.config.title), interrupted=status > BAD_INPUT)
     if problem is not None:
-        if spoken.debug:
-            raise problem
         secrets = [
             str(params[one.param.name]) for one in given.options if one.param.secret and params.get(one.param.name)
         ]

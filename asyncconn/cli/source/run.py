@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from contextlib import AsyncExitStack, redirect_stdout, suppress
+from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -97,20 +97,6 @@ class RunOptions:
                 # It may hold a client's secret: not repeated.
                 raise ConfigError(f"--option {name}: not JSON after the '='; a text stands in double quotes") from None
         return entries
-
-    def more(self) -> dict[str, Any]:
-        """What ``--source`` holds."""
-        if self.source is None:
-            return {}
-        found: Any = None
-        try:
-            with suppress(ValueError, RecursionError):
-                found = json.loads(self.source.read_bytes())
-        except OSError as problem:
-            raise ConfigError(f"--source: {self.source}: {problem.strerror or problem}") from None
-        if not isinstance(found, dict):
-            raise ConfigError(f"--source: {self.source} does not hold a JSON object")
-        return found
 
 
 @dataclass

@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 def default_data() -> Path:
     """Where the files are: inside the installed package, or in ``examples`` of a checkout."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     packaged = package / "data"
     return packaged if packaged.is_dir() else package.parent / "examples" / "data"
 
