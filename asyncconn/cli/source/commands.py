@@ -13,7 +13,7 @@ from asyncconn.cli.output import BAD_INPUT, console, error, plain, table
 from asyncconn.cli.running import run_to_end
 from asyncconn.cli.sheets import Sheet
 from asyncconn.cli.source.asking import fill
-from asyncconn.cli.source.options import Given, RunCommand, load_here, options_of
+from asyncconn.cli.source.options import Given, RunCommand, about, load_here, options_of
 from asyncconn.cli.source.run import Job, RunOptions, To
 from asyncconn.core.notes import with_notes
 from asyncconn.core.secret import Secret
@@ -21,7 +21,6 @@ from asyncconn.errors import AsyncConnError
 from asyncconn.http.redact import Redactor
 from asyncconn.panoply import StateFile, wire
 from asyncconn.panoply.settings import PanoplySettings
-from asyncconn.panoply.sources.params import label
 from asyncconn.settings import load
 
 if TYPE_CHECKING:
@@ -44,7 +43,8 @@ app = typer.Typer(
 def describe(module: Module, to: Output) -> None:
     """Show the title, categories and options of a source module; in another form than a table, its parameters."""
     found = load_here(module)
-    options = options_of(found, _own_flags())
+    commands: Any = typer.main.get_command(app)
+    options = options_of(found, commands.commands["run"])
     if not to.shown:
         rows = [_described(one) for one in options]
         to.put(Sheet("parameter", list(rows[0]) if rows else ["name"], [list(row.values()) for row in rows]))
@@ -61,7 +61,7 @@ def describe(module: Module, to: Output) -> None:
             plain(one.param.type),
             "yes" if one.param.required else "",
             plain(str(_default(one.param) or "")),
-            _about(one.param),
+            about(one.param),
         )
         for one in options
     ]
@@ -71,23 +71,8 @@ def describe(module: Module, to: Output) -> None:
         out.print(f"Secrets come from the environment ({', '.join(secrets)}), or are asked for on a terminal.")
 
 
-def _own_flags() -> set[str]:
-    command: Any = typer.main.get_command(app)
-    options = [one for one in command.commands["run"].params if one.param_type_name == "option"]
-    return {"--help", *(opt for one in options for opt in one.opts)}
-
-
 def _default(param: Param) -> Any:
     return "***" if param.secret and param.default not in (None, "") else param.default
-
-
-def _about(param: Param) -> str:
-    words = [text.rstrip(". ") for text in (param.title, param.help or param.description) if text]
-    if isinstance(param.values, tuple):
-        words.append(f"one of {', '.join(map(label, param.values))}")
-    if param.dynamic:
-        words.append(f"choices depend on {', '.join(param.dependencies)}" if param.dependencies else "choices")
-    return plain(". ".join(words))
 
 
 def _described(one: SourceOption) -> dict[str, Any]:

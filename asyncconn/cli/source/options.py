@@ -20,12 +20,12 @@ from asyncconn.panoply.sources.module import load_module
 from asyncconn.panoply.sources.params import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncconn.panoply.sources.module import SourceModule
     from asyncconn.panoply.sources.params import Param
 
-__all__ = ["Given", "RunCommand", "SourceOption", "load_here", "options_of"]
+__all__ = ["Given", "RunCommand", "SourceOption", "about", "load_here", "options_of"]
 
 _SHOWN = 8  # choices in a help text
 
@@ -65,8 +65,9 @@ def load_here(name: str) -> SourceModule:
     return load_module(name)
 
 
-def options_of(module: SourceModule, taken: Collection[str]) -> tuple[SourceOption, ...]:
-    """``hostName`` becomes ``--host-name``; one of ours (``taken``) stays ours, and the parameter's ``--param-...``."""
+def options_of(module: SourceModule, command: Any) -> tuple[SourceOption, ...]:
+    """``hostName`` becomes ``--host-name``; one of the ``command`` stays its own, and the parameter's ``--param-...``."""
+    taken = {"--help", *(opt for one in command.params if one.param_type_name == "option" for opt in one.opts)}
     found: dict[str, SourceOption] = {}
     for param in module.config.params:
         try:
@@ -90,13 +91,12 @@ class RunCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """As of any command, after the module has been loaded and its options added."""
         args = list(args)
-        own = [parameter for parameter in self.params if parameter.param_type_name == "option"]
-        flags = {opt: _is_flag(option) for option in own for opt in option.opts}
-        at = _module_at(args, flags)
+        own = [one for one in self.params if one.param_type_name == "option"]
+        at = _module_at(args, {opt: _is_flag(option) for option in own for opt in option.opts})
         if at is None or parent is None:
             return super().make_context(info_name, args, parent, **extra)
         module = load_here(args[at])
-        options = options_of(module, {"--help", *(opt for option in own for opt in option.opts)})
+        options = options_of(module, self)
         _refuse_secrets(args, options)
         assert self.callback is not None  # noqa: S101 - it was made from a function
         command = with_words(_command(inspect.unwrap(self.callback), module, options))
@@ -184,15 +184,18 @@ def _words(option: SourceOption) -> str:
 
 def _help(option: SourceOption) -> str:
     param = option.param
-    parts = [text for text in (param.title, param.help or param.description, param.placeholder) if text]
-    notes = []
-    if isinstance(param.values, tuple):
-        names = [plain(label(choice)) for choice in param.values]
-        notes.append(f"one of {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}")
-    if param.dependencies:
-        notes.append(f"after {', '.join(param.dependencies)}")
-    if param.default not in (None, "", [], ()):
-        notes.append(f"default: {param.default}")
+    notes = [] if param.default in (None, "", [], ()) else [f"default: {param.default}"]
     if param.required:
         notes.append("required")
-    return plain(". ".join(part.rstrip(". ") for part in parts)) + (f" ({plain('; '.join(notes))})" if notes else "")
+    return about(param) + (f" ({plain('; '.join(notes))})" if notes else "")
+
+
+def about(param: Param) -> str:
+    """What it is, and what may be chosen, on one line."""
+    words = [text.rstrip(". ") for text in (param.title, param.help or param.description, param.placeholder) if text]
+    if isinstance(param.values, tuple):
+        names = [label(choice) for choice in param.values]
+        words.append(f"one of {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}")
+    if param.dynamic:
+        words.append(f"choices depend on {', '.join(param.dependencies)}" if param.dependencies else "choices")
+    return plain(". ".join(words))
