@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from asyncconn.cli.output import count, remark
+from asyncconn.cli.output import count, remark, spoken
 from asyncconn.core.files import replace_file
 from asyncconn.core.row_formats import form_of_name
 from asyncconn.errors import ConfigError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from asyncconn.cli.sheets import Sheet
+    from asyncconn.core.row_files import RowOptions
 
 __all__ = [
     "DryRun",
@@ -169,7 +170,7 @@ class Output:
             form: Any = None if self.form is None else self.form.value
             into: Any = self.path or sys.stdout.buffer
             asyncio.run(save_rows(into, sheet.records(), form=form, columns=sheet.columns))
-        if self.path is not None:
+        if self.path is not None and not spoken.quiet:
             remark(f"{count(len(sheet.rows), sheet.noun)} written to {self.path}", result=True)
 
 
@@ -190,6 +191,7 @@ class FileForm(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,12 @@ class Reading:
         str | None,
         typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1252; else UTF-8 or UTF-16, as found."),
     ] = None
+
+    @property
+    def how(self) -> RowOptions:
+        """What ``read_rows`` takes."""
+        form: Any = None if self.form is FileForm.AUTO else self.form.value
+        return {"form": form, "types": self.types, "delimiter": self.delimiter, "encoding": self.encoding}
 
 
 def content(file: Path) -> bytes:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,7 +16,7 @@ from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Lines of what is wrong that are shown; the rest is counted.
 SHOWN = 20
@@ -29,7 +27,7 @@ BAD_INPUT = 2
 __all__ = [
     "BAD_INPUT",
     "SHOWN",
-    "bad_input",
+    "complain",
     "console",
     "count",
     "error",
@@ -91,23 +89,25 @@ def stderr() -> Console:
 
 
 def remark(what: str, *, result: bool = False) -> None:
-    """A line beside the results, on standard error; as the ``result`` of a command that has no other, where they go."""
-    if not spoken.quiet:
-        (console() if result else stderr()).print(Text(what))
+    """A line beside the results, on standard error; the ``result`` of a command in words goes where results go."""
+    (console() if result else stderr()).print(Text(what))
 
 
 def error(what: str | Exception) -> None:
     """``error: ...``, on one line whatever is in it; of an exception its notes, too."""
     message = what if isinstance(what, str) else with_notes(what)
-    to = Console(stderr=True, highlight=False, soft_wrap=True)
-    to.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+    complain(" ".join(message.split()), ("error: ", "bold red"))
+
+
+def complain(what: str, *before: tuple[str, str]) -> None:
+    """A line about what is wrong, on standard error; ``before`` it words and their style."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(*before, what))
 
 
 def faults(lines: Sequence[str]) -> None:
     """What is wrong with an input, a line each, before the error that counts them all."""
-    to = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in lines[:SHOWN]:
-        to.print(Text(plain(line)))
+        complain(plain(line))
 
 
 def told(problem: Exception) -> int:
@@ -127,17 +127,6 @@ def unset(names: Sequence[str]) -> str:
         f"set {' and '.join(names)}{where}, in the environment or in .env; "
         "without an account: asyncconn sandbox --env-file .env, in another terminal"
     )
-
-
-@contextmanager
-def bad_input(ctx: typer.Context) -> Iterator[None]:
-    """``ConfigError`` as one line and status 2; with ``--debug`` as it is."""
-    try:
-        yield
-    except ConfigError as problem:
-        if spoken.debug:
-            raise
-        raise typer.Exit(told(problem)) from None
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import asyncconn
+from asyncconn.cli.output import spoken
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def run_to_end(main: Callable[[Hub], Coroutine[Any, Any, object]]) -> tuple[int,
         return 130, None
     except SystemExit as end:
         return (end.code if isinstance(end.code, int) else 1), None
-    except BrokenPipeError:
-        raise
-    except Exception as problem:  # noqa: BLE001 - a source's code may raise anything, and the command says so
+    except Exception as problem:  # a source's code may raise anything
+        if spoken.debug or isinstance(problem, BrokenPipeError):
+            raise
         return (2 if isinstance(problem, ConfigError) else 1), problem
     return 0, None
 

@@ -19,7 +19,10 @@ from asyncconn.panoply.report import RunReport, SourceProgress
 from asyncconn.panoply.sdk import SDK
 from asyncconn.panoply.sources.background import background_progress
 from asyncconn.panoply.sources.destination import Destination
+from asyncconn.panoply.sources.filling import Filling, ParamsUnfit, Question, fill_params
+from asyncconn.panoply.sources.module import load_module
 from asyncconn.panoply.sources.oauth import validate_token
+from asyncconn.panoply.sources.preview import preview_source
 from asyncconn.panoply.sources.records import (
     Field,
     Metadata,
@@ -33,6 +36,7 @@ from asyncconn.panoply.sources.runner import READ_RETRY, RowWriter, run_source
 from asyncconn.panoply.sources.source import DataSource
 from asyncconn.panoply.sources.states import Saved, StateFile, StateStore
 from asyncconn.panoply.sources.tunnel import SSHTunnel, open_tunnel
+from asyncconn.panoply.spools import SpoolContents, spool_contents
 from asyncconn.panoply.wire import SentMessage
 from asyncconn.panoply.writer import Panoply, WriteReport
 
@@ -44,10 +48,13 @@ __all__ = [
     "Destination",
     "Field",
     "FileReport",
+    "Filling",
     "Metadata",
     "Panoply",
     "PanoplyException",
+    "ParamsUnfit",
     "Phase",
+    "Question",
     "ReadFailed",
     "Record",
     "RecordGroup",
@@ -59,6 +66,7 @@ __all__ = [
     "SentMessage",
     "SourceError",
     "SourceProgress",
+    "SpoolContents",
     "StateFile",
     "StateStore",
     "TokenCallbackException",
@@ -68,9 +76,13 @@ __all__ = [
     "check_file",
     "convert_to_ui_format",
     "errors",
+    "fill_params",
+    "load_module",
     "open_tunnel",
+    "preview_source",
     "run_source",
     "set_internal_code",
+    "spool_contents",
     "to_record",
     "validate_token",
     "wrap_errors",

@@ -12,7 +12,7 @@ from asyncconn.core.paths import file_path
 from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.row_files import Problem, Row, RowFile
 from asyncconn.core.threads import in_thread
-from asyncconn.errors import ConfigError, InvalidRecord
+from asyncconn.errors import ConfigError, InvalidRecord, LifecycleError
 from asyncconn.panoply import wire
 from asyncconn.panoply.encoding import TABLE, dump_record, record_encoder
 
@@ -127,6 +127,7 @@ class CheckedFile:
         self._unsent: list[dict[str, Any]] = []
         self._given = 0  # records that the writer has been given; it takes some at a time
         self._lines: deque[int] = deque(maxlen=1024)  # of the last of them
+        self._behind = 0  # the line of the first that it has not been given, if that is known
         self._changed = False
 
     async def __aenter__(self) -> Self:
@@ -193,13 +194,14 @@ class CheckedFile:
         as the file's. ``on_progress`` hears of records that have arrived. When this is cancelled, what was accepted is
         on its way, and :attr:`report` tells how it went.
 
-        Raises ``ConfigError`` for a file with problems, or one that was checked without ``into``; and what
-        :meth:`Panoply.write_many` raises.
+        Raises ``ConfigError`` for a file with problems, or one that was checked without ``into``, ``LifecycleError``
+        the second time; and what :meth:`Panoply.write_many` raises.
         """
         writer = self._into
-        if writer is None or self.problem_count or self._before is not None:
-            why = "without a writer" if writer is None else "with problems" if self.problem_count else "that was sent"
-            raise ConfigError(f"{self.name}: a file {why} is not sent")
+        if writer is None or self.problem_count:
+            raise ConfigError(f"{self.name}: a file {'with problems' if writer else 'without a writer'} is not sent")
+        if self._before is not None:
+            raise LifecycleError(f"{self.name} was sent: check it again")
         before = self._before = writer.stats
         tell = telling(on_progress)
 
@@ -211,8 +213,13 @@ class CheckedFile:
         writer.on("error", self._failures.append)
         try:
             pieces = self._file.pieces()
-            while (some := await in_thread(next, pieces, None)) is not None:
+            some = await in_thread(next, pieces, None)
+            while some is not None:
+                self._behind = some[0].line
+                following = await in_thread(next, pieces, None)
+                self._behind = following[0].line if following else 0
                 await writer.write_many(self.table, self._to_send(some))
+                some = following
             await writer.flush(timeout)
         finally:
             self._changed = self._file.changed
@@ -250,7 +257,7 @@ class CheckedFile:
             undelivered=[{name: record[name] for name in record if name != TABLE} for record in failed] + self._unsent,
             failures=tuple(self._failures),
             # A writer that is cancelled leaves some that it was given.
-            next_line=self._lines[accepted - self._given] if self._given > accepted else 0,
+            next_line=self._lines[accepted - self._given] if self._given > accepted else self._behind,
             changed=self._changed,
         )
 

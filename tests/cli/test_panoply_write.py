@@ -188,7 +188,7 @@ def test_a_dry_run_needs_no_credentials(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "status", "said"),
     [
-        (("a.jsonl", "-t", "t"), 1, "error: settings do not fit: ASYNCCONN_PANOPLY_API_KEY: Field required"),
+        (("a.jsonl", "-t", "t"), 2, "error: set ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET (Panoply"),
         (("none.jsonl", "-t", "t", "--dry-run"), 2, "error: none.jsonl: No such file or directory"),
         ((".", "-t", "t", "--dry-run"), 2, "error: .: Is a directory"),
         (("a.jsonl", "-t", "", "--dry-run"), 2, "the table name is empty"),

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.cli.datorama.common import span
-from asyncconn.cli.output import SHOWN, count, error, plain, progress, remark, stderr
+from asyncconn.cli.output import SHOWN, count, error, plain, progress, remark, spoken, stderr
 from asyncconn.cli.sheets import Sheet
 from asyncconn.datorama.bulk.results import RESULT_COLUMNS
 from asyncconn.errors import AsyncConnError
@@ -73,4 +73,5 @@ def put_results(to: Output, result: BulkResult[Any, Any], done: str, log: Path |
         words += [count(jobs, "job")] * bool(jobs)
     words += [f"{skipped:,} done before"] if (skipped := sum(item.skipped for item in result)) else []
     words += [f"log in {log}"] if log is not None else []
-    remark("; ".join(words), result=to.shown or to.path is not None)
+    if to.shown or not spoken.quiet:
+        remark("; ".join(words), result=to.shown or to.path is not None)

@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from asyncconn.atoti_limits import check_compatibility, extract_ui_extension
 from asyncconn.atoti_limits.offline.compatibility import KNOWN
-from asyncconn.cli.limits.common import DryRun
-from asyncconn.cli.options import Output
-from asyncconn.cli.output import console, count, plain
+from asyncconn.cli.limits.common import Generation
+from asyncconn.cli.options import DryRun, Output
+from asyncconn.cli.output import count, plain, remark
 from asyncconn.cli.sheets import Sheet
 
 __all__ = ["compat", "extract_ui"]
 
-Generation = Annotated[
-    int | None, typer.Option("--generation", min=1, max=3, help="1: plugin, 2: extension JAR, 3: SDK plugin.")
-]
+Version = str | None
 
 
 def extract_ui(
@@ -33,7 +30,7 @@ def extract_ui(
     limits_url: Annotated[
         str | None, typer.Option("--limits-url", metavar="URL", help="Fill in the Limits server's address.")
     ] = None,
-    generation: Generation = None,
+    generation: Annotated[int | None, Generation] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Extract the UI extension of a JAR, complete or not at all, and show how a session uses it.
@@ -41,39 +38,32 @@ def extract_ui(
     Archives that are damaged, or that could write elsewhere, are refused with status 2.
     """
     with tempfile.TemporaryDirectory(prefix="asyncconn-") as folder:
-        found = asyncio.run(
-            extract_ui_extension(
-                jar,
-                Path(folder) / "ui" if dry_run else target,
-                prefix=prefix,
-                limits_url=limits_url,
-                generation=generation,
-            )
-        )
-    out = console()
+        place = Path(folder) / "ui" if dry_run else target
+        work = extract_ui_extension(jar, place, prefix=prefix, limits_url=limits_url, generation=generation)
+        found = asyncio.run(work)
+    words = plain(f"{found.name} ({found.layout})")
     if dry_run:
-        words = f"{found.name} ({found.layout}) would be extracted to {target}; nothing was written there"
-        out.print(Text(plain(words)))
+        remark(f"{words} would be extracted to {target}; nothing was written there", result=True)
         return
-    out.print(Text(plain(f"{found.name} ({found.layout}) extracted to {found.directory}")))
+    remark(f"{words} extracted to {found.directory}", result=True)
     if limits_url is not None:
-        out.print(f"{limits_url} filled in in {count(found.replaced, 'script')}", markup=False)
-    out.print(Text(f"app_extensions={{{found.name!r}: {str(found.directory)!r}}}"))
+        remark(f"{limits_url} filled in in {count(found.replaced, 'script')}", result=True)
+    remark(f"app_extensions={{{found.name!r}: {str(found.directory)!r}}}", result=True)
 
 
 def compat(
     to: Output,
-    limits: Annotated[str | None, typer.Option("--limits", metavar="VERSION", help="The Limits server's.")] = None,
-    plugin: Annotated[str | None, typer.Option("--plugin", metavar="VERSION", help="The Limits plugin's.")] = None,
+    limits: Annotated[Version, typer.Option("--limits", metavar="VERSION", help="The Limits server's.")] = None,
+    plugin: Annotated[Version, typer.Option("--plugin", metavar="VERSION", help="The Limits plugin's.")] = None,
     atoti_python: Annotated[
-        str | None, typer.Option("--atoti-python", metavar="VERSION", help="The Python package atoti's.")
+        Version, typer.Option("--atoti-python", metavar="VERSION", help="The Python package atoti's.")
     ] = None,
     atoti_server: Annotated[
-        str | None, typer.Option("--atoti-server", metavar="VERSION", help="The Atoti server's.")
+        Version, typer.Option("--atoti-server", metavar="VERSION", help="The Atoti server's.")
     ] = None,
-    java: Annotated[str | None, typer.Option("--java", metavar="VERSION")] = None,
-    python: Annotated[str | None, typer.Option("--python", metavar="VERSION")] = None,
-    generation: Generation = None,
+    java: Annotated[Version, typer.Option("--java", metavar="VERSION")] = None,
+    python: Annotated[Version, typer.Option("--python", metavar="VERSION")] = None,
+    generation: Annotated[int | None, Generation] = None,
     strict: Annotated[bool, typer.Option("--strict", help="What nobody has documented counts as wrong.")] = False,
 ) -> None:
     """Judge versions against what is documented; without versions, list the documented combinations.

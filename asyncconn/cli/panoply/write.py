@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +12,8 @@ import typer
 from rich.text import Text
 
 from asyncconn import Panoply
-from asyncconn.cli.options import SenderName
-from asyncconn.cli.output import BAD_INPUT, console, count, error, progress, size, stderr
+from asyncconn.cli.options import STANDARD, DryRun, Reading, SenderName
+from asyncconn.cli.output import BAD_INPUT, complain, console, count, error, progress, remark, size, stderr
 from asyncconn.cli.running import advancing, run_to_end
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.panoply import CheckedFile, FileReport, check_file
@@ -27,36 +26,10 @@ __all__ = ["write"]
 _SHOWN = 20  # problems of a file; the rest is counted
 
 
-class FormatName(StrEnum):
-    """What a file is made of."""
-
-    AUTO = "auto"
-    CSV = "csv"
-    JSONL = "jsonl"
-    JSON = "json"
-    PARQUET = "parquet"
-
-
 def write(
-    ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file, or - for standard input.")],
     table: Annotated[str, typer.Option("--table", "-t", help="The table in the warehouse.")],
-    form: Annotated[
-        FormatName, typer.Option("--format", "-f", help="What is in FILE; auto goes by its name, else its beginning.")
-    ] = FormatName.AUTO,
-    types: Annotated[
-        bool, typer.Option("--types", help="CSV: make numbers, truth values and nulls of what looks like them.")
-    ] = False,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            "--delimiter", metavar="CHARACTER", help="CSV: what separates columns (or: tab); else it is found."
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option("--encoding", metavar="NAME", help="Of the file, such as cp1252; else UTF-8 or UTF-16, as found."),
-    ] = None,
+    reading: Reading,
     id_column: Annotated[
         str | None, typer.Option("--id", metavar="COLUMN", help="What tells records apart; becomes their 'id'.")
     ] = None,
@@ -67,7 +40,7 @@ def write(
     save_failed: Annotated[
         Path, typer.Option("--save-failed", metavar="FILE", help="Where records go that could not be delivered.")
     ] = Path("undelivered.jsonl"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line, and send nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Stream a CSV, JSON lines, JSON or Parquet file into a table.
 
@@ -77,29 +50,21 @@ def write(
 
     Status: 0 all delivered, 1 not all delivered, 2 bad input.
     """
-    name, source = ("<stdin>", sys.stdin.buffer) if file == "-" else (file, Path(file))
-    how: Any = {"form": None if form is FormatName.AUTO else form.value, "types": types, "delimiter": delimiter}
-    # The spool of the environment is a service's, and has one user at a time. What fails here goes to a file.
-    options = {"endpoint_url": endpoint_url, "sender": sender and sender.value, "spool": None}
-    options = {key: value for key, value in options.items() if value is not None or key == "spool"}
+    name, source = ("<stdin>", sys.stdin.buffer) if file == STANDARD else (str(file), file)
+    given = {"endpoint_url": endpoint_url, "sender": sender and sender.value}
+    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     checked: CheckedFile | None = None
 
     async def main(hub: Hub) -> None:
         nonlocal checked
-        into = None if dry_run else Panoply.from_env(hub=hub, **options)
+        # The spool of the environment is a service's, and has one user at a time. What fails here goes to a file.
+        into = None if dry_run else Panoply.from_env(hub=hub, **options, spool=None)
         with progress(stderr()) as bar:
-            checked = await check_file(
-                source,
-                table,
-                into=into,
-                id_column=id_column,
-                on_progress=advancing(bar, "checking"),
-                encoding=encoding,
-                **how,
-            )
+            looked = advancing(bar, "checking")
+            checked = await check_file(source, table, into=into, id_column=id_column, on_progress=looked, **reading.how)
         async with checked:
             if checked.told:
-                stderr().print(Text(f"{name}: read as {checked.told}"))
+                remark(f"{name}: read as {checked.told}")
             if checked.records and not checked.problem_count and not dry_run:
                 with progress(stderr()) as bar:
                     await checked.write(on_progress=advancing(bar, "delivering"))
@@ -113,12 +78,12 @@ def write(
         error("interrupted before anything was sent")
         raise typer.Exit(status)
     if checked.problem_count:
-        _refuse(name, checked, guessed=encoding is None)
+        _refuse(name, checked, guessed=reading.encoding is None)
     elif dry_run:
         told = f"{count(checked.records, 'record')} ({size(checked.bytes)}) would go to {table!r}; none was sent"
-        console().print(Text(told))
+        remark(told, result=True)
     elif not checked.records:
-        console().print(Text(f"{name} holds no records: nothing to send"))
+        remark(f"{name} holds no records: nothing to send", result=True)
     else:
         if problem is not None:
             error(problem)
@@ -131,7 +96,7 @@ def _refuse(name: str, checked: CheckedFile, *, guessed: bool) -> None:
     for problem in checked.problems[:_SHOWN]:
         other = guessed and problem.what.startswith("not UTF-8")
         hint = " (is it in another encoding? Say --encoding cp1252, or which)" if other else ""
-        stderr().print(Text(f"{name}:{problem.line}: {problem.what}{hint}"))
+        complain(f"{name}:{problem.line}: {problem.what}{hint}")
     left = checked.problem_count - _SHOWN
     more = f", {left:,} of them not shown" if left > 0 else ""
     error(f"{count(checked.problem_count, 'problem')} in {name}{more}; nothing was sent")
