@@ -86,9 +86,13 @@ class AsyncConnError(PortableError):
 
 
 class ConfigError(AsyncConnError, ValueError):
-    """An argument, a setting or a credential that cannot work. Raised before anything is sent."""
+    """An argument, a setting or a credential that cannot work. Raised before anything is sent.
+
+    ``missing`` are the variables of the environment that have to be set, and are not.
+    """
 
     advice = "correct the value; nothing was sent"
+    missing: tuple[str, ...] = ()
 
 
 # -- lifecycle ---------------------------------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def check_command(words: list[str]) -> None:
     for word in words[1:]:
         if word in getattr(command, "commands", {}):
             command = command.commands[word]
+            command = getattr(command, "itself", lambda found=command: found)()  # one that is imported when asked for
             path.append(word)
         elif word.startswith("-") and word != "-":
             known = {"--help", *(option for parameter in command.params for option in parameter.opts)}

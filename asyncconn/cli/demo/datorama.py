@@ -5,7 +5,6 @@ The minutes pass on a virtual clock. Sockets and calls are real, and who counts 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from asyncconn import Datorama, Hub
-from asyncconn.cli.counting import worst_window
 from asyncconn.cli.datorama.common import span
 from asyncconn.cli.datorama.watch import watching
+from asyncconn.cli.demo.counting import worst_window
+from asyncconn.cli.demo.part import Part, verdict
 from asyncconn.cli.output import count, table
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import DatoramaWorld, Sandbox
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asyncconn.datorama import Job
     from asyncconn.sandbox.datorama import DatoramaWorld
 
-__all__ = ["DatoramaReport", "lines", "verdict", "work"]
+__all__ = ["DatoramaReport", "last_word", "lines", "work"]
 
 LIMIT, PERIOD = 60, 60.0
 WORKSPACES, STREAMS, JOBS = 6, 200, 3
@@ -36,10 +36,9 @@ PROCESSED, DAYS = 60, ("2029-12-01", "2029-12-30")  # the virtual clock begins w
 
 
 @dataclass
-class DatoramaReport:
+class DatoramaReport(Part):
     """What ``--json`` prints under ``datorama``."""
 
-    ok: bool = False
     workspaces: int = 0
     streams: int = 0
     jobs: int = 0
@@ -51,18 +50,14 @@ class DatoramaReport:
     refused: int = 0
     worst_minute: int = 0
     virtual_seconds: float = 0.0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
 
 
 def work() -> DatoramaReport:
     """Read everything, process some of it, wait for the end, and compare with what the platform knows."""
     report, clock = DatoramaReport(), VirtualClock()
-    started = time.perf_counter()
-    clock.run(_run(clock, report))
-    report.seconds = round(time.perf_counter() - started, 3)
+    with report.at_work():
+        clock.run(_run(clock, report))
     report.virtual_seconds = round(clock.now(), 1)
-    report.ok = not report.wrong
     return report
 
 
@@ -110,16 +105,14 @@ def _compare(platform: DatoramaWorld, jobs: list[Job], report: DatoramaReport) -
     report.worst_minute = worst_window([call.at for call in platform.calls], PERIOD)
     new = len(platform.live.stats) - STREAMS * JOBS
     unlike = [job.id for job in jobs if job.id not in platform.live.stats or not job.final]
-    for wrong, what in (
+    report.judge(
         (report.streams != STREAMS, f"{report.streams} streams listed of {STREAMS}"),
         (report.jobs != STREAMS * JOBS, f"{report.jobs} jobs listed of {STREAMS * JOBS}"),
         (new != PROCESSED * 3, f"{new} jobs queued instead of {PROCESSED * 3}"),
         (len(jobs) != new or unlike, f"{len(jobs) - len(unlike)} of {new} jobs seen to their end"),
         (report.refused, f"{count(report.refused, 'call')} refused (429)"),
         (report.worst_minute > LIMIT, f"{report.worst_minute} calls within {PERIOD:g} s where {LIMIT} are allowed"),
-    ):
-        if wrong:
-            report.wrong.append(what)
+    )
 
 
 def lines(report: DatoramaReport) -> Iterator[RenderableType]:
@@ -134,11 +127,10 @@ def lines(report: DatoramaReport) -> Iterator[RenderableType]:
     )
 
 
-def verdict(report: DatoramaReport) -> Text:
-    """The last word."""
-    if report.ok:
-        return Text.assemble(("PASS  ", "bold green"), "Datorama: all streams and jobs were read, all new jobs ended.")
-    return Text.assemble(("FAIL  ", "bold red"), f"Datorama: {'; '.join(report.wrong)}.")
+def last_word(report: DatoramaReport) -> Text:
+    """The verdict."""
+    good = "all streams and jobs were read, all new jobs ended"
+    return verdict(report.ok, f"Datorama: {good if report.ok else '; '.join(report.wrong)}.")
 
 
 def _takes(seconds: float) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.cli.readers import Problem, read_csv
+from asyncconn.core.row_files import Problem, read_csv
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 def default_data() -> Path:
     """Where the files are: inside the installed package, or in ``examples`` of a checkout."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     packaged = package / "data"
     return packaged if packaged.is_dir() else package.parent / "examples" / "data"
 

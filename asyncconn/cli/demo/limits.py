@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from rich.text import Text
 
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits.offline.csv_formats import write_limits, write_structures
+from asyncconn.cli.demo.part import Part, verdict
 from asyncconn.cli.output import count, plain, table
 from asyncconn.core.notes import with_notes
 from asyncconn.errors import AsyncConnError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from asyncconn.sandbox.atoti_limits import LimitsWorld
 
-__all__ = ["LimitsReport", "lines", "verdict", "work"]
+__all__ = ["LimitsReport", "last_word", "lines", "work"]
 
 DAY = "2026-01-31"
 _SECONDS = 10.0  # to connect in; it takes a tenth of one
@@ -45,31 +45,26 @@ _STRUCTURE: dict[str, Any] = {
 
 
 @dataclass
-class LimitsReport:
+class LimitsReport(Part):
     """What ``--json`` prints under ``atoti_limits``."""
 
-    ok: bool = False
     polls: int = 0
     connected_after: float = 0.0
     structures: int = 0
     limits: int = 0
     found: list[dict[str, Any]] = field(default_factory=list)
     incidents: int = 0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
 
 
 async def work() -> LimitsReport:
     """Connect and wait, upload a structure and limits, evaluate, and compare with what has to be found."""
     report = LimitsReport()
-    started = time.perf_counter()
-    try:
-        async with Sandbox(LimitsWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
-            await _run(sandbox.atoti_limits, hub, report)
-    except AsyncConnError as error:
-        report.wrong.append(plain(with_notes(error)))
-    report.seconds = round(time.perf_counter() - started, 3)
-    report.ok = not report.wrong
+    with report.at_work():
+        try:
+            async with Sandbox(LimitsWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
+                await _run(sandbox.atoti_limits, hub, report)
+        except AsyncConnError as error:
+            report.wrong.append(plain(with_notes(error)))
     return report
 
 
@@ -115,15 +110,13 @@ def _compare(report: LimitsReport) -> None:
     found = {row["Limit ID"]: row["Incident Type"] for row in report.found}
     measures = {row["Limit ID"]: row["Measure Value"] for row in report.found}
     due = {name: _VALUES[name] * _USED[name] / 100 for name in _EXPECTED}
-    for wrong, what in (
+    report.judge(
         (report.structures != 1, f"{count(report.structures, 'structure')} uploaded of 1"),
         (report.limits != len(_VALUES), f"{count(report.limits, 'limit')} uploaded of {len(_VALUES)}"),
         (found != _EXPECTED, f"found {found or 'nothing'} where {_EXPECTED} is due"),
         (found == _EXPECTED and measures != due, f"measured {measures} where {due} is due"),
         (report.incidents != len(_EXPECTED), f"{count(report.incidents, 'incident')} stored of {len(_EXPECTED)}"),
-    ):
-        if wrong:
-            report.wrong.append(what)
+    )
 
 
 def lines(report: LimitsReport) -> Iterator[RenderableType]:
@@ -148,10 +141,7 @@ def lines(report: LimitsReport) -> Iterator[RenderableType]:
     )
 
 
-def verdict(report: LimitsReport) -> Text:
-    """The last word."""
-    if report.ok:
-        return Text.assemble(
-            ("PASS  ", "bold green"), "Atoti Limits: the breach and the warning were found, and nothing else."
-        )
-    return Text.assemble(("FAIL  ", "bold red"), f"Atoti Limits: {'; '.join(report.wrong)}.")
+def last_word(report: LimitsReport) -> Text:
+    """The verdict."""
+    good = "the breach and the warning were found, and nothing else"
+    return verdict(report.ok, f"Atoti Limits: {good if report.ok else '; '.join(report.wrong)}.")

@@ -1,26 +1,22 @@
-"""``asyncconn demo``: real records through the framework into a warehouse, and SQL over what landed."""
+"""The main part: real records through the framework into a warehouse, and SQL over what landed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
 from rich.text import Text
 
 from asyncconn import Hub, Panoply
-from asyncconn.cli.counting import worst_window
-from asyncconn.cli.output import console, count, progress, size, stderr, table
-from asyncconn.cli.seattle import Record, compare, default_data, load
+from asyncconn.cli.demo.counting import worst_window
+from asyncconn.cli.demo.part import Part, verdict
+from asyncconn.cli.demo.seattle import Record, compare
+from asyncconn.cli.output import count, progress, size, stderr, table
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import RateLimiter, TokenBucket, Window
-from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Faults, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.memory import Batch, BatchStats, Delivery
     from asyncconn.errors import AsyncConnError, DeliveryFailed
 
-__all__ = ["SenderName", "demo"]
+__all__ = ["Report", "announce", "last_word", "show", "work"]
 
 CALLS, LIMIT, PERIOD = 30, 10, 1.0
 
@@ -44,18 +40,10 @@ _BY_YEAR = """
 """
 
 
-class SenderName(StrEnum):
-    """How messages go to the queue."""
-
-    FORM = "form"
-    SQS = "sqs"
-
-
 @dataclass
-class Report:
-    """What ``--json`` prints."""
+class Report(Part):
+    """What ``--json`` prints, the other parts included."""
 
-    ok: bool = False
     expected: int = 0
     accepted: int = 0
     delivered: int = 0
@@ -66,7 +54,6 @@ class Report:
     duplicates: int = 0
     retries: int = 0
     faults: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
     records_per_second: float = 0.0
     messages: int = 0
     bytes: int = 0
@@ -75,7 +62,6 @@ class Report:
     tables: list[dict[str, Any]] = field(default_factory=list)
     weather_by_year: list[dict[str, Any]] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
     rate_limit: dict[str, Any] = field(default_factory=dict)
     datorama: dict[str, Any] = field(default_factory=dict)
     atoti_limits: dict[str, Any] = field(default_factory=dict)
@@ -91,71 +77,21 @@ class Probe(Connector):
         await self.http.request("GET", "/sandbox/health")
 
 
-def demo(
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Folder of the CSV files, instead of those packaged.")
-    ] = None,
-    faults: Annotated[
-        str,
-        typer.Option(
-            "--faults", metavar="SCRIPT", help="What goes wrong at the server, such as 'status:503*2, drop_after'."
-        ),
-    ] = "",
-    rate: Annotated[
-        float | None,
-        typer.Option("--rate", metavar="N", help="Trickle N records in per second, so that their age can be seen."),
-    ] = None,
-    sender: Annotated[SenderName, typer.Option("--sender", help="How messages go to the queue.")] = SenderName.FORM,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")] = False,
-) -> None:
-    """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
-
-    Then read and process 200 data streams of an embedded Datorama under its cap, and connect an embedded Atoti session
-    to its Limits server to find the breach of a limit. Needs no account and no network. Ends with 1 if anything is
-    missing or different.
-    """
-    if rate is not None and not rate > 0:
-        raise ConfigError(f"--rate must be more than 0 records per second, not {rate:g}")
-    records = load(default_data() if data is None else data)
-    script = Faults.parse(faults)
-    out = console()
-    if not as_json:
-        _announce(out, records, sender.value, faults, rate)
-    from asyncconn.cli import demo_datorama, demo_limits  # what imports this module for other things needs neither
-
-    report = asyncio.run(_run(records, script, rate, sender))
-    if not as_json:
-        _show(out, report)
-    datorama, limits = demo_datorama.work(), asyncio.run(demo_limits.work())
-    said = [
-        (report.ok, _verdict(report)),
-        (datorama.ok, demo_datorama.verdict(datorama)),
-        (limits.ok, demo_limits.verdict(limits)),
-    ]
-    report.datorama, report.atoti_limits = asdict(datorama), asdict(limits)
-    report.ok = all(ok for ok, _ in said)
-    if as_json:
-        print(json.dumps(asdict(report), indent=2))
-    else:
-        for line in (*demo_datorama.lines(datorama), *demo_limits.lines(limits)):
-            out.print(line)
-        # Where something failed, nothing else is praised.
-        out.print(Text("\n").join(text for ok, text in said if ok is report.ok))
-    raise typer.Exit(0 if report.ok else 1)
-
-
 # -- the work ----------------------------------------------------------------------------------------------------------
 
 
-async def _run(records: dict[str, list[Record]], faults: Faults, rate: float | None, sender: SenderName) -> Report:
-    report = Report(expected=sum(map(len, records.values())), sender=sender.value)
+async def work(
+    records: dict[str, list[Record]], faults: Faults, rate: float | None, sender: Literal["form", "sqs"]
+) -> Report:
+    """Stream the records, compare what landed with them, and watch a rate limit at work."""
+    report = Report(expected=sum(map(len, records.values())), sender=sender)
     async with Sandbox(PanoplyWorld(), faults=faults) as sandbox, Hub(proxy="") as hub:
         panoply = Panoply(
             sandbox.panoply.api_key,
             sandbox.panoply.api_secret,
             hub=hub,
             endpoint_url=sandbox.panoply.url,
-            sender=sender.value,
+            sender=sender,
         )
         await _stream(panoply, records, rate, report)
         report.faults = dict(sandbox.faults.hits)
@@ -184,7 +120,7 @@ async def _stream(panoply: Panoply, records: dict[str, list[Record]], rate: floa
             bar.advance(task, delivery.records)
 
         def failed(failure: DeliveryFailed) -> None:
-            report.errors.append(failure.message)
+            report.wrong.append(failure.message)
 
         panoply.on("send", sending)
         panoply.on("flush", arrived)
@@ -254,7 +190,8 @@ async def _limited(hub: Hub, sandbox: Sandbox, report: Report) -> None:
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
 
-def _announce(out: Console, records: dict[str, list[Record]], sender: str, faults: str, rate: float | None) -> None:
+def announce(out: Console, records: dict[str, list[Record]], sender: str, faults: str, rate: float | None) -> None:
+    """What is going to happen."""
     total = sum(map(len, records.values()))
     speed = "at full speed" if rate is None else f"at {rate:g} a second"
     out.print(Text(f"Streaming {total:,} records {speed} to a sandbox in this process, through real sockets.", "bold"))
@@ -264,7 +201,8 @@ def _announce(out: Console, records: dict[str, list[Record]], sender: str, fault
         out.print(Text(f"Faults at the server: {faults}"))
 
 
-def _show(out: Console, report: Report) -> None:
+def show(out: Console, report: Report) -> None:
+    """What landed, and how."""
     landed = [
         (t["table"], f"{t['rows']:,}", _moment(t["first"]), _moment(t["last"]), f"{t['mean']} {t['unit']}")
         for t in report.tables
@@ -304,10 +242,10 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _verdict(report: Report) -> Text:
+def last_word(report: Report) -> Text:
+    """Whether all of it arrived, and what did not."""
     if report.ok:
-        what = f"all {report.expected:,} records are in the warehouse, every value as in the files."
-        return Text.assemble(("PASS  ", "bold green"), what)
+        return verdict(True, f"all {report.expected:,} records are in the warehouse, every value as in the files.")
     reasons = [
         f"{number:,} {word}"
         for number, word in (
@@ -320,9 +258,9 @@ def _verdict(report: Report) -> Text:
     ]
     if report.rate_limit["worst_window"] > LIMIT:
         reasons.append(f"{report.rate_limit['worst_window']} calls within {PERIOD:g} s where {LIMIT} are allowed")
-    text = Text.assemble(("FAIL  ", "bold red"), f"of {report.expected:,} records: {', '.join(reasons)}.")
+    text = verdict(False, f"of {report.expected:,} records: {', '.join(reasons)}.")
     if report.examples:
         text.append(f"\n      for example {', '.join(report.examples[:3])}")
-    for message in report.errors[:3]:
+    for message in report.wrong[:3]:
         text.append(f"\n      {' '.join(message.split())}")
     return text
