@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncconn.http.requesting import RequestOptions, Requests
     from asyncconn.http.response import Response
 
-__all__ = ["Source", "upload"]
+__all__ = ["Source", "chunks_of", "upload"]
 
 #: What can be uploaded: a file's path, bytes, or a function that makes the chunks anew for each attempt.
 Source = str | os.PathLike[str] | bytes | Callable[[], AsyncIterable[bytes]]
@@ -58,14 +58,12 @@ async def upload(
         response = await road.request(method, path, data=given, **options)
         report(Progress(len(given), len(given), "bytes"))
         return response
-    file = None if callable(given) or isinstance(given, bytes) else file_path(given, "the upload")
-    make = given if callable(given) else partial(_slices, given) if file is None else partial(_pieces, file)
     retry = options.get("retry")
     idempotent = options.get("idempotent")
     what = f"{road.service}: {method} {path.partition('?')[0]}"
 
     async def once() -> Response:
-        size = len(given) if isinstance(given, bytes) else None if file is None else await in_thread(_size, file)
+        make, size = await chunks_of(source)
         body = _Body(make, size, report, idle_timeout, form)
         around = 0 if form is None else len(form.head) + len(form.tail)
         length = {} if size is None else {"Content-Length": str(size + around)}
@@ -86,6 +84,17 @@ async def upload(
     harmless = method.upper() in _IDEMPOTENT if idempotent is None else idempotent
     answered: Response = await road.repeat(once, idempotent=harmless, retry=retry)
     return answered
+
+
+async def chunks_of(source: Source) -> tuple[Callable[[], AsyncIterable[bytes]], int | None]:
+    """What makes the chunks of a source, and how many bytes they are, where that is known. Raises ``ConfigError``."""
+    given: Any = source
+    if callable(given):
+        return given, None
+    if isinstance(given, bytes):
+        return partial(_slices, given), len(given)
+    file = file_path(given, "the upload")
+    return partial(_pieces, file), await in_thread(_size, file)
 
 
 class _Body:
