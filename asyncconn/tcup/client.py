@@ -13,8 +13,10 @@ from asyncconn.hub import Hub
 from asyncconn.tcup.calling import Service
 from asyncconn.tcup.config_file import options_of, read_config
 from asyncconn.tcup.jwt import Algorithm, JwtAuth, KeyAuth, Skew, SymmetricKey
+from asyncconn.tcup.resources.datalake import Datalake
 from asyncconn.tcup.resources.features import Features
 from asyncconn.tcup.resources.observations import Observations
+from asyncconn.tcup.resources.routing import Routing
 from asyncconn.tcup.resources.sensors import Sensors
 from asyncconn.tcup.routes import tables
 from asyncconn.tcup.rules import DlsRules, JobRules, RoutingRules, SosRules
@@ -124,6 +126,10 @@ class Tcup(Connector):
         self.observations = Observations(sos, self)
         self.sensors = Sensors(sos)
         self.features = Features(sos)
+        self.datalake = Datalake(dls, default_timezone)
+        self.routing = Routing(
+            mr, direct_exchange=direct_exchange, routing_key=routing_key, default_timezone=default_timezone
+        )
 
     @classmethod
     def from_env(cls, *, prefix: str | None = None, hub: Hub | None = None, **options: Any) -> Self:

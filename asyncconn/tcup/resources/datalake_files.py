@@ -88,21 +88,18 @@ class Files(Noun):
             "ownFile": own,
             "bundled": bundled,
             "locked": locked,
-            "filename": _joined([search.pattern(name, "filename") for name in names]),
-            "savepoint": _joined([search.pattern(point, "savepoint") for point in points]),
+            "filename": _joined([search.named(name, "filename") for name in names]),
+            "savepoint": _joined([search.named(point, "savepoint") for point in points]),
             "uri": _joined([_findable(one) for one in _several(uri)]),
             "directory": None if directory is None else fields.directory(directory),
             "sort": search.sorting(sort),
             "pageSize": page_size,
         }
 
+        by_name, by_point = search.only(names), search.only(points)
+
         def fits(file: LakeFile) -> bool:
-            return (
-                all(map(search.is_plain, names)) or any(search.exactly(name, file.name or "") for name in names)
-            ) and (
-                all(map(search.is_plain, points))
-                or any(search.exactly(point, file.savepoint or "") for point in points)
-            )
+            return (by_name is None or by_name(file.name)) and (by_point is None or by_point(file.savepoint))
 
         return Listing(self._search(params, found, match, fits), LakeFile)
 

@@ -146,7 +146,7 @@ class Transfers(Files):
         return {one: await self._fetch(one, place, **options) for one, place in places.items()}
 
     def stream(self, uri: str) -> Stream:
-        """A file's bytes as they come: ``async with tcup.datalake.stream(uri) as chunks: async for chunk in chunks: ...``
+        """A file's bytes as they come: ``async with datalake.stream(uri) as chunks: async for chunk in chunks: ...``
 
         Nothing is gone on with. Raises what a call raises, when it is opened.
         """
