@@ -19,7 +19,7 @@ from asyncconn.sandbox.tcup.dls.fields import (
     is_url,
 )
 from asyncconn.sandbox.tcup.dls.lake import Comment, File
-from asyncconn.sandbox.tcup.multipart import Malformed, read_parts
+from asyncconn.sandbox.tcup.multipart import parts
 from asyncconn.sandbox.tcup.ranges import file_answer
 from asyncconn.sandbox.tcup.times import archive_suffix
 from asyncconn.sandbox.tcup.voice import Refused, text_answer
@@ -40,7 +40,6 @@ Mode = Literal["RESTRICT", "OVERWRITE", "APPEND", "ARCHIVE"]
 _MODES: dict[str, Mode] = {"RESTRICT": "RESTRICT", "OVERWRITE": "OVERWRITE", "APPEND": "APPEND", "ARCHIVE": "ARCHIVE"}
 _MOST_REQUEST_BYTES = 2 * 1024**3
 _MOST_APPENDED_BYTES = 10 * 1024**2
-_MOST_TEXT_BYTES = 1024**2
 _UNFINISHED = "..resume"
 
 
@@ -242,33 +241,27 @@ def _check_name(aim: _Aim, sent: _Sent) -> None:
 
 
 async def _read(ask: Ask, keep: int) -> _Sent:
-    pieces = ask.call.pieces
-    if pieces is None:
-        raise Refused(400, "the body is missing")
     sent = _Sent()
-    try:
-        async for part in read_parts(ask.header("Content-Type"), pieces):
-            match part.name:
-                case "file":
-                    await _take(part, sent, keep)
-                case "metadata":
-                    sent.metadata = await part.text(_MOST_TEXT_BYTES)
-                case "comment":
-                    sent.comment = await part.text(_MOST_TEXT_BYTES)
-    except Malformed as error:
-        raise Refused(400, str(error)) from None
+    async for part in parts(ask.call):
+        match part.name:
+            case "file":
+                await _take(part, sent, keep)
+            case "metadata":
+                sent.metadata = await part.text()
+            case "comment":
+                sent.comment = await part.text()
     return sent
 
 
 async def _take(part: Part, sent: _Sent, keep: int) -> None:
     gathering = Gathering(max(keep, _MOST_APPENDED_BYTES))
-    async for piece in part.pieces:
+    async for piece in part:
         gathering.add(piece)
         if gathering.size > _MOST_REQUEST_BYTES:
             raise Refused(400, f"an upload must have at most {_MOST_REQUEST_BYTES} bytes")
     sent.filename = part.filename
     sent.content = gathering.done()
-    sent.content_type = part.content_type or sent.content_type
+    sent.content_type = part.content_type
 
 
 async def _drain(ask: Ask) -> None:
