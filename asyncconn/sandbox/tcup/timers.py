@@ -5,27 +5,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["MonotonicClock", "Timer", "Timers"]
+    from asyncconn.sandbox.clock import MovableClock
+
+__all__ = ["Timer", "Timers"]
 
 _SMALLEST_WAIT = 0.001  # less would have the loop spin until a rounding error has passed
-
-
-class MonotonicClock(Protocol):
-    """What is asked of a clock here."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        ...
-
-    def utcnow(self) -> datetime:
-        """Aware, UTC."""
-        ...
 
 
 class Timer:
@@ -43,7 +33,7 @@ class Timer:
 class Timers:
     """Callbacks by their time. The event loop sees to them, and :meth:`tick` whatever the loop could not know of."""
 
-    def __init__(self, clock: MonotonicClock) -> None:
+    def __init__(self, clock: MovableClock) -> None:
         self.clock = clock
         self._queue: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-__all__ = ["archive_suffix", "dls_time", "read_task_time", "read_time", "sos_time", "version_time"]
+__all__ = ["archive_suffix", "dls_time", "read_task_time", "read_time", "read_zone", "sos_time", "version_time"]
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NUMBER = {month.lower(): number for number, month in enumerate(_MONTHS, start=1)}
@@ -77,7 +77,7 @@ def _read(pattern: re.Pattern[str], text: str) -> datetime:
         int(minute),
         int(second),
         int(millis or 0) * 1000,
-        tzinfo=UTC if zone is None else _zone(zone),
+        tzinfo=UTC if zone is None else read_zone(zone),
     )
     try:
         return local.astimezone(UTC)
@@ -85,7 +85,7 @@ def _read(pattern: re.Pattern[str], text: str) -> datetime:
         raise ValueError(f"{text!r} is beyond the calendar") from None
 
 
-def _zone(name: str) -> tzinfo:
+def read_zone(name: str) -> tzinfo:
     if (known := _ZONES.get(name.upper())) is not None:
         return known
     if (offset := _OFFSET.fullmatch(name)) is not None:

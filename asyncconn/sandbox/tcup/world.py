@@ -19,12 +19,15 @@ from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.tcup.asking import segments
+from asyncconn.sandbox.tcup.dls import Dls
 from asyncconn.sandbox.tcup.mr import Mr
 from asyncconn.sandbox.tcup.options import Options
 from asyncconn.sandbox.tcup.paths import bases, below
 from asyncconn.sandbox.tcup.sos import Sos
+from asyncconn.sandbox.tcup.tasks import Tasks
 from asyncconn.sandbox.tcup.tenants import Tenant, check_token, invent
 from asyncconn.sandbox.tcup.voice import Refused, envelope, error_answer, json_answer
+from asyncconn.sandbox.tcup.workflows import Workflows
 from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -45,7 +48,13 @@ _PAGE = Answer(
     "text/html; charset=utf-8",
 )
 #: Which class serves what is below which base path.
-_SERVED: dict[str, type[Service]] = {"sos_path": Sos, "mr_path": Mr}
+_SERVED: dict[str, type[Service]] = {
+    "sos_path": Sos,
+    "mr_path": Mr,
+    "dls_path": Dls,
+    "task_path": Tasks,
+    "workflow_path": Workflows,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,9 @@ class Services:
 
     sos: Sos
     mr: Mr
+    dls: Dls
+    tasks: Tasks
+    workflows: Workflows
 
     def of(self, kind: type[Service]) -> tuple[str, Service]:
         """The one of this class, with its name."""
@@ -160,6 +172,21 @@ class TcupWorld(World):
         """Message routing of the first tenant."""
         return self.services(self.tenant).mr
 
+    @property
+    def dls(self) -> Dls:
+        """The data lake of the first tenant."""
+        return self.services(self.tenant).dls
+
+    @property
+    def tasks(self) -> Tasks:
+        """Projects and tasks of the first tenant."""
+        return self.services(self.tenant).tasks
+
+    @property
+    def workflows(self) -> Workflows:
+        """Workflows of the first tenant."""
+        return self.services(self.tenant).workflows
+
     @cached_property
     def clock(self) -> MovableClock:
         """The sandbox's, which can be moved on here."""
@@ -181,7 +208,14 @@ class TcupWorld(World):
         tenant = invent(user, self._inventor)
         mr = Mr(tenant, self.clock, keep=self.place.keep_arrivals)
         self.tenants[tenant.api_key] = tenant
-        self._services[tenant.api_key] = Services(Sos(tenant, self.clock, self.options, mr.broker), mr)
+        tasks = Tasks(self.clock)
+        self._services[tenant.api_key] = Services(
+            Sos(tenant, self.clock, self.options, mr.broker),
+            mr,
+            Dls(tenant, self.clock),
+            tasks,
+            Workflows(tasks.engine),
+        )
         return tenant
 
     def services(self, tenant: Tenant) -> Services:
@@ -235,6 +269,9 @@ class TcupWorld(World):
         except Refused as refused:
             _log.info("tcup's gateway answers %d to a %s", refused.status, call.method)
             answer = _worded(refused, found)
+        if call.pieces is not None:
+            async for _ in call.pieces:  # a client that is still sending would not hear the answer
+                pass
         self._count(call, name, tenant, answer.status)
         return self._dated(answer)
 

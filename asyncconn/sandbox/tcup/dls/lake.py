@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from asyncconn.core.clock import Clock
+    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.tcup.asking import Ask
     from asyncconn.sandbox.tcup.contents import Content
     from asyncconn.sandbox.tcup.tenants import DlsUser, Tenant
@@ -120,7 +120,7 @@ class File:
 class Lake:
     """Files by URI, directories by path, relations by name. ``gone`` are deleted files, whose URIs are free again."""
 
-    def __init__(self, tenant: Tenant, clock: Clock) -> None:
+    def __init__(self, tenant: Tenant, clock: MovableClock) -> None:
         self.tenant = tenant
         self.clock = clock
         self.files: dict[str, File] = {}

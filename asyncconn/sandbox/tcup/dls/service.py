@@ -20,7 +20,7 @@ from asyncconn.sandbox.tcup.voice import Refused, json_answer, text_answer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from asyncconn.core.clock import Clock
+    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.exchange import Answer
     from asyncconn.sandbox.tcup.asking import Ask, Route
     from asyncconn.sandbox.tcup.tenants import Tenant
@@ -39,7 +39,7 @@ class Dls(Service):
     """
 
     def __init__(
-        self, tenant: Tenant, clock: Clock, *, keep_bytes: int = _KEEP_BYTES, quota_bytes: int | None = None
+        self, tenant: Tenant, clock: MovableClock, *, keep_bytes: int = _KEEP_BYTES, quota_bytes: int | None = None
     ) -> None:
         self._lake = Lake(tenant, clock)
         self._parts = (

@@ -88,17 +88,13 @@ class Transfers:
     # -- up ------------------------------------------------------------------------------------------------------------
 
     async def _upload(self, ask: Ask) -> Answer:
-        try:
-            user = self._lake.caller(ask)
-            mode = _MODES.get(ask.param("mode", "RESTRICT").upper())
-            if mode is None:
-                raise Refused(400, f"mode must be one of {', '.join(_MODES)}")
-            sent = await _read(ask, self._keep)
-            aim = _aim(ask, ask.param("filename") or sent.filename or "", mode)
-            return text_answer(self._store(user, aim, sent), 201)
-        except Refused:
-            await _drain(ask)  # a client that is still sending would not hear the refusal
-            raise
+        user = self._lake.caller(ask)
+        mode = _MODES.get(ask.param("mode", "RESTRICT").upper())
+        if mode is None:
+            raise Refused(400, f"mode must be one of {', '.join(_MODES)}")
+        sent = await _read(ask, self._keep)
+        aim = _aim(ask, ask.param("filename") or sent.filename or "", mode)
+        return text_answer(self._store(user, aim, sent), 201)
 
     def _store(self, user: DlsUser, aim: _Aim, sent: _Sent) -> str:
         _check_name(aim, sent)
@@ -179,15 +175,11 @@ class Transfers:
     # -- in parts ------------------------------------------------------------------------------------------------------
 
     async def _announce(self, ask: Ask) -> Answer:
-        try:
-            user = self._lake.caller(ask)
-            if not ask.param("sizeInBytes").isdecimal():
-                raise invalid("size-in-bytes", ask.param("sizeInBytes"), "size must be a number of bytes")
-            aim = _aim(ask, ask.param("filename"), "RESTRICT")
-            uri = self._store(user, aim, await _read(ask, self._keep))
-        except Refused:
-            await _drain(ask)
-            raise
+        user = self._lake.caller(ask)
+        if not ask.param("sizeInBytes").isdecimal():
+            raise invalid("size-in-bytes", ask.param("sizeInBytes"), "size must be a number of bytes")
+        aim = _aim(ask, ask.param("filename"), "RESTRICT")
+        uri = self._store(user, aim, await _read(ask, self._keep))
         self._lake.files[uri].transferred = False
         return text_answer(uri, 201)
 
@@ -262,9 +254,3 @@ async def _take(part: Part, sent: _Sent, keep: int) -> None:
     sent.filename = part.filename
     sent.content = gathering.done()
     sent.content_type = part.content_type
-
-
-async def _drain(ask: Ask) -> None:
-    if ask.call.pieces is not None:
-        async for _ in ask.call.pieces:
-            pass

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -218,10 +219,8 @@ class Process:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None:
-            try:
+            with suppress(ProcessLookupError, PermissionError):  # it may have ended by itself
                 os.killpg(self._pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass  # it has ended by itself
 
 
 def _environment(folder: Path) -> dict[str, str]:

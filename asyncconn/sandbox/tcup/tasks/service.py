@@ -23,9 +23,9 @@ from asyncconn.sandbox.tcup.voice import Refused, error_answer, json_answer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.exchange import Call
     from asyncconn.sandbox.tcup.asking import Ask, Route
-    from asyncconn.sandbox.tcup.timers import MonotonicClock
 
 __all__ = ["Tasks"]
 
@@ -39,9 +39,9 @@ _MOST_ON_A_PAGE = 1000
 
 
 class Tasks(Service):
-    """A tenant's projects and tasks. ``py`` tasks really run; see :class:`~asyncconn.sandbox.tcup.tasks.engine.Engine`."""
+    """A tenant's projects and tasks. ``py`` tasks really run; ``engine`` has the knobs."""
 
-    def __init__(self, clock: MonotonicClock) -> None:
+    def __init__(self, clock: MovableClock) -> None:
         self.clock = clock
         self.engine = Engine(Timers(clock))
 
