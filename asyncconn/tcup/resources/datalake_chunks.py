@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "Chunked", "Target"]
 
 CHUNK = 8 * 1024 * 1024  # bytes: an append takes 10 MiB
+_UNFINISHED = "..resume"  # of another way to upload: what is so called is replaced
 _LONGEST = 3600.0  # seconds in which a chunk may be sent again: over a slow line each time takes long
 
 
@@ -218,7 +219,8 @@ class Chunked:
             )
         except NotFound:
             return None
-        return answer.text.strip() or None
+        uri = answer.text.strip()
+        return None if not uri or uri.endswith(_UNFINISHED) else uri
 
     async def _size(self) -> int:
         found: LakeFile = await self._entry(self._uri)
