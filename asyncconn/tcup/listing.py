@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncconn.core.frames import exact_frame
 from asyncconn.core.paging import Pager
+from asyncconn.core.threads import in_thread
 from asyncconn.tcup.models import Model
 
 if TYPE_CHECKING:
@@ -30,5 +31,6 @@ class Listing(Pager[M]):
         """All of it, a row an item; without items it has its columns still. Raises ``ConfigError`` without pandas."""
         rows = [one.model_dump() for one in await self.collect()]
         columns = list(dict.fromkeys([*self._kind.model_fields, *(name for row in rows for name in row)]))
-        made: pd.DataFrame = exact_frame(columns, [[row.get(name) for name in columns] for row in rows])
+        cells = [[row.get(name) for name in columns] for row in rows]
+        made: pd.DataFrame = await in_thread(exact_frame, columns, cells)  # the import of pandas takes long
         return made

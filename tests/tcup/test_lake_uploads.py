@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from asyncconn.tcup.resources.datalake_transfers import Mode
+
 SENT = "POST /dls/file"
+REPLACING: tuple[Mode, ...] = ("OVERWRITE", "APPEND", "ARCHIVE")
 CHUNK = 64 * 1024
 DATA = random.Random(7).randbytes(5 * CHUNK + 1000)
 
@@ -74,7 +77,7 @@ async def test_what_is_said_of_a_file_arrives_with_it(resume: bool) -> None:
 @pytest.mark.parametrize("resume", [False, True])
 async def test_each_mode_does_what_it_says(resume: bool) -> None:
     async with scene() as s:
-        for mode in ("OVERWRITE", "APPEND", "ARCHIVE"):
+        for mode in REPLACING:
             with pytest.raises(BadRequest):
                 await s.lake.upload(b"one", filename="f", mode=mode, resume=resume)
         uri = await s.lake.upload(b"one", filename="f", metadata={"colour": "blue"}, resume=resume)
@@ -96,7 +99,7 @@ async def test_each_mode_does_what_it_says(resume: bool) -> None:
         assert s.content(old) == b"three"
 
         await s.lake.lock(uri)
-        for mode in ("OVERWRITE", "APPEND", "ARCHIVE"):
+        for mode in REPLACING:
             with pytest.raises(Conflict, match="locked"):
                 await s.lake.upload(b"five", filename="f", mode=mode, resume=resume)
         assert s.content(uri) == b"four"

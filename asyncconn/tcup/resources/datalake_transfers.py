@@ -174,7 +174,7 @@ class Transfers(Files):
 
     async def _frame(self, uri: str, options: Mapping[str, Any]) -> pd.DataFrame:
         name, usual = _reader(uri)
-        pandas = extra("pandas")
+        pandas = await in_thread(extra, "pandas")  # its import takes long
         folder = await in_thread(lambda: tempfile.TemporaryDirectory(prefix="asyncconn-"))
         try:
             path = await self._fetch(uri, Path(folder.name) / f"file{_suffix(uri)}", on_progress=None, resume=False)
