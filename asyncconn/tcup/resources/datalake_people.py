@@ -45,7 +45,10 @@ class People(Noun):
         >>> (await tcup.datalake.create_relations({"derivedFrom": "made of it"})).raise_for_failed()
         """
         named = dict(relations) if isinstance(relations, Mapping) else dict.fromkeys(relations, "")
-        items = [{"name": name, **({"description": said} if said else {})} for name, said in named.items()]
+        items = [
+            {"name": fields.name(name, "relation"), **({"description": said} if said else {})}
+            for name, said in named.items()
+        ]
         return await self._each("relations.create", items, list(named))
 
     async def delete_relation(self, name: str) -> None:
@@ -148,7 +151,11 @@ def _link(given: Link | tuple[str, str, str]) -> Link:
         source, relation, target = given
     except (TypeError, ValueError):
         raise ConfigError(f"a link is (source URI, relation, target URI), not {given!r}") from None
-    return Link(source_uri=fields.file_uri(source), relation=relation, target_uri=fields.file_uri(target))
+    return Link(
+        source_uri=fields.file_uri(source),
+        relation=fields.name(relation, "relation"),
+        target_uri=fields.file_uri(target),
+    )
 
 
 def _shares(uri: str | Sequence[str], users: str | Sequence[str], action: str) -> list[Share]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.errors import ConfigError, NotFound, ProtocolError
 from asyncconn.http.routes import number
+from asyncconn.tcup import fields
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.routing_models import Exchange, Overview, RoutingRule, RuleVersion, Statistics
@@ -27,7 +28,9 @@ class Exchanges(Noun):
 
     async def create(self, name: str) -> None:
         """Make one. Raises ``BadRequest`` for a name that there is already."""
-        await self._caller.request("exchanges.create", json={"exchangeName": _named(name, "exchange"), "type": "topic"})
+        await self._caller.request(
+            "exchanges.create", json={"exchangeName": fields.name(name, "exchange"), "type": "topic"}
+        )
 
     def list(self) -> Listing[Exchange]:
         """All of them."""
@@ -181,18 +184,18 @@ class Routing(Noun):
 
         Raises ``DocumentRefused`` for an exchange that there is not, ``BadRequest`` for what is no JSON, ``Forbidden``.
         """
-        to = _named(self._exchange if exchange is None else exchange, "exchange")
+        to = fields.name(self._exchange if exchange is None else exchange, "exchange")
         key = (self._key if routing_key is None else routing_key) or ""
         await self._send("direct", document, to, key, duplicates=duplicates)
 
     async def send_topic(self, document: Any, *, exchange: str, topic: str, duplicates: bool = False) -> None:
         """Send JSON to a topic of a topic exchange."""
-        to, key = _named(exchange, "exchange"), _named(topic, "topic")
+        to, key = fields.name(exchange, "exchange"), fields.name(topic, "topic")
         await self._send("topic", document, to, key, duplicates=duplicates)
 
     async def send_queue(self, document: Any, *, queue: str, duplicates: bool = False) -> None:
         """Send JSON to a queue."""
-        await self._send("queue", document, _named(queue, "queue"), "", duplicates=duplicates)
+        await self._send("queue", document, fields.name(queue, "queue"), "", duplicates=duplicates)
 
     async def _send(self, kind: str, document: Any, to: str, key: str, *, duplicates: bool) -> None:
         if document is None:
@@ -201,13 +204,6 @@ class Routing(Noun):
         await self._caller.request(
             "routing.send", params={"type": kind}, json=document, headers=headers, idempotent=duplicates
         )
-
-
-def _named(given: str, what: str) -> str:
-    """A name as it goes into a header or a body."""
-    if not given.strip() or not given.isprintable():
-        raise ConfigError(f"{what}: a name without control characters, not {given!r}")
-    return given
 
 
 def _texts(found: Any) -> builtins.list[str]:
