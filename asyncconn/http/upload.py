@@ -171,8 +171,9 @@ class _Body:
         return ConfigError("the file changed its size while it was uploaded")
 
     async def aclose(self) -> None:
-        """Let the source end: after whoever is reading it, who has been cancelled by now."""
+        """Let the source end: after whoever is reading it, who has been cancelled by now. Nothing of it is kept."""
         close = getattr(self._chunks, "aclose", None)
+        self._make = _nothing  # the library underneath holds on to a request, and so to this, for a while
         if close is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ENDING), self._reading:
@@ -181,6 +182,10 @@ class _Body:
 
 def _nobody(progress: Progress) -> None:
     pass
+
+
+def _nothing() -> AsyncIterable[bytes]:
+    return _slices(b"")
 
 
 def _size(file: Path) -> int:

@@ -126,6 +126,7 @@ class Chunked:
             while chunk := await feed.take(CHUNK):
                 await self._append(chunk, done)
                 done += len(chunk)
+                del chunk  # or it would be there beside the next one
         finally:
             await feed.aclose()
         if self._total is not None and done != self._total:
