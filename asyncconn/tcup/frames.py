@@ -17,10 +17,16 @@ from asyncconn.tcup.values import cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Columns", "page_of"]
+__all__ = ["Columns", "page_of", "ready"]
 
 _KEY = ("sensor", "feature", "starttime")
 _WHOLE, _REAL = ("count",), ("quantity", "decimal")
+
+
+def ready() -> None:
+    """Import what makes frames; blocks. Raises ``ConfigError`` without pandas."""
+    extra("pandas")
+    _decoder()
 
 
 def page_of(body: bytes) -> tuple[Any, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import sys
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.extras import extra, needed
 from asyncconn.core.secret import Secret
+from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth
 from asyncconn.http.response import http_date
@@ -135,7 +137,7 @@ class JwtAuth(KeyAuth):
     async def headers(self) -> Mapping[str, str]:
         """Each key in its header, and a token that lives long enough."""
         if not self._token or self._now() > self._until - _LEAST:
-            self._mint()
+            await self._mint()
         return {**await super().headers(), "Authorization": self._bearer()}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
@@ -143,7 +145,7 @@ class JwtAuth(KeyAuth):
         if self._bearer() == refused.get("Authorization"):
             if not self._skew.refused:
                 return False
-            self._mint()
+            await self._mint()
         return True
 
     def _now(self) -> float:
@@ -152,7 +154,8 @@ class JwtAuth(KeyAuth):
     def _bearer(self) -> str:
         return f"Bearer {self._token.get_secret_value()}"
 
-    def _mint(self) -> None:
+    async def _mint(self) -> None:
+        jwt = sys.modules.get("jwt") or await in_thread(extra, "jwt")
         now = int(self._now())
         claims = {
             "sub": self._api_key.get_secret_value(),
@@ -161,7 +164,6 @@ class JwtAuth(KeyAuth):
             "jti": str(uuid.uuid4()),
             "aud": self._audience,
         }
-        jwt: Any = extra("jwt")
         self._token = Secret(jwt.encode(claims, self._key.octets(), algorithm=self._key.algorithm))
         self._until = now + _LIFE
         self._skew.refused = False

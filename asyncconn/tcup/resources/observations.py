@@ -213,8 +213,8 @@ class Observations(SosNoun):
 
         ``source`` is a path, or the bytes of a file, in UTF-8. Its header has ``sensor``, ``starttime``, ``name`` and
         ``value``, and may have ``feature``, ``endtime``, ``type`` and ``unit``: a line for each output. Without
-        ``name`` and ``value`` every other column is an output. ``on_unknown="ignore"`` leaves out columns that nobody knows.
-        Raises ``ConfigError`` for a file or a header that cannot be. Contract: sections 2.7, 13.22.
+        ``name`` and ``value`` every other column is an output. ``on_unknown="ignore"`` leaves out columns that nobody
+        knows. Raises ``ConfigError`` for a file or a header that cannot be. Contract: sections 2.7, 13.22.
         """
         lines = Lines(source, on_unknown)
         sender = Sender(self._caller, {})

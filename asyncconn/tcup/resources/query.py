@@ -7,11 +7,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from asyncconn.core.extras import needed
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ProtocolError
-from asyncconn.tcup.frames import Columns, page_of
+from asyncconn.tcup.frames import Columns, page_of, ready
 from asyncconn.tcup.rows import COLUMNS, Row, rows_of
 from asyncconn.tcup.tables import text_table
 
@@ -79,7 +78,7 @@ class Rows(Pager[Row]):
         values of one output at one time, the later row's. ``attrs["invalid"]`` has the places of rows (before pivoting)
         whose value does not fit its type, and is the text that it was. Raises ``ConfigError`` without pandas.
         """
-        needed("pandas")
+        await in_thread(ready)
         columns = Columns()
         async for page in self._every(self._columns_of):
             page.add_to(columns)
