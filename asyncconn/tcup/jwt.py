@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import sys
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -136,17 +135,26 @@ class JwtAuth(KeyAuth):
 
     async def headers(self) -> Mapping[str, str]:
         """Each key in its header, and a token that lives long enough."""
-        if not self._token or self._now() > self._until - _LEAST:
-            await self._mint()
+        if self._stale:
+            jwt = await in_thread(extra, "jwt")
+            if self._stale:  # or another call has made one meanwhile
+                self._mint(jwt)
         return {**await super().headers(), "Authorization": self._bearer()}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
         """Another token after an HTTP 401, unless somebody else just made one; not for a 401 inside of a 200."""
+        if self._bearer() != refused.get("Authorization"):
+            return True
+        if not self._skew.refused:
+            return False
+        jwt = await in_thread(extra, "jwt")
         if self._bearer() == refused.get("Authorization"):
-            if not self._skew.refused:
-                return False
-            await self._mint()
+            self._mint(jwt)
         return True
+
+    @property
+    def _stale(self) -> bool:
+        return not self._token or self._now() > self._until - _LEAST
 
     def _now(self) -> float:
         return self._clock.utcnow().timestamp() + self._skew.seconds
@@ -154,8 +162,7 @@ class JwtAuth(KeyAuth):
     def _bearer(self) -> str:
         return f"Bearer {self._token.get_secret_value()}"
 
-    async def _mint(self) -> None:
-        jwt = sys.modules.get("jwt") or await in_thread(extra, "jwt")
+    def _mint(self, jwt: Any) -> None:
         now = int(self._now())
         claims = {
             "sub": self._api_key.get_secret_value(),
