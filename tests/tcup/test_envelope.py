@@ -40,7 +40,8 @@ def test_the_status_is_found_in_every_member(member: str, value: Any) -> None:
     [
         ("created", 201), ("OK", 200), ("success", 200), ("Updated", 200), ("deleted", 200), ("Conflict", 409),
         ("already exists", 409), ("ALREADY_EXISTS", 409), ("Not Found", 404), ("bad request", 400),
-        ("Invalid payload", 400), ("invalidated", 400), ("Unauthorized", 401), ("forbidden", 403), ("gone fishing", 500),
+        ("Invalid payload", 400), ("invalidated", 400), ("Unauthorized", 401), ("forbidden", 403),
+        ("gone fishing", 500),
     ],
 )  # fmt: skip
 def test_a_word_is_a_status(word: str, status: int) -> None:

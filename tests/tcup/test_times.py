@@ -15,7 +15,8 @@ FORMATS = {"sos": SOS, "versions": VERSIONS, "dls": DLS, "dls query": DLS_QUERY,
 WITH_ZONES = [SOS, DLS, DLS_QUERY, TASK]
 ZONES = ["UTC", "IST", "Asia/Kolkata", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "+05:45", "-0330"]
 
-moments = st.datetimes(datetime(1900, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))
+moments = st.datetimes(datetime(1900, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
+recent = st.datetimes(datetime(1980, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 zones = st.sampled_from(ZONES)
 
 
@@ -31,7 +32,7 @@ def test_every_format_survives_the_round_trip(form: TimeFormat, when: datetime) 
 
 
 @pytest.mark.parametrize("form", WITH_ZONES)
-@given(st.datetimes(datetime(1980, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC)), zones)
+@given(recent, zones)
 def test_a_time_in_a_zone_is_the_same_moment(form: TimeFormat, when: datetime, zone: str) -> None:
     assert form.read(form.write(when, zone)) == kept(when, form)
 
@@ -100,7 +101,7 @@ def test_an_abbreviation_that_nobody_settled_is_an_error(zone: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_time_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"is no time|is no month|out of range|must be|range|beyond"):
         SOS.read(text)
 
 
