@@ -42,11 +42,6 @@ def _weight(encoded: bytes) -> int:
     return len(encoded) if records < 2 else max(len(encoded), records * _OF_A_RECORD)
 
 
-def _same(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What may overwrite one another, and so must keep its order."""
-    return item.get("sensor"), item.get("feature"), *[record.get("starttime") for record in item["record"]]
-
-
 class Writer(Watched, Unpicklable):
     """Takes observations and sends them in chunks, none later than two seconds after it was written.
 
@@ -55,9 +50,10 @@ class Writer(Watched, Unpicklable):
 
     Leaving the block delivers what was accepted. With a ``spool``, a file's path, what :meth:`write` returned for is
     sent although the program is killed or the platform is away: by the next writer with that spool. Made by
-    ``tcup.observations.writer``; several writers need a spool each. Observations of one sensor, feature and time keep
-    their order. A chunk whose outcome is unknown is sent again with a spool only: a value that SOS gets twice it
-    overwrites with the same.
+    ``tcup.observations.writer``; several writers need a spool each.
+
+    Chunks go one after the other. One whose outcome is unknown is sent again with a spool only: a value that SOS gets
+    twice it overwrites with the same.
     """
 
     _elsewhere = "make a client there, and a writer of it"
@@ -81,8 +77,8 @@ class Writer(Watched, Unpicklable):
         max_bytes=MOST_BYTES,
         envelope=_ENVELOPE,
         size=_weight,
-        key=_same,
         spool=lambda writer: writer._spool,
+        max_in_flight=1,  # what is written twice is overwritten by the later, in this order
     )
     async def observations(self, batch: Batch[dict[str, Any]]) -> None:
         """The buffer of observations, as SOS has them."""
