@@ -191,7 +191,7 @@ async def test_the_quota_is_for_the_tenant() -> None:
         assert (await api.upload("b.csv", b"x" * 3)).status == 409
         assert (await api.upload("b.csv", b"x" * 2)).status == 201
         for mode, status in (("APPEND", 409), ("ARCHIVE", 409), ("OVERWRITE", 201)):
-        assert (await api.upload("a.csv", b"x", mode=mode)).status == status
+            assert (await api.upload("a.csv", b"x", mode=mode)).status == status
 
 
 async def test_tenants_have_a_lake_each(api: Api) -> None:
