@@ -1,156 +1,145 @@
-"""The embedded TCUP and a plain client for its data lake, tasks and workflows; nothing of a real connector is in it."""
+"""The embedded TCUP and a plain client for it; nothing of a real connector is in it."""
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import hmac
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import Sandbox
-from asyncconn.sandbox.tcup import TcupWorld
+from asyncconn.sandbox import Sandbox, TcupWorld
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-DLS, TASKS, WORKFLOWS = "/dls", "/TaskService/v1.0", "/WorkflowService/v1.0"
-HOME = "user1/dlsadmin"
+SAMPLES: dict[str, Any] = {
+    sample["id"]: sample
+    for sample in json.loads((Path(__file__).parents[1] / "data" / "tcup.json").read_text())["samples"]
+}
+SOS = "/api/sos/v2.0"
+MR = "/MessageRouting/v2.0"
+
+
+def body(sample: str) -> Any:
+    """A fresh copy of a sample's body."""
+    return json.loads(json.dumps(SAMPLES[sample]["body"]))
 
 
 @dataclass(frozen=True)
 class Reply:
     status: int
-    headers: Mapping[str, str]
     body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
     @property
     def text(self) -> str:
         return self.body.decode()
 
     @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+    def code(self) -> int:
+        """The status inside, of an answer that came with a 200."""
+        assert self.status == 200, self.body
+        return int(self.json["code"])
 
 
-class Api:
-    """Calls as the admin of the lake unless told; ``user`` is a user's name, None sends no data lake key."""
+class Client:
+    """Sends one request with the first tenant's key, unless ``headers`` say otherwise."""
 
-    def __init__(self, world: TcupWorld, session: aiohttp.ClientSession) -> None:
+    def __init__(self, world: TcupWorld, http: aiohttp.ClientSession) -> None:
         self.world = world
-        self.session = session
+        self.http = http
 
     async def __call__(
         self,
         method: str,
         path: str,
-        body: object = None,
+        given: Any = None,
         *,
-        user: str | None = "dlsadmin",
-        params: Any = None,
         headers: Mapping[str, str] | None = None,
+        params: Any = None,
         data: Any = None,
     ) -> Reply:
         sent = {"x-api-key": self.world.api_key, **(headers or {})}
-        if user is not None:
-            known = self.world.tenant.dls_users.get(user)
-            sent["x-dls-key"] = user if known is None else known.key
-        if body is not None:
-            data, sent["Content-Type"] = json.dumps(body), "application/json"
-        url = self.world.url + path
-        async with self.session.request(method, url, data=data, headers=sent, params=params) as response:
-            return Reply(response.status, response.headers, await response.read())
+        payload: dict[str, Any] = {"json": given} if given is not None else {"data": data}
+        async with self.http.request(
+            method, self.world.url + path, headers=sent, params=params, **payload, allow_redirects=False
+        ) as response:
+            return Reply(response.status, await response.read(), response.headers)
 
-    async def ok(self, method: str, path: str, body: object = None, **more: Any) -> Any:
-        """The JSON of an answer below 300."""
-        reply = await self(method, path, body, **more)
-        assert reply.status < 300, (reply.status, reply.text)
-        return reply.json if reply.body else None
+    async def sensor(self, name: str = "ts1", *outputs: str, feature: str | None = None) -> None:
+        """Register one, with outputs of numbers."""
+        output = [{"name": each, "type": "quantity"} for each in outputs or ("obs1", "obs2")]
+        item = {"name": name, "feature": feature, "output": output}
+        assert (await self("POST", f"{SOS}/sensors", {"sensors": [item]})).code == 201
 
-    # -- data lake -----------------------------------------------------------------------------------------------------
+    async def insert(self, *observations: dict[str, Any], **headers: str) -> Reply:
+        document = {"version": "1.0.1", "observations": list(observations)}
+        return await self("POST", f"{SOS}/observations", document, headers=headers)
 
-    async def upload(
-        self,
-        filename: str,
-        content: Any = b"data",
-        /,
-        *,
-        user: str | None = "dlsadmin",
-        metadata: str | None = None,
-        comment: str | None = None,
-        **query: str,
-    ) -> Reply:
-        form = aiohttp.FormData()
-        form.add_field("file", content, filename=filename, content_type="text/csv")
-        if metadata is not None:
-            form.add_field("metadata", metadata)
-        if comment is not None:
-            form.add_field("comment", comment)
-        return await self("POST", f"{DLS}/file", data=form, params={"filename": filename, **query}, user=user)
+    async def query(self, **params: Any) -> Reply:
+        pairs = [(name, each) for name, value in params.items() for each in _list(value)]
+        return await self("GET", f"{SOS}/observations", params=pairs)
 
-    async def download(self, uri: str, *, user: str | None = "dlsadmin", **headers: str) -> Reply:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self("GET", f"{DLS}/file", params={"file-uri": uri}, user=user, headers=sent)
+    async def exchange(self, name: str = "ex1") -> None:
+        given = {"exchangeName": name, "type": "topic"}
+        assert (await self("POST", f"{MR}/topicExchanges", given)).status == 200
 
-    async def names(self, user: str = "dlsadmin", **query: Any) -> list[str]:
-        """Of the files that a search finds; it says 404 for none."""
-        reply = await self("GET", f"{DLS}/catalog", params=query, user=user)
-        assert reply.status in (200, 404), reply.text
-        return [] if reply.status == 404 else [file["name"] for file in reply.json["result"]]
-
-    async def add_user(self, name: str) -> None:
-        await self.ok("POST", f"{DLS}/user", [{"dls-user": name, "dls-key": f"key-of-{name}"}])
-
-    # -- tasks ---------------------------------------------------------------------------------------------------------
-
-    async def project(self, name: str = "proj") -> str:
-        return str((await self.ok("POST", f"{TASKS}/projects", {"projectName": name}))["projectId"])
-
-    async def task(self, project: str, name: str, code: str | None = "print('ran')", **more: Any) -> str:
-        """The path of a new task, deployed unless ``code`` is None."""
-        body = {"jobName": name, **{key: more.pop(key) for key in ("jobType", "schedule") if key in more}}
-        made = await self.ok("POST", f"{TASKS}/projects/{project}/tasks", body)
-        path = f"{TASKS}/projects/{project}/tasks/{made['jobId']}"
-        if code is not None:
-            reply = await self.deploy(path, code, **more)
-            assert reply.status == 200, reply.text
-        return path
-
-    async def deploy(self, path: str, code: str | bytes = "", filename: str = "job.py", **parts: Any) -> Reply:
-        form = aiohttp.FormData()
-        form.add_field("file", code.encode() if isinstance(code, str) else code, filename=filename)
-        for name, value in {"runTime": "py", **parts}.items():
-            if isinstance(value, bytes):
-                form.add_field(name, value, filename=f"{name}.zip", content_type="application/zip")
-            else:
-                form.add_field(name, value)
-        return await self("POST", f"{path}/deploy", data=form)
-
-    async def until(self, path: str, *states: str) -> Any:
-        """The object at ``path`` once it is in one of ``states``."""
-        return await self.when(path, lambda shown: shown["status"] in states)
-
-    async def when(self, path: str, holds: Callable[[Any], bool]) -> Any:
-        async with asyncio.timeout(15):
-            while not holds(shown := await self.ok("GET", path)):
-                await asyncio.sleep(0.01)
-        return shown
+    async def rule(self, name: str = "r", *params: dict[str, Any], started: bool = True, **changed: Any) -> int:
+        """Make a rule into ``ex1`` ``test``; its number."""
+        given = {**rule(name, *params), **changed}
+        number: int = (await self("POST", f"{MR}/routingRules", given)).json["RuleID"]
+        if started:
+            assert (await self("POST", f"{MR}/routingChannel/{number}/start")).status == 200
+        return number
 
 
-def id_of(path: str) -> str:
-    return path.rpartition("/")[2]
+def rule(name: str = "r", *params: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "RuleName": name,
+        "RuleDescription": "moves what fits",
+        "parallelismFactor": "1",
+        "input": {"type": "Direct", "DirectExchange": "Direct.Exchange", "RoutingKey": "", "MQName": ""},
+        "params": list(params),
+        "output": {"TopicExchange": "ex1", "Topic": "test"},
+    }
+
+
+def observation(
+    sensor: str = "ts1", at: str = "03-JUL-2015 13:10:00 IST", feature: str | None = "tf1", **values: Any
+) -> dict[str, Any]:
+    """One record; without values, ``obs1`` is 1."""
+    output = [{"name": name, "value": value} for name, value in (values or {"obs1": "1"}).items()]
+    return {"sensor": sensor, "feature": feature, "record": [{"starttime": at, "output": output}]}
 
 
 @asynccontextmanager
-async def tcup(*, still: bool = False) -> AsyncIterator[Api]:
-    """``still``: the world's clock stands until it is moved on."""
-    world = TcupWorld()
-    clock = VirtualClock() if still else None
-    async with (
-        Sandbox(world, seed=1, clock=clock) as _,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(15)) as session,
-    ):
-        yield Api(world, session)
+async def tcup(**options: Any) -> AsyncIterator[Client]:
+    sandbox_options = {name: options.pop(name) for name in ("faults", "clock") if name in options}
+    world = TcupWorld(**options)
+    timeout = aiohttp.ClientTimeout(10)
+    async with Sandbox(world, seed=1, **sandbox_options), aiohttp.ClientSession(timeout=timeout) as http:
+        yield Client(world, http)
+
+
+def token(key: bytes, claims: dict[str, Any], algorithm: str = "HS256") -> str:
+    parts = [{"alg": algorithm, "typ": "JWT"}, claims]
+    signed = ".".join(_encoded(json.dumps(part).encode()) for part in parts)
+    digest = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}.get(algorithm, "sha256")
+    return f"{signed}.{_encoded(hmac.digest(key, signed.encode(), digest))}"
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def _list(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]

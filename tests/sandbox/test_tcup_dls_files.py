@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from asyncconn.sandbox.tcup.contents import Stored
-from tests.sandbox.tcup_scene import DLS, HOME, Api, tcup
+from tests.sandbox.tcup_work import DLS, HOME, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.tcup_scene import DLS, Api, tcup
+from tests.sandbox.tcup_work import DLS, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +46,8 @@ async def test_users_are_added_by_an_admin_each_with_a_key(api: Api) -> None:
 async def test_a_list_with_a_bad_item_does_nothing(api: Api) -> None:
     bad = await api("POST", f"{DLS}/user", [{"dls-user": "user3"}, {"dls-user": "no name"}])
     assert (bad.status, bad.json[0]["key"]) == (400, "dls-user")
-    for body in ([], {}, ["user3"], [{"dls-user": 3}]):
+    wrong: tuple[Any, ...] = ([], {}, ["user3"], [{"dls-user": 3}])
+    for body in wrong:
         assert (await api("POST", f"{DLS}/user", body)).status == 400
     assert len(await api.ok("GET", f"{DLS}/user")) == 2
 
@@ -198,6 +199,6 @@ async def test_tenants_have_a_lake_each(api: Api) -> None:
     other = api.world.add_tenant("user9")
     await api.upload("a.csv")
     keys = {"x-api-key": other.api_key, "x-dls-key": other.api_key}
-    async with api.session.get(api.world.url + f"{DLS}/catalog", headers=keys) as response:
+    async with api.http.get(api.world.url + f"{DLS}/catalog", headers=keys) as response:
         assert response.status == 404
     assert (await api("GET", f"{DLS}/catalog", user=other.api_key)).status == 401

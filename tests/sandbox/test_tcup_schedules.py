@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asyncconn.sandbox.tcup.tasks.cron import Cron
-from tests.sandbox.tcup_scene import TASKS, Api, tcup
+from tests.sandbox.tcup_work import TASKS, Api, tcup
 
 IST = timezone(timedelta(hours=5, minutes=30))
 
@@ -55,7 +55,7 @@ def test_a_pattern_goes_by_the_clocks_of_its_zone() -> None:
         "*/0 * * * *",
         "0 0 30 2 *",
         "a * * * *",
-        "5-1 * * * *\n    ",
+        "5-1 * * * *",
         "1,,2 * * * *",
         "-1 * * * *",
         "* * * * * *",
