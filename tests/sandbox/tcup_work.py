@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from asyncconn.core.clock import VirtualClock
-from tests.sandbox import tcup_scene
-from tests.sandbox.tcup_scene import Client, Reply
+
+from . import tcup_scene
+from .tcup_scene import Client, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -86,7 +87,8 @@ class Api(Client):
 
     async def task(self, project: str, name: str, code: str | None = "print('ran')", **more: Any) -> str:
         """The path of a new task, deployed unless ``code`` is None."""
-        body = {"jobName": name, **{key: more.pop(key) for key in ("jobType", "schedule") if key in more}}
+        body: dict[str, Any] = {key: more.pop(key) for key in ("jobType", "schedule") if key in more}
+        body["jobName"] = name
         made = await self.ok("POST", f"{TASKS}/projects/{project}/tasks", body)
         path = f"{TASKS}/projects/{project}/tasks/{made['jobId']}"
         if code is not None:

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from asyncconn.sandbox.tcup.contents import Stored
-from tests.sandbox.tcup_work import DLS, HOME, Api, tcup
+
+from .tcup_work import DLS, HOME, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from asyncconn.sandbox.tcup.tasks.cron import Cron
-from tests.sandbox.tcup_work import TASKS, Api, tcup
+
+from .tcup_work import TASKS, Api, tcup
 
 IST = timezone(timedelta(hours=5, minutes=30))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.tcup_work import TASKS, Api, id_of, tcup
+from .tcup_work import TASKS, Api, id_of, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,7 +107,7 @@ async def test_tasks_are_listed_by_page_exact_name_and_status(api: Api, project:
 async def test_deployment_takes_parts_and_refuses_others(api: Api, project: str) -> None:
     path = await api.task(project, "job", None)
     assert (await api("POST", f"{path}/start")).status == 409
-    refusals = {
+    refusals: dict[str, dict[str, Any]] = {
         "runtime": {"runTime": "perl"},
         "arguments": {"arguments": '["a", 1]'},
         "nodes": {"noOfNodes": "0"},
@@ -343,7 +343,8 @@ async def test_links_to_nothing_are_refused(api: Api, project: str) -> None:
     link = {"projectId": project, "taskId": id_of(path), "fileName": "out.out"}
     for wrong, code in (({"taskId": "T99"}, 404), ({"projectId": "P99"}, 404), ({"fileName": "../x"}, 400)):
         assert (await api("POST", f"{path}/externalFiles", {"files": [{**link, **wrong}]})).status == code
-    for body in ({}, {"files": []}, {"files": ["x"]}):
+    bodies: list[dict[str, Any]] = [{}, {"files": []}, {"files": ["x"]}]
+    for body in bodies:
         assert (await api("POST", f"{path}/externalFiles", body)).status == 400
 
 

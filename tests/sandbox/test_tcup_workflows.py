@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.tcup_work import TASKS, WORKFLOWS, Api, id_of, tcup
+from .tcup_work import TASKS, WORKFLOWS, Api, id_of, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -114,7 +114,8 @@ async def test_only_deployed_tasks_are_taken(flow: Flow) -> None:
     flow.tasks["new"] = id_of(await flow.api.task(flow.project, "new", None))
     reply = await flow.api("POST", DEFINITIONS, flow.body("start-new new-end"))
     assert (reply.status, "not deployed" in reply.json["message"]) == (400, True)
-    for wrong in ({"projectId": "P99"}, {"processName": ""}, {"links": []}, {"links": "a"}, {"recoveryMode": "yes"}):
+    changes: list[dict[str, Any]] = [{"projectId": "P99"}, {"processName": ""}, {"links": []}, {"links": "a"}]
+    for wrong in [*changes, {"recoveryMode": "yes"}]:
         assert (await flow.api("POST", DEFINITIONS, {**flow.body(CHAIN), **wrong})).status == 400
 
 
@@ -277,7 +278,8 @@ async def test_permissions_are_kept_and_looked_at(flow: Flow) -> None:
     path = await flow.define(CHAIN)
     users = [{"user": "user2", "actions": ["read", "execute"]}]
     assert (await flow.api.ok("PUT", f"{path}/permissions", {"users": users}))["permissions"] == users
-    for wrong in ([{"user": "user2", "actions": ["own"]}], [{"actions": []}], "user2"):
+    refused: list[Any] = [[{"user": "user2", "actions": ["own"]}], [{"actions": []}], "user2"]
+    for wrong in refused:
         assert (await flow.api("PUT", f"{path}/permissions", {"users": wrong})).status == 400
 
 
