@@ -110,7 +110,7 @@ async def test_a_row_that_is_no_observation_is_rejected_and_the_others_go_on() -
         report = await s.client.observations.insert_many([*rows(2), *strange, *rows(1, start=2)])
 
         assert (report.delivered, report.rejected) == (3, 5)
-        assert [one.record for one in report.rejections if one.record is not None][0] == ("ts1",)
+        assert {repr(one.record) for one in report.rejections} == {*map(repr, strange)}
         assert all(isinstance(one.reason, ConfigError) for one in report.rejections)
 
 
@@ -154,9 +154,9 @@ async def test_a_chunk_whose_answer_is_lost_is_unknown_and_not_sent_again() -> N
 
 
 async def test_a_chunk_that_was_surely_not_done_is_failed() -> None:
-    async with Loopback(saying({"code": 403, "message": "Invalid API key"}, 403), otherwise=saying({})) as server:
-        async with Hub() as hub:
-            report = await Tcup(server.url, "key", hub=hub, retry=QUICK).observations.insert_many(rows(600))
+    refusal = saying({"code": 403, "message": "Invalid API key"}, 403)
+    async with Loopback(refusal, otherwise=saying({})) as server, Hub() as hub:
+        report = await Tcup(server.url, "key", hub=hub, retry=QUICK).observations.insert_many(rows(600))
 
     assert (report.delivered, report.failed, report.unknown) == (100, 500, 0)
     assert isinstance(report.failures[0].__cause__, Forbidden)
@@ -258,7 +258,7 @@ async def test_what_was_not_stored_is_no_duplicate_when_it_comes_again() -> None
         tcup = Tcup(server.url, "key", hub=hub, retry=QUICK)
         report = await tcup.observations.insert_many([*rows(500), *rows(500)], dedupe_window=2000)
 
-    assert (report.failed, report.delivered, report.duplicates) == (500, 0, 500) or report.delivered == 500
+    assert (report.failed, report.delivered, report.duplicates) == (500, 500, 0)
 
 
 # -- backfill ----------------------------------------------------------------------------------------------------------
