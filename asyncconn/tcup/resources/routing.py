@@ -34,7 +34,7 @@ class Exchanges(Noun):
 
     def list(self) -> Listing[Exchange]:
         """All of them."""
-        return Listing(self._pages(Exchange, "exchanges.list"), Exchange)
+        return self._listing(Exchange, "exchanges.list")
 
     async def topics(self, name: str) -> builtins.list[str]:
         """The topics on one."""
@@ -68,7 +68,7 @@ class Rules(Noun):
     def list(self, *, name: str | None = None, description: str | None = None) -> Listing[RoutingRule]:
         """All rules, or those of a name or description: exactly that, or a pattern with ``*``."""
         params = {"RuleName": name, "RuleDescription": description}
-        return Listing(self._pages(RoutingRule, "rules.list", params=params), RoutingRule)
+        return self._listing(RoutingRule, "rules.list", params=params)
 
     async def get(self, rule_id: int) -> RoutingRule:
         """One rule. Raises ``NotFound``."""
@@ -125,11 +125,11 @@ class Rules(Noun):
         """What rules have been: of one rule, or of all, found by a ``text`` in them and a span of time."""
         if rule_id is None:
             params = {"search_text": text, **self._span(since, until)}
-            return Listing(self._pages(RuleVersion, "rules.versions", params=params), RuleVersion)
+            return self._listing(RuleVersion, "rules.versions", params=params)
         if text is not None or since is not None or until is not None:
             raise ConfigError("the versions of one rule are all of them: without text, since and until")
         ids = {"id": number(rule_id, "rule_id")}
-        return Listing(self._pages(RuleVersion, "rules.versions_of", ids=ids), RuleVersion)
+        return self._listing(RuleVersion, "rules.versions_of", ids=ids)
 
     async def version(self, rule_id: int, version: int) -> RuleVersion:
         """A rule as it was. Raises ``NotFound``."""
