@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from asyncconn.errors import ConfigError, NotFound, ProtocolError
+from asyncconn.http.outgoing import json_body
 from asyncconn.http.routes import number
 from asyncconn.tcup import fields
 from asyncconn.tcup.calling import Noun
@@ -178,11 +181,11 @@ class Routing(Noun):
     ) -> None:
         """Send JSON to a direct exchange: by default that of the client, with its routing key.
 
-        Without a key the server takes the tenant's own, which is where SOS sends what it stores. Rules read a document
+        ``document`` is what JSON can hold, or a text or bytes that are JSON already and go as they are. Without a key the server takes the tenant's own, which is where SOS sends what it stores. Rules read a document
         such as :func:`asyncconn.tcup.payload` makes, or one with several observations. When the outcome is unknown it
         is sent again only where ``duplicates`` are harmless.
 
-        Raises ``DocumentRefused`` for an exchange that there is not, ``BadRequest`` for what is no JSON, ``Forbidden``.
+        Raises ``ConfigError`` for what is no JSON, ``DocumentRefused`` for an exchange that there is not, ``Forbidden``.
         """
         to = fields.name(self._exchange if exchange is None else exchange, "exchange")
         key = (self._key if routing_key is None else routing_key) or ""
@@ -198,12 +201,22 @@ class Routing(Noun):
         await self._send("queue", document, fields.name(queue, "queue"), "", duplicates=duplicates)
 
     async def _send(self, kind: str, document: Any, to: str, key: str, *, duplicates: bool) -> None:
-        if document is None:
-            raise ConfigError("there is no document to send")
-        headers = {"DirectExchangeName": to, "RoutingKey": key}
+        headers = {"DirectExchangeName": to, "RoutingKey": key, "Content-Type": "application/json"}
         await self._caller.request(
-            "routing.send", params={"type": kind}, json=document, headers=headers, idempotent=duplicates
+            "routing.send", params={"type": kind}, data=_json(document), headers=headers, idempotent=duplicates
         )
+
+
+def _json(document: Any) -> bytes:
+    if document is None:
+        raise ConfigError("there is no document to send")
+    if not isinstance(document, str | bytes):
+        return json_body(document)
+    try:
+        orjson.loads(document)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"the document is no JSON: {error.msg} at {error.pos}") from None
+    return document.encode() if isinstance(document, str) else document
 
 
 def _texts(found: Any) -> builtins.list[str]:
