@@ -181,11 +181,12 @@ class Routing(Noun):
     ) -> None:
         """Send JSON to a direct exchange: by default that of the client, with its routing key.
 
-        ``document`` is what JSON can hold, or a text or bytes that are JSON already and go as they are. Without a key the server takes the tenant's own, which is where SOS sends what it stores. Rules read a document
-        such as :func:`asyncconn.tcup.payload` makes, or one with several observations. When the outcome is unknown it
-        is sent again only where ``duplicates`` are harmless.
+        ``document`` is what JSON can hold, or a text or bytes that are JSON already and go as they are. Rules read one
+        such as :func:`asyncconn.tcup.payload` makes, or one with several observations. Without a key the server takes
+        the tenant's own, which is where SOS sends what it stores. When the outcome is unknown it is sent again only
+        where ``duplicates`` are harmless.
 
-        Raises ``ConfigError`` for what is no JSON, ``DocumentRefused`` for an exchange that there is not, ``Forbidden``.
+        Raises ``ConfigError`` for what is no JSON, ``DocumentRefused`` for an exchange that there is not.
         """
         to = fields.name(self._exchange if exchange is None else exchange, "exchange")
         key = (self._key if routing_key is None else routing_key) or ""
