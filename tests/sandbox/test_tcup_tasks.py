@@ -123,6 +123,16 @@ async def test_deployment_takes_parts_and_refuses_others(api: Api, project: str)
     assert (await api.deploy(path, "", overwrite="true", filename="other.py")).json["fileName"] == "other.py"
 
 
+async def test_a_deployment_has_a_limit_for_all_its_files(
+    api: Api, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = zipped(a_txt="x")
+    monkeypatch.setattr("asyncconn.sandbox.tcup.tasks.deploying._MOST_BYTES", len(inputs) + 10)
+    path = await api.task(project, "job", None)
+    assert (await api.deploy(path, "x" * 11, inputFiles=inputs)).status == 413
+    assert (await api.deploy(path, "x" * 10, inputFiles=inputs)).status == 200
+
+
 @pytest.mark.parametrize("name", ["../up.txt", "/etc/passwd", "a/../../b", "C:\\x", "..\\up"])
 async def test_a_zip_that_reaches_out_of_its_folder_is_refused(api: Api, project: str, name: str) -> None:
     made = io.BytesIO()

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from asyncconn.sandbox.tcup.contents import stored
 from asyncconn.sandbox.tcup.tasks.jobs import ACTIVE, ENDED, Project, Task
 from asyncconn.sandbox.tcup.tasks.runs import Outcome, Process, Program, Simulated
 from asyncconn.sandbox.tcup.voice import Refused
@@ -180,7 +181,8 @@ class Engine:
 
     def _linked(self, link: ExternalFile) -> bytes | None:
         other = self.tasks.get(link.task_id)
-        return None if other is None else other.outputs.get(link.name)
+        output = None if other is None else other.outputs.get(link.name)
+        return None if output is None else b"".join(output.chunks or ())
 
     def _placed(self, task: Task) -> dict[str, bytes]:
         """Other tasks' files by the name under which they are put; two of one name go into folders of their own."""
@@ -229,7 +231,8 @@ class Engine:
         if task.run is not run:
             return
         task.run = None
-        task.exit_code, task.message, task.outputs = outcome.exit_code, outcome.message, dict(outcome.outputs)
+        task.exit_code, task.message = outcome.exit_code, outcome.message
+        task.outputs = {name: stored(data) for name, data in outcome.outputs.items()}
         task.runs += 1
         task.counted += 1
         self._leave(task, "FAILED" if outcome.exit_code or outcome.message else "COMPLETED")
