@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import zipfile
@@ -270,6 +271,21 @@ async def test_a_running_task_pauses_and_goes_on(api: Api, project: str) -> None
     assert (refused.status, refused.json["message"]) == (409, "cannot pause a COMPLETED task")
 
 
+async def test_a_paused_program_stands_still(api: Api, project: str) -> None:
+    path = await api.task(project, "job", "import time\nwhile True:\n  print('x')\n  time.sleep(0.005)\n")
+    await api("POST", f"{path}/start")
+    await api.until(path, "RUNNING")
+    await api("POST", f"{path}/pause")
+    await asyncio.sleep(0.1)  # what it printed before arrives
+    printed = (await api("GET", f"{path}/logs")).body
+    await asyncio.sleep(0.1)
+    assert (await api("GET", f"{path}/logs")).body == printed
+    await api("POST", f"{path}/resume")
+    async with asyncio.timeout(10):
+        while (await api("GET", f"{path}/logs")).body == printed:
+            await asyncio.sleep(0.01)
+
+
 async def test_stopped_tasks_stay_stopped_and_can_be_restarted(api: Api, project: str) -> None:
     path = await api.task(project, "job", WAITING)
     await api("POST", f"{path}/start")
@@ -311,6 +327,7 @@ async def test_every_program_ends_with_the_world(tmp_path: Path) -> None:
         f"import os, subprocess, sys\nprint(os.getpid())\nopen({str(beats)!r}, 'w').write(str(os.getpid()))\n{WAITING}"
     )
     async with tcup() as api:
+        api.world.tasks.engine.limit_seconds = 3600
         path = await api.task(await api.project(), "job", code)
         await api("POST", f"{path}/start")
         await api.when(path, lambda _: beats.exists() and beats.read_text() != "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncconn.sandbox.tcup.contents import stored
@@ -202,7 +203,7 @@ class Engine:
             program,
             self.limit_seconds,
             lambda stream, piece: task.printed[stream].extend(piece),
-            lambda outcome: self._end(task, outcome, process),
+            partial(self._end, task),
         )
         task.run = process
         self._processes.add(process)
@@ -223,13 +224,9 @@ class Engine:
         task.printed["stdout"] += printed
         exit_code = codes[number] if number < len(codes) else 0
         self._ended_runs[task.role] += 1
-        task.run = run = Simulated(
-            self.timers, self.run_seconds, exit_code, printed, lambda outcome: self._end(task, outcome, run)
-        )
+        task.run = Simulated(self.timers, self.run_seconds, exit_code, printed, partial(self._end, task))
 
-    def _end(self, task: Task, outcome: Outcome, run: Process | Simulated | None = None) -> None:
-        if task.run is not run:
-            return
+    def _end(self, task: Task, outcome: Outcome) -> None:
         task.run = None
         task.exit_code, task.message = outcome.exit_code, outcome.message
         task.outputs = {name: stored(data) for name, data in outcome.outputs.items()}
