@@ -273,17 +273,24 @@ async def test_a_running_task_pauses_and_goes_on(api: Api, project: str) -> None
 
 async def test_a_paused_program_stands_still(api: Api, project: str) -> None:
     path = await api.task(project, "job", "import time\nwhile True:\n  print('x')\n  time.sleep(0.005)\n")
+
+    async def printed() -> bytes:
+        return (await api("GET", f"{path}/logs")).body
+
+    async def more_than(before: bytes) -> None:
+        async with asyncio.timeout(10):
+            while await printed() == before:
+                await asyncio.sleep(0.01)
+
     await api("POST", f"{path}/start")
-    await api.until(path, "RUNNING")
+    await more_than(b"")
     await api("POST", f"{path}/pause")
     await asyncio.sleep(0.1)  # what it printed before arrives
-    printed = (await api("GET", f"{path}/logs")).body
+    paused = await printed()
     await asyncio.sleep(0.1)
-    assert (await api("GET", f"{path}/logs")).body == printed
+    assert await printed() == paused
     await api("POST", f"{path}/resume")
-    async with asyncio.timeout(10):
-        while (await api("GET", f"{path}/logs")).body == printed:
-            await asyncio.sleep(0.01)
+    await more_than(paused)
 
 
 async def test_stopped_tasks_stay_stopped_and_can_be_restarted(api: Api, project: str) -> None:
