@@ -13,7 +13,7 @@ from asyncconn.sandbox import Call
 from asyncconn.sandbox.tcup.multipart import parts
 from asyncconn.sandbox.tcup.voice import Refused
 
-from .tcup_scene import SOS, Client, Reply, observation, tcup
+from .observing_scene import SOS, Client, Reply, observation, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .tcup_scene import SOS, Client, body, observation, tcup
+from .observing_scene import SOS, Client, body, observation, tcup
 
 INSERT = f"{SOS}/observations"
 

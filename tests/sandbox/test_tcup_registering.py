@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 import yarl
 
-from .tcup_scene import MR, SOS, body, observation, tcup
+from .observing_scene import MR, SOS, body, observation, tcup
 
 SENSORS, FEATURES = f"{SOS}/sensors", f"{SOS}/features"
 

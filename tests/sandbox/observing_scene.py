@@ -1,4 +1,4 @@
-"""The embedded TCUP and a plain client for it; nothing of a real connector is in it."""
+"""The embedded TCUP and a plain client for its gateway, observations and routing; no real connector is in it."""
 
 from __future__ import annotations
 
