@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.clock import MovableClock
@@ -170,7 +170,7 @@ class TcupWorld(World):
         """The last calls, as many as the sandbox keeps arrivals."""
         return deque(maxlen=self.place.keep_arrivals)
 
-    def routed(self, exchange: str, topic: str = "#") -> list[object]:
+    def routed(self, exchange: str, topic: str = "#") -> list[Any]:
         """What went to the topics of a topic exchange that fit ``topic``, oldest first, for the first tenant."""
         return self.mr.broker.routed(exchange, topic)
 
