@@ -134,6 +134,13 @@ async def test_the_part_must_be_called_file() -> None:
         assert (await client("POST", f"{SOS}/files", data=b"x")).code == 400
 
 
+async def test_a_file_that_is_too_large_is_413_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncconn.sandbox.tcup.sos._LARGEST_FILE", 100)
+    async with tcup() as client:
+        reply = await upload(client, f"{HEADER}\n{'x' * 200}")
+        assert (reply.code, reply.json["results"]) == (413, [])
+
+
 # -- down --------------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ Contract: tcup sections 1.6, 2, 13.1, 13.4, 13.7 and 13.8.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,7 @@ _VERSION = "2.0"
 _MOST_RECORDS = 1000
 _LARGEST_INSERT = 5 * 1024 * 1024
 _LARGEST_FILE = 100 * 1024 * 1024
+_LINES_A_TURN = 500  # a large file must not keep others waiting
 _ROUTINGS = ("", "db", "mq", "both")
 
 
@@ -256,6 +258,8 @@ class Sos(Service):
         taken = 0
         rejected: list[dict[str, Any]] = []
         for line, said in read_lines(data, ignore_unknown=on_unknown == "ignore"):
+            if line % _LINES_A_TURN == 0:
+                await asyncio.sleep(0)
             try:
                 if isinstance(said, Refused):
                     raise said
