@@ -328,6 +328,15 @@ async def test_what_is_no_json_is_400(given: bytes) -> None:
         assert (await client("POST", SEND, data=given)).status == 400
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("application/JSON; charset=utf-8", 200), ("text/plain", 400), ("application/octet-stream", 400)],
+)
+async def test_a_body_must_say_that_it_is_json(kind: str, status: int) -> None:
+    async with tcup() as client:
+        assert (await client("POST", SEND, data=b"{}", headers={"Content-Type": kind})).status == status
+
+
 @pytest.mark.parametrize("given", [5, "text", [], {"observations": "x"}, {"observations": [5]}])
 async def test_what_is_no_document_of_observations_fails_in_the_rule(given: Any) -> None:
     async with tcup() as client:

@@ -150,7 +150,7 @@ class Sos(Service):
         def create(given: object) -> str:
             return _keep(self.features, new_feature(given))
 
-        return self._said(self._each(_items(ask, "features"), create), "feature", "registered")
+        return self._said(_each(_items(ask, "features"), create), "feature", "registered")
 
     def _create_sensors(self, ask: Ask) -> Answer:
         made: list[Item] = []
@@ -161,7 +161,7 @@ class Sos(Service):
             made.append(sensor)
             return name
 
-        outcome = self._each(_items(ask, "sensors"), create)
+        outcome = _each(_items(ask, "sensors"), create)
         if made:
             self._broker.to_direct(REGISTER, self._tenant.routing_key, {"version": "1.0.1", "sensors": made})
         return self._said(outcome, "sensor", "registered")
@@ -212,7 +212,7 @@ class Sos(Service):
             taken.append(one)
             return sensor
 
-        outcome = self._each(given, insert, "sensor")
+        outcome = _each(given, insert, "sensor")
         if taken and routing != "db":
             self._broker.to_direct(DIRECT, self._tenant.routing_key, {"version": "1.0.1", "observations": taken})
         return self._said(outcome, "observation", "stored" if routing != "mq" else "routed")
@@ -277,16 +277,6 @@ class Sos(Service):
 
     # -- envelopes -----------------------------------------------------------------------------------------------------
 
-    def _each(self, given: Sequence[object], act: Callable[[object], str], name: str = "name") -> list[_Outcome]:
-        outcome = []
-        for one in given:
-            try:
-                outcome.append(_Outcome(act(one), 201, ""))
-            except Refused as refused:
-                said = one.get(name) if isinstance(one, dict) else None
-                outcome.append(_Outcome(said if isinstance(said, str) else None, refused.status, refused.message))
-        return outcome
-
     def _said(self, outcome: Sequence[_Outcome], noun: str, done: str) -> Answer:
         failed = [one for one in outcome if one.code >= 400]
         number = len(outcome) - len(failed)
@@ -312,6 +302,17 @@ class _Outcome(NamedTuple):
     name: str | None
     code: int
     message: str
+
+
+def _each(given: Sequence[object], act: Callable[[object], str], name: str = "name") -> list[_Outcome]:
+    outcome = []
+    for one in given:
+        try:
+            outcome.append(_Outcome(act(one), 201, ""))
+        except Refused as refused:
+            said = one.get(name) if isinstance(one, dict) else None
+            outcome.append(_Outcome(said if isinstance(said, str) else None, refused.status, refused.message))
+    return outcome
 
 
 def _items(ask: Ask, plural: str) -> list[object]:
