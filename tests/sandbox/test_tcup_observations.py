@@ -48,7 +48,12 @@ async def test_a_stored_a_refused_and_a_partial_write_are_answered_as_captured()
 
 
 @pytest.mark.parametrize(
-    "sample", ["sos.observations.insert.request.multi_sensor_native_values", "pyconnector.data_helper.output"]
+    "sample",
+    [
+        "sos.observations.insert.request",
+        "sos.observations.insert.request.multi_sensor_native_values",
+        "pyconnector.data_helper.output",
+    ],
 )
 async def test_captured_documents_are_stored(sample: str) -> None:
     document = body(sample)

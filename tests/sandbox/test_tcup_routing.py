@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn.core.clock import VirtualClock
+from asyncconn.errors import ConfigError
 from asyncconn.sandbox.tcup.times import version_time
 
 from .observing_scene import MR, SOS, body, observation, rule, tcup
@@ -211,6 +212,8 @@ async def test_a_started_rule_moves_the_observations_that_fit() -> None:
         await client.insert(cold)
         assert client.world.routed("ex1", "test") == [document(hot)]
         assert client.world.routed("ex1", "other") == []
+        with pytest.raises(ConfigError, match="ex9"):
+            client.world.routed("ex9")
         assert (await client("GET", f"{MR}/statistics/{number}")).json["MessageCount"] == 2
         assert len(client.world.sos.rows()) == 2
         await client("POST", f"{MR}/routingChannel/{number}/stop")

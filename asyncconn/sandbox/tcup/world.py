@@ -153,7 +153,12 @@ class TcupWorld(World):
         return deque(maxlen=self.place.keep_arrivals)
 
     def routed(self, exchange: str, topic: str = "#") -> list[Any]:
-        """What went to the topics of a topic exchange that fit ``topic``, oldest first, for the first tenant."""
+        """What went to the topics of a topic exchange that fit ``topic``, oldest first, for the first tenant.
+
+        Raises :class:`~asyncconn.errors.ConfigError` where there is no such exchange.
+        """
+        if exchange not in self.mr.broker.topic_exchanges:
+            raise ConfigError(f"world: there is no topic exchange {exchange!r}")
         return self.mr.broker.routed(exchange, topic)
 
     def add_tenant(self, user: str) -> Tenant:
