@@ -24,7 +24,6 @@ from asyncconn.sandbox.tcup.voice import Refused, envelope, json_answer, result,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.exchange import Call
     from asyncconn.sandbox.tcup.asking import Ask, Route
     from asyncconn.sandbox.tcup.broker import Broker
@@ -49,13 +48,12 @@ class Sos(Service):
     ``effective`` counts what the writes really came to: the statuses inside their answers.
     """
 
-    def __init__(self, tenant: Tenant, clock: MovableClock, options: Options, broker: Broker) -> None:
+    def __init__(self, tenant: Tenant, options: Options, broker: Broker) -> None:
         self.features: dict[str, Item] = {}
         self.sensors: dict[str, Item] = {}
         self.observations = Observations()
         self.effective: Counter[int] = Counter()
         self._tenant = tenant
-        self._clock = clock
         self._options = options
         self._broker = broker
         self._cursors = Cursors(tenant.routing_key)

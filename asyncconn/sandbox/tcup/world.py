@@ -168,7 +168,7 @@ class TcupWorld(World):
         tenant = invent(user, self._inventor)
         mr = Mr(tenant, self.clock, keep=self.place.keep_arrivals)
         self.tenants[tenant.api_key] = tenant
-        self._services[tenant.api_key] = Services(Sos(tenant, self.clock, self.options, mr.broker), mr)
+        self._services[tenant.api_key] = Services(Sos(tenant, self.options, mr.broker), mr)
         return tenant
 
     def services(self, tenant: Tenant) -> Services:
