@@ -20,7 +20,7 @@ def start(minute: int) -> str:
 async def read_back(client: Client, **params: Any) -> list[tuple[Any, ...]]:
     """Sensor, feature, time, name and value of all pages."""
     found: list[tuple[Any, ...]] = []
-    while True:
+    for _ in range(100):
         page = (await client.query(**params)).json
         for one in page["observations"]:
             for record in one["record"]:
@@ -29,6 +29,7 @@ async def read_back(client: Client, **params: Any) -> list[tuple[Any, ...]]:
         if page["next"] is None:
             return found
         params["cursor"] = page["next"]
+    raise AssertionError("the pages have no end")
 
 
 # -- inserting ---------------------------------------------------------------------------------------------------------
