@@ -10,7 +10,7 @@ import pytest
 
 from asyncconn.sandbox.tcup.contents import Stored
 
-from .tcup_work import DLS, HOME, Api, tcup
+from .working_scene import DLS, HOME, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

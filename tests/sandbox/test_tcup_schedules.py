@@ -8,7 +8,7 @@ import pytest
 
 from asyncconn.sandbox.tcup.tasks.cron import Cron
 
-from .tcup_work import TASKS, Api, id_of, tcup
+from .working_scene import TASKS, Api, id_of, tcup
 
 IST = timezone(timedelta(hours=5, minutes=30))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tcup_scene import body
-from .tcup_work import DLS, TASKS, WORKFLOWS, Api, id_of, tcup
+from .observing_scene import body
+from .working_scene import DLS, TASKS, WORKFLOWS, Api, id_of, tcup
 
 
 def alike(value: Any, sample: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .tcup_work import TASKS, Api, id_of, tcup
+from .working_scene import TASKS, Api, id_of, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
