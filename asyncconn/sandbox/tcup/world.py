@@ -115,6 +115,8 @@ class TcupWorld(World):
             ...
             sandbox.tcup.sos.rows()
             sandbox.tcup.routed("ex1", "test")
+            sandbox.tcup.dls.generate("big.bin", 2 * 1024**3)
+            sandbox.tcup.tasks.engine.limit_seconds = 3.0
 
     There is one tenant, more by :meth:`add_tenant`; ``options`` may be changed while it runs. Raises
     :class:`~asyncconn.errors.ConfigError` naming the field.
