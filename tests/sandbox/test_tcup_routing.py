@@ -52,7 +52,7 @@ async def test_topic_exchanges_come_and_go() -> None:
     ("given", "status"),
     [
         (b"{", 400),
-        (b"[]", 400),
+        (b"[]", 404),
         (b"{}", 404),
         (b'{"exchangeName": " ", "type": "topic"}', 404),
         (b'{"exchangeName": 5, "type": "topic"}', 404),

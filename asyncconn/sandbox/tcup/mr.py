@@ -142,7 +142,7 @@ class Mr(Service):
     # -- exchanges -----------------------------------------------------------------------------------------------------
 
     def _create_exchange(self, ask: Ask) -> Answer:
-        given = ask.document()
+        given = _payload(ask)
         name = _text(given, "exchangeName")
         if given.get("type") != "topic":
             raise Refused(404, "type must be topic")
@@ -169,7 +169,7 @@ class Mr(Service):
     # -- rules ---------------------------------------------------------------------------------------------------------
 
     def _create(self, ask: Ask) -> Answer:
-        document, conditions = self._read(ask.document())
+        document, conditions = self._read(_payload(ask))
         rule = Rule(self._next_number(), document, conditions, self.broker, self._clock)
         self.rules[rule.number] = rule
         self._note(rule, "CREATED")
@@ -185,7 +185,7 @@ class Mr(Service):
 
     def _update(self, ask: Ask) -> Answer:
         rule = self._rest(ask)
-        rule.document, rule.conditions = self._read(ask.document(), rule)
+        rule.document, rule.conditions = self._read(_payload(ask), rule)
         self._note(rule, "UPDATED")
         return json_answer(rule.shown())
 
@@ -366,6 +366,14 @@ class Mr(Service):
 
 def _done(message: str) -> Answer:
     return json_answer({"code": 200, "message": message})
+
+
+def _payload(ask: Ask) -> Item:
+    """The body. Raises 400 for what is no JSON, 404 for what is no object."""
+    value = ask.json()
+    if not isinstance(value, dict):
+        raise Refused(404, "the payload is not a JSON object")
+    return value
 
 
 def _text(given: Item, member: str) -> str:
