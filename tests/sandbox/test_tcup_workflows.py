@@ -280,6 +280,7 @@ async def test_permissions_are_kept_and_looked_at(flow: Flow) -> None:
     users = [{"user": "user2", "actions": ["read", "execute"]}]
     assert (await flow.api.ok("PUT", f"{path}/permissions", {"users": users}))["permissions"] == users
     refused: list[Any] = [[{"user": "user2", "actions": ["own"]}], [{"actions": []}], "user2"]
+    refused.append([{"user": "user2", "actions": [["read"]]}])
     for wrong in refused:
         assert (await flow.api("PUT", f"{path}/permissions", {"users": wrong})).status == 400
 
