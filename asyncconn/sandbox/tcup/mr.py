@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from asyncconn.sandbox.clock import MovableClock
-    from asyncconn.sandbox.exchange import Answer
+    from asyncconn.sandbox.exchange import Answer, Call
     from asyncconn.sandbox.tcup.asking import Ask, Route
     from asyncconn.sandbox.tcup.broker import Message
     from asyncconn.sandbox.tcup.tenants import Tenant
@@ -132,10 +132,17 @@ class Mr(Service):
             ("POST", "/sendRequest", self._send),
         ]
 
+    async def answer(self, call: Call) -> Answer:
+        """Other than its siblings, it wants to be told that a body is JSON."""
+        kind = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if call.body and kind != "application/json":
+            return self.refused(Refused(400, "Content-Type must be application/json"))
+        return await super().answer(call)
+
     # -- exchanges -----------------------------------------------------------------------------------------------------
 
     def _create_exchange(self, ask: Ask) -> Answer:
-        given = ask.document()
+        given = _payload(ask)
         name = _text(given, "exchangeName")
         if given.get("type") != "topic":
             raise Refused(404, "type must be topic")
@@ -162,7 +169,7 @@ class Mr(Service):
     # -- rules ---------------------------------------------------------------------------------------------------------
 
     def _create(self, ask: Ask) -> Answer:
-        document, conditions = self._read(ask.document())
+        document, conditions = self._read(_payload(ask))
         rule = Rule(self._next_number(), document, conditions, self.broker, self._clock)
         self.rules[rule.number] = rule
         self._note(rule, "CREATED")
@@ -178,7 +185,7 @@ class Mr(Service):
 
     def _update(self, ask: Ask) -> Answer:
         rule = self._rest(ask)
-        rule.document, rule.conditions = self._read(ask.document(), rule)
+        rule.document, rule.conditions = self._read(_payload(ask), rule)
         self._note(rule, "UPDATED")
         return json_answer(rule.shown())
 
@@ -359,6 +366,14 @@ class Mr(Service):
 
 def _done(message: str) -> Answer:
     return json_answer({"code": 200, "message": message})
+
+
+def _payload(ask: Ask) -> Item:
+    """The body. Raises 400 for what is no JSON, 404 for what is no object."""
+    value = ask.json()
+    if not isinstance(value, dict):
+        raise Refused(404, "the payload is not a JSON object")
+    return value
 
 
 def _text(given: Item, member: str) -> str:
