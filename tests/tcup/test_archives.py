@@ -90,7 +90,7 @@ async def test_a_link_in_an_archive_is_refused(tmp_path: Path) -> None:
         member.external_attr = (stat.S_IFLNK | 0o777) << 16
         file.writestr(member, b"/etc/passwd")
 
-    with pytest.raises(ConfigError, match="passwd in .* is a link"):
+    with pytest.raises(ConfigError, match="passwd in data1"):
         await bytes_of(given)
 
 
