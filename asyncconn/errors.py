@@ -212,6 +212,16 @@ class ApiError(AsyncConnError):
         """The beginning of the answer, without credentials."""
         return self.answer.body
 
+    @property
+    def http_status(self) -> int:
+        """The status of the HTTP answer, where a platform hides another one in the body."""
+        return self.status if self.answer.http_status is None else self.answer.http_status
+
+    @property
+    def details(self) -> Any:
+        """What the platform says for a program, beside its message: a result for each item, say. None: nothing."""
+        return self.answer.details
+
     def __str__(self) -> str:
         code = f" [{self.code}]" if self.code else ""
         request = f" (request {self.request_id})" if self.request_id else ""

@@ -1,0 +1,139 @@
+"""What SOS truly answers: its 200 is no success, the status stands inside. Pure functions.
+
+Which members hold it is published nowhere, so every likely one is looked at. Contract: tcup sections 1.6, 13.7, 13.35.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ItemResult", "Verdict", "status_in", "verdict"]
+
+logger = logging.getLogger("asyncconn.tcup")
+
+_MEMBERS = ("code", "statusCode", "httpStatusCode", "httpStatus", "status", "responseCode")
+_WORDS = (
+    (re.compile(r"created\b", re.IGNORECASE), 201),
+    (re.compile(r"(ok|success|updated|deleted)\b", re.IGNORECASE), 200),
+    (re.compile(r"(conflict|already exists)\b", re.IGNORECASE), 409),
+    (re.compile(r"not found\b", re.IGNORECASE), 404),
+    (re.compile(r"(bad request\b|invalid)", re.IGNORECASE), 400),
+    (re.compile(r"unauthorized\b", re.IGNORECASE), 401),
+    (re.compile(r"forbidden\b", re.IGNORECASE), 403),
+)
+_UNKNOWN = 500
+_PARTLY = 207
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What became of one item of a write: its place in the call, its id, the status as a number and as a word.
+
+    >>> ItemResult(0, "ts1", 201, "Created").ok
+    True
+    """
+
+    index: int
+    id: str | None
+    code: int
+    status: str = ""
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was carried out."""
+        return self.code < 400
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The effective ``status`` of an answer, what it says, and the result of each item, where it tells."""
+
+    status: int
+    message: str = ""
+    results: tuple[ItemResult, ...] = ()
+
+
+def verdict(body: Any, http_status: int) -> Verdict:
+    """What an answer to a write means: ``body`` is its JSON, None for an empty one.
+
+    >>> verdict({"code": 404, "message": "sensor is not registered"}, 200).status
+    404
+
+    A list is a result for each item: 207 where some were carried out and others not, else what the first one says.
+    """
+    if isinstance(body, list):
+        results = results_in(body, http_status)
+        return Verdict(_together(results, http_status), _first_message(results), results)
+    if not isinstance(body, dict):
+        return Verdict(http_status)
+    status = status_in(body)
+    if status is None:
+        status = http_status
+        if "message" in body or "status" in body:
+            logger.warning(
+                "SOS: an answer without a status that is known: it counts as its HTTP status %d", http_status
+            )
+    found = body.get("results")
+    results = results_in(found, http_status) if isinstance(found, list) else ()
+    if results and status < 400:
+        status = _together(results, status) if not all(one.ok for one in results) else status
+    message = body.get("message")
+    return Verdict(status, message if isinstance(message, str) else _first_message(results), results)
+
+
+def results_in(found: list[Any], http_status: int) -> tuple[ItemResult, ...]:
+    """The results of single items; one that says nothing of itself has the status of the answer."""
+    return tuple(_result(place, one, http_status) for place, one in enumerate(found))
+
+
+def status_in(body: dict[str, Any]) -> int | None:
+    """The status that a JSON object tells in one of its many ways; None if it tells none."""
+    for name in _MEMBERS:
+        if (number := _number(body.get(name))) is not None:
+            return number
+    word = body.get("status")
+    if isinstance(word, str) and word.strip():
+        return _meaning(word) or _UNKNOWN
+    message = body.get("message")
+    return _meaning(message) if isinstance(message, str) else None
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{3}\s*", value, re.ASCII):
+        value = int(value)
+    return value if type(value) is int and 100 <= value < 600 else None
+
+
+def _meaning(word: str) -> int | None:
+    word = word.strip().replace("_", " ")
+    return next((status for known, status in _WORDS if known.match(word)), None)
+
+
+def _result(place: int, one: Any, http_status: int) -> ItemResult:
+    if not isinstance(one, dict):
+        return ItemResult(place, None, http_status)
+    index = one.get("index", one.get("line"))
+    status = status_in(one)
+    name, word, message = one.get("id"), one.get("status"), one.get("message")
+    return ItemResult(
+        index if type(index) is int else place,
+        None if name is None else str(name),
+        http_status if status is None else status,
+        word if isinstance(word, str) else "",
+        message if isinstance(message, str) else "",
+    )
+
+
+def _together(results: tuple[ItemResult, ...], otherwise: int) -> int:
+    if not results:
+        return otherwise
+    good = sum(one.ok for one in results)
+    return _PARTLY if 0 < good < len(results) else results[0].code
+
+
+def _first_message(results: tuple[ItemResult, ...]) -> str:
+    return next((one.message for one in results if not one.ok), "")

@@ -1,0 +1,175 @@
+"""Observations: what sensors saw, in and out. Contract: tcup sections 2.2 to 2.8, 13.3, 13.14, 13.15."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from asyncconn.core.paging import Page
+from asyncconn.errors import ConfigError, ProtocolError
+from asyncconn.tcup.documents import payload
+from asyncconn.tcup.patterns import Names, only, texts
+from asyncconn.tcup.resources.base import SosNoun
+from asyncconn.tcup.resources.query import Found, Rows
+from asyncconn.tcup.rows import Row, rows_of
+from asyncconn.tcup.times import SOS, aware
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from asyncconn.tcup.calling import Service
+    from asyncconn.tcup.envelope import ItemResult
+    from asyncconn.tcup.values import Encoding
+
+__all__ = ["Observations"]
+
+Routing = Literal["db", "mq", "both"]
+When = "datetime | str | None"
+
+
+class Observations(SosNoun):
+    """Insert and query observations.
+
+    >>> await tcup.observations.insert("ts1", {"obs1": 1}, "tf1")
+    >>> async for row in tcup.observations.query(sensor="ts1"): ...
+    """
+
+    def __init__(self, service: Service, connector: Any) -> None:
+        super().__init__(service)
+        self.connector = connector
+
+    @property
+    def _zone(self) -> str | None:
+        zone: str | None = self.connector.default_timezone
+        return zone
+
+    async def insert(
+        self,
+        sensor: str,
+        values: Mapping[str, Any],
+        feature: str | None = None,
+        *,
+        time: datetime | str | None = None,
+        endtime: datetime | str | None = None,
+        routing: Routing | None = None,
+        value_encoding: Encoding = "string",
+    ) -> ItemResult:
+        """Store one observation, and return its result.
+
+        ``routing`` says where it goes: ``"db"`` (the store), ``"mq"`` (message routing) or ``"both"``; else the server
+        decides. Other arguments are those of :func:`asyncconn.tcup.payload`. Raises what a refusal means, also one that
+        SOS hides in a 200: ``NotFound`` for a sensor that is not registered, ``BadRequest`` for an output it has not;
+        ``MaybeSent`` when the answer was lost. Contract: sections 2.3, 2.4.
+        """
+        document = payload(
+            sensor,
+            values,
+            feature,
+            time=time,
+            endtime=endtime,
+            value_encoding=value_encoding,
+            default_timezone=self._zone,
+        )
+        return await self._write("observations.insert", json=document, headers=routed(routing))
+
+    def query(
+        self,
+        *,
+        sensor: Names = None,
+        feature: Names = None,
+        properties: Names = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        where: Names = None,
+        order: Literal["asc", "desc"] = "asc",
+        page_size: int = 1000,
+    ) -> Rows:
+        """The rows of what was seen: a pager, and with :meth:`Rows.frame` a table.
+
+            >>> frame = await tcup.observations.query(sensor="ts1", start=yesterday).frame()
+
+        ``sensor`` and ``feature`` are names, of which at least one is needed; a :class:`Pattern` may hold ``*``.
+        ``properties`` are the outputs to keep. ``start`` (inclusive) and ``end`` (exclusive) bound the start time.
+        ``where`` are conditions on values, all of which hold: ``"obs2>10"``, with ``=``, ``!=``, ``>``, ``<``, ``>=``,
+        ``<=``. ``page_size`` is 1 to 10,000 records. Contract: sections 2.6, 13.3, 13.15, 13.36.
+        """
+        if not 1 <= page_size <= 10_000:
+            raise ConfigError(f"page_size is 1 to 10,000 records, not {page_size}")
+        params = self._conditions(sensor, feature, properties, start, end, where)
+        params.update(order=order, limit=page_size)
+        return self._rows("observations.query", params, texts(sensor), texts(feature))
+
+    async def latest(self, *, sensor: Names = None, feature: Names = None, properties: Names = None) -> list[Row]:
+        """The newest record of each sensor and feature, as rows. Arguments as in :meth:`query`."""
+        params = self._conditions(sensor, feature, properties, None, None, None)
+        return await self._rows("observations.latest", params, texts(sensor), texts(feature)).collect()
+
+    async def count(self) -> dict[str, int]:
+        """How many sensors and features there are.
+
+        >>> await tcup.observations.count()
+        {'sensors': 2, 'features': 1}
+        """
+        found = await self._json("sos.capabilities")
+        counts = found.get("count") if isinstance(found, dict) else None
+        if not isinstance(counts, dict):
+            raise ProtocolError("TCUP's capabilities have no counts")
+        return {name: _whole(counts.get(name), name) for name in ("sensors", "features")}
+
+    def _conditions(
+        self,
+        sensor: Names,
+        feature: Names,
+        properties: Names,
+        start: datetime | str | None,
+        end: datetime | str | None,
+        where: Names,
+    ) -> dict[str, Any]:
+        if not texts(sensor) and not texts(feature):
+            raise ConfigError("a query names a sensor or a feature: SOS refuses any other")
+        return {
+            "sensor": [str(name) for name in texts(sensor)],
+            "feature": [str(name) for name in texts(feature)],
+            "observedProperty": texts(properties),
+            "starttime": self._time("start", start),
+            "endtime": self._time("end", end),
+            "value": texts(where),
+        }
+
+    def _time(self, what: str, given: datetime | str | None) -> str | None:
+        try:
+            if given is None:
+                return None
+            return SOS.write(SOS.read(given) if isinstance(given, str) else aware(given, self._zone))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{what}: {error}") from error
+
+    def _rows(self, name: str, params: dict[str, Any], sensors: list[str], features: list[str]) -> Rows:
+        wanted = [(member, keep) for member, names in (("sensor", sensors), ("feature", features))
+                  if (keep := only(names)) is not None]  # fmt: skip
+
+        async def fetch(cursor: Any) -> Found:
+            asked = params if cursor is None else {**params, "cursor": cursor}
+            answer = await self._caller.request(name, params=asked)
+            return Found.of(answer, wanted)
+
+        async def page(cursor: Any) -> Page[Row]:
+            found = await fetch(cursor)
+            return Page(list(rows_of(found.observations)), found.next)
+
+        return Rows(page, fetch)
+
+
+def routed(routing: Routing | None) -> dict[str, str]:
+    """The header that says where an observation goes."""
+    if routing is None:
+        return {}
+    if routing not in ("db", "mq", "both"):
+        raise ConfigError(f"routing is 'db', 'mq' or 'both', not {routing!r}")
+    return {"x-routing": routing}
+
+
+def _whole(value: Any, name: str) -> int:
+    if type(value) is not int:
+        raise ProtocolError(f"TCUP's capabilities count {name} with {type(value).__name__}")
+    return value
