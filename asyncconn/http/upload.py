@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncconn.http.requesting import RequestOptions, Requests
     from asyncconn.http.response import Response
 
-__all__ = ["Source", "upload"]
+__all__ = ["Source", "pieces", "upload"]
 
 #: What can be uploaded: a file's path, bytes, or a function that makes the chunks anew for each attempt.
 Source = str | os.PathLike[str] | bytes | Callable[[], AsyncIterable[bytes]]
@@ -59,7 +59,7 @@ async def upload(
         report(Progress(len(given), len(given), "bytes"))
         return response
     file = None if callable(given) or isinstance(given, bytes) else file_path(given, "the upload")
-    make = given if callable(given) else partial(_slices, given) if file is None else partial(_pieces, file)
+    make = given if callable(given) else partial(_slices, given) if file is None else partial(pieces, file)
     retry = options.get("retry")
     idempotent = options.get("idempotent")
     what = f"{road.service}: {method} {path.partition('?')[0]}"
@@ -189,7 +189,8 @@ async def _slices(data: bytes) -> AsyncGenerator[bytes, None]:
         yield data[start : start + _PIECE]
 
 
-async def _pieces(file: Path) -> AsyncGenerator[bytes, None]:
+async def pieces(file: Path) -> AsyncGenerator[bytes, None]:
+    """A file's bytes, read in a thread. Raises ``ConfigError`` when it cannot be read."""
     try:
         stream: BinaryIO = await in_thread(file.open, "rb")
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from asyncconn.core.extras import extra
 from asyncconn.errors import ConfigError
@@ -18,10 +18,24 @@ from asyncconn.tcup.times import TASK, zone_named
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["Schedule", "delayed", "recurrent", "same"]
+__all__ = ["Pattern", "Schedule", "delayed", "recurrent", "same"]
 
 #: As it is on the wire.
 Schedule = dict[str, Any]
+
+
+class Pattern(TypedDict, total=False):
+    """The arguments of :func:`recurrent` that say when."""
+
+    pattern: str
+    minute: int | str | None
+    hour: int | str | None
+    day: int | str | None
+    month: int | str | None
+    day_of_week: int | str | None
+    cron: str | None
+    recurrence_limit: int
+
 
 _FIELDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "day_of_week": (0, 6)}
 _SIZE = {"minute": 0, "hour": 1, "day": 2, "day_of_week": 2, "month": 3}
