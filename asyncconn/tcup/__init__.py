@@ -8,19 +8,45 @@ from asyncconn.tcup.envelope import ItemResult
 from asyncconn.tcup.errors import DocumentRefused, PartlyRefused
 from asyncconn.tcup.models import Capabilities, Feature, ObservedProperty, Output, Sensor
 from asyncconn.tcup.patterns import Pattern
+from asyncconn.tcup.resources.logs import Logs
+from asyncconn.tcup.resources.run import Run
+from asyncconn.tcup.resources.task import Task
+from asyncconn.tcup.resources.workflows import Workflow
+from asyncconn.tcup.states import (
+    Definition,
+    Event,
+    OutputFile,
+    Project,
+    RunState,
+    RunStatus,
+    TaskState,
+    TaskStatus,
+)
 
 __all__ = [
     "Capabilities",
+    "Definition",
     "DocumentRefused",
+    "Event",
     "Feature",
     "ItemResult",
+    "Logs",
     "ObservedProperty",
     "Output",
+    "OutputFile",
     "PartlyRefused",
     "Pattern",
     "Progress",
+    "Project",
+    "Run",
+    "RunState",
+    "RunStatus",
     "Sensor",
+    "Task",
+    "TaskState",
+    "TaskStatus",
     "Tcup",
+    "Workflow",
     "errors",
     "payload",
 ]

@@ -18,13 +18,13 @@ from asyncconn.tcup.times import TASK, zone_named
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["Pattern", "Schedule", "delayed", "recurrent", "same"]
+__all__ = ["Recurrence", "Schedule", "delayed", "recurrent", "same"]
 
 #: As it is on the wire.
 Schedule = dict[str, Any]
 
 
-class Pattern(TypedDict, total=False):
+class Recurrence(TypedDict, total=False):
     """The arguments of :func:`recurrent` that say when."""
 
     pattern: str

@@ -29,13 +29,17 @@ if TYPE_CHECKING:
     from asyncconn.core.progress import OnProgress
     from asyncconn.http.response import Response
     from asyncconn.tcup.calling import Service
-    from asyncconn.tcup.schedules import Pattern
+    from asyncconn.tcup.schedules import Recurrence
 
-__all__ = ["Task", "TaskNoun", "from_token", "poller", "token_of"]
+__all__ = ["Link", "Task", "TaskCalls", "from_token", "link_of", "poller", "token_of"]
 
 
-class TaskNoun(Noun):
-    """What a task, and the noun that it came from, call with."""
+#: A file that a task has from another one: the ids of that one's project and of itself, and the file's name.
+Link = tuple[str, str, str]
+
+
+class TaskCalls(Noun):
+    """What a task, and the noun that it came from, ask of the service."""
 
     def __init__(self, service: Service, projects: Projects, *, places: int, default_timezone: str | None) -> None:
         super().__init__(service)
@@ -62,6 +66,13 @@ class TaskNoun(Noun):
         """See ``Task.outputs``."""
         return await self._pages(OutputFile, "tasks.outputs", items="outputs", ids=ids).collect()
 
+    async def link(self, ids: Mapping[str, str], links: Iterable[Link]) -> int:
+        """See ``Task.link_files``."""
+        wire = [{"projectId": project, "taskId": task, "fileName": name} for project, task, name in links]
+        found = await self._json("tasks.link", ids=ids, json={"files": wire})
+        linked = found.get("linked") if isinstance(found, dict) else None
+        return linked if isinstance(linked, int) else len(wire)
+
     async def gone(self, ids: Mapping[str, str]) -> None:
         """See ``Task.delete``."""
         await self._gone("tasks.delete", ids=ids)
@@ -77,7 +88,7 @@ class Task(Unpicklable):
         >>> print(state.exit_code, await task.outputs())
 
     ``state`` is how it was last seen; :meth:`refresh` looks again. A verb that the task's status does not allow is a
-    ``Conflict``; one whose answer was lost is never repeated (``MaybeSent``): look what became of it.
+    ``Conflict``; one whose answer was lost is never repeated (``MaybeSent``): look at it.
 
     Awaiting raises ``OperationFailed`` with the state of one that did not end as COMPLETED, ``PollTimeout`` (with
     the ``token()``) after a day: :meth:`wait` takes another deadline.
@@ -85,12 +96,12 @@ class Task(Unpicklable):
 
     _elsewhere = "hand over its token(), and tasks.wait for that; or its project_id and job_id, and tasks.get it"
 
-    def __init__(self, tasks: TaskNoun, state: TaskState, *, made: bool = False) -> None:
-        self._tasks = tasks
-        self._service = tasks.service
+    def __init__(self, calls: TaskCalls, state: TaskState, *, made: bool = False) -> None:
+        self._calls = calls
+        self._service = calls.service
         self.state = state
         #: The files that it was linked to here; None where nobody can know, as it was there already.
-        self.links: list[tuple[str, str, str]] | None = [] if made else None
+        self.links: list[Link] | None = [] if made else None
 
     @property
     def project_id(self) -> str:
@@ -121,7 +132,7 @@ class Task(Unpicklable):
 
     async def refresh(self) -> TaskState:
         """Look at it now."""
-        self.state = await self._tasks.watch.ask(self.token())
+        self.state = await self._calls.watch.ask(self.token())
         return self.state
 
     # -- what it runs --------------------------------------------------------------------------------------------------
@@ -156,7 +167,7 @@ class Task(Unpicklable):
             answer = await self._service.upload(
                 "tasks.deploy", source, ids=self._ids, form=form, on_progress=on_progress
             )
-        self.state = self._tasks.read(answer)
+        self.state = self._calls.read(answer)
         return self.state
 
     async def link_files(self, files: Iterable[tuple[Task | tuple[str, str], str]]) -> int:
@@ -170,11 +181,9 @@ class Task(Unpicklable):
         links = [link_of(one) for one in files]
         if not links:
             raise ConfigError("there is no file to link")
-        wire = [{"projectId": project, "taskId": task, "fileName": name} for project, task, name in links]
-        answer = await self._service.request("tasks.link", ids=self._ids, json={"files": wire})
+        linked = await self._calls.link(self._ids, links)
         self.links = list(dict.fromkeys([*(self.links or []), *links]))
-        linked = answer.json().get("linked") if answer.body else None
-        return linked if isinstance(linked, int) else len(links)
+        return linked
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -211,7 +220,7 @@ class Task(Unpicklable):
         return self.status
 
     async def reschedule(
-        self, delayed_time: datetime | str | None = None, *, time_zone: str | None = None, **pattern: Unpack[Pattern]
+        self, delayed_time: datetime | str | None = None, *, time_zone: str | None = None, **pattern: Unpack[Recurrence]
     ) -> TaskState:
         """Let it run once at another time, or again and again by another ``pattern``.
 
@@ -225,9 +234,9 @@ class Task(Unpicklable):
         elif pattern:
             raise ConfigError("a task runs at a time or by a pattern, not both")
         else:
-            schedule = delayed(delayed_time, time_zone=time_zone, default_timezone=self._tasks.default_timezone)
+            schedule = delayed(delayed_time, time_zone=time_zone, default_timezone=self._calls.default_timezone)
         answer = await self._service.request("tasks.reschedule", ids=self._ids, json=schedule)
-        self.state = self._tasks.read(answer)
+        self.state = self._calls.read(answer)
         return self.state
 
     # -- waiting -------------------------------------------------------------------------------------------------------
@@ -240,7 +249,7 @@ class Task(Unpicklable):
         ``deadline`` is in seconds and replaces that of the ``policy``. Of a recurrent task a run that failed is no end:
         look at the state's ``exit_code`` and ``message``.
         """
-        return poller(self._tasks, self.token(), self.job_name, run=run, deadline=deadline, policy=policy)
+        return poller(self._calls, self.token(), self.job_name, run=run, deadline=deadline, policy=policy)
 
     async def states(self, *, deadline: float | None = None) -> AsyncIterator[TaskState]:
         """Every state seen until its end, which raises nothing whatever it is."""
@@ -277,11 +286,11 @@ class Task(Unpicklable):
         async def ended() -> bool:
             return (await self.refresh()).status.final
 
-        return Logs(opener, ended, start=start, follow=follow, policy=policy, clock=self._tasks.watch.clock)
+        return Logs(opener, ended, start=start, follow=follow, policy=policy, clock=self._calls.watch.clock)
 
     async def outputs(self) -> list[OutputFile]:
         """The files that it has produced."""
-        return await self._tasks.outputs(self._ids)
+        return await self._calls.outputs(self._ids)
 
     async def download(self, name: str, to: str | os.PathLike[str], *, on_progress: OnProgress | None = None) -> Path:
         """Save one of its outputs as ``to``, or under its own name in the folder ``to``; the path.
@@ -304,16 +313,16 @@ class Task(Unpicklable):
 
     async def copy(self, *, job: str, project: ProjectLike | None = None) -> Task:
         """Another task with what this one runs, by the name ``job``, in the same project or another."""
-        made = Task(self._tasks, await self._tasks.copied(self._ids, job, project))
+        made = Task(self._calls, await self._calls.copied(self._ids, job, project))
         made.links = None if self.links is None else [*self.links]
         return made
 
     async def delete(self) -> None:
         """Delete it. Raises ``Conflict`` while a run is under way."""
-        await self._tasks.gone(self._ids)
+        await self._calls.gone(self._ids)
 
 
-def link_of(given: tuple[Task | tuple[str, str], str]) -> tuple[str, str, str]:
+def link_of(given: tuple[Task | tuple[str, str], str]) -> Link:
     """Project, task and name of a file that is linked to. Raises ``ConfigError``."""
     try:
         task, name = given
@@ -342,7 +351,7 @@ def from_token(token: str) -> tuple[str, str]:
 
 
 def poller(
-    tasks: TaskNoun, token: str, name: str, *, run: int | None, deadline: float | None, policy: PollPolicy
+    calls: TaskCalls, token: str, name: str, *, run: int | None, deadline: float | None, policy: PollPolicy
 ) -> Poller[TaskState, TaskState]:
     """See ``Task.wait``."""
     if run is not None and (isinstance(run, bool) or run < 1):
@@ -357,7 +366,7 @@ def poller(
             raise OperationFailed(f"task {name} ({token}) {state.status}{_why(state)}", state=state)
         return state
 
-    return tasks.watch.poller(
+    return calls.watch.poller(
         token, done=done, result=result, policy=policy, deadline=deadline, name=f"task {name} ({token})"
     )
 

@@ -8,8 +8,9 @@ from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import ConfigError, Conflict, NotFound
 from asyncconn.http.pages import items_of
 from asyncconn.tcup.archives import packed
+from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.resources.projects import ProjectLike, named, other_id
-from asyncconn.tcup.resources.task import Task, TaskNoun, from_token, poller, token_of
+from asyncconn.tcup.resources.task import Task, TaskCalls, from_token, poller, token_of
 from asyncconn.tcup.schedules import Schedule, delayed, recurrent, same
 from asyncconn.tcup.states import Project, TaskState
 from asyncconn.tcup.waiting import JOB_POLLING
@@ -23,19 +24,23 @@ if TYPE_CHECKING:
     from asyncconn.core.poll_group import PollGroup
     from asyncconn.core.polling import Poller, PollPolicy
     from asyncconn.core.progress import OnProgress
-    from asyncconn.tcup.schedules import Pattern
+    from asyncconn.tcup.schedules import Recurrence
 
 __all__ = ["Tasks"]
 
 _PAGE = 50
 
 
-class Tasks(TaskNoun):
+class Tasks(Noun):
     """Make, find and wait for tasks. A project is given as it came, or by its id or name, of which an id wins.
 
     >>> task = await tcup.tasks.create(project="testProj", job="testJob")
     >>> nightly = await tcup.tasks.recurrent(project="testProj", job="nightly", hour=4)
     """
+
+    def __init__(self, calls: TaskCalls) -> None:
+        super().__init__(calls.service)
+        self._calls = calls
 
     # -- made and found ------------------------------------------------------------------------------------------------
 
@@ -63,7 +68,7 @@ class Tasks(TaskNoun):
         ``ConfigError`` for a ``time_zone`` that is not the text's own, and where the task is there with another
         schedule; ``BadRequest`` for a time that has passed.
         """
-        schedule = delayed(delayed_time, time_zone=time_zone, default_timezone=self.default_timezone)
+        schedule = delayed(delayed_time, time_zone=time_zone, default_timezone=self._calls.default_timezone)
         return await self._ensured(project, job, "DELAYED", schedule, description)
 
     async def recurrent(
@@ -73,7 +78,7 @@ class Tasks(TaskNoun):
         job: str,
         time_zone: str = "UTC",
         description: str = "",
-        **pattern: Unpack[Pattern],
+        **pattern: Unpack[Recurrence],
     ) -> Task:
         """As :meth:`create`, one that runs again and again, once it is deployed.
 
@@ -91,7 +96,7 @@ class Tasks(TaskNoun):
 
     async def get(self, project: ProjectLike, job: str) -> Task:
         """The task of this id or name, as it is now. Raises ``NotFound``."""
-        where = project if isinstance(project, Project) else await self.projects.get(project)
+        where = project if isinstance(project, Project) else await self._calls.projects.get(project)
         try:
             return await self._by_id(where.project_id, named(job, "a task"))
         except NotFound:
@@ -107,12 +112,12 @@ class Tasks(TaskNoun):
 
         async def fetch(cursor: int | None) -> Page[Task]:
             nonlocal where
-            where = where or await self.projects.id_of(project)
+            where = where or await self._calls.projects.id_of(project)
             page = cursor or 1
             asked = {**params, "page": page, "size": _PAGE}
             found = await self._json("tasks.list", ids={"project": where}, params=asked)
             every = self._all(TaskState, items_of(found, "tasks", "tasks.list", self.misfit))
-            return Page([Task(self, one) for one in every], page + 1 if len(every) >= _PAGE else None)
+            return Page([Task(self._calls, one) for one in every], page + 1 if len(every) >= _PAGE else None)
 
         return Pager(fetch)
 
@@ -120,28 +125,28 @@ class Tasks(TaskNoun):
         self, archive: str | os.PathLike[str], *, project: ProjectLike, on_progress: OnProgress | None = None
     ) -> Task:
         """A task from the zip file that ``task.export`` saved. Raises ``Conflict`` for a name that there is already."""
-        where = await self.projects.id_of(project)
+        where = await self._calls.projects.id_of(project)
         async with packed(archive, "the archive") as path:
-            answer = await self.service.upload(
+            answer = await self._caller.upload(
                 "tasks.import",
                 path,
                 ids={"project": where},
                 headers={"Content-Type": "application/zip"},
                 on_progress=on_progress,
             )
-        return Task(self, self.read(answer))
+        return Task(self._calls, self._calls.read(answer))
 
     async def _ensured(
         self, project: ProjectLike, job: str, kind: str, schedule: Schedule | None, description: str
     ) -> Task:
         body = {"jobName": named(job, "a task"), "jobType": kind, "schedule": schedule, "description": description}
-        where = await self.projects.ensure(project)
+        where = await self._calls.projects.ensure(project)
         try:
             found = await self.get(where, job)
         except NotFound:
             try:
-                answer = await self.service.request("tasks.create", ids={"project": where.project_id}, json=body)
-                return Task(self, self.read(answer), made=True)
+                answer = await self._caller.request("tasks.create", ids={"project": where.project_id}, json=body)
+                return Task(self._calls, self._calls.read(answer), made=True)
             except Conflict as error:
                 if (there := other_id(error, "jobId")) is None:
                     raise
@@ -157,11 +162,13 @@ class Tasks(TaskNoun):
     ) -> Poller[TaskState, TaskState]:
         """A poller for the ``token()`` of a task, of another process or of before: see ``task.wait``."""
         from_token(token)
-        return poller(self, token, token, run=run, deadline=deadline, policy=policy)
+        return poller(self._calls, token, token, run=run, deadline=deadline, policy=policy)
 
     def wait_all(self, tasks: Iterable[Task], *, policy: PollPolicy = JOB_POLLING) -> PollGroup[str, TaskState]:
         """Many waited for together: iterate for each as it ends, in whatever way; the ids are their tokens."""
-        return self.watch.group((one.token() for one in tasks), done=lambda state: state.status.final, policy=policy)
+        return self._calls.watch.group(
+            (one.token() for one in tasks), done=lambda state: state.status.final, policy=policy
+        )
 
     async def _by_id(self, project: str, job: str) -> Task:
-        return Task(self, await self.watch.ask(token_of(project, job)))
+        return Task(self._calls, await self._calls.watch.ask(token_of(project, job)))
