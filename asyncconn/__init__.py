@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from asyncconn.running import run
     from asyncconn.settings import HubSettings
     from asyncconn.syncing import SyncFailed, SyncReport, sync
+    from asyncconn.tcup import Tcup
 
 __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
     "AtotiLimits",
@@ -125,6 +126,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "SyncFailed",
     "SyncReport",
     "SystemClock",
+    "Tcup",
     "Timeouts",
     "Token",
     "TokenAuth",
@@ -212,6 +214,7 @@ _HOMES = {
     "SyncFailed": "asyncconn.syncing",
     "SyncReport": "asyncconn.syncing",
     "SystemClock": "asyncconn.core.clock",
+    "Tcup": "asyncconn.tcup",
     "Timeouts": "asyncconn.http.timeouts",
     "Token": "asyncconn.http.auth",
     "TokenAuth": "asyncconn.http.auth",

@@ -16,7 +16,7 @@ from rich.text import Text
 from asyncconn.cli.output import console, count, size, stderr, table
 from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox
+from asyncconn.sandbox import DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox, TcupWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def sandbox(
     Prints the settings that lead clients here. The credentials are made up and good for nothing else.
     """
     limits = LimitsWorld(generation=cast(Literal[1, 2, 3], atoti_limits))
-    worlds = (DatoramaWorld(), PanoplyWorld(warehouse=warehouse), limits)
+    worlds = (DatoramaWorld(), TcupWorld(), PanoplyWorld(warehouse=warehouse), limits)
     made = Sandbox(*worlds, host=host, port=port, faults=faults, seed=seed)
     asyncio.run(_serve(made, env_file))
 

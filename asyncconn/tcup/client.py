@@ -106,6 +106,8 @@ class Tcup(Connector):
             max_concurrency=max_concurrency,
         )
         self._owns_hub = hub is None
+        #: How many of its requests may be under way at once.
+        self.places = self.platform.max_concurrency if max_concurrency is None else max_concurrency
         skew = Skew()
         if signing is not None:
             self.http.events.on("attempt", skew.hear)

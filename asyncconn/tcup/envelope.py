@@ -50,11 +50,22 @@ class ItemResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The effective ``status`` of an answer, what it says, and the result of each item, where it tells."""
+    """The effective ``status`` of an answer, and what it says of its items, ``found`` as it came."""
 
     status: int
-    message: str = ""
-    results: tuple[ItemResult, ...] = ()
+    said: str = ""
+    found: list[Any] | tuple[()] = ()
+    http_status: int = 200
+
+    @property
+    def results(self) -> tuple[ItemResult, ...]:
+        """The result of each item, where the answer tells."""
+        return tuple(_result(place, one, self.http_status) for place, one in enumerate(self.found))
+
+    @property
+    def message(self) -> str:
+        """What it says, or of the first item that was refused."""
+        return self.said or next((one.message for one in self.results if not one.ok), "")
 
 
 def verdict(body: Any, http_status: int) -> Verdict:
@@ -66,8 +77,7 @@ def verdict(body: Any, http_status: int) -> Verdict:
     A list is a result for each item: 207 where some were carried out and others not, else what the first one says.
     """
     if isinstance(body, list):
-        results = results_in(body, http_status)
-        return Verdict(_together(results, http_status), _first_message(results), results)
+        return Verdict(_together(body, http_status), "", body, http_status)
     if not isinstance(body, dict):
         return Verdict(http_status)
     status = status_in(body)
@@ -78,16 +88,11 @@ def verdict(body: Any, http_status: int) -> Verdict:
                 "SOS: an answer without a status that is known: it counts as its HTTP status %d", http_status
             )
     found = body.get("results")
-    results = results_in(found, http_status) if isinstance(found, list) else ()
-    if results and status < 400:
-        status = _together(results, status) if not all(one.ok for one in results) else status
-    message = body.get("message")
-    return Verdict(status, message if isinstance(message, str) else _first_message(results), results)
-
-
-def results_in(found: list[Any], http_status: int) -> tuple[ItemResult, ...]:
-    """The results of single items; one that says nothing of itself has the status of the answer."""
-    return tuple(_result(place, one, http_status) for place, one in enumerate(found))
+    found = found if isinstance(found, list) else []
+    if status < 400 and not _all_ok(found):
+        status = _together(found, status)
+    said = body.get("message")
+    return Verdict(status, said if isinstance(said, str) else "", found, http_status)
 
 
 def status_in(body: dict[str, Any]) -> int | None:
@@ -128,12 +133,16 @@ def _result(place: int, one: Any, http_status: int) -> ItemResult:
     )
 
 
-def _together(results: tuple[ItemResult, ...], otherwise: int) -> int:
-    if not results:
-        return otherwise
+def _all_ok(found: list[Any]) -> bool:
+    """Whether no item was refused: the usual, at little cost."""
+    for one in found:
+        if type(one) is not dict or type(code := one.get("code")) is not int or not 100 <= code < 400:
+            return False
+    return True
+
+
+def _together(found: list[Any], otherwise: int) -> int:
+    """The status of a call that is told by that of its items."""
+    results = [_result(place, one, otherwise) for place, one in enumerate(found)]
     good = sum(one.ok for one in results)
-    return _PARTLY if 0 < good < len(results) else results[0].code
-
-
-def _first_message(results: tuple[ItemResult, ...]) -> str:
-    return next((one.message for one in results if not one.ok), "")
+    return otherwise if not results else _PARTLY if 0 < good < len(results) else results[0].code

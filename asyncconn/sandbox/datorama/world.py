@@ -15,9 +15,9 @@ from email.utils import format_datetime
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.datorama.answers import SHELL, TOO_MANY, ApiError, Voice, json_answer
-from asyncconn.sandbox.datorama.clock import MovableClock
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance, Kind
 from asyncconn.sandbox.datorama.live import Live
 from asyncconn.sandbox.datorama.options import Options

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.core.paging import Page
+from asyncconn.core.rates.limiter import RateLimiter
+from asyncconn.core.rates.windows import Part, TokenBucket, Window
 from asyncconn.errors import ConfigError, ProtocolError
 from asyncconn.tcup.documents import payload
+from asyncconn.tcup.inserting import Inserting, InsertReport, Seen
 from asyncconn.tcup.patterns import Names, only, texts
 from asyncconn.tcup.resources.base import SosNoun
 from asyncconn.tcup.resources.query import Found, Rows
-from asyncconn.tcup.rows import Row, rows_of
+from asyncconn.tcup.rows import Row, observation_of, rows_of
+from asyncconn.tcup.sending import Sender
 from asyncconn.tcup.times import SOS, aware
+from asyncconn.tcup.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import os
+    from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
 
+    from asyncconn.core.buffer.spool import Spool
     from asyncconn.tcup.calling import Service
     from asyncconn.tcup.envelope import ItemResult
     from asyncconn.tcup.values import Encoding
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Observations"]
 
 Routing = Literal["db", "mq", "both"]
-When = "datetime | str | None"
 
 
 class Observations(SosNoun):
@@ -65,12 +72,101 @@ class Observations(SosNoun):
             sensor,
             values,
             feature,
-            time=time,
+            time=self._caller.clock.utcnow() if time is None else time,
             endtime=endtime,
             value_encoding=value_encoding,
             default_timezone=self._zone,
         )
         return await self._write("observations.insert", json=document, headers=routed(routing))
+
+    async def insert_many(
+        self,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        *,
+        routing: Routing | None = None,
+        value_encoding: Encoding = "string",
+        dedupe_window: int = 0,
+    ) -> InsertReport:
+        """Store all of ``rows``, in chunks of 500 records or 1 MiB, one after the other; an outcome for each.
+
+            >>> report = await tcup.observations.insert_many([("ts1", {"obs1": 1}, "tf1"), ("tsX", {"obs1": 2}, "tf1")])
+            >>> report.delivered, [(one.record, one.reason.code) for one in report.rejections]
+            (1, [(('tsX', {'obs1': 2}, 'tf1'), 404)])
+
+        A row is ``(sensor, {output: value}, feature, time)``, of which the last two may be left out; an observation as
+        SOS has it; or a row of :meth:`query`. ``rows`` may be endless, and is closed. One that is no observation is
+        rejected, and the others go on. A chunk whose answer was lost is unknown, and not sent again.
+
+        With ``dedupe_window`` a row is left out when all of its outputs (sensor, feature, start time and name) are
+        among that many that went before. Contract: sections 2.3, 2.4, 13.14.
+        """
+        sender = Sender(self._caller, routed(routing))
+        return await self._insert(sender, rows, value_encoding, dedupe_window)
+
+    async def backfill(
+        self,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        *,
+        share: float = 0.5,
+        value_encoding: Encoding = "string",
+        dedupe_window: int = 0,
+    ) -> InsertReport:
+        """:meth:`insert_many` for the past: takes no more than ``share`` of the account's rate, and of its places.
+
+        The rest is left to what is live, whatever waits here. Chunks travel side by side, so that a later row of the
+        same sensor, feature and time may be stored before an earlier one.
+        """
+        if not 0 < share <= 1:
+            raise ConfigError(f"share is more than 0 and at most 1, not {share}")
+        sender = Sender(self._caller, {}, self._pace(share))
+        return await self._insert(
+            sender, rows, value_encoding, dedupe_window, at_once=max(1, int(self.connector.places * share))
+        )
+
+    async def _insert(
+        self,
+        sender: Sender,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        value_encoding: Encoding,
+        dedupe_window: int,
+        at_once: int = 1,
+    ) -> InsertReport:
+        zone, clock = self._zone, self._caller.clock
+
+        def make(row: Any) -> dict[str, Any]:
+            return observation_of(row, value_encoding, zone)
+
+        return await Inserting(sender, make, Seen(dedupe_window), clock, at_once=at_once).run(rows)
+
+    def _pace(self, share: float) -> RateLimiter | None:
+        """A limiter with a share of what the account's default one allows."""
+        limiter = self._caller.http.limiters.get("default")
+        made: list[Part] = []
+        for part in () if limiter is None else limiter.parts:
+            some = max(1, int(part.limit * share))
+            if isinstance(part, TokenBucket):
+                made.append(TokenBucket(part.rate * share, some, name=part.name))
+            elif isfinite(part.period):
+                made.append(Window(some, part.period, name=part.name))
+        return RateLimiter(*made, name="tcup.backfill", clock=self._caller.clock) if made else None
+
+    def writer(
+        self,
+        *,
+        spool: str | os.PathLike[str] | Spool | None = None,
+        routing: Routing | None = None,
+        value_encoding: Encoding = "string",
+        dedupe_window: int = 0,
+    ) -> Writer:
+        """Where a stream of observations is written one by one: sent in chunks, two seconds after it at the latest.
+
+            >>> async with tcup.observations.writer(spool="telemetry.spool") as writer:
+            ...     await writer.write("ts1", {"obs1": 21.5}, "tf1")
+
+        ``spool`` is a file that keeps what was written until it has arrived. Other arguments as in :meth:`insert_many`.
+        """
+        sender = Sender(self._caller, routed(routing))
+        return Writer(self.connector, sender, spool, value_encoding, Seen(dedupe_window))
 
     def query(
         self,
