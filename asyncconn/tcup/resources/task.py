@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -230,11 +231,13 @@ class Task(Unpicklable):
         The arguments are those of ``tasks.delayed`` and ``tasks.recurrent``. Raises ``Conflict`` while it is under way.
         """
         if delayed_time is None:
-            schedule = recurrent(time_zone=time_zone or "UTC", **pattern)
+            made = partial(recurrent, time_zone=time_zone or "UTC", **pattern)
         elif pattern:
             raise ConfigError("a task runs at a time or by a pattern, not both")
         else:
-            schedule = delayed(delayed_time, time_zone=time_zone, default_timezone=self._calls.default_timezone)
+            zone = self._calls.default_timezone
+            made = partial(delayed, delayed_time, time_zone=time_zone, default_timezone=zone)
+        schedule = await in_thread(made)  # it may look for the zone's file
         answer = await self._service.request("tasks.reschedule", ids=self._ids, json=schedule)
         self.state = self._calls.read(answer)
         return self.state
@@ -324,17 +327,12 @@ class Task(Unpicklable):
 
 def link_of(given: tuple[Task | tuple[str, str], str]) -> Link:
     """Project, task and name of a file that is linked to. Raises ``ConfigError``."""
-    try:
-        task, name = given
-        project, job = (task.project_id, task.job_id) if isinstance(task, Task) else task
-    except (TypeError, ValueError):
-        project = job = name = ""
-    every: tuple[object, ...] = (project, job, name)
-    if not all(isinstance(one, str) and one for one in every):
-        raise ConfigError(
-            f"a linked file is a pair of a task (or its project id and its own) and a name, not {given!r}"
-        )
-    return project, job, name
+    match given:
+        case (Task() as task, str(name)) if name:
+            return task.project_id, task.job_id, name
+        case ((str(project), str(job)), str(name)) if project and job and name:
+            return project, job, name
+    raise ConfigError(f"a linked file is a pair of a task (or its project id and its own) and a name, not {given!r}")
 
 
 def token_of(project_id: str, job_id: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncconn.core.paging import Page, Pager
+from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, Conflict, NotFound
 from asyncconn.http.pages import items_of
 from asyncconn.tcup.archives import packed
@@ -68,7 +70,9 @@ class Tasks(Noun):
         ``ConfigError`` for a ``time_zone`` that is not the text's own, and where the task is there with another
         schedule; ``BadRequest`` for a time that has passed.
         """
-        schedule = delayed(delayed_time, time_zone=time_zone, default_timezone=self._calls.default_timezone)
+        zone = self._calls.default_timezone
+        made = partial(delayed, delayed_time, time_zone=time_zone, default_timezone=zone)
+        schedule = await in_thread(made)  # it may look for the zone's file
         return await self._ensured(project, job, "DELAYED", schedule, description)
 
     async def recurrent(
@@ -91,7 +95,7 @@ class Tasks(Noun):
 
         Raises ``ConfigError`` for what cannot be or never comes, and where the task is there with another schedule.
         """
-        schedule = recurrent(time_zone=time_zone, **pattern)
+        schedule = await in_thread(partial(recurrent, time_zone=time_zone, **pattern))
         return await self._ensured(project, job, "RECURRENT", schedule, description)
 
     async def get(self, project: ProjectLike, job: str) -> Task:

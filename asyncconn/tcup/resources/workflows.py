@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.paging import Page, Pager
+from asyncconn.core.threads import in_thread
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, Conflict
 from asyncconn.tcup.calling import Noun
@@ -98,7 +100,7 @@ class Workflow(Unpicklable):
 
     async def reschedule(self, *, time_zone: str = "UTC", **pattern: Unpack[Recurrence]) -> Schedule | None:
         """Let it run again and again: the arguments are those of ``tasks.recurrent``."""
-        schedule = recurrent(time_zone=time_zone, **pattern)
+        schedule = await in_thread(partial(recurrent, time_zone=time_zone, **pattern))  # it may look for a zone's file
         return await self._calls.set_schedule(await self._schedule_id(), schedule)
 
     async def unschedule(self) -> None:
