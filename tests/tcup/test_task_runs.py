@@ -132,7 +132,7 @@ async def test_a_time_that_has_passed_is_refused_by_the_platform(tmp_path: Path)
 @virtual
 async def test_the_client_s_default_zone_is_that_of_times_without_one(clock: VirtualClock, tmp_path: Path) -> None:
     async with scene(tmp_path, clock) as here:
-        tcup = here.client(default_timezone="Asia/Kolkata")
+        tcup = here.client(default_timezone="IST")
         task = await tcup.tasks.delayed("15-07-2031 12:35:56.789", project="p", job="j")
         assert (task.state.schedule or {})["delayedTime"] == "15-07-2031 12:35:56.789 IST"
 
