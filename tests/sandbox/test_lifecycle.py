@@ -218,6 +218,8 @@ async def test_the_environment_leads_a_client_here(sandbox: Sandbox, monkeypatch
         "ASYNCCONN_PANOPLY_API_KEY": sandbox.panoply.api_key,
         "ASYNCCONN_PANOPLY_API_SECRET": sandbox.panoply.api_secret,
         "ASYNCCONN_PANOPLY_ENDPOINT_URL": sandbox.url,
+        "ASYNCCONN_TCUP_URL": sandbox.url,
+        "ASYNCCONN_TCUP_API_KEY": sandbox.tcup.api_key,
         "ATOTI_BASE_URL": sandbox.atoti_limits.session.url,
         "ATOTI_LIMITS_URL": sandbox.atoti_limits.limits.url,
         "ASYNCCONN_ATOTI_LIMITS_USER": "admin",

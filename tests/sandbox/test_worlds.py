@@ -174,7 +174,7 @@ async def test_a_world_is_the_one_that_was_given() -> None:
 
 async def test_a_sandbox_of_nothing_named_has_all() -> None:
     async with Sandbox() as sandbox:
-        assert sandbox.worlds == (sandbox.datorama, sandbox.panoply, sandbox.atoti_limits)
+        assert sandbox.worlds == (sandbox.datorama, sandbox.tcup, sandbox.panoply, sandbox.atoti_limits)
         assert sandbox.atoti_limits.url == sandbox.env["ATOTI_BASE_URL"] != sandbox.url
 
 

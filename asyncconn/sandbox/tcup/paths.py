@@ -33,7 +33,7 @@ def bases(changed: Mapping[str, str]) -> dict[str, str]:
         if name not in BASES:
             raise ConfigError(f"world: paths has {name!r}, which is not one of {', '.join(BASES)}")
         if not path.startswith("/") or path.endswith("/"):
-            raise ConfigError(f"world: {name}={path!r} must begin with a slash and not end with one")
+            raise ConfigError(f"world: paths: {name}={path!r} must begin with a slash and not end with one")
     return {**BASES, **changed}
 
 

@@ -86,6 +86,7 @@ def _read(pattern: re.Pattern[str], text: str) -> datetime:
 
 
 def read_zone(name: str) -> tzinfo:
+    """``UTC``, ``IST``, ``+05:30``, ``Asia/Kolkata``. ``ValueError`` for anything else."""
     if (known := _ZONES.get(name.upper())) is not None:
         return known
     if (offset := _OFFSET.fullmatch(name)) is not None:

@@ -108,4 +108,5 @@ def _spelled_one(value: Mapping[str, Any], spelling: str, *, digits: bool) -> di
         case "message":
             text = f"{word}: {kept['message']}" if "message" in kept else word
             return {name: each for name, each in kept.items() if name != "status"} | {"message": text}
-    return {spelling: None, **kept, spelling: str(code) if digits else code}
+    said = str(code) if digits else code
+    return {spelling: said} | {name: each for name, each in kept.items() if name != spelling}

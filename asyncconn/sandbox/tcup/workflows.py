@@ -98,6 +98,7 @@ class _Instance:
     done: set[str] = field(default_factory=set)  # by base id, as are the next ones
     failed: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)  # by hand; they count as pending, and are not begun again
     events: list[dict[str, Any]] = field(default_factory=list)
     started: datetime | None = None
     ended: datetime | None = None
@@ -127,7 +128,7 @@ class _Instance:
         for source, destination in self.definition.links:
             if source != _START:
                 before[destination].add(source)
-        known = self.done | self.failed | self.begun
+        known = self.done | self.failed | self.begun | self.stopped
         return [base for base in self.copies if base not in known and before[base] <= self.done]
 
     def _ids(self, bases: Iterable[str]) -> list[str]:
@@ -261,7 +262,8 @@ class Workflows(Service):
 
     def _run_by_schedule(self, definition: _Definition) -> None:
         definition.runs += 1
-        self._enter(self._instantiate(definition), "initiate")
+        if all(base in self._engine.tasks for base in definition.tasks()):
+            self._enter(self._instantiate(definition), "initiate")
         self._arm(definition)
 
     # -- instances -----------------------------------------------------------------------------------------------------
@@ -325,6 +327,7 @@ class Workflows(Service):
                 self._abort(instance)
             case "recover":
                 instance.failed.clear()
+                instance.stopped.clear()
                 instance.started, instance.ended = instance.started or self._clock.utcnow(), None
                 self._engine.timers.after(_RECOVERY_SECONDS, lambda: self._recovered(instance))
         return entered
@@ -363,9 +366,11 @@ class Workflows(Service):
         if task.status == "COMPLETED":
             instance.done.add(base)
             self._note(instance, "TASK_COMPLETED", base)
-        else:
+        elif task.status == "FAILED":
             instance.failed.add(base)
-            self._note(instance, "TASK_FAILED", base, task.message or task.status)
+            self._note(instance, "TASK_FAILED", base, task.message)
+        else:
+            instance.stopped.add(base)
         self._go_on(instance)
 
     def _note(self, instance: _Instance, event: str, base: str | None = None, message: str = "") -> None:

@@ -221,8 +221,8 @@ class Lake:
         return full
 
     def stored_bytes(self) -> int:
-        """What counts against the quota: former versions, too."""
-        return sum(file.content.size for file in self.files.values())
+        """What counts against the quota: hidden former versions do not, archived ones do."""
+        return sum(file.content.size for file in self.files.values() if not file.hidden)
 
 
 def seen_metadata(metadata: Mapping[str, Meta], viewer: str) -> list[Meta]:

@@ -34,16 +34,15 @@ _STREAMED = frozenset({("POST", "/file"), ("POST", "/file/resumable")})
 class Dls(Service):
     """A tenant's data lake.
 
-    ``keep_bytes``: of a larger file only length and SHA-256 are kept, and it cannot be downloaded; ``quota_bytes``:
-    what all files may have together, former versions too, None for no quota.
+    Of a file above 64 MiB only length and SHA-256 are kept, and it cannot be downloaded. ``quota_bytes``: what all
+    files may have together, None for no quota; it may be changed.
     """
 
-    def __init__(
-        self, tenant: Tenant, clock: MovableClock, *, keep_bytes: int = _KEEP_BYTES, quota_bytes: int | None = None
-    ) -> None:
+    def __init__(self, tenant: Tenant, clock: MovableClock, quota_bytes: int | None = None) -> None:
+        self.quota_bytes = quota_bytes
         self._lake = Lake(tenant, clock)
         self._parts = (
-            Transfers(self._lake, keep_bytes, quota_bytes),
+            Transfers(self._lake, _KEEP_BYTES, lambda: self.quota_bytes),
             Files(self._lake),
             People(self._lake),
             Directories(self._lake),

@@ -25,7 +25,7 @@ from asyncconn.sandbox.tcup.times import archive_suffix
 from asyncconn.sandbox.tcup.voice import Refused, text_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from asyncconn.sandbox.exchange import Answer
     from asyncconn.sandbox.tcup.asking import Ask, Route
@@ -67,13 +67,14 @@ class _Sent:
 class Transfers:
     """Upload in four modes, download with ranges, and the announcement of an upload that comes in parts.
 
-    Bytes of files up to ``keep_bytes`` are kept, of larger ones the digest. ``quota_bytes`` None is no quota.
+    Bytes of files up to ``keep_bytes`` are kept, of larger ones the digest. ``quota`` tells how many bytes all files
+    may have, None for any.
     """
 
-    def __init__(self, lake: Lake, keep_bytes: int, quota_bytes: int | None) -> None:
+    def __init__(self, lake: Lake, keep_bytes: int, quota: Callable[[], int | None]) -> None:
         self._lake = lake
         self._keep = keep_bytes
-        self._quota = quota_bytes
+        self._quota = quota
 
     def routes(self) -> Iterable[Route]:
         """Its calls."""
@@ -113,7 +114,7 @@ class Transfers:
                 raise Refused(400, f"a part to append must have at most {_MOST_APPENDED_BYTES} bytes")
             content = self._appended(old, content)
         metadata = self._lake.check_metadata(self._metadata(user, old, sent), there)
-        self._check_quota(content, None if aim.mode == "RESTRICT" else old)
+        self._check_quota(content, None if aim.mode == "ARCHIVE" else old)
         new = File(
             uri,
             aim.filename,
@@ -152,10 +153,10 @@ class Transfers:
             return checked_metadata(sent.metadata, user.name)
         return {} if old is None else {key: meta for key, meta in old.metadata.items() if not key.startswith("dls:")}
 
-    def _check_quota(self, content: Stored, old: File | None) -> None:
-        # The former version stays, so that a replaced file counts twice; APPEND shares its bytes with it.
-        more = content.size - (old.content.size if old is not None and content.size > old.content.size else 0)
-        if self._quota is not None and self._lake.stored_bytes() + more > self._quota:
+    def _check_quota(self, content: Stored, replaced: File | None) -> None:
+        more = content.size - (0 if replaced is None else replaced.content.size)
+        quota = self._quota()
+        if quota is not None and self._lake.stored_bytes() + more > quota:
             raise Refused(409, "the quota of the tenant is exceeded")
 
     def _keep_former(self, old: File, new: File, mode: Mode) -> None:
@@ -228,7 +229,7 @@ def _aim(ask: Ask, filename: str, mode: Mode) -> _Aim:
 def _check_name(aim: _Aim, sent: _Sent) -> None:
     if sent.content is None and not is_url(aim.filename) and aim.mode != "RESTRICT":
         raise Refused(400, "the part file is missing")
-    if sent.filename is not None and sent.filename.lower() != aim.filename.lower():
+    if sent.filename is not None and sent.filename.casefold() != aim.filename.casefold():
         raise invalid("filename", aim.filename, "file name differs from that of the part")
 
 

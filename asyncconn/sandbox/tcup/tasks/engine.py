@@ -71,7 +71,9 @@ class Engine:
     def remove(self, task: Task) -> None:
         """It is there no more; a run of it is stopped."""
         self._disarm(task)
-        self._stop(task)
+        if task.status in ACTIVE:
+            self._stop(task)
+            self._leave(task, "STOPPED")
         del self.tasks[task.id], self.projects[task.project_id].tasks[task.id]
 
     # -- what is asked of a task ---------------------------------------------------------------------------------------
