@@ -14,6 +14,7 @@ _SOURCE = re.compile(r"Contract: (\w+) sections? ((?:[\d.]+|[,\s]|and|to|\([^)]*
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 _HEADING = re.compile(r"#+ (\d+(?:\.\d+)*)\b")
 _ITEM = re.compile(r"(\d+)\. ")
+_SETTLED = re.compile(r"\* \*\*(\d+\.\d+)\*\* ")
 
 
 def sources() -> list[tuple[str, str, str]]:
@@ -27,7 +28,7 @@ def sources() -> list[tuple[str, str, str]]:
 
 
 def sections(page: Path) -> set[str]:
-    """The numbers of all headings, and of the items of a numbered list below one."""
+    """The numbers of all headings, of the items of a numbered list below one, and of settled readings."""
     found, last = set[str](), ""
     for line in page.read_text(encoding="utf-8").splitlines():
         if heading := _HEADING.match(line):
@@ -35,6 +36,8 @@ def sections(page: Path) -> set[str]:
             found.add(last)
         elif item := _ITEM.match(line):
             found.add(f"{last}.{item[1]}")
+        elif settled := _SETTLED.match(line):
+            found.add(settled[1])
     return found
 
 

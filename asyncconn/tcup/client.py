@@ -50,7 +50,7 @@ class Tcup(Connector):
     with ``symmetric_key_encoding="base64"``) by ``algorithm``; it takes the extra ``jwt``. ``default_timezone`` is that
     of datetimes without one, which are refused otherwise.
 
-    ``paths`` replaces what the services' paths begin with (``{"sos_path": "/api/sos/v2.0"}``: also ``mr_path``,
+    ``paths`` replaces what the services' paths begin with (``{"sos_path": "/sos"}``: also ``mr_path``,
     ``dls_path``, ``task_path``, ``workflow_path``), or single calls. ``rates`` are the account's limits: none but the
     server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` sends if nothing else is said.
     ``ca_file`` is for the client's own hub; one that is given has its own.

@@ -80,15 +80,15 @@ def verdict(body: Any, http_status: int) -> Verdict:
         return Verdict(_together(body, http_status), "", body, http_status)
     if not isinstance(body, dict):
         return Verdict(http_status)
+    found = body.get("results")
+    found = found if isinstance(found, list) else []
     status = status_in(body)
-    if status is None:
-        status = http_status
-        if "message" in body or "status" in body:
+    if status is None or (status == _UNKNOWN and found and _said_number(body) is None):
+        status = http_status  # or what the items say, below
+        if not found and ("message" in body or "status" in body):
             logger.warning(
                 "SOS: an answer without a status that is known: it counts as its HTTP status %d", http_status
             )
-    found = body.get("results")
-    found = found if isinstance(found, list) else []
     if status < 400 and not _all_ok(found):
         status = _together(found, status)
     said = body.get("message")
@@ -97,14 +97,17 @@ def verdict(body: Any, http_status: int) -> Verdict:
 
 def status_in(body: dict[str, Any]) -> int | None:
     """The status that a JSON object tells in one of its many ways; None if it tells none."""
-    for name in _MEMBERS:
-        if (number := _number(body.get(name))) is not None:
-            return number
+    if (number := _said_number(body)) is not None:
+        return number
     word = body.get("status")
     if isinstance(word, str) and word.strip():
         return _meaning(word) or _UNKNOWN
     message = body.get("message")
     return _meaning(message) if isinstance(message, str) else None
+
+
+def _said_number(body: dict[str, Any]) -> int | None:
+    return next((number for name in _MEMBERS if (number := _number(body.get(name))) is not None), None)
 
 
 def _number(value: Any) -> int | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.extras import extra, needed
 from asyncconn.core.secret import Secret
+from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError
 from asyncconn.http.auth import Auth
 from asyncconn.http.response import http_date
@@ -134,17 +135,26 @@ class JwtAuth(KeyAuth):
 
     async def headers(self) -> Mapping[str, str]:
         """Each key in its header, and a token that lives long enough."""
-        if not self._token or self._now() > self._until - _LEAST:
-            self._mint()
+        if self._stale:
+            jwt = await in_thread(extra, "jwt")
+            if self._stale:  # or another call has made one meanwhile
+                self._mint(jwt)
         return {**await super().headers(), "Authorization": self._bearer()}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
         """Another token after an HTTP 401, unless somebody else just made one; not for a 401 inside of a 200."""
+        if self._bearer() != refused.get("Authorization"):
+            return True
+        if not self._skew.refused:
+            return False
+        jwt = await in_thread(extra, "jwt")
         if self._bearer() == refused.get("Authorization"):
-            if not self._skew.refused:
-                return False
-            self._mint()
+            self._mint(jwt)
         return True
+
+    @property
+    def _stale(self) -> bool:
+        return not self._token or self._now() > self._until - _LEAST
 
     def _now(self) -> float:
         return self._clock.utcnow().timestamp() + self._skew.seconds
@@ -152,7 +162,7 @@ class JwtAuth(KeyAuth):
     def _bearer(self) -> str:
         return f"Bearer {self._token.get_secret_value()}"
 
-    def _mint(self) -> None:
+    def _mint(self, jwt: Any) -> None:
         now = int(self._now())
         claims = {
             "sub": self._api_key.get_secret_value(),
@@ -161,7 +171,6 @@ class JwtAuth(KeyAuth):
             "jti": str(uuid.uuid4()),
             "aud": self._audience,
         }
-        jwt: Any = extra("jwt")
         self._token = Secret(jwt.encode(claims, self._key.octets(), algorithm=self._key.algorithm))
         self._until = now + _LIFE
         self._skew.refused = False

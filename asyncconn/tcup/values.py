@@ -48,8 +48,8 @@ def cast(value: Any, kind: str | None) -> tuple[Any, bool]:
     >>> cast("1", "count"), cast("warm", "quantity")
     ((1, True), ('warm', False))
     """
-    if value is None:
-        return None, True
+    if value is None or (kind is None and isinstance(value, bool | int | float)):
+        return value, True
     how = kind.lower() if isinstance(kind, str) else "text"
     if how == "count":
         return _count(value)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
-from asyncconn.core.paging import Page
 from asyncconn.core.rates.limiter import RateLimiter
 from asyncconn.core.rates.windows import Part, TokenBucket, Window
 from asyncconn.errors import ConfigError, ProtocolError
+from asyncconn.tcup.csv_files import CsvReport, Lines, save_csv
 from asyncconn.tcup.documents import payload
 from asyncconn.tcup.inserting import Inserting, InsertReport, Seen
 from asyncconn.tcup.patterns import Names, only, texts
 from asyncconn.tcup.resources.base import SosNoun
-from asyncconn.tcup.resources.query import Found, Rows
-from asyncconn.tcup.rows import Row, observation_of, rows_of
+from asyncconn.tcup.resources.query import Rows
+from asyncconn.tcup.rows import Row, observation_of
 from asyncconn.tcup.sending import Sender
 from asyncconn.tcup.times import SOS, aware
 from asyncconn.tcup.writer import Writer
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterable, Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from asyncconn.core.buffer.spool import Spool
+    from asyncconn.http.response import Response
     from asyncconn.tcup.calling import Service
     from asyncconn.tcup.envelope import ItemResult
     from asyncconn.tcup.values import Encoding
@@ -200,6 +202,45 @@ class Observations(SosNoun):
         params = self._conditions(sensor, feature, properties, None, None, None)
         return await self._rows("observations.latest", params, texts(sensor), texts(feature)).collect()
 
+    async def upload_csv(
+        self, source: str | os.PathLike[str] | bytes, *, on_unknown: Literal["error", "ignore"] = "error"
+    ) -> CsvReport:
+        """Store the lines of a CSV file, read and sent in chunks; one that is bad is reported, and the others go on.
+
+            >>> report = await tcup.observations.upload_csv("series.csv")
+            >>> report.bad_lines
+            (BadLine(number=7, message='it names no sensor'),)
+
+        ``source`` is a path, or the bytes of a file, in UTF-8. Its header has ``sensor``, ``starttime``, ``name`` and
+        ``value``, and may have ``feature``, ``endtime``, ``type`` and ``unit``: a line for each output. Without
+        ``name`` and ``value`` every other column is an output. ``on_unknown="ignore"`` leaves out columns that nobody
+        knows. Raises ``ConfigError`` for a file or a header that cannot be. Contract: sections 2.7, 13.22.
+        """
+        lines = Lines(source, on_unknown)
+        sender = Sender(self._caller, {})
+        report = await Inserting(sender, lines.observation, Seen(), self._caller.clock).run(aiter(lines))
+        return CsvReport.of(report)
+
+    async def download_csv(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        sensor: Names = None,
+        feature: Names = None,
+        properties: Names = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        where: Names = None,
+    ) -> Path | None:
+        """Save what a query finds as a CSV file, which appears when it is complete, and can be uploaded again.
+
+        None, and no file, where nothing was found. Arguments as in :meth:`query`; the server reads ``*`` in a name as
+        any text. Contract: sections 2.2, 13.21.
+        """
+        params = self._conditions(sensor, feature, properties, start, end, where)
+        async with self._caller.stream("observations.download", params=params) as stream:
+            return await save_csv(stream, to)
+
     async def count(self) -> dict[str, int]:
         """How many sensors and features there are.
 
@@ -241,19 +282,17 @@ class Observations(SosNoun):
             raise ConfigError(f"{what}: {error}") from error
 
     def _rows(self, name: str, params: dict[str, Any], sensors: list[str], features: list[str]) -> Rows:
-        wanted = [(member, keep) for member, names in (("sensor", sensors), ("feature", features))
-                  if (keep := only(names)) is not None]  # fmt: skip
+        wanted = [
+            (member, keep)
+            for member, names in (("sensor", sensors), ("feature", features))
+            if (keep := only(names)) is not None
+        ]
 
-        async def fetch(cursor: Any) -> Found:
-            asked = params if cursor is None else {**params, "cursor": cursor}
-            answer = await self._caller.request(name, params=asked)
-            return Found.of(answer, wanted)
+        async def ask(cursor: Any) -> Response:
+            # A cursor belongs to the query that it came from, which is repeated with it (13.3).
+            return await self._caller.request(name, params=params if cursor is None else {**params, "cursor": cursor})
 
-        async def page(cursor: Any) -> Page[Row]:
-            found = await fetch(cursor)
-            return Page(list(rows_of(found.observations)), found.next)
-
-        return Rows(page, fetch)
+        return Rows(ask, wanted)
 
 
 def routed(routing: Routing | None) -> dict[str, str]:
