@@ -63,10 +63,17 @@ class Watch(Unpicklable, Generic[S]):
         policy: PollPolicy,
         deadline: float | None,
         name: str,
+        seen: Callable[[S], object] = lambda _: None,
     ) -> Poller[S, S]:
-        """A poller for one; ``deadline``, in seconds, replaces the policy's."""
+        """A poller for one; ``deadline``, in seconds, replaces the policy's. ``seen`` is told every state."""
+
+        async def fetch() -> S:
+            state = await self.ask(token)
+            seen(state)
+            return state
+
         return Poller(
-            lambda: self.ask(token),
+            fetch,
             done=done,
             result=result,
             policy=policy if deadline is None else replace(policy, deadline=deadline),

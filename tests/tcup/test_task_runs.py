@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import virtual
 
+from asyncconn.core.polling import PollPolicy
 from asyncconn.errors import (
     BadRequest,
     ConfigError,
@@ -382,6 +383,17 @@ async def test_a_task_is_deleted_once_although_the_answer_is_lost(tmp_path: Path
             await task.delete()
         with pytest.raises(NotFound):
             await task.refresh()
+
+
+@virtual
+async def test_a_log_to_which_nothing_is_written_is_not_read_for_ever(clock: VirtualClock, tmp_path: Path) -> None:
+    async with scene(tmp_path, clock) as here:
+        task = await here.deployed("j")  # and never started
+
+        with pytest.raises(PollTimeout, match="nothing was written") as late:
+            _ = [line async for line in task.logs(start=0, policy=PollPolicy(deadline=600.0))]
+
+        assert (late.value.token, clock.now()) == ("0", pytest.approx(600.0, abs=40.0))
 
 
 async def test_an_error_of_the_platform_ends_a_log(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from asyncconn.core.polling import PollPolicy, passes
-from asyncconn.errors import AsyncConnError, ConfigError
+from asyncconn.errors import AsyncConnError, ConfigError, PollTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LOG_POLLING", "Logs"]
 
-#: By how long nothing came.
-LOG_POLLING = PollPolicy(minimum=0.5, maximum=10.0, share=0.2)
+#: All by how long nothing came.
+LOG_POLLING = PollPolicy(minimum=0.5, maximum=10.0, share=0.2, deadline=24 * 3600.0)
 
 _LONGEST = 1024 * 1024  # bytes of a line; what is longer comes in pieces
 
@@ -35,7 +35,8 @@ class Logs:
         >>> task.logs(start=logs.offset)  # goes on after the last of these lines, here or elsewhere
 
     ``offset`` is in bytes. It ends with the task, or without ``follow`` with what is there. What is no UTF-8 becomes
-    U+FFFD. While the platform does not answer it is asked again, as often in a row as the policy tolerates.
+    U+FFFD. While the platform does not answer it is asked again, as often in a row as the policy tolerates. Raises
+    ``PollTimeout``, whose token is the offset, where nothing was written for the policy's deadline.
     """
 
     def __init__(
@@ -81,7 +82,11 @@ class Logs:
             if came:
                 quiet = self._clock.now()
             elif not over:
-                await self._clock.sleep(self._policy.interval(self._clock.now() - quiet))
+                silent = self._clock.now() - quiet
+                if silent >= self._policy.deadline:
+                    why = f"nothing was written for {silent:g} s, and it has not ended"
+                    raise PollTimeout(why, token=str(self.offset))
+                await self._clock.sleep(self._policy.interval(silent))
         if self._rest:
             self.offset += len(self._rest)
             yield _text(self._rest)

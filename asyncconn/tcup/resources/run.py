@@ -13,7 +13,7 @@ from asyncconn.tcup.states import Definition, Event, RunState, RunStatus
 from asyncconn.tcup.waiting import JOB_POLLING, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 
     from asyncconn.core.polling import Poller, PollPolicy
     from asyncconn.tcup.calling import Service
@@ -84,6 +84,7 @@ class RunCalls(Noun):
         policy: PollPolicy,
         called: Mapping[str, str] | None = None,
         name: str = "",
+        seen: Callable[[RunState], object] = lambda _: None,
     ) -> Poller[RunState, RunState]:
         """See ``Run.wait``. ``called`` says of a copy's id whose copy it is."""
         what = f"run {token} of {name}" if name else f"run {token}"
@@ -95,7 +96,13 @@ class RunCalls(Noun):
             raise OperationFailed(f"{what} {state.status}{f': {failed} failed' if failed else ''}", state=state)
 
         return self.watch.poller(
-            token, done=lambda state: state.status.final, result=result, policy=policy, deadline=deadline, name=what
+            token,
+            done=lambda state: state.status.final,
+            result=result,
+            policy=policy,
+            deadline=deadline,
+            name=what,
+            seen=seen,
         )
 
 
@@ -241,24 +248,23 @@ class Run(Unpicklable):
     def wait(self, *, deadline: float | None = None, policy: PollPolicy = JOB_POLLING) -> Poller[RunState, RunState]:
         """A poller for its end: await it, or iterate over the states. ``deadline`` (seconds) replaces the policy's."""
         called = {copy: self._called(copy, base) for base, copy in self._mapping.items()}
-        return self._calls.poller(self.id, deadline=deadline, policy=policy, called=called, name=self._name)
+        return self._calls.poller(
+            self.id, deadline=deadline, policy=policy, called=called, name=self._name, seen=self._see
+        )
 
     def _called(self, copy: str, base: str) -> str:
         name = self._tasks[base].state.job_name if base in self._tasks else None
         return f"{copy} (copy of {base}{f', {name}' if name else ''})"
 
-    async def states(self, *, deadline: float | None = None) -> AsyncIterator[RunState]:
+    def states(self, *, deadline: float | None = None) -> AsyncIterator[RunState]:
         """Every state seen until its end, which raises nothing whatever it is."""
-        async for state in self.wait(deadline=deadline):
-            self.state = state
-            yield state
+        return aiter(self.wait(deadline=deadline))
 
     def __await__(self) -> Generator[Any, None, RunState]:
-        return self._ended().__await__()
+        return self.wait().__await__()
 
-    async def _ended(self) -> RunState:
-        self.state = await self.wait()
-        return self.state
+    def _see(self, state: RunState) -> None:
+        self.state = state
 
     def token(self) -> str:
         """What another process needs to wait for it: ``tcup.workflows.wait(token)``."""

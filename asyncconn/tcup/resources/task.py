@@ -21,7 +21,7 @@ from asyncconn.tcup.waiting import JOB_POLLING, Watch
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import Unpack
@@ -252,20 +252,19 @@ class Task(Unpicklable):
         ``deadline`` is in seconds and replaces that of the ``policy``. Of a recurrent task a run that failed is no end:
         look at the state's ``exit_code`` and ``message``.
         """
-        return poller(self._calls, self.token(), self.job_name, run=run, deadline=deadline, policy=policy)
+        return poller(
+            self._calls, self.token(), self.job_name, run=run, deadline=deadline, policy=policy, seen=self._see
+        )
 
-    async def states(self, *, deadline: float | None = None) -> AsyncIterator[TaskState]:
+    def states(self, *, deadline: float | None = None) -> AsyncIterator[TaskState]:
         """Every state seen until its end, which raises nothing whatever it is."""
-        async for state in self.wait(deadline=deadline):
-            self.state = state
-            yield state
+        return aiter(self.wait(deadline=deadline))
 
     def __await__(self) -> Generator[Any, None, TaskState]:
-        return self._ended().__await__()
+        return self.wait().__await__()
 
-    async def _ended(self) -> TaskState:
-        self.state = await self.wait()
-        return self.state
+    def _see(self, state: TaskState) -> None:
+        self.state = state
 
     def token(self) -> str:
         """What another process needs to wait for it: ``tcup.tasks.wait(token)``."""
@@ -349,7 +348,14 @@ def from_token(token: str) -> tuple[str, str]:
 
 
 def poller(
-    calls: TaskCalls, token: str, name: str, *, run: int | None, deadline: float | None, policy: PollPolicy
+    calls: TaskCalls,
+    token: str,
+    name: str,
+    *,
+    run: int | None,
+    deadline: float | None,
+    policy: PollPolicy,
+    seen: Callable[[TaskState], object] = lambda _: None,
 ) -> Poller[TaskState, TaskState]:
     """See ``Task.wait``."""
     if run is not None and (isinstance(run, bool) or run < 1):
@@ -365,7 +371,7 @@ def poller(
         return state
 
     return calls.watch.poller(
-        token, done=done, result=result, policy=policy, deadline=deadline, name=f"task {name} ({token})"
+        token, done=done, result=result, policy=policy, deadline=deadline, name=f"task {name} ({token})", seen=seen
     )
 
 
