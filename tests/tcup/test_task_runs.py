@@ -393,7 +393,8 @@ async def test_a_log_to_which_nothing_is_written_is_not_read_for_ever(clock: Vir
         with pytest.raises(PollTimeout, match="nothing was written") as late:
             _ = [line async for line in task.logs(start=0, policy=PollPolicy(deadline=600.0))]
 
-        assert (late.value.token, clock.now()) == ("0", pytest.approx(600.0, abs=40.0))
+        assert late.value.token == "0"
+        assert clock.now() == pytest.approx(600, abs=40)
 
 
 async def test_an_error_of_the_platform_ends_a_log(tmp_path: Path) -> None:
