@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncconn.http.requesting import RequestOptions, Requests
     from asyncconn.http.response import Response
 
-__all__ = ["Source", "pieces", "upload"]
+__all__ = ["Source", "chunks_of", "upload"]
 
 #: What can be uploaded: a file's path, bytes, or a function that makes the chunks anew for each attempt.
 Source = str | os.PathLike[str] | bytes | Callable[[], AsyncIterable[bytes]]
@@ -58,14 +58,12 @@ async def upload(
         response = await road.request(method, path, data=given, **options)
         report(Progress(len(given), len(given), "bytes"))
         return response
-    file = None if callable(given) or isinstance(given, bytes) else file_path(given, "the upload")
-    make = given if callable(given) else partial(_slices, given) if file is None else partial(pieces, file)
     retry = options.get("retry")
     idempotent = options.get("idempotent")
     what = f"{road.service}: {method} {path.partition('?')[0]}"
 
     async def once() -> Response:
-        size = len(given) if isinstance(given, bytes) else None if file is None else await in_thread(_size, file)
+        make, size = await chunks_of(source)
         body = _Body(make, size, report, idle_timeout, form)
         around = 0 if form is None else len(form.head) + len(form.tail)
         length = {} if size is None else {"Content-Length": str(size + around)}
@@ -86,6 +84,17 @@ async def upload(
     harmless = method.upper() in _IDEMPOTENT if idempotent is None else idempotent
     answered: Response = await road.repeat(once, idempotent=harmless, retry=retry)
     return answered
+
+
+async def chunks_of(source: Source) -> tuple[Callable[[], AsyncIterable[bytes]], int | None]:
+    """What makes the chunks of a source, and how many bytes they are, where that is known. Raises ``ConfigError``."""
+    given: Any = source
+    if callable(given):
+        return given, None
+    if isinstance(given, bytes):
+        return partial(_slices, given), len(given)
+    file = file_path(given, "the upload")
+    return partial(_pieces, file), await in_thread(_size, file)
 
 
 class _Body:
@@ -162,8 +171,9 @@ class _Body:
         return ConfigError("the file changed its size while it was uploaded")
 
     async def aclose(self) -> None:
-        """Let the source end: after whoever is reading it, who has been cancelled by now."""
+        """Let the source end: after whoever is reading it, who has been cancelled by now. Nothing of it is kept."""
         close = getattr(self._chunks, "aclose", None)
+        self._make = _nothing  # the library underneath holds on to a request, and so to this, for a while
         if close is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ENDING), self._reading:
@@ -172,6 +182,10 @@ class _Body:
 
 def _nobody(progress: Progress) -> None:
     pass
+
+
+def _nothing() -> AsyncIterable[bytes]:
+    return _slices(b"")
 
 
 def _size(file: Path) -> int:
@@ -189,8 +203,7 @@ async def _slices(data: bytes) -> AsyncGenerator[bytes, None]:
         yield data[start : start + _PIECE]
 
 
-async def pieces(file: Path) -> AsyncGenerator[bytes, None]:
-    """A file's bytes, read in a thread. Raises ``ConfigError`` when it cannot be read."""
+async def _pieces(file: Path) -> AsyncGenerator[bytes, None]:
     try:
         stream: BinaryIO = await in_thread(file.open, "rb")
         try:

@@ -13,9 +13,11 @@ from asyncconn.hub import Hub
 from asyncconn.tcup.calling import Service
 from asyncconn.tcup.config_file import options_of, read_config
 from asyncconn.tcup.jwt import Algorithm, JwtAuth, KeyAuth, Skew, SymmetricKey
+from asyncconn.tcup.resources.datalake import Datalake
 from asyncconn.tcup.resources.features import Features
 from asyncconn.tcup.resources.observations import Observations
 from asyncconn.tcup.resources.projects import Projects
+from asyncconn.tcup.resources.routing import Routing
 from asyncconn.tcup.resources.run import RunCalls
 from asyncconn.tcup.resources.sensors import Sensors
 from asyncconn.tcup.resources.task import TaskCalls
@@ -133,6 +135,10 @@ class Tcup(Connector):
         calls = TaskCalls(tasks, self.projects, places=self._places, default_timezone=default_timezone)
         self.tasks = Tasks(calls)
         self.workflows = Workflows(RunCalls(workflows, calls, places=self._places))
+        self.datalake = Datalake(dls, default_timezone)
+        self.routing = Routing(
+            mr, direct_exchange=direct_exchange, routing_key=routing_key, default_timezone=default_timezone
+        )
 
     @classmethod
     def from_env(cls, *, prefix: str | None = None, hub: Hub | None = None, **options: Any) -> Self:

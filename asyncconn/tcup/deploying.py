@@ -11,7 +11,7 @@ import orjson
 
 from asyncconn.errors import ConfigError
 from asyncconn.http.multipart import Multipart
-from asyncconn.http.upload import Source, pieces
+from asyncconn.http.upload import Source, chunks_of
 from asyncconn.tcup.archives import packed
 
 if TYPE_CHECKING:
@@ -63,9 +63,11 @@ async def body_of(
 
 
 async def _together(form: Multipart, file: Path, archives: Mapping[str, Path]) -> AsyncGenerator[bytes, None]:
-    async for piece in pieces(file):
+    make, _ = await chunks_of(file)
+    async for piece in make():
         yield piece
     for part, archive in archives.items():
         yield b"\r\n" + Multipart(part, f"{part}.zip", content_type=_ZIP, boundary=form.boundary).head
-        async for piece in pieces(archive):
+        make, _ = await chunks_of(archive)
+        async for piece in make():
             yield piece

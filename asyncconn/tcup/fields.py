@@ -17,6 +17,7 @@ __all__ = [
     "metadata",
     "metadata_key",
     "metadata_value",
+    "name",
     "savepoint",
     "user",
 ]
@@ -141,6 +142,14 @@ def action(given: str, field: str = "action") -> str:
     word: object = given
     if not isinstance(word, str) or not _ACTION(word):
         raise ConfigError(f"{field}: some of 'R', 'W', 'D', in that order, not {given!r}")
+    return given
+
+
+def name(given: str, field: str) -> str:
+    """The name of what has no rules for it: a text that is not blank, without control characters."""
+    _text(given, field, 4096)
+    if not given.strip():
+        raise ConfigError(f"{field}: {given!r} is no name")
     return given
 
 

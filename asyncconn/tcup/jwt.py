@@ -6,6 +6,7 @@ import base64
 import binascii
 import logging
 import uuid
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -171,7 +172,9 @@ class JwtAuth(KeyAuth):
             "jti": str(uuid.uuid4()),
             "aud": self._audience,
         }
-        self._token = Secret(jwt.encode(claims, self._key.octets(), algorithm=self._key.algorithm))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a short key has been told, once
+            self._token = Secret(jwt.encode(claims, self._key.octets(), algorithm=self._key.algorithm))
         self._until = now + _LIFE
         self._skew.refused = False
 

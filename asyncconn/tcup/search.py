@@ -9,16 +9,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
 from asyncconn.errors import ConfigError
-from asyncconn.tcup import fields
+from asyncconn.tcup import fields, patterns
 from asyncconn.tcup.times import DLS_QUERY
 
-__all__ = ["Term", "exactly", "is_plain", "pattern", "size", "sorting", "span", "terms", "terms_text"]
+__all__ = ["Term", "named", "only", "size", "sorting", "span", "terms", "terms_text"]
 
 _SIZE = re.compile(r"\s*(>=|<=|>|<|=)\s*(\d{1,18}(?:\.\d{1,3})?)\s*([A-Za-z]+)\s*", re.ASCII).fullmatch
 _UNITS = ("B", "KB", "MB", "GB", "PB")
@@ -110,29 +110,27 @@ def sorting(given: str | None) -> str | None:
     return given
 
 
-# -- names, of which the server takes a comma for "or" -----------------------------------------------------------------
+def named(name: str, what: str) -> str:
+    """A name, or a pattern with ``*``, as it is sent.
 
-
-def is_plain(name: str) -> bool:
-    """Whether the server understands a name as it is, and nothing else by it."""
-    return "," not in name and "*" not in name
-
-
-def pattern(name: str, what: str) -> str:
-    """A name, or a pattern with ``*``, as it is sent. The server would part it at a comma: ``*`` finds that too."""
+    The catalogue parts it at a comma, so that is sent as ``*``: what is found besides, :func:`only` leaves out.
+    """
     given: object = name
-    if not isinstance(given, str) or not given.strip() or not name.isprintable():
+    if not isinstance(given, str) or not given.strip() or not given.isprintable():
         raise ConfigError(f"{what}: a name or a pattern with '*', not {name!r}")
+    if "," in name and "*" in name:
+        raise ConfigError(f"{what}: a pattern holds no comma, at which the catalogue would part it: {name!r}")
     return name.replace(",", "*")
 
 
-def exactly(wanted: str, name: str) -> bool:
-    """Whether ``name`` is what was wanted, a ``*`` in that standing for anything.
+def only(names: list[str]) -> Callable[[Any], bool] | None:
+    """Whether a name that was found is one that was asked for; None where the catalogue's own choice is right.
 
-    >>> exactly("a,b.csv", "a,b.csv"), exactly("a,b.csv", "axb.csv"), exactly("a,*.csv", "a,1.csv")
+    >>> keep = only(["a,b.csv", "c*.csv"])
+    >>> keep("a,b.csv"), keep("axb.csv"), keep("c1.csv")
     (True, False, True)
     """
-    return re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), name, re.DOTALL) is not None
+    return patterns.only([patterns.Pattern(name) if "*" in name else name for name in names], ",")
 
 
 # -- the grammar -------------------------------------------------------------------------------------------------------

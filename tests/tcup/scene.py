@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
 
+OBSERVATIONS = "/api/sos/v2.0/observations"
 QUICK = RetryPolicy(attempts=3, initial=0.01, maximum=0.05, deadline=5.0)
 
 

@@ -79,18 +79,19 @@ def test_of_two_values_of_one_output_the_later_row_counts() -> None:
 
 _text = st.text(max_size=5)
 _outputs = st.fixed_dictionaries(
-    {"name": st.sampled_from(["a", "b", "sensor"]), "value": st.one_of(_text, st.integers(-9, 9), st.booleans(), st.floats(0, 1))},
+    {
+        "name": st.sampled_from(["a", "b", "sensor"]),
+        "value": st.one_of(_text, st.integers(-9, 9), st.booleans(), st.floats(0, 1)),
+    },
     optional={"type": st.sampled_from(["count", "quantity", "boolean", "text", "time"]), "unit": _text},
-)  # fmt: skip
+)
 _times = st.sampled_from(
     ["03-JUL-2015 07:40:00.000 UTC", "3-jul-2015 13:10:00 IST", "04-FEB-2021 10:20:30", "31-FEB-2021 10:20:30.000 UTC"]
 )
+_records = st.fixed_dictionaries({"starttime": _times, "output": st.lists(_outputs)})
 _observations = st.lists(
-    st.fixed_dictionaries(
-        {"sensor": _text, "record": st.lists(st.fixed_dictionaries({"starttime": _times, "output": st.lists(_outputs)}))},
-        optional={"feature": st.none() | _text},
-    )
-)  # fmt: skip
+    st.fixed_dictionaries({"sensor": _text, "record": st.lists(_records)}, optional={"feature": st.none() | _text})
+)
 
 
 @given(_observations)

@@ -142,11 +142,14 @@ def test_a_naive_time_needs_a_zone() -> None:
 
 
 def test_a_comma_is_sent_as_a_wildcard_and_what_is_found_besides_is_left_out() -> None:
-    assert search.pattern("a,b.csv", "filename") == "a*b.csv"
-    found = [name for name in ("a,b.csv", "axb.csv", "a.csv", "A,B.csv") if search.exactly("a,b.csv", name)]
-    assert found == ["a,b.csv"]
-    assert search.exactly("a,*.csv", "a,(1).csv")
-    assert not search.exactly("a.csv", "axcsv")
+    assert search.named("a,b.csv", "filename") == "a*b.csv"
+    keep = search.only(["a,b.csv", "c*.csv"])
+    assert keep is not None
+    found = [name for name in ("a,b.csv", "axb.csv", "a.csv", "A,B.csv", "c1.csv", None) if keep(name)]
+    assert found == ["a,b.csv", "c1.csv"]
+    assert search.only(["a.csv", "c*.csv"]) is None
+    with pytest.raises(ConfigError, match="filename"):
+        search.named("a,*.csv", "filename")
 
 
 @pytest.mark.parametrize("given", ["name", "createdon", "size desc"])

@@ -15,7 +15,7 @@ from asyncconn.sandbox import Fault
 from asyncconn.sandbox.tcup import SPELLINGS
 from asyncconn.tcup import Feature, ItemResult, Pattern, Sensor, Tcup
 
-from .scene import QUICK, scene
+from .scene import OBSERVATIONS, QUICK, scene
 
 WHEN = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -68,7 +68,7 @@ async def test_and_in_digits(digits: bool) -> None:
 
 async def test_an_internal_error_inside_a_200_is_not_repeated() -> None:
     async with scene() as s:
-        s.fail(Fault("inner_500", path="*/observations"))
+        s.fail(Fault("inner_500", match=OBSERVATIONS))
         with pytest.raises(common.ServerError) as raised:
             await s.client.observations.insert("ts1", {"obs2": 1})
 
@@ -78,7 +78,7 @@ async def test_an_internal_error_inside_a_200_is_not_repeated() -> None:
 
 async def test_a_page_behind_a_200_is_no_stored_observation() -> None:
     async with scene() as s:
-        s.fail(Fault("html_200", path="*/observations"))
+        s.fail(Fault("html_200", match=OBSERVATIONS))
         with pytest.raises(ProtocolError):
             await s.client.observations.insert("ts1", {"obs2": 1})
 
