@@ -368,3 +368,25 @@ async def test_who_stops_waiting_leaves_the_others_theirs(tmp_path: Path) -> Non
 def test_an_answer_without_a_mapping_is_no_answer(answer: Any) -> None:
     with pytest.raises(ProtocolError, match="taskIds"):
         mapping_of(answer)
+
+
+async def test_lists_of_projects_tasks_workflows_runs_and_events_are_tables(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        empty = await here.tcup.projects.list().frame()
+        assert (len(empty), list(empty.columns)) == (0, ["project_id", "project_name", "created_on"])
+        flow, [first, _] = await flow_of(here, "a", "b")
+        run = await flow.pre_initiate()
+        await run.initiate()
+        await run.wait(policy=QUICK)
+
+        tasks = await here.tcup.tasks.list("p").frame()
+        flows = await here.tcup.workflows.list().frame()
+        runs = await flow.runs().frame()
+        events = await run.history().frame()
+        outputs = await (await run.task(first)).outputs().frame()
+
+        assert list(tasks["status"]) == ["DEPLOYED", "DEPLOYED", "COMPLETED", "COMPLETED"]
+        assert list(flows["process_name"]) == ["p"]
+        assert list(runs["executed_tasks"]) == [["T3", "T4"]]
+        assert str(events["time"].dtype).endswith("UTC]")
+        assert list(outputs["file_name"]) == ["out.out"]

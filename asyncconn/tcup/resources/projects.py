@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from asyncconn.errors import ConfigError, Conflict, NotFound
 from asyncconn.tcup.calling import Noun
+from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.states import Project
-
-if TYPE_CHECKING:
-    from asyncconn.core.paging import Pager
 
 __all__ = ["ProjectLike", "Projects", "named", "other_id"]
 
@@ -53,10 +49,10 @@ class Projects(Noun):
                     return one
             raise
 
-    def list(self, *, name: str | None = None) -> Pager[Project]:
+    def list(self, *, name: str | None = None) -> Listing[Project]:
         """All of them, or the one of that ``name``."""
         params = {} if name is None else {"projectName": name}
-        return self._pages(Project, "projects.list", items="projects", params=params)
+        return Listing(self._pages(Project, "projects.list", items="projects", params=params), Project)
 
     async def delete(self, project: ProjectLike, *, force: bool = False) -> None:
         """Delete it with its tasks. Raises ``Conflict`` while one of those is under way, unless that is ``force``d."""

@@ -8,6 +8,7 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, OperationFailed, ProtocolError
 from asyncconn.http.outgoing import json_body
 from asyncconn.tcup.calling import Noun
+from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.resources.task import Task, link_of, token_of
 from asyncconn.tcup.states import Definition, Event, RunState, RunStatus
 from asyncconn.tcup.waiting import JOB_POLLING, Watch
@@ -72,9 +73,9 @@ class RunCalls(Noun):
         status = found.get("status") if isinstance(found, dict) else None
         return RunStatus(status) if isinstance(status, str) else None
 
-    async def history(self, run_id: str) -> list[Event]:
+    def history(self, run_id: str) -> Listing[Event]:
         """See ``Run.history``."""
-        return await self.every(Event, "runs.history", "events", ids={"run": run_id})
+        return Listing(self._pages(Event, "runs.history", items="events", ids={"run": run_id}), Event)
 
     def poller(
         self,
@@ -270,9 +271,9 @@ class Run(Unpicklable):
         """What another process needs to wait for it: ``tcup.workflows.wait(token)``."""
         return self.id
 
-    async def history(self) -> list[Event]:
+    def history(self) -> Listing[Event]:
         """What happened to it and its tasks, the oldest first."""
-        return await self._calls.history(self.id)
+        return self._calls.history(self.id)
 
 
 def mapping_of(found: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, OperationFailed
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.deploying import body_of, form_of
+from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.resources.logs import LOG_POLLING, Logs
 from asyncconn.tcup.resources.projects import ProjectLike, Projects, named
 from asyncconn.tcup.schedules import delayed, recurrent
@@ -63,9 +64,9 @@ class TaskCalls(Noun):
         body = {"projectId": where, "jobName": named(job, "a task")}
         return await self._one(TaskState, "tasks.copy", ids=ids, json=body)
 
-    async def outputs(self, ids: Mapping[str, str]) -> list[OutputFile]:
+    def outputs(self, ids: Mapping[str, str]) -> Listing[OutputFile]:
         """See ``Task.outputs``."""
-        return await self._pages(OutputFile, "tasks.outputs", items="outputs", ids=ids).collect()
+        return Listing(self._pages(OutputFile, "tasks.outputs", items="outputs", ids=ids), OutputFile)
 
     async def link(self, ids: Mapping[str, str], links: Iterable[Link]) -> int:
         """See ``Task.link_files``."""
@@ -290,9 +291,9 @@ class Task(Unpicklable):
 
         return Logs(opener, ended, start=start, follow=follow, policy=policy, clock=self._calls.watch.clock)
 
-    async def outputs(self) -> list[OutputFile]:
+    def outputs(self) -> Listing[OutputFile]:
         """The files that it has produced."""
-        return await self._calls.outputs(self._ids)
+        return self._calls.outputs(self._ids)
 
     async def download(self, name: str, to: str | os.PathLike[str], *, on_progress: OnProgress | None = None) -> Path:
         """Save one of its outputs as ``to``, or under its own name in the folder ``to``; the path.

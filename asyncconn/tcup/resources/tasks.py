@@ -11,6 +11,7 @@ from asyncconn.errors import ConfigError, Conflict, NotFound
 from asyncconn.http.pages import items_of
 from asyncconn.tcup.archives import packed
 from asyncconn.tcup.calling import Noun
+from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.resources.projects import ProjectLike, named, other_id
 from asyncconn.tcup.resources.task import Task, TaskCalls, from_token, poller, token_of
 from asyncconn.tcup.schedules import Schedule, delayed, recurrent, same
@@ -109,7 +110,7 @@ class Tasks(Noun):
                     return one
             raise
 
-    def list(self, project: ProjectLike, *, job: str | None = None, status: str | None = None) -> Pager[Task]:
+    def list(self, project: ProjectLike, *, job: str | None = None, status: str | None = None) -> Listing[Task]:
         """The tasks of a project: all of them, the one of the name ``job``, those of a ``status``."""
         params = {name: value for name, value in (("jobName", job), ("status", status)) if value is not None}
         where = ""
@@ -123,7 +124,7 @@ class Tasks(Noun):
             every = self._all(TaskState, items_of(found, "tasks", "tasks.list", self.misfit))
             return Page([Task(self._calls, one) for one in every], page + 1 if len(every) >= _PAGE else None)
 
-        return Pager(fetch)
+        return Listing(Pager(fetch), TaskState, lambda task: task.state)
 
     async def import_(
         self, archive: str | os.PathLike[str], *, project: ProjectLike, on_progress: OnProgress | None = None

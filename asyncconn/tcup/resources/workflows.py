@@ -11,6 +11,7 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, Conflict
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.graph import END, START, as_set, links, wire
+from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.resources.projects import named, other_id
 from asyncconn.tcup.resources.run import Run, RunCalls, mapping_of
 from asyncconn.tcup.resources.task import Task
@@ -72,7 +73,7 @@ class Workflow(Unpicklable):
         mapping = mapping_of(found)
         return Run(self._calls, self._calls.read(RunState, found), mapping=mapping, tasks=self._tasks, name=self.name)
 
-    def runs(self, *, status: str | None = None) -> Pager[Run]:
+    def runs(self, *, status: str | None = None) -> Listing[Run]:
         """The runs that there are: all of them, or those of a ``status``."""
         params = {} if status is None else {"status": status}
 
@@ -80,7 +81,7 @@ class Workflow(Unpicklable):
             states = await self._calls.every(RunState, "runs.list", "processInstances", ids=self._ids, params=params)
             return Page([Run(self._calls, state, tasks=self._tasks, name=self.name) for state in states])
 
-        return Pager(fetch)
+        return Listing(Pager(fetch), RunState, lambda run: run.state)
 
     async def set_recovery_mode(self, on: bool) -> None:
         """Whether runs that failed, or were aborted, can be recovered."""
@@ -169,7 +170,7 @@ class Workflows(Noun):
         """The workflow of this id. Raises ``NotFound``."""
         return Workflow(self._calls, await self._calls.definition(id))
 
-    def list(self, *, name: str | None = None, version: str | None = None) -> Pager[Workflow]:
+    def list(self, *, name: str | None = None, version: str | None = None) -> Listing[Workflow]:
         """All of them, or those of a name or version."""
         given = (("processName", name), ("processVersion", version))
         params = {key: value for key, value in given if value is not None}
@@ -178,7 +179,7 @@ class Workflows(Noun):
             found = await self._calls.every(Definition, "definitions.list", "processDefinitions", params=params)
             return Page([Workflow(self._calls, one) for one in found])
 
-        return Pager(fetch)
+        return Listing(Pager(fetch), Definition, lambda flow: flow.definition)
 
     async def run(self, id: str) -> Run:
         """The run of this id, as it is now. Raises ``NotFound``."""
