@@ -18,6 +18,7 @@ from uuid import uuid4
 from asyncconn.core.paths import file_path
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError
+from asyncconn.tcup.names import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -136,5 +137,5 @@ def _plain(name: str, what: str) -> None:
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\\" in name or ":" in parts[0]:
         raise ConfigError(f"{what}: {name!r} leads out of its folder")
-    if not name.isprintable() or any("\ud800" <= one <= "\udfff" for one in name):
+    if not is_plain(name):
         raise ConfigError(f"{what}: {name!r} holds what no name should")

@@ -13,6 +13,7 @@ from asyncconn.errors import ConfigError
 from asyncconn.http.multipart import Multipart
 from asyncconn.http.upload import Source, chunks_of
 from asyncconn.tcup.archives import packed
+from asyncconn.tcup.names import is_plain
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +37,7 @@ def form_of(name: str, runtime: str, *, arguments: Sequence[str], overwrite: boo
         raise ConfigError("the arguments are a list of texts")
     if isinstance(nodes, bool) or nodes < 1:
         raise ConfigError(f"a task runs on at least one node, not {nodes!r}")
-    if not name.isprintable() or any(mark in name for mark in '%\\"<>:|?*'):
+    if not is_plain(name) or any(mark in name for mark in '%\\"<>:|?*'):
         raise ConfigError(f"the executable's name must be a plain one, not {name!r}")  # or it may be taken for another
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     fields = {

@@ -53,6 +53,14 @@ async def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
     assert await bytes_of(one) != await bytes_of(other)
 
 
+@pytest.mark.parametrize("name", ["9.30\u202fUhr.csv", "👩\u200d🔬.txt", "a, b;c='.csv", "-rf", ".hid", "$(x)"])
+async def test_a_strange_name_is_carried_as_the_plain_text_that_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+
+    async with packed(tmp_path, "the inputs") as archive:
+        assert zipfile.ZipFile(archive).namelist() == [name]
+
+
 async def test_an_empty_directory_is_an_empty_archive(tmp_path: Path) -> None:
     async with packed(tmp_path, "the inputs") as archive:
         assert zipfile.ZipFile(archive).namelist() == []

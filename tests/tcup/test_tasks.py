@@ -84,7 +84,9 @@ async def test_a_name_that_is_none_is_refused_before_anything_is_sent(tmp_path: 
         assert [line for line in here.asked if line.startswith("POST")] == []
 
 
-@pytest.mark.parametrize("name", ["a/b", "a b?c=1#d", "ünïcode", "50%", "a..b"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "a b?c=1#d", "ünïcode", "50%", "a..b", "a&b=c+d", "👩\u200d🔬", "\u202exe.bat", "%2e%2e"]
+)
 async def test_any_other_name_is_carried_as_it_is(tmp_path: Path, name: str) -> None:
     async with scene(tmp_path) as here:
         made = await here.tcup.tasks.create(project=name, job=name)

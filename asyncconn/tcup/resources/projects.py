@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncconn.errors import ConfigError, Conflict, NotFound
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.listing import Listing
+from asyncconn.tcup.names import is_plain
 from asyncconn.tcup.states import Project
 
 __all__ = ["ProjectLike", "Projects", "named", "other_id"]
@@ -65,8 +66,8 @@ class Projects(Noun):
 
 def named(name: object, what: str) -> str:
     """A name as it is. Raises ``ConfigError`` for what is none."""
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise ConfigError(f"{what} is named by a text that can be printed, not {name!r}")
+    if not isinstance(name, str) or not is_plain(name):
+        raise ConfigError(f"{what} is named by a text without control characters, not {name!r}")
     return name
 
 
