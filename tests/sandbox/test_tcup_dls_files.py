@@ -10,7 +10,7 @@ import pytest
 
 from asyncconn.sandbox.tcup.contents import Stored
 
-from .tcup_work import DLS, HOME, Api, tcup
+from .working_scene import DLS, HOME, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -184,6 +184,22 @@ async def test_above_what_is_kept_a_file_is_its_digest() -> None:
         assert (reply.status, "digest" in reply.text) == (409, True)
         assert (await api.upload("big.bin", b"more", mode="APPEND")).status == 201
         assert api.world.dls.stored(uri).size == 70 * 1024**2 + 4
+
+
+async def test_what_is_announced_as_too_large_is_not_held_at_first(api: Api) -> None:
+    api.world.dls.limits.keep_bytes = 1
+    uri = (await api.upload("a.bin", io.BytesIO(bytes(12 * 1024**2)))).text
+    assert not api.world.dls.stored(uri).kept
+    assert api.world.dls.stored(uri).size == 12 * 1024**2
+
+
+async def test_one_request_has_a_limit_that_is_said_in_text(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncconn.sandbox.tcup.dls.transfers._MOST_REQUEST_BYTES", 99)
+    assert (await api.upload("a.csv", bytes(99))).status == 201
+    reply = await api.upload("b.csv", bytes(100))
+    assert (reply.status, "99" in reply.text) == (400, True)
+    monkeypatch.setattr("asyncconn.sandbox.tcup.dls.transfers._MOST_TEXT_BYTES", 9)
+    assert (await api.upload("b.csv", comment="x" * 10)).status == 400
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(api: Api) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .tcup_work import DLS, Api, tcup
+from .working_scene import DLS, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -187,7 +187,7 @@ async def test_the_storage_is_told_to_admins(api: Api) -> None:
 
 async def test_the_quota_is_for_the_tenant() -> None:
     async with tcup() as api:
-        api.world.dls.quota_bytes = 10
+        api.world.dls.limits.quota_bytes = 10
         assert (await api.upload("a.csv", b"x" * 8)).status == 201
         assert (await api.upload("b.csv", b"x" * 3)).status == 409
         assert (await api.upload("b.csv", b"x" * 2)).status == 201

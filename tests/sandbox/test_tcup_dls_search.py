@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .tcup_work import DLS, HOME, Api, tcup
+from .working_scene import DLS, HOME, Api, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ from asyncconn.sandbox import Call
 from asyncconn.sandbox.tcup.multipart import parts
 from asyncconn.sandbox.tcup.voice import Refused
 
-from .tcup_scene import SOS, Client, Reply, observation, tcup
+from .observing_scene import SOS, Client, Reply, observation, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -132,6 +132,13 @@ async def test_the_part_must_be_called_file() -> None:
     async with tcup() as client:
         assert (await upload(client, HEADER, part="csv")).code == 400
         assert (await client("POST", f"{SOS}/files", data=b"x")).code == 400
+
+
+async def test_a_file_that_is_too_large_is_413_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncconn.sandbox.tcup.sos._LARGEST_FILE", 100)
+    async with tcup() as client:
+        reply = await upload(client, f"{HEADER}\n{'x' * 200}")
+        assert (reply.code, reply.json["results"]) == (413, [])
 
 
 # -- down --------------------------------------------------------------------------------------------------------------

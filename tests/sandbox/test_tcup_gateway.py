@@ -16,7 +16,7 @@ from asyncconn.errors import ConfigError
 from asyncconn.sandbox import PanoplyWorld, Sandbox, TcupWorld
 from asyncconn.sandbox.tcup import SPELLINGS
 
-from .tcup_scene import MR, SOS, Client, observation, tcup, token
+from .observing_scene import MR, SOS, Client, observation, tcup, token
 
 CAPABILITIES = f"{SOS}/capabilities"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .tcup_scene import SOS, Client, body, observation, tcup
+from .observing_scene import SOS, Client, body, observation, tcup
 
 INSERT = f"{SOS}/observations"
 
@@ -20,7 +20,7 @@ def start(minute: int) -> str:
 async def read_back(client: Client, **params: Any) -> list[tuple[Any, ...]]:
     """Sensor, feature, time, name and value of all pages."""
     found: list[tuple[Any, ...]] = []
-    while True:
+    for _ in range(100):
         page = (await client.query(**params)).json
         for one in page["observations"]:
             for record in one["record"]:
@@ -29,6 +29,7 @@ async def read_back(client: Client, **params: Any) -> list[tuple[Any, ...]]:
         if page["next"] is None:
             return found
         params["cursor"] = page["next"]
+    raise AssertionError("the pages have no end")
 
 
 # -- inserting ---------------------------------------------------------------------------------------------------------
@@ -48,7 +49,12 @@ async def test_a_stored_a_refused_and_a_partial_write_are_answered_as_captured()
 
 
 @pytest.mark.parametrize(
-    "sample", ["sos.observations.insert.request.multi_sensor_native_values", "pyconnector.data_helper.output"]
+    "sample",
+    [
+        "sos.observations.insert.request",
+        "sos.observations.insert.request.multi_sensor_native_values",
+        "pyconnector.data_helper.output",
+    ],
 )
 async def test_captured_documents_are_stored(sample: str) -> None:
     document = body(sample)

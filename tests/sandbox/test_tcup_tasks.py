@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import zipfile
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .tcup_work import TASKS, Api, id_of, tcup
+from .working_scene import TASKS, Api, id_of, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -121,6 +122,16 @@ async def test_deployment_takes_parts_and_refuses_others(api: Api, project: str)
     assert (task["arguments"], task["noOfNodes"]) == (["a", "b c"], 3)
     assert (await api.deploy(path, "")).status == 409
     assert (await api.deploy(path, "", overwrite="true", filename="other.py")).json["fileName"] == "other.py"
+
+
+async def test_a_deployment_has_a_limit_for_all_its_files(
+    api: Api, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = zipped(a_txt="x")
+    monkeypatch.setattr("asyncconn.sandbox.tcup.tasks.deploying._MOST_BYTES", len(inputs) + 10)
+    path = await api.task(project, "job", None)
+    assert (await api.deploy(path, "x" * 11, inputFiles=inputs)).status == 413
+    assert (await api.deploy(path, "x" * 10, inputFiles=inputs)).status == 200
 
 
 @pytest.mark.parametrize("name", ["../up.txt", "/etc/passwd", "a/../../b", "C:\\x", "..\\up"])
@@ -260,6 +271,28 @@ async def test_a_running_task_pauses_and_goes_on(api: Api, project: str) -> None
     assert (refused.status, refused.json["message"]) == (409, "cannot pause a COMPLETED task")
 
 
+async def test_a_paused_program_stands_still(api: Api, project: str) -> None:
+    path = await api.task(project, "job", "import time\nwhile True:\n  print('x')\n  time.sleep(0.005)\n")
+
+    async def printed() -> bytes:
+        return (await api("GET", f"{path}/logs")).body
+
+    async def more_than(before: bytes) -> None:
+        async with asyncio.timeout(10):
+            while await printed() == before:
+                await asyncio.sleep(0.01)
+
+    await api("POST", f"{path}/start")
+    await more_than(b"")
+    await api("POST", f"{path}/pause")
+    await asyncio.sleep(0.1)  # what it printed before arrives
+    paused = await printed()
+    await asyncio.sleep(0.1)
+    assert await printed() == paused
+    await api("POST", f"{path}/resume")
+    await more_than(paused)
+
+
 async def test_stopped_tasks_stay_stopped_and_can_be_restarted(api: Api, project: str) -> None:
     path = await api.task(project, "job", WAITING)
     await api("POST", f"{path}/start")
@@ -301,6 +334,7 @@ async def test_every_program_ends_with_the_world(tmp_path: Path) -> None:
         f"import os, subprocess, sys\nprint(os.getpid())\nopen({str(beats)!r}, 'w').write(str(os.getpid()))\n{WAITING}"
     )
     async with tcup() as api:
+        api.world.tasks.engine.limit_seconds = 3600
         path = await api.task(await api.project(), "job", code)
         await api("POST", f"{path}/start")
         await api.when(path, lambda _: beats.exists() and beats.read_text() != "")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .tcup_work import TASKS, WORKFLOWS, Api, id_of, tcup
+from .working_scene import TASKS, WORKFLOWS, Api, id_of, tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The embedded TCUP: observations and message routing behind a gateway, for one or several tenants."""
+"""The embedded TCUP: observations, message routing, data lake, tasks and workflows, for one or several tenants."""
 
 from asyncconn.sandbox.tcup.options import Options
 from asyncconn.sandbox.tcup.tenants import DlsUser, Tenant

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Content", "Gathering", "Generated", "Stored", "joined"]
+__all__ = ["Content", "Gathering", "Generated", "Stored", "joined", "stored"]
 
 _BLOCK = 64 * 1024
 
@@ -33,8 +33,13 @@ class Content(Protocol):
         """A strong one, in its quotes."""
         ...
 
-    def pieces(self, start: int, stop: int) -> Iterator[bytes] | None:
-        """The bytes from ``start`` to before ``stop``; None when only their digest was kept."""
+    @property
+    def kept(self) -> bool:
+        """Whether the bytes can be had."""
+        ...
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes from ``start`` to before ``stop``, if they were kept."""
         ...
 
 
@@ -56,9 +61,24 @@ class Stored:
         """A strong one, in its quotes."""
         return f'"{self.sha256[:32]}"'
 
-    def pieces(self, start: int, stop: int) -> Iterator[bytes] | None:
-        """The bytes from ``start`` to before ``stop``."""
-        return None if self.chunks is None else _cut(self.chunks, start, stop)
+    @property
+    def kept(self) -> bool:
+        """Whether the bytes can be had."""
+        return self.chunks is not None
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes from ``start`` to before ``stop``, if they were kept."""
+        at = 0
+        for chunk in self.chunks or ():
+            lower, upper = max(start - at, 0), min(stop - at, len(chunk))
+            for place in range(lower, upper, _BLOCK):
+                yield chunk[place : min(place + _BLOCK, upper)]
+            at += len(chunk)
+
+
+def stored(data: bytes) -> Stored:
+    """These bytes."""
+    return Stored(len(data), hashlib.sha256(data), (data,))
 
 
 def joined(first: Stored, second: Stored, keep: int) -> Stored:
@@ -78,21 +98,20 @@ class Gathering:
         self.size = 0
         self._keep = keep
         self._digest = hashlib.sha256()
-        self._held: bytearray | None = bytearray()
+        self._chunks: list[bytes] | None = []
 
     def add(self, piece: bytes) -> None:
         """The next piece."""
         self.size += len(piece)
         self._digest.update(piece)
-        if self._held is not None:
-            if self.size > self._keep:
-                self._held = None
-            else:
-                self._held += piece
+        if self.size > self._keep:
+            self._chunks = None
+        elif self._chunks is not None:
+            self._chunks.append(piece)
 
     def done(self) -> Stored:
         """All of it."""
-        return Stored(self.size, self._digest, None if self._held is None else (bytes(self._held),))
+        return Stored(self.size, self._digest, None if self._chunks is None else tuple(self._chunks))
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,11 @@ class Generated:
 
     size: int
     seed: int | str = 0
+
+    @property
+    def kept(self) -> bool:
+        """They are made again at any time."""
+        return True
 
     @property
     def sha256(self) -> str:
@@ -121,12 +145,3 @@ class Generated:
         for number in range(start // _BLOCK, -(-stop // _BLOCK)):
             at = number * _BLOCK
             yield (number.to_bytes(8) + block[8:])[max(0, start - at) : stop - at]
-
-
-def _cut(chunks: tuple[bytes, ...], start: int, stop: int) -> Iterator[bytes]:
-    at = 0
-    for chunk in chunks:
-        lower, upper = max(start - at, 0), min(stop - at, len(chunk))
-        for place in range(lower, upper, _BLOCK):
-            yield chunk[place : min(place + _BLOCK, upper)]
-        at += len(chunk)

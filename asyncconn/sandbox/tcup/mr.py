@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from asyncconn.sandbox.clock import MovableClock
-    from asyncconn.sandbox.exchange import Answer
+    from asyncconn.sandbox.exchange import Answer, Call
     from asyncconn.sandbox.tcup.asking import Ask, Route
     from asyncconn.sandbox.tcup.broker import Message
     from asyncconn.sandbox.tcup.tenants import Tenant
@@ -131,6 +131,13 @@ class Mr(Service):
             ("GET", "/versions/{id}/{version}", self._version),
             ("POST", "/sendRequest", self._send),
         ]
+
+    async def answer(self, call: Call) -> Answer:
+        """Other than its siblings, it wants to be told that a body is JSON."""
+        kind = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if call.body and kind != "application/json":
+            return self.refused(Refused(400, "Content-Type must be application/json"))
+        return await super().answer(call)
 
     # -- exchanges -----------------------------------------------------------------------------------------------------
 

@@ -21,10 +21,8 @@ _BYTES = "application/octet-stream"
 _RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)")  # several ranges are no range: all is sent
 
 
-def file_answer(
-    call: Call, content: Content, name: str, content_type: str = "application/octet-stream"
-) -> Answer | None:
-    """The answer to a GET; None when the bytes were not kept."""
+def file_answer(call: Call, content: Content, name: str, content_type: str = "application/octet-stream") -> Answer:
+    """The answer to a GET of bytes that were kept."""
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": content.etag,
@@ -40,10 +38,7 @@ def file_answer(
             return Answer(416, b"the range is not in the file", headers=refused)
         status = 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
-    pieces = content.pieces(start, stop)
-    if pieces is None:
-        return None
-    return Answer(status, b"", content_type, headers, pieces=pieces, length=stop - start)
+    return Answer(status, b"", content_type, headers, pieces=content.pieces(start, stop), length=stop - start)
 
 
 def _asked(call: Call, content: Content) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from asyncconn.sandbox.tcup.times import read_time
 from asyncconn.sandbox.tcup.voice import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["EXTRAS", "Item", "change_feature", "change_sensor", "new_feature", "new_sensor", "read_observation"]
 
@@ -32,9 +32,9 @@ def new_feature(given: object) -> Item:
     item = _item(given)
     parent = item.get("parent")
     return {
-        "name": check_name(item.get("name")),
-        "description": _text(item, "description"),
-        "parent": None if parent is None else check_name(parent),
+        "name": _name(item.get("name")),
+        "description": _description(item.get("description")),
+        "parent": None if parent is None else _name(parent),
         "position": _position(item.get("position")),
         "metadata": _metadata(item.get("metadata")),
     }
@@ -48,17 +48,17 @@ def new_sensor(given: object, sensors: Mapping[str, Item]) -> Item:
         raise Refused(400, "type must be atomic or composite")
     if not isinstance(components, list) or not all(isinstance(each, str) for each in components):
         raise Refused(400, "components must be names of sensors")
-    if (kind == "composite") != bool(components):
-        raise Refused(400, "a composite sensor has components, an atomic one has none")
-    name = check_name(item.get("name"))
+    if kind == "composite" and not components:
+        raise Refused(400, "a composite sensor has components")
+    name = _name(item.get("name"))
     for component in components:
         if component not in sensors:
             raise Refused(404, f"component {component} is not registered")
     return {
         "name": name,
-        "description": _text(item, "description"),
+        "description": _description(item.get("description")),
         "type": kind,
-        "feature": None if feature is None else check_name(feature),
+        "feature": None if feature is None else _name(feature),
         "components": components,
         "output": _outputs(item.get("output")),
         "metadata": _metadata(item.get("metadata")),
@@ -68,22 +68,20 @@ def new_sensor(given: object, sensors: Mapping[str, Item]) -> Item:
 def change_feature(old: Item, given: Item) -> Item:
     """What becomes of it; absent members stay. Raises 400."""
     _same_name(old, given)
-    read = {"description": _text, "position": _of(_position), "metadata": _of(_metadata)}
-    return {**old, **{name: take(given, name) for name, take in read.items() if name in given}}
+    return {**old, **_changed(given, {"description": _description, "position": _position, "metadata": _metadata})}
 
 
 def change_sensor(old: Item, given: Item, *, observed: bool) -> Item:
     """What becomes of it; absent members stay. Raises 400, and 409 for an output that is gone though ``observed``."""
     _same_name(old, given)
-    read = {"description": _text, "output": _of(_outputs), "metadata": _of(_metadata)}
-    new = {**old, **{name: take(given, name) for name, take in read.items() if name in given}}
+    new = {**old, **_changed(given, {"description": _description, "output": _outputs, "metadata": _metadata})}
     gone = {output["name"] for output in old["output"]} - {output["name"] for output in new["output"]}
     if gone and observed:
         raise Refused(409, f"output {min(gone)} cannot be removed while there are observations")
     return new
 
 
-def check_name(name: object) -> str:
+def _name(name: object) -> str:
     """A name of 1 to 255 characters. Raises 400."""
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME:
         raise Refused(400, f"a name must be a text of 1 to {_LONGEST_NAME} characters")
@@ -103,15 +101,17 @@ def _same_name(old: Item, given: Item) -> None:
         raise Refused(400, "a name cannot be changed")
 
 
-def _text(item: Item, name: str) -> str:
-    value = item.get(name) or ""
+def _changed(given: Item, readers: Mapping[str, Callable[[object], Any]]) -> Item:
+    """The members that are there, read; whatever else is there is left aside."""
+    return {member: read(given[member]) for member, read in readers.items() if member in given}
+
+
+def _description(value: object) -> str:
+    if value is None:
+        return ""
     if not isinstance(value, str):
-        raise Refused(400, f"{name} must be a text")
+        raise Refused(400, "description must be a text")
     return value
-
-
-def _of(read: Any) -> Any:
-    return lambda item, name: read(item[name])
 
 
 def _position(value: object) -> Item | None:
@@ -140,7 +140,7 @@ def _outputs(value: object) -> list[Item]:
     outputs: dict[str, Item] = {}
     for each in value:
         given = _item(each)
-        name = check_name(given.get("name"))
+        name = _name(given.get("name"))
         if name in outputs:
             raise Refused(400, f"output {name} is there twice")
         unit = given.get("unit")
@@ -156,13 +156,13 @@ def _outputs(value: object) -> list[Item]:
 def read_observation(given: object, sensors: Mapping[str, Item], *, auto_register: bool) -> list[Record]:
     """The records of one element of ``observations``. Raises 400, and 404 for an unknown sensor."""
     item = _item(given)
-    name = check_name(item.get("sensor"))
+    name = _name(item.get("sensor"))
     sensor = sensors.get(name)
     if sensor is None and not auto_register:
         raise Refused(404, "sensor is not registered")
     feature = item["feature"] if "feature" in item else None if sensor is None else sensor["feature"]
     if feature is not None:
-        check_name(feature)
+        _name(feature)
     records = item.get("record")
     if not isinstance(records, list) or not records:
         raise Refused(400, "record must be a list that is not empty")
@@ -178,7 +178,7 @@ def _record(sensor: str, feature: str | None, given: object, types: Mapping[str,
     start, end = _time(item.get("starttime"), "starttime"), item.get("endtime")
     read: dict[str, Output] = {}
     for each in outputs:
-        name = check_name(_item(each).get("name"))
+        name = _name(_item(each).get("name"))
         if types is not None and name not in types and not new:
             raise Refused(400, f"output {name} is not one of the sensor's")
         read[name] = _output(each, (types or {}).get(name, "text"))

@@ -5,6 +5,7 @@ Contract: tcup sections 1.6, 2, 13.1, 13.4, 13.7 and 13.8.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,6 @@ from asyncconn.sandbox.tcup.voice import Refused, envelope, json_answer, result,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.exchange import Call
     from asyncconn.sandbox.tcup.asking import Ask, Route
     from asyncconn.sandbox.tcup.broker import Broker
@@ -38,6 +38,7 @@ _VERSION = "2.0"
 _MOST_RECORDS = 1000
 _LARGEST_INSERT = 5 * 1024 * 1024
 _LARGEST_FILE = 100 * 1024 * 1024
+_LINES_A_TURN = 500  # a large file must not keep others waiting
 _ROUTINGS = ("", "db", "mq", "both")
 
 
@@ -47,13 +48,12 @@ class Sos(Service):
     ``effective`` counts what the writes really came to: the statuses inside their answers.
     """
 
-    def __init__(self, tenant: Tenant, clock: MovableClock, options: Options, broker: Broker) -> None:
+    def __init__(self, tenant: Tenant, options: Options, broker: Broker) -> None:
         self.features: dict[str, Item] = {}
         self.sensors: dict[str, Item] = {}
         self.observations = Observations()
         self.effective: Counter[int] = Counter()
         self._tenant = tenant
-        self._clock = clock
         self._options = options
         self._broker = broker
         self._cursors = Cursors(tenant.routing_key)
@@ -148,7 +148,7 @@ class Sos(Service):
         def create(given: object) -> str:
             return _keep(self.features, new_feature(given))
 
-        return self._said(self._each(_items(ask, "features"), create), "feature", "registered")
+        return self._said(_each(_items(ask, "features"), create), "feature", "registered")
 
     def _create_sensors(self, ask: Ask) -> Answer:
         made: list[Item] = []
@@ -159,7 +159,7 @@ class Sos(Service):
             made.append(sensor)
             return name
 
-        outcome = self._each(_items(ask, "sensors"), create)
+        outcome = _each(_items(ask, "sensors"), create)
         if made:
             self._broker.to_direct(REGISTER, self._tenant.routing_key, {"version": "1.0.1", "sensors": made})
         return self._said(outcome, "sensor", "registered")
@@ -210,7 +210,7 @@ class Sos(Service):
             taken.append(one)
             return sensor
 
-        outcome = self._each(given, insert, "sensor")
+        outcome = _each(given, insert, "sensor")
         if taken and routing != "db":
             self._broker.to_direct(DIRECT, self._tenant.routing_key, {"version": "1.0.1", "observations": taken})
         return self._said(outcome, "observation", "stored" if routing != "mq" else "routed")
@@ -256,6 +256,8 @@ class Sos(Service):
         taken = 0
         rejected: list[dict[str, Any]] = []
         for line, said in read_lines(data, ignore_unknown=on_unknown == "ignore"):
+            if line % _LINES_A_TURN == 0:
+                await asyncio.sleep(0)
             try:
                 if isinstance(said, Refused):
                     raise said
@@ -272,16 +274,6 @@ class Sos(Service):
         return Answer(200, content_type="text/csv; charset=utf-8", headers=name, pieces=written(found))
 
     # -- envelopes -----------------------------------------------------------------------------------------------------
-
-    def _each(self, given: Sequence[object], act: Callable[[object], str], name: str = "name") -> list[_Outcome]:
-        outcome = []
-        for one in given:
-            try:
-                outcome.append(_Outcome(act(one), 201, ""))
-            except Refused as refused:
-                said = one.get(name) if isinstance(one, dict) else None
-                outcome.append(_Outcome(said if isinstance(said, str) else None, refused.status, refused.message))
-        return outcome
 
     def _said(self, outcome: Sequence[_Outcome], noun: str, done: str) -> Answer:
         failed = [one for one in outcome if one.code >= 400]
@@ -308,6 +300,17 @@ class _Outcome(NamedTuple):
     name: str | None
     code: int
     message: str
+
+
+def _each(given: Sequence[object], act: Callable[[object], str], name: str = "name") -> list[_Outcome]:
+    outcome = []
+    for one in given:
+        try:
+            outcome.append(_Outcome(act(one), 201, ""))
+        except Refused as refused:
+            said = one.get(name) if isinstance(one, dict) else None
+            outcome.append(_Outcome(said if isinstance(said, str) else None, refused.status, refused.message))
+    return outcome
 
 
 def _items(ask: Ask, plural: str) -> list[object]:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.spelling import spelled_out
 from asyncconn.sandbox.tcup.asking import segments
 from asyncconn.sandbox.tcup.dls import Dls
 from asyncconn.sandbox.tcup.mr import Mr
@@ -114,6 +115,8 @@ class TcupWorld(World):
             ...
             sandbox.tcup.sos.rows()
             sandbox.tcup.routed("ex1", "test")
+            sandbox.tcup.dls.generate("big.bin", 2 * 1024**3)
+            sandbox.tcup.tasks.engine.limit_seconds = 3.0
 
     There is one tenant, more by :meth:`add_tenant`; ``options`` may be changed while it runs. Raises
     :class:`~asyncconn.errors.ConfigError` naming the field.
@@ -122,28 +125,9 @@ class TcupWorld(World):
     name = "tcup"
     fault_kinds = frozenset({"html_200", "inner_500"})
 
-    def __init__(
-        self,
-        *,
-        auto_register: bool = False,
-        rate: int | None = None,
-        auth_mode: Literal["apikey", "jwt"] = "apikey",
-        symmetric_key_encoding: Literal["utf8", "base64"] = "utf8",
-        paths: Mapping[str, str] | None = None,
-        inner: str = "code",
-        inner_digits: bool = False,
-        date_skew: float = 0.0,
-    ) -> None:
-        self.options = Options(
-            auto_register=auto_register,
-            rate=rate,
-            auth_mode=auth_mode,
-            symmetric_key_encoding=symmetric_key_encoding,
-            paths=paths or {},
-            inner=inner,
-            inner_digits=inner_digits,
-            date_skew=date_skew,
-        )
+    @spelled_out(Options)
+    def __init__(self, options: Options) -> None:
+        self.options = options
         self.counters = Counters()
         self.tenants: dict[str, Tenant] = {}
         self._services: dict[str, Services] = {}
@@ -197,8 +181,13 @@ class TcupWorld(World):
         """The last calls, as many as the sandbox keeps arrivals."""
         return deque(maxlen=self.place.keep_arrivals)
 
-    def routed(self, exchange: str, topic: str = "#") -> list[object]:
-        """What went to the topics of a topic exchange that fit ``topic``, oldest first, for the first tenant."""
+    def routed(self, exchange: str, topic: str = "#") -> list[Any]:
+        """What went to the topics of a topic exchange that fit ``topic``, oldest first, for the first tenant.
+
+        Raises :class:`~asyncconn.errors.ConfigError` where there is no such exchange.
+        """
+        if exchange not in self.mr.broker.topic_exchanges:
+            raise ConfigError(f"world: there is no topic exchange {exchange!r}")
         return self.mr.broker.routed(exchange, topic)
 
     def add_tenant(self, user: str) -> Tenant:
@@ -210,7 +199,7 @@ class TcupWorld(World):
         self.tenants[tenant.api_key] = tenant
         tasks = Tasks(self.clock)
         self._services[tenant.api_key] = Services(
-            Sos(tenant, self.clock, self.options, mr.broker),
+            Sos(tenant, self.options, mr.broker),
             mr,
             Dls(tenant, self.clock),
             tasks,

@@ -13,7 +13,7 @@ from asyncconn.sandbox.tcup.dls.fields import Invalid, checked_filename, checked
 from asyncconn.sandbox.tcup.dls.files import Files
 from asyncconn.sandbox.tcup.dls.lake import File, Lake
 from asyncconn.sandbox.tcup.dls.people import People
-from asyncconn.sandbox.tcup.dls.transfers import Transfers
+from asyncconn.sandbox.tcup.dls.transfers import Limits, Transfers
 from asyncconn.sandbox.tcup.service import Service
 from asyncconn.sandbox.tcup.voice import Refused, json_answer, text_answer
 
@@ -27,22 +27,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Dls"]
 
-_KEEP_BYTES = 64 * 1024**2
 _STREAMED = frozenset({("POST", "/file"), ("POST", "/file/resumable")})
 
 
 class Dls(Service):
     """A tenant's data lake.
 
-    Of a file above 64 MiB only length and SHA-256 are kept, and it cannot be downloaded. ``quota_bytes``: what all
-    files may have together, None for no quota; it may be changed.
+    ``limits`` may be changed: ``keep_bytes`` (64 MiB), above which only length and SHA-256 of a file are kept, so that
+    it cannot be downloaded, and ``quota_bytes``, what all files may have together, None for no quota.
     """
 
-    def __init__(self, tenant: Tenant, clock: MovableClock, quota_bytes: int | None = None) -> None:
-        self.quota_bytes = quota_bytes
+    def __init__(self, tenant: Tenant, clock: MovableClock) -> None:
+        self.limits = Limits()
         self._lake = Lake(tenant, clock)
         self._parts = (
-            Transfers(self._lake, _KEEP_BYTES, lambda: self.quota_bytes),
+            Transfers(self._lake, self.limits),
             Files(self._lake),
             People(self._lake),
             Directories(self._lake),
@@ -89,7 +88,8 @@ class Dls(Service):
         """A line of text, or a list of what is wrong."""
         if isinstance(refused, Invalid):
             return json_answer(refused.items, refused.status)
-        return text_answer(refused.message, refused.status, refused.headers)
+        status = 400 if refused.status == 413 else refused.status  # its word for what is too large, too
+        return text_answer(refused.message, status, refused.headers)
 
     @classmethod
     def stranger(cls) -> Refused:

@@ -25,7 +25,7 @@ from asyncconn.sandbox.tcup.times import archive_suffix
 from asyncconn.sandbox.tcup.voice import Refused, text_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from asyncconn.sandbox.exchange import Answer
     from asyncconn.sandbox.tcup.asking import Ask, Route
@@ -33,14 +33,23 @@ if TYPE_CHECKING:
     from asyncconn.sandbox.tcup.multipart import Part
     from asyncconn.sandbox.tcup.tenants import DlsUser
 
-__all__ = ["Transfers"]
+__all__ = ["Limits", "Transfers"]
 
 Mode = Literal["RESTRICT", "OVERWRITE", "APPEND", "ARCHIVE"]
 
 _MODES: dict[str, Mode] = {"RESTRICT": "RESTRICT", "OVERWRITE": "OVERWRITE", "APPEND": "APPEND", "ARCHIVE": "ARCHIVE"}
 _MOST_REQUEST_BYTES = 2 * 1024**3
 _MOST_APPENDED_BYTES = 10 * 1024**2
+_MOST_TEXT_BYTES = 1024**2
 _UNFINISHED = "..resume"
+
+
+@dataclass(slots=True)
+class Limits:
+    """Of a file above ``keep_bytes`` only the digest is kept; ``quota_bytes`` None is no quota."""
+
+    keep_bytes: int = 64 * 1024**2
+    quota_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,12 @@ class _Sent:
 class Transfers:
     """Upload in four modes, download with ranges, and the announcement of an upload that comes in parts.
 
-    Bytes of files up to ``keep_bytes`` are kept, of larger ones the digest. ``quota`` tells how many bytes all files
-    may have, None for any.
+    ``limits`` says how many bytes a file may have to be kept, and how many all files may have together.
     """
 
-    def __init__(self, lake: Lake, keep_bytes: int, quota: Callable[[], int | None]) -> None:
+    def __init__(self, lake: Lake, limits: Limits) -> None:
         self._lake = lake
-        self._keep = keep_bytes
-        self._quota = quota
+        self._limits = limits
 
     def routes(self) -> Iterable[Route]:
         """Its calls."""
@@ -93,7 +100,7 @@ class Transfers:
         mode = _MODES.get(ask.param("mode", "RESTRICT").upper())
         if mode is None:
             raise Refused(400, f"mode must be one of {', '.join(_MODES)}")
-        sent = await _read(ask, self._keep)
+        sent = await _read(ask, self._limits.keep_bytes)
         aim = _aim(ask, ask.param("filename") or sent.filename or "", mode)
         return text_answer(self._store(user, aim, sent), 201)
 
@@ -146,7 +153,7 @@ class Transfers:
     def _appended(self, old: File, part: Stored) -> Stored:
         if not isinstance(old.content, Stored):
             raise Refused(409, "a generated file cannot be appended to")
-        return joined(old.content, part, self._keep)
+        return joined(old.content, part, self._limits.keep_bytes)
 
     def _metadata(self, user: DlsUser, old: File | None, sent: _Sent) -> dict[str, Meta]:
         if sent.metadata is not None:
@@ -155,7 +162,7 @@ class Transfers:
 
     def _check_quota(self, content: Stored, replaced: File | None) -> None:
         more = content.size - (0 if replaced is None else replaced.content.size)
-        quota = self._quota()
+        quota = self._limits.quota_bytes
         if quota is not None and self._lake.stored_bytes() + more > quota:
             raise Refused(409, "the quota of the tenant is exceeded")
 
@@ -180,7 +187,7 @@ class Transfers:
         if not ask.param("sizeInBytes").isdecimal():
             raise invalid("size-in-bytes", ask.param("sizeInBytes"), "size must be a number of bytes")
         aim = _aim(ask, ask.param("filename"), "RESTRICT")
-        uri = self._store(user, aim, await _read(ask, self._keep))
+        uri = self._store(user, aim, await _read(ask, self._limits.keep_bytes))
         self._lake.files[uri].transferred = False
         return text_answer(uri, 201)
 
@@ -211,10 +218,9 @@ class Transfers:
         if there is not None and "R" not in there.action(user.name) + file.shares.get(user.name, ""):
             raise Refused(409, "the directory grants no right to read")
         self._lake.find(file.uri, user.name, "R")
-        answer = file_answer(ask.call, file.content, file.name, file.content_type)
-        if answer is None:
-            raise Refused(409, f"the sandbox kept the digest alone, as the file has more than {self._keep} bytes")
-        return answer
+        if not file.content.kept:
+            raise Refused(409, "the sandbox kept the digest alone of so large a file")
+        return file_answer(ask.call, file.content, file.name, file.content_type)
 
 
 def _aim(ask: Ask, filename: str, mode: Mode) -> _Aim:
@@ -238,16 +244,18 @@ async def _read(ask: Ask, keep: int) -> _Sent:
     async for part in parts(ask.call):
         match part.name:
             case "file":
-                await _take(part, sent, keep)
+                await _take(part, sent, keep, ask.header("Content-Length"))
             case "metadata":
-                sent.metadata = await part.text()
+                sent.metadata = await part.text(_MOST_TEXT_BYTES)
             case "comment":
-                sent.comment = await part.text()
+                sent.comment = await part.text(_MOST_TEXT_BYTES)
     return sent
 
 
-async def _take(part: Part, sent: _Sent, keep: int) -> None:
-    gathering = Gathering(max(keep, _MOST_APPENDED_BYTES))
+async def _take(part: Part, sent: _Sent, keep: int, length: str) -> None:
+    keep = max(keep, _MOST_APPENDED_BYTES)
+    # What is known to be too large is not even held at first.
+    gathering = Gathering(0 if length.isdecimal() and int(length) > keep + _MOST_TEXT_BYTES else keep)
     async for piece in part:
         gathering.add(piece)
         if gathering.size > _MOST_REQUEST_BYTES:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+from asyncconn.sandbox.tcup.contents import stored
 from asyncconn.sandbox.tcup.tasks.jobs import ACTIVE, ENDED, Project, Task
 from asyncconn.sandbox.tcup.tasks.runs import Outcome, Process, Program, Simulated
 from asyncconn.sandbox.tcup.voice import Refused
@@ -180,7 +182,8 @@ class Engine:
 
     def _linked(self, link: ExternalFile) -> bytes | None:
         other = self.tasks.get(link.task_id)
-        return None if other is None else other.outputs.get(link.name)
+        output = None if other is None else other.outputs.get(link.name)
+        return None if output is None else b"".join(output.chunks or ())
 
     def _placed(self, task: Task) -> dict[str, bytes]:
         """Other tasks' files by the name under which they are put; two of one name go into folders of their own."""
@@ -200,7 +203,7 @@ class Engine:
             program,
             self.limit_seconds,
             lambda stream, piece: task.printed[stream].extend(piece),
-            lambda outcome: self._end(task, outcome, process),
+            partial(self._end, task),
         )
         task.run = process
         self._processes.add(process)
@@ -221,15 +224,12 @@ class Engine:
         task.printed["stdout"] += printed
         exit_code = codes[number] if number < len(codes) else 0
         self._ended_runs[task.role] += 1
-        task.run = run = Simulated(
-            self.timers, self.run_seconds, exit_code, printed, lambda outcome: self._end(task, outcome, run)
-        )
+        task.run = Simulated(self.timers, self.run_seconds, exit_code, printed, partial(self._end, task))
 
-    def _end(self, task: Task, outcome: Outcome, run: Process | Simulated | None = None) -> None:
-        if task.run is not run:
-            return
+    def _end(self, task: Task, outcome: Outcome) -> None:
         task.run = None
-        task.exit_code, task.message, task.outputs = outcome.exit_code, outcome.message, dict(outcome.outputs)
+        task.exit_code, task.message = outcome.exit_code, outcome.message
+        task.outputs = {name: stored(data) for name, data in outcome.outputs.items()}
         task.runs += 1
         task.counted += 1
         self._leave(task, "FAILED" if outcome.exit_code or outcome.message else "COMPLETED")

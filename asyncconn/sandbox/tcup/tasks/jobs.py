@@ -14,6 +14,7 @@ from asyncconn.sandbox.tcup.times import sos_time
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from asyncconn.sandbox.tcup.contents import Stored
     from asyncconn.sandbox.tcup.tasks.runs import Run
     from asyncconn.sandbox.tcup.tasks.schedules import Schedule
     from asyncconn.sandbox.tcup.timers import Timer
@@ -85,7 +86,7 @@ class Task:
     ended: datetime | None = None
     message: str = ""
     armed: bool = False
-    outputs: dict[str, bytes] = field(default_factory=dict, repr=False)
+    outputs: dict[str, Stored] = field(default_factory=dict, repr=False)
     printed: defaultdict[str, bytearray] = field(default_factory=lambda: defaultdict(bytearray), repr=False)
     run: Run | None = field(default=None, repr=False)
     timer: Timer | None = field(default=None, repr=False)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.sandbox.exchange import Answer
-from asyncconn.sandbox.tcup.contents import Gathering
 from asyncconn.sandbox.tcup.ranges import file_answer
 from asyncconn.sandbox.tcup.service import Service
 from asyncconn.sandbox.tcup.tasks.archives import is_plain
@@ -196,18 +195,14 @@ class Tasks(Service):
 
     def _outputs(self, ask: Ask) -> Answer:
         outputs = self._task(ask).outputs
-        return json_answer({"outputs": [{"fileName": name, "sizeBytes": len(data)} for name, data in outputs.items()]})
+        return json_answer({"outputs": [{"fileName": name, "sizeBytes": data.size} for name, data in outputs.items()]})
 
     def _output(self, ask: Ask) -> Answer:
         name = ask.args["file"]
         data = self._task(ask).outputs.get(name)
         if data is None:
             raise Refused(404, f"the task has no output {name!r}")
-        gathering = Gathering(len(data))
-        gathering.add(data)
-        answer = file_answer(ask.call, gathering.done(), name.rpartition("/")[2])
-        assert answer is not None  # noqa: S101 - all of it was kept
-        return answer
+        return file_answer(ask.call, data, name.rpartition("/")[2])
 
     def _logs(self, ask: Ask) -> Answer:
         stream = ask.param("stream", "stdout")

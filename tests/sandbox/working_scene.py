@@ -10,8 +10,8 @@ import aiohttp
 
 from asyncconn.core.clock import VirtualClock
 
-from . import tcup_scene
-from .tcup_scene import Client, Reply
+from . import observing_scene
+from .observing_scene import Client, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -124,5 +124,5 @@ def id_of(path: str) -> str:
 @asynccontextmanager
 async def tcup(*, still: bool = False) -> AsyncIterator[Api]:
     """``still``: the world's clock stands until it is moved on."""
-    async with tcup_scene.tcup(clock=VirtualClock() if still else None) as client:
+    async with observing_scene.tcup(clock=VirtualClock() if still else None) as client:
         yield Api(client.world, client.http)

@@ -1,4 +1,4 @@
-"""The embedded TCUP and a plain client for it; nothing of a real connector is in it."""
+"""The embedded TCUP and a plain client for its gateway, observations and routing; no real connector is in it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Client:
         params: Any = None,
         data: Any = None,
     ) -> Reply:
-        sent = {"x-api-key": self.world.api_key, **(headers or {})}
+        kind = {"Content-Type": "application/json"} if isinstance(data, bytes) else {}
+        sent = {"x-api-key": self.world.api_key, **kind, **(headers or {})}
         payload: dict[str, Any] = {"json": given} if given is not None else {"data": data}
         async with self.http.request(
             method, self.world.url + path, headers=sent, params=params, **payload, allow_redirects=False
