@@ -142,7 +142,10 @@ def test_every_module_exports_what_it_says(name: str) -> None:
 
 _OBJECT = re.compile(r"\b(dict|Mapping)\[str, (typing\.)?Any\]")  # one of JSON, or a row
 _ANY = re.compile(r"\bAny\b")
-_NOUNS = ("asyncconn.datorama.resources", "asyncconn.datorama.bulk", "asyncconn.atoti_limits.resources")
+_NOUNS = (
+    "asyncconn.datorama.resources", "asyncconn.datorama.bulk", "asyncconn.atoti_limits.resources",
+    "asyncconn.tcup.resources",
+)  # fmt: skip
 
 _JSON = "decoded JSON of a platform that nobody described: give a model, or say what it is"
 _THEIRS = "the records are the caller's, of whatever type they were put"
@@ -151,6 +154,7 @@ ANY = {
     "asyncconn.core.buffer.receipts.FlushReport.undelivered": _THEIRS,
     "asyncconn.datorama.client.Datorama.call": _JSON,
     "asyncconn.draining.DrainReport.undelivered": _THEIRS,
+    "asyncconn.errors.ApiError.details": _JSON,
     "asyncconn.http.calls.Calls.call": _JSON,
     "asyncconn.http.calls.Calls.pages": _JSON,
     "asyncconn.http.calls.Calls.poll": _JSON,
@@ -165,7 +169,7 @@ ANY = {
 
 def _public() -> Iterator[object]:
     """What the faces show, and the nouns of the clients."""
-    faces = ["panoply", "datorama", "atoti_limits", "errors", "sandbox", "testing", "integrations.fastapi"]
+    faces = ["panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing", "integrations.fastapi"]
     for name in ("asyncconn", *(f"asyncconn.{face}" for face in faces)):
         face = importlib.import_module(name)
         yield from (getattr(face, public) for public in face.__all__)

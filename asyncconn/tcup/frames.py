@@ -17,6 +17,8 @@ from asyncconn.tcup.values import cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import pandas as pd
+
 __all__ = ["Columns", "page_of", "ready"]
 
 _KEY = ("sensor", "feature", "starttime")
@@ -111,7 +113,7 @@ class Columns:
                     types(output.type)
                     units(output.unit)
 
-    def long(self) -> Any:
+    def long(self) -> pd.DataFrame:
         """One row for each output, with the :data:`COLUMNS`. Raises ``ConfigError`` without pandas."""
         pandas = extra("pandas")
         columns = dict(self._columns)
@@ -119,11 +121,11 @@ class Columns:
         columns.update(
             starttime=_moments(columns["starttime"]), endtime=_moments(columns["endtime"]), value=_column(values)
         )
-        made = pandas.DataFrame(columns, columns=list(COLUMNS))
+        made: pd.DataFrame = pandas.DataFrame(columns, columns=list(COLUMNS))
         made.attrs["invalid"] = invalid
         return made
 
-    def wide(self) -> Any:
+    def wide(self) -> pd.DataFrame:
         """One row for each sensor, feature and start time, with a column for each output; of equal ones the last."""
         columns = self._columns
         values, invalid = _values(columns["value"], columns["type"])
@@ -137,7 +139,7 @@ class Columns:
             if name is not None:
                 row[place[name]] = value
         # An output may be called as one of the key's columns is: by place they are two.
-        made = exact_frame([*_KEY, *names], list(rows.values()))
+        made: pd.DataFrame = exact_frame([*_KEY, *names], list(rows.values()))
         made.isetitem(_KEY.index("starttime"), _moments([key[2] for key in rows]))
         made.attrs["invalid"] = invalid
         return made

@@ -153,6 +153,9 @@ class Inserting:
                 given.append(row)
                 observations.append(made)
                 records += more
+                if records >= MOST_RECORDS:  # now, as what becomes of it decides what is a duplicate
+                    yield given, observations
+                    given, observations, records = [], [], 0
         if given:
             yield given, observations
 

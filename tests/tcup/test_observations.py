@@ -200,8 +200,8 @@ async def test_the_latest_is_one_record_of_each_sensor_and_feature() -> None:
         await filled(s)
 
         assert [(row["name"], row["value"]) for row in await s.client.observations.latest(sensor="ts1")] == [
-            ("obs2", 24),
             ("obs1", "n24"),
+            ("obs2", 24),
         ]
 
 
@@ -230,7 +230,7 @@ async def test_a_frame_is_typed_and_its_times_are_aware() -> None:
     assert str(long["starttime"].dtype) == "datetime64[ms, UTC]"
     assert len(long) == 24
     assert long.attrs["invalid"] == []
-    assert list(wide.columns) == ["sensor", "feature", "starttime", "obs2", "obs1"]
+    assert list(wide.columns) == ["sensor", "feature", "starttime", "obs1", "obs2"]
     assert list(wide["obs2"]) == list(range(12))
     assert str(wide["obs2"].dtype) == "int64"
     assert list(wide["starttime"]) == [WHEN + timedelta(seconds=i) for i in range(12)]
@@ -263,4 +263,4 @@ async def test_observations_as_they_came() -> None:
         found = await s.client.observations.query(sensor="ts1", page_size=1).observations()
 
     assert len(found) == 3
-    assert found[0]["record"][0]["output"][0] == {"name": "obs2", "value": "0", "type": "count"}
+    assert found[0]["record"][0]["output"][1] == {"name": "obs2", "value": "0", "type": "count"}

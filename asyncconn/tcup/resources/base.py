@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from asyncconn.errors import ApiError, ConfigError
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.results import item_results, results_of
@@ -40,5 +42,7 @@ def fields_of(given: Model | Mapping[str, Any], kind: type[Model]) -> dict[str, 
         return given.wire()
     try:
         return kind.model_validate(given).wire()
-    except ValueError as error:
-        raise ConfigError(f"this is no {kind.__name__}: {error}") from error
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in found)
+        raise ConfigError(f"this is no {kind.__name__}: {wrong}") from error

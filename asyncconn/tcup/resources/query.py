@@ -15,6 +15,8 @@ from asyncconn.tcup.rows import COLUMNS, Row, rows_of
 from asyncconn.tcup.tables import text_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from asyncconn.http.response import Response
 
 __all__ = ["Found", "Rows", "Wanted"]
@@ -71,7 +73,7 @@ class Rows(Pager[Row]):
         """All that was found, as SOS has it."""
         return [one async for page in self._every(self._found) for one in page.observations]
 
-    async def frame(self, *, pivot: bool = False) -> Any:
+    async def frame(self, *, pivot: bool = False) -> pd.DataFrame:
         """All rows as a pandas frame, typed, times aware UTC; empty with its columns where nothing was found.
 
         With ``pivot`` it has one row for each sensor, feature and start time, and a column for each output: of two
