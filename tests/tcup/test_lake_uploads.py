@@ -105,6 +105,17 @@ async def test_each_mode_does_what_it_says(resume: bool) -> None:
         assert s.content(uri) == b"four"
 
 
+@pytest.mark.parametrize("mode", ["OVERWRITE", "APPEND"])
+@pytest.mark.usefixtures("_small_chunks")
+async def test_what_is_said_of_a_file_in_chunks_is_said_once_and_stays(mode: Mode) -> None:
+    async with scene() as s:
+        uri = await s.lake.upload(b"", filename="f", metadata={"colour": "blue"})
+        await s.lake.upload(DATA, filename="f", mode=mode, metadata={"colour": "red"}, comment="new", resume=True)
+        metadata = (await s.lake.get(uri)).metadata
+        assert [one.value for one in metadata if one.name == "colour"] == ["red"]
+        assert [one.comment for one in await s.lake.comments(uri)] == ["new"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -166,7 +177,7 @@ async def test_chunks_that_are_used_up_are_never_sent_again_as_if_they_were_all(
 @pytest.mark.usefixtures("_small_chunks")
 async def test_a_chunk_whose_answer_is_lost_is_there_once(mode: Any, kind: str, at: int) -> None:
     async with scene() as s:
-        before = b"" if mode == "RESTRICT" else b"before"
+        before = b"" if mode == "RESTRICT" else DATA[:10]  # the beginning of it, and yet not it
         if before:
             await s.lake.upload(before, filename="f")
         only: dict[str, Any] = {"match": lambda call: call.method == "POST", "after": at}
