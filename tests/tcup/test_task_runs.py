@@ -19,6 +19,7 @@ from asyncconn.errors import (
     OperationFailed,
     PollTimeout,
 )
+from asyncconn.sandbox.tcup.contents import stored
 from asyncconn.tcup import TaskStatus
 
 from .job_scene import QUICK, scene
@@ -285,7 +286,7 @@ async def test_an_output_is_gone_on_with_after_a_cut(tmp_path: Path) -> None:
         await task.start()
         await task.wait(policy=QUICK)
         data = bytes(range(256)) * 8192
-        here.engine.tasks[task.job_id].outputs["big.bin"] = data
+        here.engine.tasks[task.job_id].outputs["big.bin"] = stored(data)
         here.fail("half_body", "/big.bin", times=2)
 
         saved = await task.download("big.bin", tmp_path / "saved.bin")
@@ -302,7 +303,7 @@ async def test_an_output_whose_name_is_a_trick_is_saved_in_the_folder_or_refused
         task = await here.deployed("j")
         await task.start()
         await task.wait(policy=QUICK)
-        here.engine.tasks[task.job_id].outputs["../../x"] = b"x"
+        here.engine.tasks[task.job_id].outputs["../../x"] = stored(b"x")
 
         saved = await task.download("../../x", tmp_path / "in")
 
