@@ -192,8 +192,13 @@ class LimitsValidationError(LimitsError, BadRequest, Unprocessable):
         local: bool = False,
     ) -> None:
         super().__init__(message, answer)
-        self.details = tuple(details)
+        self._details = tuple(details)
         self.local = local
+
+    @property
+    def details(self) -> tuple[Detail, ...]:
+        """Everything that is wrong, as far as it is known."""
+        return self._details
 
     def __str__(self) -> str:
         if not self.details:
