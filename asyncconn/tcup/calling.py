@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asyncconn import resource
 from asyncconn.errors import NotFound
 from asyncconn.resource import Calling
-from asyncconn.tcup.listing import Listing, M
+from asyncconn.tcup.listing import Listing
+from asyncconn.tcup.models import Model
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Noun", "Service"]
 
-T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 
 
 class Service(Calling):

@@ -16,8 +16,13 @@ from asyncconn.tcup.jwt import Algorithm, JwtAuth, KeyAuth, Skew, SymmetricKey
 from asyncconn.tcup.resources.datalake import Datalake
 from asyncconn.tcup.resources.features import Features
 from asyncconn.tcup.resources.observations import Observations
+from asyncconn.tcup.resources.projects import Projects
 from asyncconn.tcup.resources.routing import Routing
+from asyncconn.tcup.resources.run import RunCalls
 from asyncconn.tcup.resources.sensors import Sensors
+from asyncconn.tcup.resources.task import TaskCalls
+from asyncconn.tcup.resources.tasks import Tasks
+from asyncconn.tcup.resources.workflows import Workflows
 from asyncconn.tcup.routes import tables
 from asyncconn.tcup.rules import DlsRules, JobRules, RoutingRules, SosRules
 from asyncconn.tcup.times import zone_named
@@ -126,6 +131,10 @@ class Tcup(Connector):
         self.observations = Observations(sos, self)
         self.sensors = Sensors(sos)
         self.features = Features(sos)
+        self.projects = Projects(tasks)
+        calls = TaskCalls(tasks, self.projects, places=self._places, default_timezone=default_timezone)
+        self.tasks = Tasks(calls)
+        self.workflows = Workflows(RunCalls(workflows, calls, places=self._places))
         self.datalake = Datalake(dls, default_timezone)
         self.routing = Routing(
             mr, direct_exchange=direct_exchange, routing_key=routing_key, default_timezone=default_timezone
