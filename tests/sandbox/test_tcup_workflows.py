@@ -191,17 +191,29 @@ async def test_a_failed_task_holds_up_only_what_comes_after_it() -> None:
         assert "exit code 1" in {event["message"] for event in events}
 
 
-async def test_while_paused_nothing_begins_and_nothing_ends(flow: Flow) -> None:
-    path, copies = await flow.instance(await flow.define("start-a a-b b-end start-c c-end"))
-    await flow.do(path, "initiate")
-    assert await flow.do(path, "pause") == "PAUSED"
-    shown = await flow.api.when(path, lambda shown: len(shown["executedTasks"]) == 2)
-    await asyncio.sleep(0.1)
-    assert await flow.api.ok("GET", path) == shown
-    assert (shown["status"], shown["pendingTasks"]) == ("PAUSED", [copies["b"]])
-    assert await flow.do(path, "resume") == "RUNNING"
-    await flow.api.until(path, "COMPLETED")
-    assert await flow.do(path, "abort") == 409
+async def test_while_paused_nothing_begins_and_nothing_ends() -> None:
+    async with tcup(still=True) as api:
+        flow = await flow_of(api, "abc", seconds=10)
+        path, copies = await flow.instance(await flow.define("start-a a-b b-end start-c c-end"))
+        await flow.do(path, "initiate")
+        for name in "ac":
+            await api.until(f"{TASKS}/projects/{flow.project}/tasks/{copies[name]}", "RUNNING")
+        assert await flow.do(path, "pause") == "PAUSED"
+        api.world.clock.advance(100)
+        shown = await api.ok("GET", path)
+        assert (shown["status"], shown["executedTasks"], shown["pendingTasks"]) == (
+            "PAUSED",
+            [copies["a"], copies["c"]],
+            [copies["b"]],
+        )
+        assert await flow.do(path, "resume") == "RUNNING"
+        await api.until(f"{TASKS}/projects/{flow.project}/tasks/{copies['b']}", "RUNNING")
+        await flow.do(path, "pause")
+        api.world.clock.advance(100)
+        assert (await api.ok("GET", path))["status"] == "PAUSED"  # though all is done
+        await flow.do(path, "resume")
+        assert (await api.ok("GET", path))["status"] == "COMPLETED"
+        assert await flow.do(path, "abort") == 409
 
 
 async def test_an_aborted_run_stops_its_tasks_and_can_be_recovered() -> None:

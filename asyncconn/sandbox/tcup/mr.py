@@ -6,7 +6,6 @@ Contract: tcup sections 1.6, 3, 13.1, 13.5, 13.23 to 13.26 and 13.33 to 13.34.
 from __future__ import annotations
 
 from collections import Counter
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -92,7 +91,7 @@ class Rule:
         """As the platform shows it among versions: an ordinary input with blanks."""
         given = self.document["input"]
         plain = {**given, "type": "" if given["type"] == "Direct" else given["type"]}
-        return deepcopy({"Status": self.status, "RuleID": self.number, **self.document, "input": plain})
+        return {"Status": self.status, "RuleID": self.number, **self.document, "input": plain}
 
 
 class Mr(Service):
