@@ -97,9 +97,9 @@ async def test_every_row_arrives_and_no_saved_state_is_ahead_of_the_rows(tmp_pat
             ended = asyncio.ensure_future(process.stdout.readline())
             if kills < KILLS and time.monotonic() - began < SECONDS:
                 await asyncio.wait({ended}, timeout=random.uniform(0.02, longest))
-            if not ended.done():
-                with suppress(ProcessLookupError):  # it has ended by itself, and its word of that is on the way
-                    os.kill(child, signal.SIGKILL)
+                if not ended.done():
+                    with suppress(ProcessLookupError):  # it has ended by itself, and its word of that is on the way
+                        os.kill(child, signal.SIGKILL)
             status = int(await ended)
             saved = json.loads(state.read_text())["state"].get("last_index", 0) if state.exists() else 0
             for table in [*TABLES][:saved]:
