@@ -112,5 +112,6 @@ async def test_every_row_arrives_and_no_saved_state_is_ahead_of_the_rows(tmp_pat
                 assert status == signal.SIGKILL
                 kills += 1
                 resumed += saved > 0
+                longest *= 1.0 if saved else 1.1  # on a busy machine no state was saved so soon
     assert kills >= 8
     assert resumed, "no kill came after a state had been saved: the rounds are too short"
