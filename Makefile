@@ -4,8 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := asyncconn tests benchmarks examples
-CORE := tests/core tests/http tests/house/test_hub_* tests/datorama/wire tests/atoti_limits/wire
-WRITER := tests/panoply/wire tests/panoply/test_lifecycle.py tests/panoply/test_spool_kill.py
+CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
 SERVICES := sshd:openssh-server
@@ -20,7 +19,7 @@ test: services check
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed
-	$(VENV)-lowest/bin/python -m pytest -n auto $(CORE) tests/panoply $(ARGS)
+	$(VENV)-lowest/bin/python -m pytest -n auto $(CORE) tests/panoply/test_* $(ARGS)
 
 # The core on the newest other Python that there is; NEWER=... names one.
 NEWER = $(shell sh .ci/newer-python $(BIN)/python)
@@ -29,7 +28,7 @@ newer: $(BIN)/python
 	@test -x $(VENV)-newer/bin/python || $(NEWER) -m venv $(VENV)-newer
 	@$(VENV)-newer/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(VENV)-newer/bin/python -m pip install --quiet --editable ".[all]" --group test
-	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) $(WRITER) $(ARGS)
+	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) tests/panoply/test_lifecycle.py tests/panoply/test_spool_kill.py $(ARGS)
 
 # What is missing is installed where that is possible without asking; elsewhere its tests are skipped, and say why.
 services:

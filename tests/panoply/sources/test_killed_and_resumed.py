@@ -97,9 +97,9 @@ async def test_every_row_arrives_and_no_saved_state_is_ahead_of_the_rows(tmp_pat
             ended = asyncio.ensure_future(process.stdout.readline())
             if kills < KILLS and time.monotonic() - began < SECONDS:
                 await asyncio.wait({ended}, timeout=random.uniform(0.02, longest))
-            if not ended.done():
-                with suppress(ProcessLookupError):  # it has ended by itself, and its word of that is on the way
-                    os.kill(child, signal.SIGKILL)
+                if not ended.done():
+                    with suppress(ProcessLookupError):  # it has ended by itself, and its word of that is on the way
+                        os.kill(child, signal.SIGKILL)
             status = int(await ended)
             saved = json.loads(state.read_text())["state"].get("last_index", 0) if state.exists() else 0
             for table in [*TABLES][:saved]:
@@ -112,5 +112,6 @@ async def test_every_row_arrives_and_no_saved_state_is_ahead_of_the_rows(tmp_pat
                 assert status == signal.SIGKILL
                 kills += 1
                 resumed += saved > 0
+                longest *= 1.0 if saved else 1.1  # on a busy machine no state was saved so soon
     assert kills >= 8
     assert resumed, "no kill came after a state had been saved: the rounds are too short"

@@ -13,7 +13,8 @@ from asyncconn.core.retrying import RetryPolicy
 from asyncconn.panoply import DataSource, Saved, run_source
 from asyncconn.panoply.errors import RowsUndelivered
 from asyncconn.sandbox import Fault
-from panoply.scene import SandboxTarget
+
+from .scene import SandboxTarget
 
 if TYPE_CHECKING:
     from asyncconn.sandbox import Sandbox
