@@ -309,6 +309,10 @@ async def test_an_address_is_an_entry_without_bytes(api: Api) -> None:
     address = "https://example.org/data.csv"
     reply = await api("POST", f"{DLS}/file", data=form, params={"filename": address})
     assert (reply.status, reply.text) == (201, address)
+    form = aiohttp.FormData()
+    form.add_field("metadata", "colour=blue", content_type="text/plain")
+    form.add_field("comment", "nowhere", content_type="text/plain")
+    assert (await api("POST", f"{DLS}/file", data=form, params={"filename": "data.csv"})).status == 400
     assert await api.names(external="true") == [address]
     assert (await api.download(address)).status == 409
 

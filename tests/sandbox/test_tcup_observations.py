@@ -66,7 +66,7 @@ async def test_captured_documents_are_stored(sample: str) -> None:
 
 async def test_a_value_is_kept_as_it_was_sent() -> None:
     async with tcup() as client:
-        output = [{"name": "obs1", "type": "text"}, {"name": "obs2", "type": "quantity", "unit": "Cel"}]
+        output = [{"name": "obs1", "type": "time"}, {"name": "obs2", "type": "quantity", "unit": "Cel"}]
         await client("POST", f"{SOS}/sensors", {"sensors": [{"name": "ts1", "output": output}]})
         sent = [
             {"name": "obs1", "value": "test_1"},
@@ -78,7 +78,7 @@ async def test_a_value_is_kept_as_it_was_sent() -> None:
         assert record == {
             "starttime": "31-DEC-2025 18:30:00.000 UTC",
             "output": [
-                {"name": "obs1", "value": "test_1", "type": "text"},
+                {"name": "obs1", "value": "test_1", "type": "time"},  # absent, so the registered one
                 {"name": "obs2", "value": 1.5, "type": "count", "unit": "K"},
             ],
         }

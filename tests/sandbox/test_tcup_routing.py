@@ -52,7 +52,7 @@ async def test_topic_exchanges_come_and_go() -> None:
     ("given", "status"),
     [
         (b"{", 400),
-        (b"[]", 400),
+        (b"[]", 404),
         (b"{}", 404),
         (b'{"exchangeName": " ", "type": "topic"}', 404),
         (b'{"exchangeName": 5, "type": "topic"}', 404),
@@ -371,6 +371,7 @@ async def test_statistics_count_what_reached_a_rule_within_the_times() -> None:
         assert await counted(rule_id=f"{one},{two},{two}") == await counted()
         assert await counted(f"/{one}") == {**per_rule, "AvgHourlyMessageRate": 1.5}
         later = version_time(begun + timedelta(minutes=30))
+        assert (await counted(f"/{one}", start_time=later))["AvgHourlyMessageRate"] == round(2 / 1.5, 4)
         assert await counted(rule_id=f"{one}", start_time=later) == {
             "MessageCount": 2,
             "SuccessCount": 1,

@@ -90,7 +90,7 @@ async def test_a_delayed_task_runs_at_its_time_by_itself() -> None:
 
 async def test_without_being_asked_a_task_runs_at_its_time() -> None:
     async with tcup() as api:
-        due = api.world.clock.utcnow() + timedelta(seconds=0.3)
+        due = api.world.clock.utcnow() + timedelta(seconds=1)
         path = await scheduled(api, delayed(f"{due:%d-%m-%Y %H:%M:%S}.{due.microsecond // 1000:03}", "UTC"))
         task = api.world.tasks.engine.tasks[id_of(path)]
         async with asyncio.timeout(10):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -190,17 +191,29 @@ async def test_a_failed_task_holds_up_only_what_comes_after_it() -> None:
         assert "exit code 1" in {event["message"] for event in events}
 
 
-async def test_while_paused_nothing_begins_and_nothing_ends(flow: Flow) -> None:
-    path, copies = await flow.instance(await flow.define("start-a a-b b-end start-c c-end"))
-    await flow.do(path, "initiate")
-    assert await flow.do(path, "pause") == "PAUSED"
-    shown = await flow.api.when(path, lambda shown: len(shown["executedTasks"]) == 2)
-    await asyncio.sleep(0.1)
-    assert await flow.api.ok("GET", path) == shown
-    assert (shown["status"], shown["pendingTasks"]) == ("PAUSED", [copies["b"]])
-    assert await flow.do(path, "resume") == "RUNNING"
-    await flow.api.until(path, "COMPLETED")
-    assert await flow.do(path, "abort") == 409
+async def test_while_paused_nothing_begins_and_nothing_ends() -> None:
+    async with tcup(still=True) as api:
+        flow = await flow_of(api, "abc", seconds=10)
+        path, copies = await flow.instance(await flow.define("start-a a-b b-end start-c c-end"))
+        await flow.do(path, "initiate")
+        for name in "ac":
+            await api.until(f"{TASKS}/projects/{flow.project}/tasks/{copies[name]}", "RUNNING")
+        assert await flow.do(path, "pause") == "PAUSED"
+        api.world.clock.advance(100)
+        shown = await api.ok("GET", path)
+        assert (shown["status"], shown["executedTasks"], shown["pendingTasks"]) == (
+            "PAUSED",
+            [copies["a"], copies["c"]],
+            [copies["b"]],
+        )
+        assert await flow.do(path, "resume") == "RUNNING"
+        await api.until(f"{TASKS}/projects/{flow.project}/tasks/{copies['b']}", "RUNNING")
+        await flow.do(path, "pause")
+        api.world.clock.advance(100)
+        assert (await api.ok("GET", path))["status"] == "PAUSED"  # though all is done
+        await flow.do(path, "resume")
+        assert (await api.ok("GET", path))["status"] == "COMPLETED"
+        assert await flow.do(path, "abort") == 409
 
 
 async def test_an_aborted_run_stops_its_tasks_and_can_be_recovered() -> None:
@@ -279,6 +292,7 @@ async def test_permissions_are_kept_and_looked_at(flow: Flow) -> None:
     users = [{"user": "user2", "actions": ["read", "execute"]}]
     assert (await flow.api.ok("PUT", f"{path}/permissions", {"users": users}))["permissions"] == users
     refused: list[Any] = [[{"user": "user2", "actions": ["own"]}], [{"actions": []}], "user2"]
+    refused.append([{"user": "user2", "actions": [["read"]]}])
     for wrong in refused:
         assert (await flow.api("PUT", f"{path}/permissions", {"users": wrong})).status == 400
 
@@ -302,6 +316,39 @@ async def test_a_project_that_goes_takes_its_runs_along() -> None:
         await flow.do(path, "initiate")
         await api("DELETE", f"{TASKS}/projects/{flow.project}", params={"force": "true"})
         assert (await api.until(path, "FAILED"))["runningTasks"] == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_any_order_of_tasks_is_kept_and_every_run_ends(seed: int) -> None:
+    chance = random.Random(seed)
+    names = "abcdefgh"
+    pairs = [(one, two) for one in names for two in names if one < two and chance.random() < 0.3]
+    firsts = [("start", name) for name in names if name not in {two for _, two in pairs}]
+    lasts = [(name, "end") for name in names if name not in {one for one, _ in pairs}]
+    async with tcup() as api:
+        flow = await flow_of(api, names, seconds=0.005)
+        api.world.tasks.engine.exit_codes = {name: [int(chance.random() < 0.2)] for name in names}
+        links = " ".join(f"{one}-{two}" for one, two in [*firsts, *pairs, *lasts])
+        path, copies = await flow.instance(await flow.define(links))
+        await flow.do(path, "initiate")
+        done = await api.until(path, "COMPLETED", "FAILED")
+        called = {task: name for name, task in copies.items()}
+        executed = {called[task] for task in done["executedTasks"]}
+        failed = {called[task] for task in done["failedTasks"]}
+        began: list[str] = []
+        ended: list[str] = []
+        for event in (await api.ok("GET", f"{path}/history"))["events"]:
+            if event["event"] == "TASK_STARTED":
+                began.append(called[event["taskId"]])
+                assert {one for one, two in pairs if two == began[-1]} <= set(ended)
+            elif event["event"] == "TASK_COMPLETED":
+                ended.append(called[event["taskId"]])
+    assert (done["status"] == "COMPLETED") == (executed == set(names))
+    assert failed == {name for name in began if api.world.tasks.engine.exit_codes[name] == [1]}
+    assert sorted(began) == sorted(executed | failed)
+    waiting = {called[task] for task in done["pendingTasks"]}
+    assert waiting == set(names) - executed - failed
+    assert all(any(one in waiting | failed for one, two in pairs if two == name) for name in waiting)
 
 
 async def test_two_hundred_runs_end(flow: Flow) -> None:

@@ -6,7 +6,6 @@ Contract: tcup sections 1.6, 3, 13.1, 13.5, 13.23 to 13.26 and 13.33 to 13.34.
 from __future__ import annotations
 
 from collections import Counter
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -92,7 +91,7 @@ class Rule:
         """As the platform shows it among versions: an ordinary input with blanks."""
         given = self.document["input"]
         plain = {**given, "type": "" if given["type"] == "Direct" else given["type"]}
-        return deepcopy({"Status": self.status, "RuleID": self.number, **self.document, "input": plain})
+        return {"Status": self.status, "RuleID": self.number, **self.document, "input": plain}
 
 
 class Mr(Service):
@@ -142,7 +141,7 @@ class Mr(Service):
     # -- exchanges -----------------------------------------------------------------------------------------------------
 
     def _create_exchange(self, ask: Ask) -> Answer:
-        given = ask.document()
+        given = _payload(ask)
         name = _text(given, "exchangeName")
         if given.get("type") != "topic":
             raise Refused(404, "type must be topic")
@@ -169,7 +168,7 @@ class Mr(Service):
     # -- rules ---------------------------------------------------------------------------------------------------------
 
     def _create(self, ask: Ask) -> Answer:
-        document, conditions = self._read(ask.document())
+        document, conditions = self._read(_payload(ask))
         rule = Rule(self._next_number(), document, conditions, self.broker, self._clock)
         self.rules[rule.number] = rule
         self._note(rule, "CREATED")
@@ -185,7 +184,7 @@ class Mr(Service):
 
     def _update(self, ask: Ask) -> Answer:
         rule = self._rest(ask)
-        rule.document, rule.conditions = self._read(ask.document(), rule)
+        rule.document, rule.conditions = self._read(_payload(ask), rule)
         self._note(rule, "UPDATED")
         return json_answer(rule.shown())
 
@@ -366,6 +365,14 @@ class Mr(Service):
 
 def _done(message: str) -> Answer:
     return json_answer({"code": 200, "message": message})
+
+
+def _payload(ask: Ask) -> Item:
+    """The body. Raises 400 for what is no JSON, 404 for what is no object."""
+    value = ask.json()
+    if not isinstance(value, dict):
+        raise Refused(404, "the payload is not a JSON object")
+    return value
 
 
 def _text(given: Item, member: str) -> str:

@@ -40,7 +40,7 @@ _VERBS: dict[str, tuple[frozenset[str], str]] = {
     "recover": (frozenset({"FAILED", "ABORTED"}), "RECOVERING"),
 }
 _WORDS = {"initiate": "INITIATED", "pause": "PAUSED", "resume": "RESUMED", "abort": "ABORTED", "recover": "RECOVERED"}
-_ACTIONS = frozenset({"read", "execute"})
+_ACTIONS = ("read", "execute")
 _RECOVERY_SECONDS = 0.05
 
 Links = tuple[tuple[str, str], ...]

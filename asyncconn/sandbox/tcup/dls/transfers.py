@@ -102,6 +102,8 @@ class Transfers:
             raise Refused(400, f"mode must be one of {', '.join(_MODES)}")
         sent = await _read(ask, self._limits.keep_bytes)
         aim = _aim(ask, ask.param("filename") or sent.filename or "", mode)
+        if sent.content is None and not is_url(aim.filename):
+            raise Refused(400, "the part file is missing")
         return text_answer(self._store(user, aim, sent), 201)
 
     def _store(self, user: DlsUser, aim: _Aim, sent: _Sent) -> str:
@@ -233,8 +235,6 @@ def _aim(ask: Ask, filename: str, mode: Mode) -> _Aim:
 
 
 def _check_name(aim: _Aim, sent: _Sent) -> None:
-    if sent.content is None and not is_url(aim.filename) and aim.mode != "RESTRICT":
-        raise Refused(400, "the part file is missing")
     if sent.filename is not None and sent.filename.casefold() != aim.filename.casefold():
         raise invalid("filename", aim.filename, "file name differs from that of the part")
 
