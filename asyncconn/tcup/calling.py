@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asyncconn import resource
 from asyncconn.errors import NotFound
 from asyncconn.resource import Calling
+from asyncconn.tcup.listing import Listing, M
 
 if TYPE_CHECKING:
     import os
@@ -80,6 +81,10 @@ class Noun(resource.Resource):
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
+
+    def _listing(self, kind: type[M], name: str, **options: Any) -> Listing[M]:
+        """A list that comes in one answer, and is a table."""
+        return Listing(self._pages(kind, name, **options), kind)
 
     async def _gone(self, name: str, **options: Any) -> None:
         """Delete. Not found after an attempt whose answer was lost means that this attempt did it (13.9)."""

@@ -40,6 +40,7 @@ async def test_links_are_made_and_taken_back() -> None:
         await s.lake.delete_relation("follows")
         frame = await s.lake.relations().frame()
         assert list(frame["name"]) == ["derivedFrom"]
+        assert "| derivedFrom | made of it  |" in await s.lake.relations().table()
 
 
 async def test_shares_are_given_and_taken_back() -> None:

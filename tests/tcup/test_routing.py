@@ -149,9 +149,9 @@ async def test_what_is_sent_by_default_and_what_is_said_instead() -> None:
     async with Loopback() as server, Tcup(server.url, "key", direct_exchange="mine", routing_key="k1") as tcup:
         document = payload("ts1", {"obs1": "test_1", "obs2": 1}, "tf1")
         await tcup.routing.send(document)
-        await tcup.routing.send(document, exchange="theirs", routing_key="k2")
+        await tcup.routing.send(json.dumps(document), exchange="theirs", routing_key="k2")
         await tcup.routing.send_topic(document, exchange="ex1", topic="a.b")
-        await tcup.routing.send_queue(document, queue="q1")
+        await tcup.routing.send_queue(json.dumps(document).encode(), queue="q1")
     assert [(one.target, one.headers["directexchangename"], one.headers["routingkey"]) for one in server.seen] == [
         ("/MessageRouting/v2.0/sendRequest?type=direct", "mine", "k1"),
         ("/MessageRouting/v2.0/sendRequest?type=direct", "theirs", "k2"),
@@ -178,12 +178,14 @@ async def test_an_answer_of_another_shape_is_a_protocol_error() -> None:
             await tcup.routing.exchanges.list()
 
 
-@pytest.mark.parametrize("case", range(9))
+@pytest.mark.parametrize("case", range(11))
 async def test_what_cannot_be_is_refused_before_anything_is_sent(case: int) -> None:
     async with scene() as s:
         naive = datetime(2026, 1, 1)  # noqa: DTZ001 - that is what is refused
         wrong: list[Any] = [
             lambda: s.routing.send(None),
+            lambda: s.routing.send('{"observations": [}'),
+            lambda: s.routing.send(b"\xff"),
             lambda: s.routing.send({}, exchange="a\r\nX: 1"),
             lambda: s.routing.send({"value": float("nan")}),
             lambda: s.routing.send_topic({}, exchange="ex1", topic=""),

@@ -152,7 +152,7 @@ class Files(Noun):
 
     def comments(self, uri: str) -> Listing[Comment]:
         """What has been said of it."""
-        return Listing(self._pages(Comment, "files.comments", params=_of(uri)), Comment)
+        return self._listing(Comment, "files.comments", params=_of(uri))
 
     # -- searching -----------------------------------------------------------------------------------------------------
 

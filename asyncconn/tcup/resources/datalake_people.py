@@ -37,7 +37,7 @@ class People(Noun):
 
     def relations(self) -> Listing[Relation]:
         """The kinds of links that there are."""
-        return Listing(self._pages(Relation, "relations.list"), Relation)
+        return self._listing(Relation, "relations.list")
 
     async def create_relations(self, relations: Mapping[str, str] | Iterable[str]) -> Outcomes:
         """Define kinds of links: names, or a mapping from name to description. Only an admin may: ``Forbidden``.
@@ -57,7 +57,7 @@ class People(Noun):
 
     def links(self, uri: str) -> Listing[Link]:
         """The links from and to a file."""
-        return Listing(self._pages(Link, "links.list", params={"file-uri": fields.file_uri(uri)}), Link)
+        return self._listing(Link, "links.list", params={"file-uri": fields.file_uri(uri)})
 
     async def link(self, links: Iterable[Link | tuple[str, str, str]]) -> Outcomes:
         """Link files: each link is (source URI, relation, target URI).
@@ -74,7 +74,7 @@ class People(Noun):
 
     def shares(self, uri: str) -> Listing[Share]:
         """Who may do what with a file."""
-        return Listing(self._pages(Share, "shares.list", params={"file-uri": fields.file_uri(uri)}), Share)
+        return self._listing(Share, "shares.list", params={"file-uri": fields.file_uri(uri)})
 
     async def share(self, uri: str | Sequence[str], users: str | Sequence[str], action: str = "R") -> Outcomes:
         """Let users of the same tenant read (``R``), write (``W``) or delete (``D``) files: a share for each URI."""
@@ -124,7 +124,7 @@ class People(Noun):
 
     def users(self) -> Listing[LakeUser]:
         """The users of the data lake, and which of them are admins."""
-        return Listing(self._pages(LakeUser, "users.list"), LakeUser)
+        return self._listing(LakeUser, "users.list")
 
     async def create_users(self, users: Mapping[str, str | None] | Iterable[str]) -> Outcomes:
         """Add users: names, or a mapping from name to key. Without one the server makes it. Only an admin may."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from asyncconn.errors import ConfigError, NotFound, ProtocolError
+from asyncconn.http.outgoing import json_body
 from asyncconn.http.routes import number
 from asyncconn.tcup import fields
 from asyncconn.tcup.calling import Noun
@@ -34,7 +37,7 @@ class Exchanges(Noun):
 
     def list(self) -> Listing[Exchange]:
         """All of them."""
-        return Listing(self._pages(Exchange, "exchanges.list"), Exchange)
+        return self._listing(Exchange, "exchanges.list")
 
     async def topics(self, name: str) -> builtins.list[str]:
         """The topics on one."""
@@ -68,7 +71,7 @@ class Rules(Noun):
     def list(self, *, name: str | None = None, description: str | None = None) -> Listing[RoutingRule]:
         """All rules, or those of a name or description: exactly that, or a pattern with ``*``."""
         params = {"RuleName": name, "RuleDescription": description}
-        return Listing(self._pages(RoutingRule, "rules.list", params=params), RoutingRule)
+        return self._listing(RoutingRule, "rules.list", params=params)
 
     async def get(self, rule_id: int) -> RoutingRule:
         """One rule. Raises ``NotFound``."""
@@ -125,11 +128,11 @@ class Rules(Noun):
         """What rules have been: of one rule, or of all, found by a ``text`` in them and a span of time."""
         if rule_id is None:
             params = {"search_text": text, **self._span(since, until)}
-            return Listing(self._pages(RuleVersion, "rules.versions", params=params), RuleVersion)
+            return self._listing(RuleVersion, "rules.versions", params=params)
         if text is not None or since is not None or until is not None:
             raise ConfigError("the versions of one rule are all of them: without text, since and until")
         ids = {"id": number(rule_id, "rule_id")}
-        return Listing(self._pages(RuleVersion, "rules.versions_of", ids=ids), RuleVersion)
+        return self._listing(RuleVersion, "rules.versions_of", ids=ids)
 
     async def version(self, rule_id: int, version: int) -> RuleVersion:
         """A rule as it was. Raises ``NotFound``."""
@@ -178,11 +181,12 @@ class Routing(Noun):
     ) -> None:
         """Send JSON to a direct exchange: by default that of the client, with its routing key.
 
-        Without a key the server takes the tenant's own, which is where SOS sends what it stores. Rules read a document
-        such as :func:`asyncconn.tcup.payload` makes, or one with several observations. When the outcome is unknown it
-        is sent again only where ``duplicates`` are harmless.
+        ``document`` is what JSON can hold, or a text or bytes that are JSON already and go as they are. Rules read one
+        such as :func:`asyncconn.tcup.payload` makes, or one with several observations. Without a key the server takes
+        the tenant's own, which is where SOS sends what it stores. When the outcome is unknown it is sent again only
+        where ``duplicates`` are harmless.
 
-        Raises ``DocumentRefused`` for an exchange that there is not, ``BadRequest`` for what is no JSON, ``Forbidden``.
+        Raises ``ConfigError`` for what is no JSON, ``DocumentRefused`` for an exchange that there is not.
         """
         to = fields.name(self._exchange if exchange is None else exchange, "exchange")
         key = (self._key if routing_key is None else routing_key) or ""
@@ -198,12 +202,22 @@ class Routing(Noun):
         await self._send("queue", document, fields.name(queue, "queue"), "", duplicates=duplicates)
 
     async def _send(self, kind: str, document: Any, to: str, key: str, *, duplicates: bool) -> None:
-        if document is None:
-            raise ConfigError("there is no document to send")
-        headers = {"DirectExchangeName": to, "RoutingKey": key}
+        headers = {"DirectExchangeName": to, "RoutingKey": key, "Content-Type": "application/json"}
         await self._caller.request(
-            "routing.send", params={"type": kind}, json=document, headers=headers, idempotent=duplicates
+            "routing.send", params={"type": kind}, data=_json(document), headers=headers, idempotent=duplicates
         )
+
+
+def _json(document: Any) -> bytes:
+    if document is None:
+        raise ConfigError("there is no document to send")
+    if not isinstance(document, str | bytes):
+        return json_body(document)
+    try:
+        orjson.loads(document)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"the document is no JSON: {error.msg} at {error.pos}") from None
+    return document.encode() if isinstance(document, str) else document
 
 
 def _texts(found: Any) -> builtins.list[str]:
