@@ -32,11 +32,13 @@ class _Later(TyperCommand):
 
     def itself(self) -> Any:
         """The command itself."""
+        from asyncconn.cli.options import spread  # which reads and writes files of rows
+
         module = importlib.import_module(f"asyncconn.cli.{self.name}")
         made = getattr(module, "app", None)
         if made is None:
             made = typer.Typer(add_completion=False)
-            made.command(self.name)(getattr(module, str(self.name)))
+            made.command(self.name)(spread(getattr(module, str(self.name))))
         command = with_words(typer.main.get_command(made))
         command.name = self.name
         return command

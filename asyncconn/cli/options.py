@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from asyncconn.cli.output import count, remark
+from asyncconn.cli.output import count, remark, spoken
 from asyncconn.core.files import replace_file
 from asyncconn.core.row_formats import form_of_name
 from asyncconn.errors import ConfigError
@@ -170,7 +170,7 @@ class Output:
             form: Any = None if self.form is None else self.form.value
             into: Any = self.path or sys.stdout.buffer
             asyncio.run(save_rows(into, sheet.records(), form=form, columns=sheet.columns))
-        if self.path is not None:
+        if self.path is not None and not spoken.quiet:
             remark(f"{count(len(sheet.rows), sheet.noun)} written to {self.path}", result=True)
 
 

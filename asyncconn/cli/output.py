@@ -16,7 +16,7 @@ from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Lines of what is wrong that are shown; the rest is counted.
 SHOWN = 20
@@ -58,6 +58,7 @@ class Words:
     verbose: int = 0
     quiet: bool = False
     debug: bool = False
+    scrub: Callable[[str], str] = str  # takes out what a command knows to be a secret of its user
 
     def listen(self) -> None:
         """Show what the package logs, as far as ``-v`` asks for it."""
@@ -70,7 +71,7 @@ class Words:
 class _Lines(logging.Handler):
     def emit(self, line: logging.LogRecord) -> None:
         """On standard error as it is now: a bar that moves there is moved out of the way."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(line.getMessage()), "dim"))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(spoken.scrub(line.getMessage())), "dim"))
 
 
 #: Those of this process, which is one command.
@@ -88,9 +89,8 @@ def stderr() -> Console:
 
 
 def remark(what: str, *, result: bool = False) -> None:
-    """A line beside the results, on standard error; as the ``result`` of a command that has no other, where they go."""
-    if not spoken.quiet:
-        (console() if result else stderr()).print(Text(what))
+    """A line beside the results, on standard error; the ``result`` of a command in words goes where results go."""
+    (console() if result else stderr()).print(Text(what))
 
 
 def error(what: str | Exception) -> None:
@@ -106,9 +106,8 @@ def complain(what: str, *before: tuple[str, str]) -> None:
 
 def faults(lines: Sequence[str]) -> None:
     """What is wrong with an input, a line each, before the error that counts them all."""
-    to = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in lines[:SHOWN]:
-        to.print(Text(plain(line)))
+        complain(plain(line))
 
 
 def told(problem: Exception) -> int:

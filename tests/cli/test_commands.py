@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,14 @@ def test_doctor_finds_a_working_machine_and_missing_credentials(tmp_path: Path) 
     assert "warn  Panoply credentials: set ASYNCCONN_PANOPLY_API_KEY" in found.out
     assert "Everything needed is here and works." in found.out
     assert "\x1b" not in found.text
+
+
+def test_doctor_writes_its_findings_as_rows(tmp_path: Path) -> None:
+    found = run(tmp_path, "doctor", "--format", "jsonl")
+    checks = {one["what"]: one for one in map(json.loads, found.out.splitlines())}
+    assert found.status == 0
+    assert checks["form sender"]["state"] == "ok"
+    assert checks["Panoply credentials"]["advice"].startswith("set ASYNCCONN_PANOPLY_API_KEY and")
 
 
 def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:

@@ -142,6 +142,7 @@ async def test_workspaces_are_a_table_or_a_file(tmp_path: Path) -> None:
     assert found[1]["name"] == rows(tmp_path / "all.csv")[1]["name"] == "Zoë's\x1b[2J\nspace"
 
 
+@pytest.mark.slow(60)  # four programs
 async def test_rows_come_out_in_any_form_at_either_place(tmp_path: Path) -> None:
     async with Sandbox(DatoramaWorld(workspaces=2)) as sandbox:
         lines = await arun(tmp_path, "datorama", "workspaces", "-o", "-", "--format", "jsonl", env=sandbox.env)

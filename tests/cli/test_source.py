@@ -457,6 +457,22 @@ def test_a_source_that_fails_is_one_line_without_its_secrets(
     assert "Traceback" in run(tmp_path, "--debug", *args, env=ENV).err
 
 
+def test_what_a_source_logs_is_shown_without_its_secrets(tmp_path: Path) -> None:
+    (tmp_path / "telling.py").write_text(
+        "from asyncconn import DataSource\n"
+        "CONFIG = {'title': 'Telling', 'icon': '', 'params': [{'name': 'password', 'type': 'password'}]}\n"
+        "class Stream(DataSource):\n"
+        "    async def read(self, batch_size):\n"
+        "        self.log('logged in with', self.source['password'])\n"
+    )
+    args = ("source", "run", "telling.py", "--to", "sandbox", "--destination", "t")
+    done = run(tmp_path, *args, "-v", env=ENV)
+
+    assert done.status == 0, done.text
+    assert "logged in with ***" in done.err
+    assert PASSWORD not in done.text
+
+
 def test_a_read_that_is_repeated_does_not_put_the_words_of_its_error_on_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "flaky.py").write_text(
         "from asyncconn import DataSource\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from asyncconn import Datorama, Hub
 from asyncconn.datorama import query_body
 from asyncconn.datorama.errors import BadDate
+from asyncconn.datorama.log import read_log
 from asyncconn.errors import ConfigError, LifecycleError, Unauthorized
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 
@@ -100,6 +102,8 @@ async def test_a_plan_to_go_on_leaves_out_what_was_accepted_and_writes_nothing(t
         assert [item.skipped for item in result] == [True, True, False]
         assert set(here.accepted().values()) == {1}
         assert log.read_bytes().startswith(before)
+        lines = await asyncio.to_thread(read_log, log)
+        assert [row.status for row in lines if row.stream == str(first)][-1] == "queued"
         again = await here.client.plan_process(here.streams, *DAYS, log=log, resume=True)
         assert (again.calls, again.seconds) == ((), 0.0)
 

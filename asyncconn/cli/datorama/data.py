@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from asyncconn.cli.datorama.common import Where, stream_of
-from asyncconn.cli.datorama.watch import reason, watching
+from asyncconn.cli.datorama.watch import watching
 from asyncconn.cli.options import STANDARD, DryRun, Output, json_object
 from asyncconn.cli.output import console, count, error, plain, progress, remark, stderr
 from asyncconn.cli.sheets import Sheet
@@ -194,7 +194,7 @@ def download(
         if item.outcome == "ok":
             print(item.value)
         else:
-            error(plain(f"job {item.key[1]}: {reason(item)}"))
+            error(plain(f"job {item.key[1]}: {item.row()['error']}"))
     done, there = sum(item.outcome == "ok" for item in items), sum(item.skipped for item in items)
     words = f"{done} of {count(len(items), 'file')} downloaded to {folder}"
     remark(f"{words}, {there} of them before" if there else words)

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from asyncconn.cli.options import Output, json_object, spread
-from asyncconn.cli.output import BAD_INPUT, console, error, plain, table
+from asyncconn.cli.output import BAD_INPUT, console, error, plain, spoken, table
 from asyncconn.cli.running import run_to_end
 from asyncconn.cli.sheets import Sheet
 from asyncconn.cli.source.asking import fill
@@ -113,13 +113,12 @@ def run(ctx: typer.Context, module: Module, how: RunOptions) -> None:
     params.setdefault("type", given.module.name.rpartition(".")[2].removeprefix("asyncconn_source_"))
     if how.destination is not None:
         params["destination"] = how.destination
+    secrets = [str(params[one.param.name]) for one in given.options if one.param.secret and params.get(one.param.name)]
+    spoken.scrub = Redactor(map(Secret, secrets)).scrub  # what a source logs, or raises, may quote them
     job = Job(given.module.stream, params, entries, how)
     status, problem = run_to_end(job.preview if how.dry_run else job.run)
     job.tell(plain(given.module.config.title), interrupted=status > BAD_INPUT)
     if problem is not None:
-        secrets = [
-            str(params[one.param.name]) for one in given.options if one.param.secret and params.get(one.param.name)
-        ]
         kind = "" if isinstance(problem, AsyncConnError) else f"{type(problem).__name__}: "
-        error(Redactor(map(Secret, secrets)).scrub(plain(f"{kind}{with_notes(problem)}")))
+        error(spoken.scrub(plain(f"{kind}{with_notes(problem)}")))
     raise typer.Exit(status)
