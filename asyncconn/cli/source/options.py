@@ -66,7 +66,7 @@ def load_here(name: str) -> SourceModule:
 
 
 def options_of(module: SourceModule, command: Any) -> tuple[SourceOption, ...]:
-    """``hostName`` becomes ``--host-name``; what the ``command`` has stays its own, the parameter's ``--param-...``."""
+    """``hostName`` becomes ``--host-name``; where the ``command`` has that option itself, ``--param-host-name``."""
     taken = {"--help", *(opt for one in command.params if one.param_type_name == "option" for opt in one.opts)}
     found: dict[str, SourceOption] = {}
     for param in module.config.params:
