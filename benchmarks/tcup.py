@@ -22,11 +22,12 @@ from benchmarks.measure import Figures, cpu_seconds, report
 
 PAGE, CHUNK = 10_000, 500  # observations of an answer, and of an insert
 PATH = "/api/sos/v2.0/observations"
+OUTPUTS = [("temperature", "Cel"), ("humidity", "%"), ("wind", "m/s"), ("rain", "mm")]
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def observations(count: int) -> list[dict[str, Any]]:
-    """As SOS has them: each of one record with one output."""
+def observations(count: int, outputs: int = 1) -> list[dict[str, Any]]:
+    """As SOS has them: each of one record with some outputs."""
     return [
         {
             "sensor": f"ts{number % 50}",
@@ -35,7 +36,8 @@ def observations(count: int) -> list[dict[str, Any]]:
                 {
                     "starttime": (EPOCH + timedelta(seconds=number)).strftime("%d-%b-%Y %H:%M:%S.000 UTC").upper(),
                     "output": [
-                        {"name": "temperature", "value": f"{20 + number % 97 / 10}", "type": "quantity", "unit": "Cel"}
+                        {"name": name, "value": f"{20 + number % 97 / 10}", "type": "quantity", "unit": unit}
+                        for name, unit in OUTPUTS[:outputs]
                     ],
                 }
             ],
@@ -86,7 +88,7 @@ def frame(peer: str, count: int) -> Figures:
 
 async def insert(peer: str, count: int, url: str) -> Figures:
     """Observations in memory, to SOS and what it says of each."""
-    rows = observations(count)
+    rows = observations(count, len(OUTPUTS))
     async with Hub(proxy="") as hub:
         tcup = Tcup(url, "key", hub=hub)
         await tcup.observations.insert_many(rows[:CHUNK])
