@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Names", "Pattern", "only", "texts"]
+__all__ = ["Names", "Pattern", "only"]
 
 
 class Pattern(str):
@@ -19,11 +19,6 @@ class Pattern(str):
 
 #: One name, or several of which any will do.
 Names = str | Iterable[str] | None
-
-
-def texts(names: Names) -> list[str]:
-    """The names, as a repeated parameter takes them."""
-    return [] if names is None else [names] if isinstance(names, str) else list(names)
 
 
 def only(names: list[str], marks: str = "*") -> Callable[[Any], bool] | None:
