@@ -147,7 +147,8 @@ class Files(Noun):
 
     async def comment(self, uri: str, text: str) -> None:
         """Say something of a file. Not repeated when the outcome is unknown."""
-        if not isinstance(text, str) or not is_plain("".join(text.split())):
+        given: Any = text
+        if not isinstance(given, str) or not is_plain("".join(text.split())):
             raise ConfigError("comment: a text that is not empty, without control characters")
         await self._caller.request("files.comment", params=_of(uri), data=text.encode(), headers=_TEXT)
 

@@ -119,7 +119,8 @@ class Observations(SosNoun):
         The rest is left to what is live, whatever waits here. Chunks travel side by side, so that a later row of the
         same sensor, feature and time may be stored before an earlier one.
         """
-        if not isinstance(share, int | float) or not 0 < share <= 1:
+        given: Any = share
+        if not isinstance(given, int | float) or not 0 < share <= 1:
             raise ConfigError(f"share is more than 0 and at most 1, not {share!r}")
         sender = Sender(self._caller, {}, self._pace(share))
         return await self._insert(

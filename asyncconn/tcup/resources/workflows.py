@@ -200,7 +200,7 @@ class Workflows(Noun):
         return self._calls.watch.group(ids, done=lambda state: state.status.final, policy=policy)
 
 
-def _run_id(given: str) -> str:
+def _run_id(given: Any) -> str:
     if not isinstance(given, str) or not is_plain(given):
         raise ConfigError(f"the id of a run is a text, not {given!r}")
     return given
