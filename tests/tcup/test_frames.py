@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncconn.tcup import frames
@@ -94,6 +94,7 @@ _observations = st.lists(
 )
 
 
+@settings(max_examples=40)  # each takes tens of milliseconds
 @given(_observations)
 def test_a_frame_says_what_the_rows_say_by_msgspec_and_without(found: list[dict[str, Any]]) -> None:
     body = json.dumps({"observations": found, "next": "c1"}).encode()

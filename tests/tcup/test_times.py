@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -44,6 +46,45 @@ def test_around_the_change_of_the_clocks_too(zone: str, year: int, half_hours: i
 
     assert SOS.read(SOS.write(when.astimezone(ZoneInfo(zone)))) == when
     assert SOS.read(SOS.write(when, zone)) == when
+
+
+def changes(zone: str, year: int) -> list[datetime]:
+    """The moments of a year at which the clocks of a zone change, to the quarter of an hour."""
+    found, local = [], ZoneInfo(zone)
+    for day in range(366):
+        start = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=day)
+        ticks = [start + timedelta(minutes=15 * quarter) for quarter in range(97)]
+        if ticks[0].astimezone(local).utcoffset() != ticks[-1].astimezone(local).utcoffset():
+            found += [
+                after
+                for before, after in itertools.pairwise(ticks)
+                if before.astimezone(local).utcoffset() != after.astimezone(local).utcoffset()
+            ]
+    return found
+
+
+@pytest.mark.parametrize("form", WITH_ZONES)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Africa/Casablanca"])
+def test_at_the_very_change_no_moment_becomes_another(form: TimeFormat, zone: str) -> None:
+    edges = changes(zone, 2025)
+    assert len(edges) == 2
+
+    for edge in edges:
+        for seconds in (-7200, -3600, -1800, -1, 0, 1, 1799, 1800, 3599, 3600, 7200):
+            when = edge + timedelta(seconds=seconds)
+            assert form.read(form.write(when, zone)) == when
+            assert form.read(form.write(when.astimezone(ZoneInfo(zone)))) == when
+
+
+@pytest.mark.parametrize("form", [SOS, VERSIONS, DLS, DLS_QUERY, TASK])
+@given(recent, st.booleans(), st.randoms(use_true_random=False))
+def test_a_day_of_one_digit_and_letters_of_any_case_are_the_same(
+    form: TimeFormat, when: datetime, short: bool, chance: random.Random
+) -> None:
+    text = form.write(when)
+    text = "".join(chance.choice((one.lower(), one.upper())) for one in text)
+
+    assert form.read(text.removeprefix("0") if short else text) == kept(when, form)
 
 
 @pytest.mark.parametrize(

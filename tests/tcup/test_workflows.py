@@ -282,6 +282,7 @@ class Watched:
 
 
 @pytest.mark.slow(60)
+@pytest.mark.slow(60)
 @virtual
 async def test_a_thousand_runs_are_awaited_at_once(clock: VirtualClock, tmp_path: Path) -> None:
     async with scene(tmp_path, clock) as here:
