@@ -153,7 +153,7 @@ class TcupWorld(World):
         return deque(maxlen=self.place.keep_arrivals)
 
     def routed(self, exchange: str, topic: str = "#") -> list[dict[str, Any]]:
-        """Documents, oldest first, that went to the topics of a topic exchange that fit ``topic``, for the first tenant.
+        """Documents of the first tenant that went to fitting topics of a topic exchange, oldest first.
 
         Messages that are no JSON objects are left out. Raises :class:`~asyncconn.errors.ConfigError` where there is no
         such exchange.
