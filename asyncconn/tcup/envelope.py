@@ -138,10 +138,11 @@ def _result(place: int, one: Any, http_status: int) -> ItemResult:
 
 def _all_ok(found: list[Any]) -> bool:
     """Whether no item was refused: the usual, at little cost."""
-    for one in found:
-        if type(one) is not dict or type(code := one.get("code")) is not int or not 100 <= code < 400:
-            return False
-    return True
+    try:
+        codes = {one["code"] for one in found}
+    except (KeyError, TypeError):
+        return False
+    return all(type(code) is int and 100 <= code < 400 for code in codes)
 
 
 def _together(found: list[Any], otherwise: int) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterable, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.buffer.accounts import Newest
@@ -17,7 +19,7 @@ from asyncconn.tcup.sending import MOST_RECORDS, outcome_of
 from asyncconn.tcup.times import SOS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
     from asyncconn.core.clock import Clock
     from asyncconn.tcup.sending import Fate, Sender
@@ -59,13 +61,13 @@ class Seen:
     def __init__(self, window: int = 0) -> None:
         if window < 0:
             raise ConfigError(f"dedupe_window is a number of observed values, 0 or more, not {window}")
-        self._window = window
+        self.window = window
         self._keys: OrderedDict[tuple[Any, Any, Any, str], None] = OrderedDict()
         self.duplicates = 0
 
     def is_new(self, observation: Any) -> bool:
         """Whether something of it has not been sent; then all of it counts as sent from now on."""
-        if not self._window:
+        if not self.window:
             return True
         keys = natural_keys(observation)
         if keys and all(key in self._keys for key in keys):
@@ -74,13 +76,13 @@ class Seen:
         for key in keys:
             self._keys[key] = None
             self._keys.move_to_end(key)
-        while len(self._keys) > self._window:
+        while len(self._keys) > self.window:
             self._keys.popitem(last=False)
         return True
 
     def forget(self, observation: Any) -> None:
         """It was not stored: the same once more is no duplicate."""
-        if self._window:
+        if self.window:
             for key in natural_keys(observation):
                 self._keys.pop(key, None)
 
@@ -134,28 +136,33 @@ class Inserting:
     async def _cut(
         self, rows: Iterable[Any] | AsyncIterable[Any]
     ) -> AsyncGenerator[tuple[list[Any], list[dict[str, Any]]], None]:
+        async with aclosing(_pieces(rows)) as pieces:
+            async for piece in pieces:
+                if not self._seen.window and _ready(piece):
+                    yield piece, piece
+                    continue
+                for chunk in self._chunks(piece):
+                    yield chunk
+
+    def _chunks(self, piece: list[Any]) -> Iterator[tuple[list[Any], list[dict[str, Any]]]]:
         given: list[Any] = []
         observations: list[dict[str, Any]] = []
         records = 0
-        async with aclosing(each(rows)) as found:
-            async for row in found:
-                try:
-                    made = self._make(row)
-                except ConfigError as error:
-                    self._settle([row], [error])
-                    continue
-                if not self._seen.is_new(made):
-                    continue
-                more = len(made["record"])
-                if records and records + more > MOST_RECORDS:
-                    yield given, observations
-                    given, observations, records = [], [], 0
-                given.append(row)
-                observations.append(made)
-                records += more
-                if records >= MOST_RECORDS:  # now, as what becomes of it decides what is a duplicate
-                    yield given, observations
-                    given, observations, records = [], [], 0
+        for row in piece:
+            try:
+                made = self._make(row)
+            except ConfigError as error:
+                self._settle([row], [error])
+                continue
+            if not self._seen.is_new(made):
+                continue
+            more = len(made["record"])
+            if records and records + more > MOST_RECORDS:
+                yield given, observations
+                given, observations, records = [], [], 0
+            given.append(row)
+            observations.append(made)
+            records += more
         if given:
             yield given, observations
 
@@ -187,3 +194,56 @@ class Inserting:
             failure = DeliveryFailed(said, records=some, maybe_delivered=outcome_unknown(cause))
             failure.__cause__ = cause
             self._losses.append(failure)
+
+
+def _pieces(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[list[Any], None]:
+    """As many rows at a time as a chunk has. What came before an error of their source is handed on before that."""
+    return _pieces_awaited(rows) if isinstance(rows, AsyncIterable) else _pieces_at_hand(rows)
+
+
+async def _pieces_at_hand(rows: Iterable[Any]) -> AsyncGenerator[list[Any], None]:
+    try:
+        iterator = iter(rows)
+        while True:
+            piece: list[Any] = []
+            problem: Exception | None = None
+            try:
+                piece.extend(islice(iterator, MOST_RECORDS))
+            except Exception as error:  # noqa: BLE001 - raised below
+                problem = error
+            if piece:
+                yield piece
+            if problem is not None:
+                raise problem
+            if len(piece) < MOST_RECORDS:
+                return
+    finally:
+        if isinstance(rows, Generator):
+            rows.close()
+
+
+async def _pieces_awaited(rows: AsyncIterable[Any]) -> AsyncGenerator[list[Any], None]:
+    piece: list[Any] = []
+    async with aclosing(each(rows)) as found:
+        try:
+            async for row in found:
+                piece.append(row)
+                if len(piece) == MOST_RECORDS:
+                    yield piece
+                    piece = []
+        except Exception:
+            if piece:
+                yield piece
+            raise
+    if piece:
+        yield piece
+
+
+def _ready(piece: list[Any]) -> bool:
+    """Whether all are observations as SOS has them, of one record each: the usual of what comes from elsewhere."""
+    if set(map(type, piece)) != {dict}:
+        return False
+    try:
+        return [len(one["record"]) for one in piece if one["sensor"]] == [1] * len(piece)
+    except (KeyError, TypeError):
+        return False

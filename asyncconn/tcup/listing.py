@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Listing"]
 
+M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from asyncconn.errors import ApiError, NotFound, ProtocolError, api_error_class
 from asyncconn.http.response import status_error
 from asyncconn.http.rules import PlainRules
@@ -49,8 +51,7 @@ class SosRules(_StatusRules):
         """Of a write by its inner status, of a read by its HTTP status. 207 is an error, too: ``PartlyRefused``."""
         if response.method in ("GET", "HEAD") or not 200 <= response.status < 300:
             return super().error(response, redactor)
-        # A page of a proxy is no answer of SOS: json() says so.
-        meant = verdict(response.json() if response.body else None, response.status)
+        meant = verdict(_written(response), response.status)
         if meant.status < 400 and meant.status != 207:
             return None
         answer = replace(
@@ -85,6 +86,16 @@ class JobRules(_StatusRules):
     def _said(self, response: Response) -> tuple[str, Any]:
         found = _json(response)
         return "", found.get("details") or None if isinstance(found, dict) else None
+
+
+def _written(response: Response) -> Any:
+    """The JSON of an answer to a write. A page of a proxy is no answer of SOS: ``ProtocolError``."""
+    if not response.body:
+        return None
+    try:
+        return orjson.loads(response.body)  # of hundreds of results: json() would look for large integers, too
+    except orjson.JSONDecodeError:
+        return response.json()
 
 
 def _json(response: Response) -> Any:

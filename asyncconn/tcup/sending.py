@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
 from asyncconn.errors import (
     ApiError,
     AsyncConnError,
@@ -66,7 +68,7 @@ class Sender:
         is too large or cannot be read. Raises ``LifecycleError``.
         """
         try:
-            body = json_body(document(observations))
+            body = _encoded(observations)
             if len(body) > MOST_BYTES and len(observations) > 1:
                 return await self._in_halves(observations)
             await self._call(body)
@@ -107,3 +109,14 @@ class Sender:
         for half in (observations[:middle], observations[middle:]):
             fates += await self.send(half) or [None] * len(half)
         return fates
+
+
+def _encoded(observations: Sequence[Mapping[str, Any]]) -> bytes:
+    """The document as bytes. Raises ``ConfigError`` for what is not JSON, NaN and infinity included."""
+    made = document(observations)
+    try:
+        body = orjson.dumps(made)
+    except TypeError:
+        return json_body(made)
+    # What a NaN becomes. To look for it in this form takes a quarter of the time of json_body().
+    return json_body(made) if b'"value":null' in body else body

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import pytest
 import typer
+from typer.main import get_command
 
 from asyncconn.cli.options import Output, json_object, known, spread
 from asyncconn.errors import ConfigError
@@ -40,7 +41,10 @@ def test_a_command_takes_a_group_as_one_parameter() -> None:
         "path": "/",
     }
     assert next(iter(parameters)) == "number"  # arguments come before options of groups
-    assert parameters["port"].annotation.__metadata__[0].param_decls == ("--port",)
+    app = typer.Typer(add_completion=False)
+    app.command()(made)
+    options = {option for one in get_command(app).params for option in one.opts}
+    assert options >= {"--dry", "--region", "--port", "--path"}
     made(number=7, dry=True, region="eu", port=1, path="/v1")
     assert taken == [(Place("eu", 1, "/v1"), 7, True)]
 

@@ -22,7 +22,7 @@ from asyncconn.tcup.inserting import Seen
 from .scene import OBSERVATIONS, QUICK, scene
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from loopback import Seen as Request
 
@@ -128,6 +128,34 @@ async def test_rows_may_come_from_an_async_generator_which_is_closed() -> None:
     async with scene() as s:
         assert (await s.client.observations.insert_many(source())).delivered == 700
         assert closed
+
+
+@pytest.mark.parametrize("kind", ["at hand", "awaited"])
+async def test_what_came_before_an_error_of_the_source_is_stored(kind: str) -> None:
+    def at_hand() -> Iterator[Any]:
+        yield from rows(700)
+        raise OSError("the source broke")
+
+    async def awaited() -> AsyncIterator[Any]:
+        for row in at_hand():
+            yield row
+
+    async with scene() as s:
+        with pytest.raises(OSError, match="the source broke"):
+            await s.client.observations.insert_many(at_hand() if kind == "at hand" else awaited())
+
+        assert len(s.rows()) == 700
+
+
+async def test_a_nan_in_an_observation_of_somebody_elses_is_rejected_and_no_null() -> None:
+    made = [payload("ts1", {"obs2": i}, time=WHEN + timedelta(seconds=i))["observations"][0] for i in range(20)]
+    made[7]["record"][0]["output"][0]["value"] = float("nan")
+    async with scene() as s:
+        report = await s.client.observations.insert_many(made)
+
+        assert (report.delivered, report.rejected) == (19, 1)
+        assert report.rejections[0].record is made[7]
+        assert len(s.rows()) == 19
 
 
 async def test_rows_of_a_query_can_be_inserted_elsewhere() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from asyncconn.errors import ConfigError, Conflict, NotFound
 from asyncconn.tcup.calling import Noun
-from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.names import is_plain
 from asyncconn.tcup.states import Project
+
+if TYPE_CHECKING:
+    from asyncconn.tcup.listing import Listing
 
 __all__ = ["ProjectLike", "Projects", "named", "other_id"]
 
@@ -53,7 +57,7 @@ class Projects(Noun):
     def list(self, *, name: str | None = None) -> Listing[Project]:
         """All of them, or the one of that ``name``."""
         params = {} if name is None else {"projectName": name}
-        return Listing(self._pages(Project, "projects.list", items="projects", params=params), Project)
+        return self._listing(Project, "projects.list", items="projects", params=params)
 
     async def delete(self, project: ProjectLike, *, force: bool = False) -> None:
         """Delete it with its tasks. Raises ``Conflict`` while one of those is under way, unless that is ``force``d."""

@@ -8,7 +8,6 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, OperationFailed, ProtocolError
 from asyncconn.http.outgoing import json_body
 from asyncconn.tcup.calling import Noun
-from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.resources.task import Task, link_of, token_of
 from asyncconn.tcup.states import Definition, Event, RunState, RunStatus
 from asyncconn.tcup.waiting import JOB_POLLING, Watch
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.polling import Poller, PollPolicy
     from asyncconn.tcup.calling import Service
+    from asyncconn.tcup.listing import Listing
     from asyncconn.tcup.resources.task import Link, TaskCalls
 
 __all__ = ["Run", "RunCalls", "mapping_of"]
@@ -75,7 +75,7 @@ class RunCalls(Noun):
 
     def history(self, run_id: str) -> Listing[Event]:
         """See ``Run.history``."""
-        return Listing(self._pages(Event, "runs.history", items="events", ids={"run": run_id}), Event)
+        return self._listing(Event, "runs.history", items="events", ids={"run": run_id})
 
     def poller(
         self,

@@ -13,7 +13,6 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, OperationFailed
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.deploying import body_of, form_of
-from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.resources.logs import LOG_POLLING, Logs
 from asyncconn.tcup.resources.projects import ProjectLike, Projects, named
 from asyncconn.tcup.schedules import delayed, recurrent
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from asyncconn.core.progress import OnProgress
     from asyncconn.http.response import Response
     from asyncconn.tcup.calling import Service
+    from asyncconn.tcup.listing import Listing
     from asyncconn.tcup.schedules import Recurrence
 
 __all__ = ["Link", "Task", "TaskCalls", "from_token", "link_of", "poller", "token_of"]
@@ -66,7 +66,7 @@ class TaskCalls(Noun):
 
     def outputs(self, ids: Mapping[str, str]) -> Listing[OutputFile]:
         """See ``Task.outputs``."""
-        return Listing(self._pages(OutputFile, "tasks.outputs", items="outputs", ids=ids), OutputFile)
+        return self._listing(OutputFile, "tasks.outputs", items="outputs", ids=ids)
 
     async def link(self, ids: Mapping[str, str], links: Iterable[Link]) -> int:
         """See ``Task.link_files``."""
