@@ -125,7 +125,7 @@ async def test_what_is_no_feature_is_refused_before_it_is_sent(given: Any) -> No
 async def test_a_change_of_what_there_is_not_is_refused_before_the_platform_says_ok() -> None:
     async with scene() as s:
         before = len(s.world.calls)
-        with pytest.raises(ConfigError, match="a Sensor has no 'outputs': it has name, .*output"):
+        with pytest.raises(ConfigError, match=r"a Sensor has no 'outputs': it has name, .*output"):
             await s.client.sensors.update("ts1", outputs={"obs3": "text"})
         with pytest.raises(ConfigError, match="a Feature has no 'floor'"):
             await s.client.features.update("tf1", floor="2")
