@@ -188,7 +188,7 @@ def query(
     feature: Annotated[
         list[str] | None, typer.Option("--feature", metavar="NAME", help="Of this thing; repeat for more.")
     ] = None,
-    output: Annotated[
+    properties: Annotated[
         list[str] | None, typer.Option("--property", "-p", metavar="NAME", help="Only this output; repeat for more.")
     ] = None,
     start: Annotated[str | None, typer.Option("--start", metavar="TIME", help="From then on.")] = None,
@@ -204,7 +204,7 @@ def query(
     """
     if latest and (start or end or condition):
         raise ConfigError("--latest goes without --start, --end and --where")
-    asked: dict[str, Any] = {"sensor": _patterns(names), "feature": _patterns(feature), "properties": output}
+    asked: dict[str, Any] = {"sensor": _patterns(names), "feature": _patterns(feature), "properties": properties}
     span = {"start": moment(start, "--start"), "end": moment(end, "--end")}
 
     async def work(tcup: Tcup) -> list[dict[str, Any]]:

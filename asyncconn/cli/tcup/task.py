@@ -141,8 +141,8 @@ async def _ended(task: Task, timeout: float | None) -> TaskState:
 def _tell(job: str, state: TaskState) -> None:
     words = plain(f"{job} is {state.status}")
     if state.status.final and state.status != "COMPLETED":
-        code = "" if state.exit_code is None else f", exit code {state.exit_code}"
-        error(plain(f"{words}{code}{f': {state.message}' if state.message else ''}"))
+        why = state.message or ("" if state.exit_code is None else f"exit code {state.exit_code}")
+        error(plain(f"{words}: {why}" if why else words))
         raise typer.Exit(1)
     remark(words, result=True)
 
@@ -170,7 +170,8 @@ def logs(
     async def work(tcup: Tcup) -> None:
         found = await tcup.tasks.get(project, job)
         async for line in found.logs("stderr" if stderr else "stdout", follow=follow and found.status.active):
-            print(plain(line), flush=True)
+            # As it is, but for what could move the cursor.
+            print("".join(one if one.isprintable() or one == "\t" else " " for one in line), flush=True)
 
     where.run(work)
 
