@@ -1,7 +1,8 @@
 """The server that all peers talk to: it does so little that the client is what is measured.
 
 A POST gets an answer of SQS's shape, a GET a JSON document of some 200 bytes, a POST to ``/observations`` that of TCUP
-to 500 of them. ``/stall`` never answers. It runs in a process of its own: ``python -m benchmarks.sink`` prints its port, and ends when its standard input does.
+to 500 of them. ``/stall`` never answers. It runs in a process of its own: ``python -m benchmarks.sink`` prints its
+port, and ends when its standard input does.
 """
 
 from __future__ import annotations
