@@ -69,6 +69,7 @@ async def test_a_configuration_file_has_the_address_and_the_key(tmp_path: Path) 
     ("args", "said"),
     [
         (("sensors", "--config", "nowhere.conf"), "nowhere.conf cannot be read"),
+        (("sensors", "--time-zone", "PST"), "--time-zone: 'PST' is no time zone that means one thing"),
         (("sensors", "-o", "list.txt"), "is list.txt to be CSV or JSON?"),
         (("register", "ts1", "obs1"), "an output is such as obs2:quantity or obs2:quantity:Cel, not 'obs1'"),
         (("observe",), "give a sensor and what it has observed, or --file"),
@@ -171,10 +172,10 @@ async def test_a_query_takes_times_conditions_and_names(tmp_path: Path) -> None:
             text = await here.done("query", "-f", "csv", "-p", "obs2", *args)
             return [row["value"] for row in csv.DictReader(text.splitlines())]
 
-        assert await seen("ts1", "--start", "06-JAN-2026 00:00:00.000 UTC") == ["20.0", "30.0"]
-        assert await seen("ts1", "--end", "2026-01-06T00:00Z") == ["1.0"]
-        assert await seen("--feature", "tf1", "--where", "obs2>10", "--where", "obs2<30") == ["20.0"]
-        assert await seen("ts1", "--latest") == ["30.0"]
+        assert await seen("ts1", "--start", "06-JAN-2026 00:00:00.000 UTC") == ["20", "30"]
+        assert await seen("ts1", "--end", "2026-01-06T00:00Z") == ["1"]
+        assert await seen("--feature", "tf1", "--where", "obs2>10", "--where", "obs2<30") == ["20"]
+        assert await seen("ts1", "--latest") == ["30"]
         assert "3 values" in await here.done("query", "ts1", "-p", "obs2")
         assert await here.done("query", "nobody") == "no values\n"
 
