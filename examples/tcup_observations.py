@@ -1,4 +1,4 @@
-"""Four years of Seattle's weather as observations in TCUP: stored, found wanting where they are, read as a frame.
+"""Four years of Seattle's weather as observations in TCUP: stored, what is refused told, read again as a frame.
 
 The platform is the sandbox's. With your own: ``async with Tcup.from_env() as tcup``, and the rest as it is here.
 """

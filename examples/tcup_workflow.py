@@ -10,9 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from asyncconn import Hub, OperationFailed, Tcup
+from asyncconn import Hub, Tcup
+from asyncconn.errors import OperationFailed
 from asyncconn.sandbox import Sandbox, TcupWorld
-from asyncconn.tcup import Task
 
 WEATHER = Path(__file__).parent / "data" / "seattle-weather.csv"
 
@@ -28,18 +28,20 @@ print(round(fmean(map(float, open("out.out"))), 2))
 """
 
 
-async def deployed(tcup: Tcup, program: Path, code: str, inputs: Path | None = None, arguments: list[str] = []) -> Task:
-    """A task of the project "weather" that runs a program."""
-    program.write_text(code)
-    task = await tcup.tasks.create(project="weather", job=program.stem)
-    await task.deploy(program, runtime="py", inputs=inputs, arguments=arguments, overwrite=True)
-    return task
+def prepare(folder: Path) -> None:
+    """The two programs, and what the first one reads."""
+    (folder / "choose.py").write_text(CHOOSE)
+    (folder / "mean.py").write_text(MEAN)
+    (folder / "inputs").mkdir()
+    shutil.copy(WEATHER, folder / "inputs")
 
 
-async def run(tcup: Tcup, folder: Path, word: str) -> str:
-    """The mean of the days of such weather."""
-    choose = await deployed(tcup, folder / "choose.py", CHOOSE, folder / "inputs", [word])
-    mean = await deployed(tcup, folder / "mean.py", MEAN)
+async def mean_of(word: str, tcup: Tcup, folder: Path) -> Path:
+    """A file with the mean temperature of the days of such weather."""
+    choose = await tcup.tasks.create(project="weather", job="choose")
+    await choose.deploy(folder / "choose.py", runtime="py", inputs=folder / "inputs", arguments=[word], overwrite=True)
+    mean = await tcup.tasks.create(project="weather", job="mean")
+    await mean.deploy(folder / "mean.py", runtime="py", overwrite=True)
     await mean.link_files([(choose, "out.out")])
     flow = await tcup.workflows.create([(choose, mean)], name="mean", version="1")
 
@@ -49,22 +51,21 @@ async def run(tcup: Tcup, folder: Path, word: str) -> str:
     async for state in run.states():
         print(f"  {state.status}: {len(state.executed_tasks)} of 2 tasks done")
     await run
-    return (await (await run.task(mean)).download("out.out", folder / "mean.txt")).read_text().strip()
+    return await (await run.task(mean)).download("out.out", folder / f"{word}.txt")
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "inputs").mkdir()
-        shutil.copy(WEATHER, folder / "inputs")
-        async with Sandbox(TcupWorld(), seed=1) as sandbox, Hub() as hub:
-            tcup = Tcup(sandbox.tcup.url, sandbox.tcup.api_key, hub=hub)
-            print("sunny days have", await run(tcup, folder, "sun"), "degrees")
-            try:
-                await run(tcup, folder, "hail")
-            except OperationFailed as error:
-                print("hail:", error.message)
+async def main(folder: Path) -> None:
+    async with Sandbox(TcupWorld(), seed=1) as sandbox, Hub() as hub:
+        tcup = Tcup(sandbox.tcup.url, sandbox.tcup.api_key, hub=hub)
+        await mean_of("sun", tcup, folder)
+        try:
+            await mean_of("hail", tcup, folder)
+        except OperationFailed as error:
+            print("hail:", error.message)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name))
+        asyncio.run(main(Path(name)))
+        print("sunny days have", (Path(name) / "sun.txt").read_text().strip(), "degrees")
