@@ -1,7 +1,8 @@
 """The server that all peers talk to: it does so little that the client is what is measured.
 
-A POST gets an answer of SQS's shape, a GET a JSON document of some 200 bytes. ``/stall`` never answers. It runs in a
-process of its own: ``python -m benchmarks.sink`` prints its port, and ends when its standard input does.
+A POST gets an answer of SQS's shape, a GET a JSON document of some 200 bytes, a POST to ``/observations`` that of TCUP
+to 500 of them. ``/stall`` never answers. It runs in a process of its own: ``python -m benchmarks.sink`` prints its
+port, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def answer(body: bytes, kind: bytes) -> bytes:
 
 JSON_ANSWER = answer(ROWS, b"application/json")
 SQS_ANSWER = answer(SENT, b"text/xml")
+STORED = b",".join(b'{"index":%d,"id":"ts%d","code":201,"status":"Created"}' % (i, i % 50) for i in range(500))
+TCUP_ANSWER = answer(b'{"code":201,"status":"Created","results":[%s]}' % STORED, b"application/json")
 
 
 class Sink(asyncio.Protocol):
@@ -66,7 +69,8 @@ class Sink(asyncio.Protocol):
         _, found, rest = head.partition(b"\r\ncontent-length:")
         self.left = int(rest.partition(b"\r\n")[0]) if found else 0
         self.closing = b"\r\nconnection: close" in head
-        self.reply = JSON_ANSWER if head.startswith(b"get") else b"" if b" /stall" in head else SQS_ANSWER
+        posted = b"" if b" /stall" in head else TCUP_ANSWER if b"/observations " in head else SQS_ANSWER
+        self.reply = JSON_ANSWER if head.startswith(b"get") else posted
 
 
 async def serve() -> None:

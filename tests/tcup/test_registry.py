@@ -122,6 +122,17 @@ async def test_what_is_no_feature_is_refused_before_it_is_sent(given: Any) -> No
         assert len(s.world.calls) == before
 
 
+async def test_a_change_of_what_there_is_not_is_refused_before_the_platform_says_ok() -> None:
+    async with scene() as s:
+        before = len(s.world.calls)
+        with pytest.raises(ConfigError, match=r"a Sensor has no 'outputs': it has name, .*output"):
+            await s.client.sensors.update("ts1", outputs={"obs3": "text"})
+        with pytest.raises(ConfigError, match="a Feature has no 'floor'"):
+            await s.client.features.update("tf1", floor="2")
+
+        assert len(s.world.calls) == before
+
+
 async def test_a_deletion_whose_answer_was_lost_was_this_one() -> None:
     async with Loopback(DROP, saying({"code": 404, "message": "no"}, 404)) as server, Hub() as hub:
         await Tcup(server.url, "key", hub=hub, retry=QUICK).features.delete("tf1")

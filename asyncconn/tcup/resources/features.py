@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.tcup.documents import VERSION
 from asyncconn.tcup.envelope import ItemResult
 from asyncconn.tcup.models import Feature
-from asyncconn.tcup.resources.base import SosNoun, fields_of
+from asyncconn.tcup.resources.base import SosNoun, changes_of, fields_of
 
 if TYPE_CHECKING:
     import builtins
@@ -42,8 +42,11 @@ class Features(SosNoun):
         return await self._one(Feature, "features.get", ids={"name": name})
 
     async def update(self, name: str, **changes: Any) -> ItemResult:
-        """Set its ``description``, ``parent``, ``position`` or ``metadata``; what is not named stays."""
-        body = fields_of({"name": name, **changes}, Feature)
+        """Set its ``description``, ``parent``, ``position`` or ``metadata``; what is not named stays.
+
+        Raises ``ConfigError`` for a field that there is not.
+        """
+        body = changes_of(name, changes, Feature)
         return await self._write("features.update", ids={"name": name}, json=body)
 
     async def delete(self, name: str) -> None:

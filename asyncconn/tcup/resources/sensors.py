@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.tcup.documents import VERSION
 from asyncconn.tcup.models import Capabilities, ObservedProperty, Sensor
-from asyncconn.tcup.resources.base import SosNoun, fields_of
+from asyncconn.tcup.resources.base import SosNoun, changes_of, fields_of
 
 if TYPE_CHECKING:
     import builtins
@@ -44,9 +44,9 @@ class Sensors(SosNoun):
     async def update(self, name: str, **changes: Any) -> ItemResult:
         """Set its ``description``, ``feature``, ``output`` or ``metadata``; what is not named stays.
 
-        Raises ``Conflict`` when an output is left out that has observations.
+        Raises ``Conflict`` when an output is left out that has observations, ``ConfigError`` for what no sensor has.
         """
-        body = fields_of({"name": name, **changes}, Sensor)
+        body = changes_of(name, changes, Sensor)
         return await self._write("sensors.update", ids={"name": name}, json=body)
 
     async def delete(self, name: str) -> None:

@@ -1,0 +1,132 @@
+"""TCUP's observations out and in: JSON to a typed frame beside json_normalize, ``insert_many`` beside a bare loop.
+
+``python -m benchmarks.tcup json_normalize|orjson|msgspec ROWS`` and ``python -m benchmarks.tcup bare|insert_many ROWS
+URL``. The figure is ``cpu_us`` a row. All frames are alike: a row for each output, times aware, values typed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pandas as pd
+
+from asyncconn import Hub
+from asyncconn.tcup import Tcup
+from asyncconn.tcup.frames import Columns, page_of, ready
+from benchmarks.measure import Figures, cpu_seconds, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE, CHUNK = 10_000, 500  # observations of an answer, and of an insert
+PATH = "/api/sos/v2.0/observations"
+EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def observations(count: int) -> list[dict[str, Any]]:
+    """As SOS has them: each of one record with one output."""
+    return [
+        {
+            "sensor": f"ts{number % 50}",
+            "feature": "tf1",
+            "record": [
+                {
+                    "starttime": (EPOCH + timedelta(seconds=number)).strftime("%d-%b-%Y %H:%M:%S.000 UTC").upper(),
+                    "output": [
+                        {"name": "temperature", "value": f"{20 + number % 97 / 10}", "type": "quantity", "unit": "Cel"}
+                    ],
+                }
+            ],
+        }
+        for number in range(count)
+    ]
+
+
+def chunks(rows: list[dict[str, Any]], size: int) -> list[list[dict[str, Any]]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def normalized(bodies: list[bytes]) -> pd.DataFrame:
+    """What a user of pandas writes."""
+    found = [one for body in bodies for one in orjson.loads(body)["observations"]]
+    frame = pd.json_normalize(found, ["record", "output"], ["sensor", "feature", ["record", "starttime"]])
+    times = pd.to_datetime(frame.pop("record.starttime"), format="%d-%b-%Y %H:%M:%S.%f UTC", utc=True)
+    return frame.assign(starttime=times, value=pd.to_numeric(frame["value"]))
+
+
+def tolerant(bodies: list[bytes]) -> pd.DataFrame:
+    columns = Columns()
+    for body in bodies:
+        columns.add(orjson.loads(body)["observations"])
+    return columns.long()
+
+
+def typed(bodies: list[bytes]) -> pd.DataFrame:
+    columns = Columns()
+    for body in bodies:
+        decoded = page_of(body)
+        if decoded is None:
+            raise RuntimeError("msgspec is not installed")
+        columns.add_decoded(decoded[0])
+    return columns.long()
+
+
+FRAMES: dict[str, Callable[[list[bytes]], pd.DataFrame]] = {
+    "json_normalize": normalized,
+    "orjson": tolerant,
+    "msgspec": typed,
+}
+
+
+def frame(peer: str, count: int) -> Figures:
+    """Answers in memory, to a frame."""
+    ready()
+    bodies = [orjson.dumps({"version": "1.0.1", "observations": page}) for page in chunks(observations(count), PAGE)]
+    FRAMES[peer](bodies[:1])
+    before = cpu_seconds()
+    made = FRAMES[peer](bodies)
+    used = cpu_seconds() - before
+    if len(made) != count or abs(made["value"].mean() - 24.8) > 0.1 or made["starttime"].iloc[-1].tzinfo is None:
+        raise RuntimeError(f"not the frame of these observations:\n{made}")
+    return {"cpu_us": used / count * 1e6}
+
+
+async def insert(peer: str, count: int, url: str) -> Figures:
+    """Observations in memory, to SOS and what it says of each."""
+    rows = observations(count)
+    async with Hub(proxy="") as hub:
+        tcup = Tcup(url, "key", hub=hub)
+        await tcup.observations.insert_many(rows[:CHUNK])
+        session = hub.session
+        headers = {"x-api-key": "key", "Content-Type": "application/json"}
+
+        async def bare() -> int:
+            stored = 0
+            for some in chunks(rows, CHUNK):
+                body = orjson.dumps({"version": "1.0.1", "observations": some})
+                async with session.post(url + PATH, data=body, headers=headers) as response:
+                    stored += orjson.loads(await response.read())["code"] == 201 and len(some)
+            return stored
+
+        async def ours() -> int:
+            return (await tcup.observations.insert_many(rows)).delivered
+
+        before = cpu_seconds()
+        stored = await (bare if peer == "bare" else ours)()
+        used = cpu_seconds() - before
+    if stored != count:
+        raise RuntimeError(f"{stored} of {count} observations were stored")
+    return {"cpu_us": used / count * 1e6}
+
+
+def main() -> None:
+    peer, count = sys.argv[1], int(sys.argv[2])
+    report(frame(peer, count) if peer in FRAMES else asyncio.run(insert(peer, count, sys.argv[3])))
+
+
+if __name__ == "__main__":
+    main()
