@@ -7,14 +7,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
 
-from asyncconn.cli.app import app
 from asyncconn.cli.tcup.common import moment, pairs
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault
-from cli.commands import run
-from cli.tcup_scene import scene
+from cli.commands import arun, run
+from cli.tcup_scene import inside, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +28,9 @@ ts9,tf1,05-JAN-2026 00:00:00.000 UTC,c,3
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
-def test_help_names_every_command() -> None:
+def test_help_names_every_command(tmp_path: Path) -> None:
     def missing(verbs: str, *args: str) -> list[str]:
-        shown = CliRunner().invoke(app, ["tcup", *args, "--help"]).stdout
+        shown = inside(tmp_path, *args, "--help").out
         return [verb for verb in verbs.split() if f" {verb} " not in shown]
 
     assert missing("sensors register observe query upload download search task workflow rules") == []
@@ -55,11 +53,11 @@ def test_without_credentials_one_line_names_the_settings(tmp_path: Path, env: di
 async def test_a_configuration_file_has_the_address_and_the_key(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         (tmp_path / "ConfigFile.conf").write_text(f"[tcup]\nurl = {here.world.url}\napi_key = {here.world.api_key}\n")
-        nobody = {URL: "", KEY: ""}
-        ended = await here("sensors", "--config", "ConfigFile.conf", env=nobody)
-        assert (ended.status, ended.out) == (0, "no sensors\n"), ended.text
-        wrong = await here("sensors", env={KEY: "made-up-key"})
-        debug = await here("sensors", "--debug", env={KEY: "made-up-key"})
+        ended = await arun(tmp_path, "tcup", "sensors", "--config", "ConfigFile.conf")
+        assert (ended.status, ended.out, ended.err) == (0, "no sensors\n", "")
+        env = {**here.sandbox.env, KEY: "made-up-key"}
+        wrong = await arun(tmp_path, "tcup", "sensors", env=env)
+        debug = await arun(tmp_path, "tcup", "sensors", "--debug", env=env)
     assert wrong.status == 1
     assert wrong.err.startswith("error: tcup answered 40")
     assert wrong.err.count("\n") == 1
@@ -71,6 +69,7 @@ async def test_a_configuration_file_has_the_address_and_the_key(tmp_path: Path) 
     ("args", "said"),
     [
         (("sensors", "--config", "nowhere.conf"), "nowhere.conf cannot be read"),
+        (("sensors", "--time-zone", "PST"), "--time-zone: 'PST' is no time zone that means one thing"),
         (("sensors", "-o", "list.txt"), "is list.txt to be CSV or JSON?"),
         (("register", "ts1", "obs1"), "an output is such as obs2:quantity or obs2:quantity:Cel, not 'obs1'"),
         (("observe",), "give a sensor and what it has observed, or --file"),
@@ -95,28 +94,25 @@ async def test_a_configuration_file_has_the_address_and_the_key(tmp_path: Path) 
         (("search", "--size", ">1TB"), "the catalogue has no TB"),
         (("search", "--metadata", "colour=blue"), "metadata"),
         (("task", "create", "p", "j", "--at", "2030-01-01T00:00Z", "--cron", "* * * * *"), "--at or --cron, not both"),
-        (("task", "create", "p", "j", "--cron", "0 0 30 2 *"), "never comes"),
+        (("task", "create", "p", "j", "--cron", "0 0 30 2 *"), "is no cron expression"),
         (("task", "outputs", "p", "j", "--folder", "nowhere"), "there is no folder nowhere"),
         (("workflow", "run", "nowhere.csv", "--project", "p", "--name", "f"), "No such file"),
         (("rules", "create", "wide.csv"), "is not JSON"),
         (("rules", "create", "rule.json"), "RuleName"),
     ],
 )
-def test_what_cannot_work_is_one_line_and_nothing_is_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], said: str
-) -> None:
+def test_what_cannot_work_is_one_line_and_nothing_is_sent(tmp_path: Path, args: tuple[str, ...], said: str) -> None:
     (tmp_path / "wide.csv").write_bytes(WIDE)
     (tmp_path / "bad.csv").write_text("sensor,obs1\nts1,1\n")
     (tmp_path / "rule.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
 
     # Nothing listens there: what is sent fails with another status.
-    ended = CliRunner().invoke(app, ["tcup", *args], env={URL: "http://127.0.0.1:1", KEY: "made-up-key"})
+    ended = inside(tmp_path, *args, env={URL: "http://127.0.0.1:1", KEY: "made-up-key"})
 
-    assert (ended.exit_code, ended.stdout) == (2, ""), ended.output
-    assert said in ended.stderr
-    assert ended.stderr.startswith("error: ")
-    assert ended.stderr.count("\n") == 1
+    assert (ended.status, ended.out) == (2, ""), ended.text
+    assert said in ended.err
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
 
 
 def test_times_and_pairs_are_read_as_people_write_them() -> None:
@@ -176,10 +172,10 @@ async def test_a_query_takes_times_conditions_and_names(tmp_path: Path) -> None:
             text = await here.done("query", "-f", "csv", "-p", "obs2", *args)
             return [row["value"] for row in csv.DictReader(text.splitlines())]
 
-        assert await seen("ts1", "--start", "06-JAN-2026 00:00:00.000 UTC") == ["20.0", "30.0"]
-        assert await seen("ts1", "--end", "2026-01-06T00:00Z") == ["1.0"]
-        assert await seen("--feature", "tf1", "--where", "obs2>10", "--where", "obs2<30") == ["20.0"]
-        assert await seen("ts1", "--latest") == ["30.0"]
+        assert await seen("ts1", "--start", "06-JAN-2026 00:00:00.000 UTC") == ["20", "30"]
+        assert await seen("ts1", "--end", "2026-01-06T00:00Z") == ["1"]
+        assert await seen("--feature", "tf1", "--where", "obs2>10", "--where", "obs2<30") == ["20"]
+        assert await seen("ts1", "--latest") == ["30"]
         assert "3 values" in await here.done("query", "ts1", "-p", "obs2")
         assert await here.done("query", "nobody") == "no values\n"
 

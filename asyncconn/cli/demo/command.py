@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +56,8 @@ def demo(
     if not as_json:
         panoply.show(out, report)
     of_datorama, of_limits = datorama.work(), asyncio.run(limits.work())
-    of_tcup = asyncio.run(tcup.work(records["weather"]))
+    with tempfile.TemporaryDirectory(prefix="asyncconn-") as folder:
+        of_tcup = asyncio.run(tcup.work(records["weather"], Path(folder)))
     said = [
         (report.ok, panoply.last_word(report)),
         (of_datorama.ok, datorama.last_word(of_datorama)),

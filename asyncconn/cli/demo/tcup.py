@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from asyncconn.tcup import Condition, Sensor, Task, routing_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -70,8 +69,11 @@ class TcupReport(Part):
     calls: int = 0
 
 
-async def work(weather: list[Record]) -> TcupReport:
-    """Store the days, read them again, let the hot ones be moved and computed with; compare with the files."""
+async def work(weather: list[Record], folder: Path) -> TcupReport:
+    """Store the days, read them again, let the hot ones be moved and computed with; compare with the files.
+
+    ``folder`` is for what goes to the platform and comes from it.
+    """
     heat = sorted(day[_OUTPUT] for day in weather)
     report = TcupReport(days=len(weather), hot_from=heat[len(heat) * 9 // 10])
     hot = [day for day in heat if day >= report.hot_from]
@@ -83,7 +85,7 @@ async def work(weather: list[Record]) -> TcupReport:
                 tcup = Tcup(world.url, world.api_key, hub=hub)
                 await _observe(tcup, weather, report)
                 report.routed = sum(len(one["observations"]) for one in world.routed(_EXCHANGE, _TOPIC))
-                await _compute(tcup, report)
+                await _compute(tcup, folder, report)
                 report.calls = world.counters.requests.total()
         except AsyncConnError as error:
             report.wrong.append(plain(with_notes(error)))
@@ -116,23 +118,21 @@ def _time(day: Record) -> datetime:
     return datetime.fromisoformat(day["date"]).replace(tzinfo=UTC)
 
 
-async def _compute(tcup: Tcup, report: TcupReport) -> None:
+async def _compute(tcup: Tcup, folder: Path, report: TcupReport) -> None:
     """The mean of the hot days, by two tasks: one chooses, the other computes with what the first has written."""
-    with tempfile.TemporaryDirectory(prefix="asyncconn-") as name:
-        folder = Path(name)
-        inputs = folder / "inputs"
-        await asyncio.to_thread(inputs.mkdir)
-        await tcup.observations.download_csv(inputs / "observations.csv", sensor=_SENSOR, properties=_OUTPUT)
-        chosen = await _deployed(tcup, folder / "choose.py", _CHOOSE, inputs=inputs, arguments=[f"{report.hot_from}"])
-        mean = await _deployed(tcup, folder / "mean.py", _MEAN)
-        await mean.link_files([(chosen, "out.out")])
-        flow = await tcup.workflows.create([(chosen, mean)], name="mean of the hot days", version="1")
-        run = await flow.pre_initiate()
-        await run.relink()
-        await run.initiate()
-        report.run = str((await run.wait(policy=_QUICK)).status)
-        result = await (await run.task(mean)).download("out.out", folder / "mean.txt")
-        report.mean = float(await asyncio.to_thread(result.read_text))
+    inputs = folder / "inputs"
+    await asyncio.to_thread(inputs.mkdir)
+    await tcup.observations.download_csv(inputs / "observations.csv", sensor=_SENSOR, properties=_OUTPUT)
+    chosen = await _deployed(tcup, folder / "choose.py", _CHOOSE, inputs=inputs, arguments=[f"{report.hot_from}"])
+    mean = await _deployed(tcup, folder / "mean.py", _MEAN)
+    await mean.link_files([(chosen, "out.out")])
+    flow = await tcup.workflows.create([(chosen, mean)], name="mean of the hot days", version="1")
+    run = await flow.pre_initiate()
+    await run.relink()
+    await run.initiate()
+    report.run = str((await run.wait(policy=_QUICK)).status)
+    result = await (await run.task(mean)).download("out.out", folder / "mean.txt")
+    report.mean = float(await asyncio.to_thread(result.read_text))
 
 
 async def _deployed(tcup: Tcup, program: Path, code: str, **options: Any) -> Task:

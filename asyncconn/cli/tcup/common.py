@@ -18,7 +18,7 @@ import asyncconn
 from asyncconn import Hub, Tcup
 from asyncconn.cli.options import STANDARD
 from asyncconn.errors import ConfigError
-from asyncconn.tcup.times import SOS
+from asyncconn.tcup.times import SOS, zone_named
 
 __all__ = ["Where", "local", "moment", "pairs"]
 
@@ -39,6 +39,13 @@ class Where:
     time_zone: Annotated[
         str | None, typer.Option("--time-zone", metavar="NAME", help="Of times that name none, such as Asia/Kolkata.")
     ] = None
+
+    def __post_init__(self) -> None:
+        try:
+            if self.time_zone is not None:
+                zone_named(self.time_zone)
+        except ValueError as error:
+            raise ConfigError(f"--time-zone: {error}") from None
 
     def run(self, work: Callable[[Tcup], Coroutine[Any, Any, T]]) -> T:
         """Do ``work`` with a client as configured. Ctrl-C and SIGTERM cancel it."""

@@ -12,6 +12,7 @@ from asyncconn.cli.output import SHOWN, complain, count, error, plain, remark
 from asyncconn.cli.sheets import Sheet, record
 from asyncconn.cli.tcup.common import Where, local, moment, pairs
 from asyncconn.core.row_files import Problem, RowFile, infer
+from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError
 from asyncconn.tcup import Pattern, Sensor
 from asyncconn.tcup.csv_files import CsvReport
@@ -19,11 +20,10 @@ from asyncconn.tcup.rows import COLUMNS
 from asyncconn.tcup.times import SOS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from asyncconn import Tcup
-    from asyncconn.core.row_files import Row
     from asyncconn.tcup import ItemResult
     from asyncconn.tcup.inserting import InsertReport
 
@@ -113,8 +113,7 @@ def observe(
             raise ConfigError(f"there is no file {many.file}")
         name = "<stdin>" if many.file == STANDARD else str(many.file)
         with local(many.file) as path:
-            report = where.run(lambda tcup: _store(tcup, path, form, routing))
-        raise typer.Exit(_tell(name, report))
+            raise typer.Exit(_tell(name, _store(where, path, form, routing)))
     if sensor is None or not values:
         raise ConfigError("give a sensor and what it has observed, or --file")
     seen = {output: infer(value) for output, value in pairs(values, "an observation").items()}
@@ -123,14 +122,14 @@ def observe(
     remark("1 observation stored", result=True)
 
 
-async def _store(tcup: Tcup, path: Path, form: FileForm, routing: Any) -> InsertReport:
+def _store(where: Where, path: Path, form: FileForm, routing: Any) -> InsertReport:
     given: Any = None if form is FileForm.AUTO else form.value
-    with RowFile(path, form=given).open() as rows:
-        if rows.form != "csv":
-            return await tcup.observations.insert_many(_lines(rows.rows()), routing=routing)
+    with RowFile(path, form=given).open() as file:
+        if file.form != "csv":
+            return where.run(lambda tcup: tcup.observations.insert_many(_lines(file), routing=routing))
     if routing is not None:
         raise ConfigError("--routing is not for CSV: the server decides")
-    return await tcup.observations.upload_csv(path)
+    return where.run(lambda tcup: tcup.observations.upload_csv(path))
 
 
 class _Line(dict[str, Any]):
@@ -139,12 +138,14 @@ class _Line(dict[str, Any]):
     number = 0
 
 
-def _lines(rows: Iterator[Row | Problem]) -> Iterator[_Line]:
-    for row in rows:
-        # A line that cannot be read is rejected as what it is then: no observation.
-        line = _Line({"problem": row.what} if isinstance(row, Problem) else row.record)
-        line.number = row.line
-        yield line
+async def _lines(file: RowFile) -> AsyncIterator[_Line]:
+    pieces = file.pieces()
+    while (some := await in_thread(next, pieces, None)) is not None:
+        for row in some:
+            # A line that cannot be read is rejected as what it is then: no observation.
+            line = _Line({"problem": row.what} if isinstance(row, Problem) else row.record)
+            line.number = row.line
+            yield line
 
 
 def _tell(name: str, report: InsertReport) -> int:
