@@ -1,7 +1,7 @@
 """``make bench``: every goal of this stage, measured beside its peers, as ratios of runs that took turns.
 
-``python -m benchmarks [ROUNDS] [PART...]`` with parts limiter, writer, spool, transport, polling; nine rounds by
-default.
+``python -m benchmarks [ROUNDS] [PART...]`` with parts limiter, writer, spool, transport, polling, tcup; nine
+rounds by default.
 Absolute figures differ between machines and hours; the ratios much less. The figures also go to
 ``benchmarks/results/latest.json``.
 """
@@ -22,6 +22,7 @@ from benchmarks.sink import running
 
 RECORDS = 200_000
 REQUESTS = 4_000
+OBSERVATIONS = 100_000
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -137,6 +138,21 @@ def polling() -> Part:
     return goals, {"jobs": jobs}
 
 
+def tcup(rounds: int, url: str) -> Part:
+    frames, inserts = Samples(), Samples()
+    theirs, plain, typed = "json_normalize", "orjson", "msgspec"
+    frames.collect("tcup", [theirs, plain, typed], rounds, OBSERVATIONS)
+    inserts.collect("tcup", ["bare", "insert_many"], rounds, 2 * OBSERVATIONS, url)
+    by_orjson, by_msgspec = (frames.ratio("cpu_us", ours, theirs) for ours in (plain, typed))
+    inserted = inserts.ratio("cpu_us", "insert_many", "bare")
+    goals = [
+        Goal("tcup", "observations to a typed frame, CPU over json_normalize's", by_orjson, "<=", 0.55, 0.5),
+        Goal("tcup", "the same with msgspec", by_msgspec, "<=", 0.25, 0.2),
+        Goal("tcup", "insert_many(), CPU over orjson and POST in a loop", inserted, "<=", 1.15, 1.05),
+    ]
+    return goals, {"frames": frames, "inserts": inserts}
+
+
 def measured(part: str, rounds: int, url: str) -> Part:
     if part == "writer":
         return writer(rounds, url)
@@ -144,6 +160,8 @@ def measured(part: str, rounds: int, url: str) -> Part:
         return spool(rounds, url)
     if part == "transport":
         return transport(rounds, url)
+    if part == "tcup":
+        return tcup(rounds, url)
     return limiter(rounds) if part == "limiter" else polling()
 
 
@@ -163,7 +181,7 @@ def shown(goals: list[Goal]) -> Table:
 def main() -> int:
     words = sys.argv[1:]
     rounds = int(words.pop(0)) if words and words[0].isdigit() else 9
-    parts = words or ["limiter", "writer", "spool", "transport", "polling"]
+    parts = words or ["limiter", "writer", "spool", "transport", "polling", "tcup"]
     goals: list[Goal] = []
     samples: dict[str, dict[str, Samples]] = {}
     console = Console()

@@ -9,26 +9,25 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pandas as pd
 
 from asyncconn import Hub
+from asyncconn.http.response import Response
 from asyncconn.tcup import Tcup
-from asyncconn.tcup.frames import Columns, page_of, ready
+from asyncconn.tcup.resources.query import Rows
 from benchmarks.measure import Figures, cpu_seconds, report
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PAGE, CHUNK = 10_000, 500  # observations of an answer, and of an insert
 PATH = "/api/sos/v2.0/observations"
+OUTPUTS = [("temperature", "Cel"), ("humidity", "%"), ("wind", "m/s"), ("rain", "mm")]
 EPOCH = datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def observations(count: int) -> list[dict[str, Any]]:
-    """As SOS has them: each of one record with one output."""
+def observations(count: int, outputs: int = 1) -> list[dict[str, Any]]:
+    """As SOS has them: each of one record with some outputs."""
     return [
         {
             "sensor": f"ts{number % 50}",
@@ -37,7 +36,8 @@ def observations(count: int) -> list[dict[str, Any]]:
                 {
                     "starttime": (EPOCH + timedelta(seconds=number)).strftime("%d-%b-%Y %H:%M:%S.000 UTC").upper(),
                     "output": [
-                        {"name": "temperature", "value": f"{20 + number % 97 / 10}", "type": "quantity", "unit": "Cel"}
+                        {"name": name, "value": f"{20 + number % 97 / 10}", "type": "quantity", "unit": unit}
+                        for name, unit in OUTPUTS[:outputs]
                     ],
                 }
             ],
@@ -58,37 +58,28 @@ def normalized(bodies: list[bytes]) -> pd.DataFrame:
     return frame.assign(starttime=times, value=pd.to_numeric(frame["value"]))
 
 
-def tolerant(bodies: list[bytes]) -> pd.DataFrame:
-    columns = Columns()
-    for body in bodies:
-        columns.add(orjson.loads(body)["observations"])
-    return columns.long()
+def queried(bodies: list[bytes]) -> pd.DataFrame:
+    """What a query makes of them, as if they came from SOS one after the other."""
 
+    async def ask(cursor: Any) -> Response:
+        return Response("tcup", "GET", PATH, 200, {"Content-Type": "application/json"}, bodies[int(cursor or 0)])
 
-def typed(bodies: list[bytes]) -> pd.DataFrame:
-    columns = Columns()
-    for body in bodies:
-        decoded = page_of(body)
-        if decoded is None:
-            raise RuntimeError("msgspec is not installed")
-        columns.add_decoded(decoded[0])
-    return columns.long()
-
-
-FRAMES: dict[str, Callable[[list[bytes]], pd.DataFrame]] = {
-    "json_normalize": normalized,
-    "orjson": tolerant,
-    "msgspec": typed,
-}
+    return asyncio.run(Rows(ask).frame())
 
 
 def frame(peer: str, count: int) -> Figures:
     """Answers in memory, to a frame."""
-    ready()
-    bodies = [orjson.dumps({"version": "1.0.1", "observations": page}) for page in chunks(observations(count), PAGE)]
-    FRAMES[peer](bodies[:1])
+    if peer == "orjson":
+        sys.modules["msgspec"] = None  # type: ignore[assignment] # as if it were not installed
+    made_of = normalized if peer == "json_normalize" else queried
+    pages = chunks(observations(count), PAGE)
+    bodies = [
+        orjson.dumps({"version": "1.0.1", "observations": page, "next": None if page is pages[-1] else str(number)})
+        for number, page in enumerate(pages, 1)
+    ]
+    made_of(bodies[-1:])
     before = cpu_seconds()
-    made = FRAMES[peer](bodies)
+    made = made_of(bodies)
     used = cpu_seconds() - before
     if len(made) != count or abs(made["value"].mean() - 24.8) > 0.1 or made["starttime"].iloc[-1].tzinfo is None:
         raise RuntimeError(f"not the frame of these observations:\n{made}")
@@ -97,7 +88,7 @@ def frame(peer: str, count: int) -> Figures:
 
 async def insert(peer: str, count: int, url: str) -> Figures:
     """Observations in memory, to SOS and what it says of each."""
-    rows = observations(count)
+    rows = observations(count, len(OUTPUTS))
     async with Hub(proxy="") as hub:
         tcup = Tcup(url, "key", hub=hub)
         await tcup.observations.insert_many(rows[:CHUNK])
@@ -125,7 +116,7 @@ async def insert(peer: str, count: int, url: str) -> Figures:
 
 def main() -> None:
     peer, count = sys.argv[1], int(sys.argv[2])
-    report(frame(peer, count) if peer in FRAMES else asyncio.run(insert(peer, count, sys.argv[3])))
+    report(frame(peer, count) if len(sys.argv) == 3 else asyncio.run(insert(peer, count, sys.argv[3])))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from math import inf
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.core.collector import collector_at_rest
 from asyncconn.core.extras import extra
 from asyncconn.core.frames import exact_frame
 from asyncconn.tcup.rows import COLUMNS
@@ -40,7 +41,8 @@ def page_of(body: bytes) -> tuple[Any, Any] | None:
     if decode is None:
         return None
     try:
-        found = decode(body)
+        with collector_at_rest():
+            found = decode(body)
     except ValueError:  # of another shape: the tolerant way reads it
         return None
     return found.observations, found.next

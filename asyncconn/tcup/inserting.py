@@ -241,9 +241,7 @@ async def _pieces_awaited(rows: AsyncIterable[Any]) -> AsyncGenerator[list[Any],
 
 def _ready(piece: list[Any]) -> bool:
     """Whether all are observations as SOS has them, of one record each: the usual of what comes from elsewhere."""
-    if set(map(type, piece)) != {dict}:
-        return False
     try:
-        return [len(one["record"]) for one in piece if one["sensor"]] == [1] * len(piece)
+        return [len(one["record"]) for one in piece if type(one) is dict and one["sensor"]] == [1] * len(piece)
     except (KeyError, TypeError):
         return False

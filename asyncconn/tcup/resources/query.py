@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from asyncconn.core.collector import collector_at_rest
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ProtocolError
@@ -40,7 +41,8 @@ class Found:
     @classmethod
     def of(cls, answer: Response, wanted: Sequence[Wanted] = ()) -> Self:
         """Out of an answer; of what came, that whose members are ``wanted``. Raises ``ProtocolError``."""
-        found = answer.json()
+        with collector_at_rest():
+            found = answer.json()
         observations = found.get("observations") if isinstance(found, dict) else None
         if not isinstance(observations, list):
             raise ProtocolError(f"{answer.service}: {answer.method} {answer.path} answered without observations")
