@@ -74,6 +74,8 @@ async def test_sensors_atomic_and_composite() -> None:
         assert [(one.name, one.type, one.unit) for one in found.output] == [("obs3", "quantity", "Cel")]
         assert [one.code for one in results] == [201, 409]
         assert {one.name async for one in sensors.list()} == {"ts1", "both", "ts2"}
+        assert set((await sensors.list().frame())["name"]) == {"ts1", "both", "ts2"}
+        assert "| both" in await sensors.list().table()
         assert {one.name async for one in sensors.properties()} == {"obs1", "obs2", "obs3", "a"}
 
 

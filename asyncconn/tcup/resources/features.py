@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable, Mapping
 
-    from asyncconn.core.paging import Pager
+    from asyncconn.tcup.listing import Listing
 
 __all__ = ["Features"]
 
@@ -33,9 +33,9 @@ class Features(SosNoun):
         made = [fields_of(one, Feature) for one in features]
         return await self._write_many("features.create", made, json=_document(made)) if made else []
 
-    def list(self) -> Pager[Feature]:
+    def list(self) -> Listing[Feature]:
         """All of them."""
-        return self._pages(Feature, "features.list", items="features")
+        return self._listing(Feature, "features.list", items="features")
 
     async def get(self, name: str) -> Feature:
         """One of them. Raises ``NotFound``."""

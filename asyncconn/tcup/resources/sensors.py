@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable, Mapping
 
-    from asyncconn.core.paging import Pager
     from asyncconn.tcup.envelope import ItemResult
+    from asyncconn.tcup.listing import Listing
 
 __all__ = ["Sensors"]
 
@@ -33,9 +33,9 @@ class Sensors(SosNoun):
         made = [fields_of(one, Sensor) for one in sensors]
         return await self._write_many("sensors.create", made, json=_document(made)) if made else []
 
-    def list(self) -> Pager[Sensor]:
+    def list(self) -> Listing[Sensor]:
         """All of them."""
-        return self._pages(Sensor, "sensors.list", items="sensors")
+        return self._listing(Sensor, "sensors.list", items="sensors")
 
     async def get(self, name: str) -> Sensor:
         """One of them. Raises ``NotFound``."""
@@ -57,9 +57,9 @@ class Sensors(SosNoun):
         """Delete its observations, all of them."""
         await self._caller.request("sensors.clear", ids={"name": name})
 
-    def properties(self) -> Pager[ObservedProperty]:
+    def properties(self) -> Listing[ObservedProperty]:
         """Every named output, with the sensors that have it."""
-        return self._pages(ObservedProperty, "observations.properties", items="observedProperties")
+        return self._listing(ObservedProperty, "observations.properties", items="observedProperties")
 
     async def capabilities(self) -> Capabilities:
         """How many sensors and features there are, and what each sensor puts out."""
