@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pty
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cli.commands import command, environment
 from cli.tcup_scene import Scene, scene
 
 if TYPE_CHECKING:
@@ -191,3 +196,33 @@ async def test_a_rule_that_would_move_everything_is_refused(tmp_path: Path) -> N
         assert here.world.counters.requests.total() == 0
     assert ended.status == 2
     assert "a rule would take it for nothing" in ended.err
+
+
+# -- what is seen meanwhile --------------------------------------------------------------------------------------------
+
+
+async def test_on_a_terminal_the_tasks_of_a_run_are_counted_in_a_bar(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("source,destination\none,two\n")
+    async with scene(tmp_path) as here:
+        for job in ("one", "two"):
+            await deployed(here, job, "print(1)")
+        controller, terminal = pty.openpty()
+        words = command("tcup", "workflow", "run", "pairs.csv", "--project", "p", "--name", "f")
+        env = environment({**here.sandbox.env, "TERM": "xterm", "COLUMNS": "100"})
+        process = await asyncio.create_subprocess_exec(
+            *words, cwd=tmp_path, env=env, stdin=terminal, stdout=asyncio.subprocess.DEVNULL, stderr=terminal
+        )
+        os.close(terminal)
+        shown = await asyncio.to_thread(_read, controller)
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+    assert "2/2" in shown
+    assert "completed" in shown
+
+
+def _read(controller: int) -> str:
+    """All that comes until the other end is closed."""
+    found = b""
+    with open(controller, "rb", buffering=0) as screen, suppress(OSError):
+        while piece := screen.read(4096):
+            found += piece
+    return found.decode()
