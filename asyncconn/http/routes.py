@@ -226,7 +226,10 @@ def _number(value: Any, what: str) -> str:
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str) or value.strip() in ("", ".", ".."):
         raise ConfigError(f"{what} must be a name, not {value!r}")
-    return quote(value, safe="")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:  # half of a character
+        raise ConfigError(f"{what} must be a name, not {value!r}") from None
 
 
 def _segment(value: Any, what: str) -> str:

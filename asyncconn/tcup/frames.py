@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.collector import collector_at_rest
 from asyncconn.core.extras import extra
 from asyncconn.core.frames import exact_frame
-from asyncconn.tcup.rows import COLUMNS
+from asyncconn.tcup.rows import COLUMNS, of_observations
 from asyncconn.tcup.times import SOS
 from asyncconn.tcup.values import cast
 
@@ -81,7 +81,11 @@ class Columns:
         self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
 
     def add(self, observations: Iterable[Any]) -> None:
-        """More observations, as they came."""
+        """More observations, as they came. Raises ``ProtocolError`` for what are none."""
+        with of_observations():
+            self._add(observations)
+
+    def _add(self, observations: Iterable[Any]) -> None:
         sensors, features, starts, ends, names, values, types, units = (c.append for c in self._columns.values())
         for one in observations:
             sensor, feature = one.get("sensor"), one.get("feature")
@@ -89,13 +93,15 @@ class Columns:
                 start, end = record.get("starttime"), record.get("endtime")
                 for output in record.get("output") or ():
                     get = output.get
+                    name, kind = get("name"), get("type")
+                    hash((sensor, feature, start, end, name, kind))  # what is no text or number here cannot be a key
                     sensors(sensor)
                     features(feature)
                     starts(start)
                     ends(end)
-                    names(get("name"))
+                    names(name)
                     values(get("value"))
-                    types(get("type"))
+                    types(kind)
                     units(get("unit"))
 
     def add_decoded(self, observations: Iterable[Any]) -> None:

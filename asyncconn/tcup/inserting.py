@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Generator
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,7 @@ from asyncconn.tcup.sending import MOST_RECORDS, outcome_of
 from asyncconn.tcup.times import SOS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from asyncconn.core.clock import Clock
     from asyncconn.tcup.sending import Fate, Sender
@@ -59,8 +59,8 @@ class Seen:
     """The natural keys of the last outputs that were sent: ``window`` of them, 0 for none."""
 
     def __init__(self, window: int = 0) -> None:
-        if window < 0:
-            raise ConfigError(f"dedupe_window is a number of observed values, 0 or more, not {window}")
+        if type(window) is not int or window < 0:
+            raise ConfigError(f"dedupe_window is a number of observed values, 0 or more, not {window!r}")
         self.window = window
         self._keys: OrderedDict[tuple[Any, Any, Any, str], None] = OrderedDict()
         self.duplicates = 0
@@ -198,7 +198,11 @@ class Inserting:
 
 def _pieces(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[list[Any], None]:
     """As many rows at a time as a chunk has. What came before an error of their source is handed on before that."""
-    return _pieces_awaited(rows) if isinstance(rows, AsyncIterable) else _pieces_at_hand(rows)
+    if isinstance(rows, AsyncIterable):
+        return _pieces_awaited(rows)
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise ConfigError(f"rows: a list is wanted, or what can be gone through, not {type(rows).__name__}")
+    return _pieces_at_hand(rows)
 
 
 async def _pieces_at_hand(rows: Iterable[Any]) -> AsyncGenerator[list[Any], None]:

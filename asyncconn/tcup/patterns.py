@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Names", "Pattern", "only", "texts"]
+__all__ = ["Names", "Pattern", "only"]
 
 
 class Pattern(str):
@@ -21,11 +21,6 @@ class Pattern(str):
 Names = str | Iterable[str] | None
 
 
-def texts(names: Names) -> list[str]:
-    """The names, as a repeated parameter takes them."""
-    return [] if names is None else [names] if isinstance(names, str) else list(names)
-
-
 def only(names: list[str], marks: str = "*") -> Callable[[Any], bool] | None:
     """Whether a name that came was asked for; None where the service's own choice is right.
 
@@ -35,12 +30,12 @@ def only(names: list[str], marks: str = "*") -> Callable[[Any], bool] | None:
         return None
     exact = {str(name) for name in names if not isinstance(name, Pattern)}
     patterns = [name.split("*") for name in names if isinstance(name, Pattern)]
-    return lambda name: name in exact or any(_fits(name, pieces) for pieces in patterns)
+    return lambda name: isinstance(name, str) and (name in exact or any(_fits(name, pieces) for pieces in patterns))
 
 
-def _fits(name: Any, pieces: list[str]) -> bool:
+def _fits(name: str, pieces: list[str]) -> bool:
     """Whether the name begins with the first piece, ends with the last, and has the others in order between them."""
-    if not isinstance(name, str) or not name.startswith(pieces[0]):
+    if not name.startswith(pieces[0]):
         return False
     if len(pieces) == 1:
         return name == pieces[0]

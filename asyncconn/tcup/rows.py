@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, ProtocolError
 from asyncconn.tcup.documents import observation
 from asyncconn.tcup.times import SOS
 from asyncconn.tcup.values import Encoding, cast
@@ -13,7 +14,7 @@ from asyncconn.tcup.values import Encoding, cast
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
-__all__ = ["COLUMNS", "Row", "observation_of", "rows_of"]
+__all__ = ["COLUMNS", "Row", "observation_of", "of_observations", "rows_of"]
 
 #: A row is one output of one record.
 COLUMNS = ("sensor", "feature", "starttime", "endtime", "name", "value", "type", "unit")
@@ -28,11 +29,23 @@ def rows_of(observations: Iterable[Any]) -> Iterator[Row]:
     >>> [(row["name"], row["value"]) for row in rows_of(payload("ts1", {"obs2": 1})["observations"])]
     [('obs2', 1)]
 
-    A time that cannot be read stays the text that it was.
+    A time that cannot be read stays the text that it was. Raises ``ProtocolError`` for what are no observations.
     """
+    with of_observations():
+        yield from _rows(observations)
+
+
+@contextmanager
+def of_observations() -> Iterator[None]:
+    """What is read here has the members of observations: ``ProtocolError`` where it has another shape."""
+    try:
+        yield
+    except (AttributeError, TypeError) as error:
+        raise ProtocolError(f"TCUP answered with observations of another shape: {error}") from error
+
+
+def _rows(observations: Iterable[Any]) -> Iterator[Row]:
     for one in observations:
-        if not isinstance(one, Mapping):
-            continue
         for record in one.get("record") or ():
             start, end = _moment(record.get("starttime")), _moment(record.get("endtime"))
             for output in record.get("output") or ():

@@ -12,6 +12,7 @@ from asyncconn.tcup import fields, search
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.lake_models import Comment, LakeFile
 from asyncconn.tcup.listing import Listing
+from asyncconn.tcup.names import is_plain, one_or_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,8 +77,8 @@ class Files(Noun):
         if type(page_size) is not int or page_size < 1:
             raise ConfigError(f"page_size is at least 1, not {page_size!r}")
         found = [] if metadata is None else search.terms(metadata, match)
-        names = _several(filename)
-        points = _several(savepoint)
+        names = one_or_several(filename, "filename")
+        points = one_or_several(savepoint, "savepoint")
         params = {
             "text": text,
             "time": search.span(since, until, self._default_timezone) or None,
@@ -90,7 +91,7 @@ class Files(Noun):
             "locked": locked,
             "filename": _joined([search.named(name, "filename") for name in names]),
             "savepoint": _joined([search.named(point, "savepoint") for point in points]),
-            "uri": _joined([_findable(one) for one in _several(uri)]),
+            "uri": _joined([_findable(one) for one in one_or_several(uri, "uri")]),
             "directory": None if directory is None else fields.directory(directory),
             "sort": search.sorting(sort),
             "pageSize": page_size,
@@ -146,8 +147,9 @@ class Files(Noun):
 
     async def comment(self, uri: str, text: str) -> None:
         """Say something of a file. Not repeated when the outcome is unknown."""
-        if not text.strip():
-            raise ConfigError("comment: a text that is not empty")
+        given: Any = text
+        if not isinstance(given, str) or not is_plain("".join(text.split())):
+            raise ConfigError("comment: a text that is not empty, without control characters")
         await self._caller.request("files.comment", params=_of(uri), data=text.encode(), headers=_TEXT)
 
     def comments(self, uri: str) -> Listing[Comment]:
@@ -199,10 +201,6 @@ class Files(Noun):
 
 def _of(uri: str) -> dict[str, Any]:
     return {"file-uri": fields.file_uri(uri)}
-
-
-def _several(given: str | Sequence[str] | None) -> list[str]:
-    return [] if given is None else [given] if isinstance(given, str) else list(given)
 
 
 def _joined(found: list[str]) -> str | None:

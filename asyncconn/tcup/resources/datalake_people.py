@@ -21,6 +21,7 @@ from asyncconn.tcup.lake_models import (
     outcomes,
 )
 from asyncconn.tcup.listing import Listing
+from asyncconn.tcup.names import all_of, one_or_several, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +45,9 @@ class People(Noun):
 
         >>> (await tcup.datalake.create_relations({"derivedFrom": "made of it"})).raise_for_failed()
         """
-        named = dict(relations) if isinstance(relations, Mapping) else dict.fromkeys(relations, "")
+        named = (
+            dict(relations) if isinstance(relations, Mapping) else dict.fromkeys(several(relations, "relations"), "")
+        )
         items = [
             {"name": fields.name(name, "relation"), **({"description": said} if said else {})}
             for name, said in named.items()
@@ -64,12 +67,12 @@ class People(Noun):
 
         >>> await tcup.datalake.link([(raw, "derivedFrom", all_of_it)])
         """
-        made = [_link(one) for one in links]
+        made = [_link(one) for one in several(links, "links")]
         return await self._each("links.create", [one.wire() for one in made], made)
 
     async def unlink(self, links: Iterable[Link | tuple[str, str, str]]) -> Outcomes:
         """Remove links."""
-        made = [_link(one) for one in links]
+        made = [_link(one) for one in several(links, "links")]
         return await self._each("links.delete", [one.wire() for one in made], made)
 
     def shares(self, uri: str) -> Listing[Share]:
@@ -115,7 +118,8 @@ class People(Noun):
 
         >>> await tcup.datalake.create_directories([Directory("/d1", permissions=[Permission(["user2"], "RW")])])
         """
-        made = [Directory(one) if isinstance(one, str) else one for one in directories]
+        given = [Directory(one) if isinstance(one, str) else one for one in several(directories, "directories")]
+        made = all_of(Directory, given, "directories")
         return await self._each("directories.create", [one.wire() for one in made], made)
 
     async def delete_directory(self, path: str) -> None:
@@ -128,7 +132,9 @@ class People(Noun):
 
     async def create_users(self, users: Mapping[str, str | None] | Iterable[str]) -> Outcomes:
         """Add users: names, or a mapping from name to key. Without one the server makes it. Only an admin may."""
-        named: dict[str, str | None] = dict(users) if isinstance(users, Mapping) else dict.fromkeys(users)
+        named: dict[str, str | None] = (
+            dict(users) if isinstance(users, Mapping) else dict.fromkeys(several(users, "users"))
+        )
         items = [{"dls-user": fields.user(name), **({"dls-key": key} if key else {})} for name, key in named.items()]
         return await self._each("users.create", items, list(named))
 
@@ -159,9 +165,9 @@ def _link(given: Link | tuple[str, str, str]) -> Link:
 
 
 def _shares(uri: str | Sequence[str], users: str | Sequence[str], action: str) -> list[Share]:
-    names = [fields.user(one) for one in ([users] if isinstance(users, str) else users)]
+    names = [fields.user(one) for one in one_or_several(users, "users")]
     if not names:
         raise ConfigError("users: a share is with at least one")
     allowed = fields.action(action)
-    uris = [uri] if isinstance(uri, str) else uri
+    uris = one_or_several(uri, "uri")
     return [Share(file_uri=fields.file_uri(one), users=names, action=allowed) for one in uris]

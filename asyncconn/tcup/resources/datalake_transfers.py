@@ -15,6 +15,7 @@ from asyncconn.core.retrying import ONCE
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, ProtocolError
 from asyncconn.tcup import fields
+from asyncconn.tcup.names import one_or_several
 from asyncconn.tcup.resources.datalake_chunks import Chunked, Target
 from asyncconn.tcup.resources.datalake_files import Files
 
@@ -166,7 +167,7 @@ class Transfers(Files):
         ``options`` are those of pandas' reader. Raises ``ConfigError`` for another suffix, before anything is fetched,
         and for a library that is missing; ``ProtocolError`` for a file that is not what its suffix says.
         """
-        uris = [uri] if isinstance(uri, str) else list(uri)
+        uris = one_or_several(uri, "uri")
         for one in uris:
             _reader(one)
         frames = {one: await self._frame(one, options) for one in uris}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.tcup.documents import VERSION
 from asyncconn.tcup.envelope import ItemResult
 from asyncconn.tcup.models import Feature
+from asyncconn.tcup.names import several
 from asyncconn.tcup.resources.base import SosNoun, changes_of, fields_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Features(SosNoun):
 
     async def create_many(self, features: Iterable[Feature | Mapping[str, Any]]) -> builtins.list[ItemResult]:
         """Make several, with a result for each in their order: a bad one does not undo good ones."""
-        made = [fields_of(one, Feature) for one in features]
+        made = [fields_of(one, Feature) for one in several(features, "features")]
         return await self._write_many("features.create", made, json=_document(made)) if made else []
 
     def list(self) -> Listing[Feature]:

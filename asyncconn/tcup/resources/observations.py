@@ -11,7 +11,8 @@ from asyncconn.errors import ConfigError, ProtocolError
 from asyncconn.tcup.csv_files import CsvReport, Lines, save_csv
 from asyncconn.tcup.documents import payload
 from asyncconn.tcup.inserting import Inserting, InsertReport, Seen
-from asyncconn.tcup.patterns import Names, only, texts
+from asyncconn.tcup.names import one_or_several
+from asyncconn.tcup.patterns import Names, only
 from asyncconn.tcup.resources.base import SosNoun
 from asyncconn.tcup.resources.query import Rows
 from asyncconn.tcup.rows import Row, observation_of
@@ -119,8 +120,9 @@ class Observations(SosNoun):
         The rest is left to what is live, whatever waits here. Chunks travel side by side, so that a later row of the
         same sensor, feature and time may be stored before an earlier one.
         """
-        if not 0 < share <= 1:
-            raise ConfigError(f"share is more than 0 and at most 1, not {share}")
+        given: Any = share
+        if not isinstance(given, int | float) or not 0 < share <= 1:
+            raise ConfigError(f"share is more than 0 and at most 1, not {share!r}")
         sender = Sender(self._caller, {}, self._pace(share))
         return await self._insert(
             sender, rows, value_encoding, dedupe_window, at_once=max(1, int(self.connector.places * share))
@@ -192,16 +194,20 @@ class Observations(SosNoun):
         ``where`` are conditions on values, all of which hold: ``"obs2>10"``, with ``=``, ``!=``, ``>``, ``<``, ``>=``,
         ``<=``. ``page_size`` is 1 to 10,000 records. Contract: sections 2.6, 13.3, 13.15, 13.36.
         """
-        if not 1 <= page_size <= 10_000:
-            raise ConfigError(f"page_size is 1 to 10,000 records, not {page_size}")
+        if type(page_size) is not int or not 1 <= page_size <= 10_000:
+            raise ConfigError(f"page_size is 1 to 10,000 records, not {page_size!r}")
         params = self._conditions(sensor, feature, properties, start, end, where)
         params.update(order=order, limit=page_size)
-        return self._rows("observations.query", params, texts(sensor), texts(feature))
+        return self._rows(
+            "observations.query", params, one_or_several(sensor, "sensor"), one_or_several(feature, "feature")
+        )
 
     async def latest(self, *, sensor: Names = None, feature: Names = None, properties: Names = None) -> list[Row]:
         """The newest record of each sensor and feature, as rows. Arguments as in :meth:`query`."""
         params = self._conditions(sensor, feature, properties, None, None, None)
-        return await self._rows("observations.latest", params, texts(sensor), texts(feature)).collect()
+        return await self._rows(
+            "observations.latest", params, one_or_several(sensor, "sensor"), one_or_several(feature, "feature")
+        ).collect()
 
     async def upload_csv(
         self, source: str | os.PathLike[str] | bytes, *, on_unknown: Literal["error", "ignore"] = "error"
@@ -263,15 +269,15 @@ class Observations(SosNoun):
         end: datetime | str | None,
         where: Names,
     ) -> dict[str, Any]:
-        if not texts(sensor) and not texts(feature):
+        if not one_or_several(sensor, "sensor") and not one_or_several(feature, "feature"):
             raise ConfigError("a query names a sensor or a feature: SOS refuses any other")
         return {
-            "sensor": [str(name) for name in texts(sensor)],
-            "feature": [str(name) for name in texts(feature)],
-            "observedProperty": texts(properties),
+            "sensor": [str(name) for name in one_or_several(sensor, "sensor")],
+            "feature": [str(name) for name in one_or_several(feature, "feature")],
+            "observedProperty": one_or_several(properties, "properties"),
             "starttime": self._time("start", start),
             "endtime": self._time("end", end),
-            "value": texts(where),
+            "value": one_or_several(where, "where"),
         }
 
     def _time(self, what: str, given: datetime | str | None) -> str | None:

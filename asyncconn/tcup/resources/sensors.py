@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.tcup.documents import VERSION
 from asyncconn.tcup.models import Capabilities, ObservedProperty, Sensor
+from asyncconn.tcup.names import several
 from asyncconn.tcup.resources.base import SosNoun, changes_of, fields_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Sensors(SosNoun):
 
     async def create_many(self, sensors: Iterable[Sensor | Mapping[str, Any]]) -> builtins.list[ItemResult]:
         """Register several, with a result for each in their order: a bad one does not undo good ones."""
-        made = [fields_of(one, Sensor) for one in sensors]
+        made = [fields_of(one, Sensor) for one in several(sensors, "sensors")]
         return await self._write_many("sensors.create", made, json=_document(made)) if made else []
 
     def list(self) -> Listing[Sensor]:

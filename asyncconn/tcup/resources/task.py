@@ -343,9 +343,10 @@ def token_of(project_id: str, job_id: str) -> str:
 
 def from_token(token: str) -> tuple[str, str]:
     """Project and task of a token. Raises ``ConfigError`` for what is none."""
-    project, _, job = token.partition("/")
+    given: Any = token
+    project, _, job = given.partition("/") if isinstance(given, str) else ("", "", "")
     if not project or not job or "/" in job:
-        raise ConfigError(f"this is no token of a task: {token[:80]!r}")
+        raise ConfigError(f"this is no token of a task: {str(given)[:80]!r}")
     return unquote(project), unquote(job)
 
 

@@ -12,6 +12,7 @@ from asyncconn.http.pages import items_of
 from asyncconn.tcup.archives import packed
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.listing import Listing
+from asyncconn.tcup.names import all_of
 from asyncconn.tcup.resources.projects import ProjectLike, named, other_id
 from asyncconn.tcup.resources.task import Task, TaskCalls, from_token, poller, token_of
 from asyncconn.tcup.schedules import Schedule, delayed, recurrent, same
@@ -172,7 +173,7 @@ class Tasks(Noun):
     def wait_all(self, tasks: Iterable[Task], *, policy: PollPolicy = JOB_POLLING) -> PollGroup[str, TaskState]:
         """Many waited for together: iterate for each as it ends, in whatever way; the ids are their tokens."""
         return self._calls.watch.group(
-            (one.token() for one in tasks), done=lambda state: state.status.final, policy=policy
+            (one.token() for one in all_of(Task, tasks, "tasks")), done=lambda state: state.status.final, policy=policy
         )
 
     async def _by_id(self, project: str, job: str) -> Task:

@@ -12,6 +12,7 @@ from asyncconn.errors import ConfigError, Conflict
 from asyncconn.tcup.calling import Noun
 from asyncconn.tcup.graph import END, START, as_set, links, wire
 from asyncconn.tcup.listing import Listing
+from asyncconn.tcup.names import all_of, is_plain, several
 from asyncconn.tcup.resources.projects import named, other_id
 from asyncconn.tcup.resources.run import Run, RunCalls, mapping_of
 from asyncconn.tcup.resources.task import Task
@@ -145,7 +146,9 @@ class Workflows(Noun):
         Raises ``ConfigError``, before anything is sent, for tasks that wait for each other, are of several projects or
         not deployed, which it names; ``Conflict`` for one that is there with other links.
         """
-        given = list(pairs)
+        given = several(pairs, "pairs")
+        if wrong := [pair for pair in given if not (isinstance(pair, tuple | list) and len(pair) == 2)]:
+            raise ConfigError(f"a pair is (a task, the one that runs after it), not {wrong[0]!r}")
         tasks = _tasks_of(given)
         made = links((_end_of(one), _end_of(other)) for one, other in given)
         body = {
@@ -183,17 +186,24 @@ class Workflows(Noun):
 
     async def run(self, id: str) -> Run:
         """The run of this id, as it is now. Raises ``NotFound``."""
-        return Run(self._calls, await self._calls.watch.ask(id))
+        return Run(self._calls, await self._calls.watch.ask(_run_id(id)))
 
     def wait(
         self, token: str, *, deadline: float | None = None, policy: PollPolicy = JOB_POLLING
     ) -> Poller[RunState, RunState]:
         """A poller for the ``token()`` of a run, of another process or of before: see ``run.wait``."""
-        return self._calls.poller(token, deadline=deadline, policy=policy)
+        return self._calls.poller(_run_id(token), deadline=deadline, policy=policy)
 
     def wait_all(self, runs: Iterable[Run], *, policy: PollPolicy = JOB_POLLING) -> PollGroup[str, RunState]:
         """Many waited for together: iterate for each as it ends, in whatever way; the ids are the runs'."""
-        return self._calls.watch.group((one.id for one in runs), done=lambda state: state.status.final, policy=policy)
+        ids = [one.id for one in all_of(Run, runs, "runs")]
+        return self._calls.watch.group(ids, done=lambda state: state.status.final, policy=policy)
+
+
+def _run_id(given: Any) -> str:
+    if not isinstance(given, str) or not is_plain(given):
+        raise ConfigError(f"the id of a run is a text, not {given!r}")
+    return given
 
 
 def _tasks_of(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Task]:
