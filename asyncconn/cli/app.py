@@ -24,6 +24,7 @@ _COMMANDS = {
     "source": "Data sources: what a source module asks for, and runs of it.",
     "datorama": "Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads.",
     "limits": "Atoti Limits: connect it to a session, find out why it is not connected, upload and evaluate limits.",
+    "tcup": "TCUP: observations, files of the data lake, message routing, tasks and workflows.",
 }
 
 
@@ -138,8 +139,10 @@ def _options(
 
 
 def with_words(command: Any) -> Any:
-    """``command``, and each of a group, with the options that may stand anywhere on the line."""
+    """``command``, and each of a group and of its groups, with the options that may stand anywhere on the line."""
     anywhere = [option for option in typer.main.get_command(app).params if option.name in ("verbose", "quiet", "debug")]
-    for one in (command, *getattr(command, "commands", {}).values()):
+    left = [command]
+    for one in left:
         one.params += anywhere
+        left += getattr(one, "commands", {}).values()
     return command

@@ -30,6 +30,7 @@ from asyncconn.panoply import wire
 from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.settings import HubSettings, load
+from asyncconn.tcup.settings import TcupSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,15 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _NEEDED = ("aiohttp", "anyio", "orjson", "pydantic", "pydantic-settings", "python-dotenv", "tenacity")
-_EXTRAS = {"sqs": "aiobotocore", "pandas": "pandas", "parquet": "pyarrow", "jwt": "PyJWT", "fastapi": "fastapi"}
-_SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings)
+_EXTRAS = {
+    "sqs": "aiobotocore",
+    "pandas": "pandas",
+    "parquet": "pyarrow",
+    "jwt": "PyJWT",
+    "fastapi": "fastapi",
+    "tcup": "cronsim",
+}
+_SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings, TcupSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _CONNECT_SECONDS = 5.0
 

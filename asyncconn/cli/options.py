@@ -89,11 +89,13 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     return made
 
 
-def group(help: str, *commands: Callable[..., None]) -> typer.Typer:  # noqa: A002 - as typer calls it
-    """A group of commands, each called as its function."""
+def group(help: str, *commands: Callable[..., None], **groups: typer.Typer) -> typer.Typer:  # noqa: A002 - as typer calls it
+    """A group of commands, each called as its function (``list_`` is list), and of groups, each by its name."""
     made = typer.Typer(help=help, no_args_is_help=True, add_completion=False)
     for command in commands:
-        made.command(command.__name__.replace("_", "-"))(spread(command))
+        made.command(command.__name__.strip("_").replace("_", "-"))(spread(command))
+    for name, one in groups.items():
+        made.add_typer(one, name=name)
     return made
 
 

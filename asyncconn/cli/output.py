@@ -48,6 +48,8 @@ _ORIGINS = {
     "ASYNCCONN_PANOPLY_API_KEY": "Panoply shows key and secret when a data source 'Panoply SDK' is added",
     "ASYNCCONN_PANOPLY_API_SECRET": "Panoply shows key and secret when a data source 'Panoply SDK' is added",
     "ASYNCCONN_DATORAMA_TOKEN": "the API token on your profile page in Datorama, or several with commas between them",
+    "ASYNCCONN_TCUP_URL": "TCUP's address and your tenant's API key; --config FILE reads both from a file",
+    "ASYNCCONN_TCUP_API_KEY": "TCUP's address and your tenant's API key; --config FILE reads both from a file",
 }
 
 

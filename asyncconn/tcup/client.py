@@ -57,8 +57,9 @@ class Tcup(Connector):
     server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` sends if nothing else is said.
     ``ca_file`` is for the client's own hub; one that is given has its own.
 
-    A write is never repeated when its outcome is unknown; a refusal that SOS hides in a 200 is raised as the error that
-    it means. Raises ``ConfigError``. Contract: tcup sections 1, 10.
+    A write is never repeated when its outcome is unknown, unless ``retry=RetryPolicy(maybe_sent="always")`` accepts
+    that it may be carried out twice; a refusal that SOS hides in a 200 is raised as the error that it means. Raises
+    ``ConfigError``. Contract: tcup sections 1, 10.
     """
 
     platform = Platform("tcup", cookies=False)

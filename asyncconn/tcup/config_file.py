@@ -108,6 +108,8 @@ def options_of(given: Mapping[str, Any], file: Mapping[str, Mapping[str, str]] |
     if "timeout" in made and "timeouts" in chosen:
         del made["timeout"]
     if missing := [name for name in ("url", "api_key") if not made.get(name)]:
-        name = missing[0]
-        raise ConfigError(f"TCUP needs {name}: as an argument, as ASYNCCONN_TCUP_{name.upper()}, or in the file")
+        variables = tuple(f"ASYNCCONN_TCUP_{name.upper()}" for name in missing)
+        unset = ConfigError(f"TCUP needs {missing[0]}: as an argument, as {variables[0]}, or in the file")
+        unset.missing = variables
+        raise unset
     return made

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from asyncconn.errors import ProtocolError
 from asyncconn.http.models import Int, Number, Text, leniently
 from asyncconn.tcup.models import Model, Moment
 
@@ -44,8 +45,10 @@ class RoutingRule(Model):
     output: Annotated[Object, Field(alias="output")] = None
 
     @property
-    def id(self) -> int | None:
-        """What every other call knows it by."""
+    def id(self) -> int:
+        """What every other call knows it by. Raises ``ProtocolError`` for a rule without one."""
+        if self.rule_id is None:
+            raise ProtocolError(f"tcup: the rule {self.rule_name!r} came without its RuleID")
         return self.rule_id
 
 

@@ -65,7 +65,8 @@ class Sender:
         """What became of each; nothing at all where all are stored.
 
         A chunk that is refused as a whole is sent in halves, as nothing of it was stored: until it is the one item that
-        is too large or cannot be read. Raises ``LifecycleError``.
+        is too large or cannot be read. Once every single item of a chunk was refused so, it is not tried any more: what
+        is refused then is refused whatever it holds. Raises ``LifecycleError``.
         """
         try:
             body = _encoded(observations)

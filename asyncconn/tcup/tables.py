@@ -8,7 +8,15 @@ from typing import Any
 
 from asyncconn.tcup.times import SOS
 
-__all__ = ["text_table"]
+__all__ = ["Counts", "text_table"]
+
+
+class Counts(dict[str, int]):
+    """How many there are of what, by its name."""
+
+    def table(self) -> str:
+        """The counts as a table of plain text, below a line with their names."""
+        return text_table(list(self), [list(self.values())])
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -102,6 +102,7 @@ def test_a_shell_completes_commands_of_modules_that_were_not_loaded(tmp_path: Pa
     assert completed(tmp_path, "da") == ["datorama"]
     assert completed(tmp_path, "datorama", "re") == ["rerun", "rename", "report", "reports"]
     assert completed(tmp_path, "datorama", "process", "--dr") == ["--dry-run"]
+    assert completed(tmp_path, "tcup", "task", "st") == ["start", "stop"]
     named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # whichever shell the tests run in
     assert "complete_bash" in run(tmp_path, "--show-completion", "bash", env=named).out
 
@@ -179,13 +180,15 @@ def test_doctor_writes_its_findings_as_rows(tmp_path: Path) -> None:
 
 def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:
     (tmp_path / ".env").write_text("ASYNCCONN_PANOPLY_APIKEY=misspelt-value\n")
-    found = run(tmp_path, "doctor", env={**credentials, "ASYNCCONN_SOURCE_USER": "read by sources"})
+    env = {**credentials, "ASYNCCONN_SOURCE_USER": "read by sources", "ASYNCCONN_TCUP_SOS_PATH": "/moved"}
+    found = run(tmp_path, "doctor", env=env)
     assert found.status == 0, found.text
     assert "ASYNCCONN_SOURCE_USER" not in found.out
+    assert "ASYNCCONN_TCUP_SOS_PATH" in found.out
     assert "right in shape, for region us-east-1" in found.out
     assert "ASYNCCONN_PANOPLY_APIKEY: " not in found.out
     assert "unknown settings: nothing reads these" in found.out
-    assert not [value for value in (*credentials.values(), "misspelt-value") if value in found.text]
+    assert not [value for value in (*credentials.values(), "misspelt-value", "/moved") if value in found.text]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +220,7 @@ FormSender.send = send
     found = run(tmp_path, "doctor", patch=patch)
     assert found.status == 1
     assert "no road" in found.out
-    assert "1 of 19 checks failed." in found.out
+    assert "1 of 20 checks failed." in found.out
 
 
 def test_doctor_tells_of_the_extra_that_one_sender_needs(tmp_path: Path) -> None:

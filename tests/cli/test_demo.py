@@ -45,16 +45,6 @@ panoply.Probe.platform = Platform("probe")
 """
 
 
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 40 records of each file."""
-    folder = tmp_path_factory.mktemp("data")
-    for name in ("seattle-weather.csv", "seattle-temps.csv"):
-        lines = (DATA / name).read_text().splitlines(keepends=True)[:41]
-        (folder / name).write_text("".join(lines))
-    return folder
-
-
 def result(ended: Ended) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(ended.out)
     return found

@@ -30,8 +30,8 @@ FakeAtotiSession.__init__ = stubborn
 """
 
 
-def test_the_breach_and_the_warning_are_found_and_shown(tmp_path: Path) -> None:
-    ended = run(tmp_path, "demo")
+def test_the_breach_and_the_warning_are_found_and_shown(tmp_path: Path, few: Path) -> None:
+    ended = run(tmp_path, "demo", "--data", str(few))
 
     assert (ended.status, ended.err) == (0, ""), ended.text
     lines = ended.out.splitlines()
@@ -40,11 +40,11 @@ def test_the_breach_and_the_warning_are_found_and_shown(tmp_path: Path) -> None:
         ["lada", "WARNING", "9,500", "10,000"],
     ]
     assert not any(line.startswith("saab") for line in lines)
-    assert sum(line.startswith("PASS") for line in lines) == 3
+    assert sum(line.startswith("PASS") for line in lines) == 4
 
 
-def test_a_breach_that_is_overlooked_makes_the_demo_fail(tmp_path: Path) -> None:
-    ended = run(tmp_path, "demo", "--json", patch=OVERLOOKS_BREACHES)
+def test_a_breach_that_is_overlooked_makes_the_demo_fail(tmp_path: Path, few: Path) -> None:
+    ended = run(tmp_path, "demo", "--data", str(few), "--json", patch=OVERLOOKS_BREACHES)
 
     assert ended.status == 1, ended.text
     found = json.loads(ended.out)
@@ -53,8 +53,8 @@ def test_a_breach_that_is_overlooked_makes_the_demo_fail(tmp_path: Path) -> None
     assert any("where" in words for words in found["atoti_limits"]["wrong"])
 
 
-def test_a_session_that_does_not_connect_makes_the_demo_fail_and_says_why(tmp_path: Path) -> None:
-    ended = run(tmp_path, "demo", patch=REFUSES_TO_CONNECT)
+def test_a_session_that_does_not_connect_makes_the_demo_fail_and_says_why(tmp_path: Path, few: Path) -> None:
+    ended = run(tmp_path, "demo", "--data", str(few), patch=REFUSES_TO_CONNECT)
 
     assert ended.status == 1, ended.text
     [failure] = [line for line in ended.out.splitlines() if line.startswith("FAIL")]

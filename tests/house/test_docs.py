@@ -239,7 +239,7 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     assert broken_links(page) == ["#two", "no.md"]
 
 
-_FACE = re.compile(r"asyncconn(\.(panoply|datorama|atoti_limits|errors|sandbox|testing|integrations(\.\w+)?))?")
+_FACE = re.compile(r"asyncconn(\.(panoply|datorama|atoti_limits|tcup|errors|sandbox|testing|integrations(\.\w+)?))?")
 _IMPORT = re.compile(r"^\s*(?:from (asyncconn[\w.]*) import|import (asyncconn[\w.]*))", re.MULTILINE)
 
 

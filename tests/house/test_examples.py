@@ -42,6 +42,8 @@ SAID = {
         "BREACH   fiat    24,100",
         "ready: True",
     ],
+    "tcup_observations.py": ["1461 stored, 1 refused", "of nobody", "  34.4     sun", "on 31 December 2015: sun"],
+    "tcup_workflow.py": ["COMPLETED: 2 of 2 tasks done", "sunny days have 19.36 degrees", "mean) failed"],
     "rate_limited_calls.py": ["60 answers", "within the limit: True", "would take: True"],
 }
 

@@ -164,7 +164,6 @@ ANY = {
     "asyncconn.panoply.sources.source.DataSource.get_resource": _AUTHOR,
     "asyncconn.panoply.sources.source.DataSource.list_resources": _AUTHOR,
     "asyncconn.panoply.sources.source.DataSource.read": _AUTHOR,
-    "asyncconn.sandbox.tcup.world.TcupWorld.routed": "any JSON that somebody sent",
 }
 
 

@@ -212,6 +212,8 @@ async def test_a_started_rule_moves_the_observations_that_fit() -> None:
         await client.insert(cold)
         assert client.world.routed("ex1", "test") == [document(hot)]
         assert client.world.routed("ex1", "other") == []
+        await send(client, [1], "topic", DirectExchangeName="ex1", RoutingKey="test")
+        assert client.world.routed("ex1", "test") == [document(hot)]
         with pytest.raises(ConfigError, match="ex9"):
             client.world.routed("ex9")
         assert (await client("GET", f"{MR}/statistics/{number}")).json["MessageCount"] == 2

@@ -56,7 +56,7 @@ async def test_tcup() -> None:
 
     async with Sandbox(TcupWorld(auto_register=True), seed=1) as sandbox:
         report = await check(
-            lambda url, hub: Tcup(url, sandbox.tcup.api_key, hub=hub, rates=Window(50, 1.0)),
+            lambda url, hub: Tcup(url, sandbox.tcup.api_key, hub=hub, rates=Window(10, 1.0)),
             Store(sandbox),
             reads=[count, query],
             writes=[insert],

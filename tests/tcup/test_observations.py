@@ -118,7 +118,9 @@ async def test_counts_and_capabilities() -> None:
         await s.client.features.create(Feature(name="tf1"))
         found = await s.client.capabilities()
 
-        assert await s.client.observations.count() == {"sensors": 1, "features": 1}
+        counts = await s.client.observations.count()
+        assert counts == {"sensors": 1, "features": 1}
+        assert counts.table().splitlines()[1::2] == ["| sensors | features |", "| 1       | 1        |"]
         assert found.sensor_output == {"ts1": ["obs1", "obs2"]}
         assert found.features == ["tf1"]
     async with Loopback(otherwise=saying({"count": {"sensors": "2"}})) as server, Hub() as hub:

@@ -74,6 +74,8 @@ async def test_sensors_atomic_and_composite() -> None:
         assert [(one.name, one.type, one.unit) for one in found.output] == [("obs3", "quantity", "Cel")]
         assert [one.code for one in results] == [201, 409]
         assert {one.name async for one in sensors.list()} == {"ts1", "both", "ts2"}
+        assert set((await sensors.list().frame())["name"]) == {"ts1", "both", "ts2"}
+        assert "| both" in await sensors.list().table()
         assert {one.name async for one in sensors.properties()} == {"obs1", "obs2", "obs3", "a"}
 
 
@@ -118,6 +120,17 @@ async def test_what_is_no_feature_is_refused_before_it_is_sent(given: Any) -> No
             await s.client.features.create(given)
         with pytest.raises(ConfigError, match="at least one"):
             Sensor.composite("odd", [])
+
+        assert len(s.world.calls) == before
+
+
+async def test_a_change_of_what_there_is_not_is_refused_before_the_platform_says_ok() -> None:
+    async with scene() as s:
+        before = len(s.world.calls)
+        with pytest.raises(ConfigError, match=r"a Sensor has no 'outputs': it has name, .*output"):
+            await s.client.sensors.update("ts1", outputs={"obs3": "text"})
+        with pytest.raises(ConfigError, match="a Feature has no 'floor'"):
+            await s.client.features.update("tf1", floor="2")
 
         assert len(s.world.calls) == before
 

@@ -13,6 +13,7 @@ from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, NotFound, 
 from asyncconn.sandbox import Fault
 from asyncconn.tcup import Tcup, payload
 from asyncconn.tcup.errors import DocumentRefused
+from asyncconn.tcup.routing_models import RoutingRule
 from asyncconn.tcup.routing_rules import Condition, routing_rule
 
 from .lake_scene import Scene, scene
@@ -37,7 +38,6 @@ async def test_only_a_started_rule_moves_what_fits() -> None:
     async with scene() as s:
         await s.routing.exchanges.create("ex1")
         rule = await s.routing.rules.create(hot())
-        assert rule.id is not None
         assert (rule.rule_name, rule.status, rule.parallelism_factor) == ("hot", "Created", 1)
         await s.routing.send(payload("ts1", {"obs2": 31}, "tf1"))
         await s.routing.rules.start(rule.id)
@@ -67,7 +67,6 @@ async def test_a_rule_is_listed_replaced_and_remembered() -> None:
         await s.routing.exchanges.create("ex1")
         await s.routing.exchanges.create("ex2")
         rule = await s.routing.rules.create(hot())
-        assert rule.id is not None
         with pytest.raises(BadRequest):
             await s.routing.rules.create(hot())
         await s.routing.rules.update(rule.id, hot(to=("ex2", "test.#")))
@@ -102,7 +101,6 @@ async def test_exchanges_come_and_go() -> None:
         rule = await s.routing.rules.create(hot())
         with pytest.raises(BadRequest):
             await s.routing.exchanges.delete("ex1")
-        assert rule.id is not None
         await s.routing.rules.delete(rule.id)
         s.fail(Fault("drop_after", match=lambda call: call.method == "DELETE"))
         await s.routing.exchanges.delete("ex1")
@@ -114,7 +112,6 @@ async def test_a_document_reaches_topics_and_queues() -> None:
         await s.routing.exchanges.create("ex1")
         await s.routing.exchanges.create("in")
         rule = await s.routing.rules.create(hot(topic=("in", "t.1")))
-        assert rule.id is not None
         await s.routing.rules.start(rule.id)
         await s.routing.send_topic(payload("ts1", {"obs2": 40}, "tf1"), exchange="in", topic="t.1")
         await s.routing.send_topic(payload("ts1", {"obs2": 41}, "tf1"), exchange="in", topic="t.2")
@@ -198,3 +195,8 @@ async def test_what_cannot_be_is_refused_before_anything_is_sent(case: int) -> N
         with pytest.raises(ConfigError):
             await wrong[case]()
         assert s.calls() == 0
+
+
+def test_a_rule_without_its_id_is_no_answer_to_go_on_with() -> None:
+    with pytest.raises(ProtocolError, match="'warm' came without its RuleID"):
+        _ = RoutingRule.model_validate({"RuleName": "warm"}).id

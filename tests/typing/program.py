@@ -51,6 +51,7 @@ from asyncconn import (
     Routes,
     Sink,
     Spool,
+    Tcup,
     Timeouts,
     Token,
     TokenAuth,
@@ -69,6 +70,22 @@ from asyncconn.datorama import BulkProgress, BulkResult, DataStream, Job, QueryR
 from asyncconn.integrations.fastapi import Provide, hub_lifespan
 from asyncconn.panoply import RunReport, SentMessage, SourceError, SourceProgress, StateFile, WriteReport
 from asyncconn.sandbox import Fault, Sandbox
+from asyncconn.tcup import (
+    CsvReport,
+    InsertReport,
+    ItemResult,
+    LakeFile,
+    Outcomes,
+    RoutingRule,
+    Run,
+    RunState,
+    Sensor,
+    Task,
+    TaskState,
+    Workflow,
+    payload,
+    routing_rule,
+)
 from asyncconn.testing import CheckReport, Fake, check, record, replay
 
 Row = dict[str, Any]
@@ -297,6 +314,43 @@ async def limits(client: AtotiLimits) -> None:
 
 
 # -- what is refused: each of these is an error, or its comment is one -------------------------------------------------
+
+
+async def tcup(client: Tcup, folder: Path) -> None:
+    assert_type(await client.sensors.create(Sensor.atomic("ts1", {"obs1": "count"})), ItemResult)
+    assert_type(await client.observations.insert_many([("ts1", {"obs1": 1}, "tf1")]), InsertReport)
+    assert_type(await client.observations.upload_csv(folder / "series.csv"), CsvReport)
+    async for row in client.observations.query(sensor="ts1"):
+        assert_type(row, dict[str, Any])
+    async with client.observations.writer(spool=folder / "telemetry.spool") as writer:
+        await writer.write("ts1", {"obs1": 1}, "tf1")
+        assert_type(await writer.flush(), FlushReport)
+
+    uri = await client.datalake.upload(folder / "flights.csv", on_progress=show)
+    assert_type(await client.datalake.download(uri, folder), Path)
+    assert_type(await client.datalake.download([uri], folder), dict[str, Path])
+    assert_type(await client.datalake.search(metadata={"colour": "blue"}).collect(), list[LakeFile])
+    assert_type(await client.datalake.share(uri, "user2"), Outcomes)
+
+    rule = await client.routing.rules.create(routing_rule("all", "of it", to=("ex1", "test")))
+    assert_type(rule, RoutingRule)
+    await client.routing.rules.start(rule.id)
+    await client.routing.send(payload("ts1", {"obs1": 1}))
+
+    task = await client.tasks.create(project="p", job="j")
+    assert_type(task, Task)
+    assert_type(await task, TaskState)
+    async for state in task.states():
+        assert_type(state, TaskState)
+    async for line in task.logs():
+        assert_type(line, str)
+    flow = await client.workflows.create([("start", task)], name="w", version="v1")
+    assert_type(flow, Workflow)
+    run = await flow.pre_initiate()
+    assert_type(run, Run)
+    assert_type(await run, RunState)
+    async for ended in client.workflows.wait_all([run]):
+        print(ended.id, ended.state, ended.error)
 
 
 async def refused(panoply: Panoply, client: Acme) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from asyncconn.cli.demo import datorama, limits, panoply
+from asyncconn.cli.demo import datorama, limits, panoply, tcup
 from asyncconn.cli.demo.seattle import default_data, load
 from asyncconn.cli.options import SenderName
 from asyncconn.cli.output import console
@@ -40,9 +41,9 @@ def demo(
 ) -> None:
     """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
 
-    Then read and process 200 data streams of an embedded Datorama under its cap, and connect an embedded Atoti session
-    to its Limits server to find the breach of a limit. Needs no account and no network. Ends with 1 if anything is
-    missing or different.
+    Then read and process 200 data streams of an embedded Datorama under its cap, connect an embedded Atoti session to
+    its Limits server to find the breach of a limit, and let an embedded TCUP route the hot days and compute their mean.
+    Needs no account and no network. Ends with 1 if anything is missing or different.
     """
     if rate is not None and not rate > 0:
         raise ConfigError(f"--rate must be more than 0 records per second, not {rate:g}")
@@ -55,17 +56,20 @@ def demo(
     if not as_json:
         panoply.show(out, report)
     of_datorama, of_limits = datorama.work(), asyncio.run(limits.work())
+    with tempfile.TemporaryDirectory(prefix="asyncconn-") as folder:
+        of_tcup = asyncio.run(tcup.work(records["weather"], Path(folder)))
     said = [
         (report.ok, panoply.last_word(report)),
         (of_datorama.ok, datorama.last_word(of_datorama)),
         (of_limits.ok, limits.last_word(of_limits)),
+        (of_tcup.ok, tcup.last_word(of_tcup)),
     ]
-    report.datorama, report.atoti_limits = asdict(of_datorama), asdict(of_limits)
+    report.datorama, report.atoti_limits, report.tcup = asdict(of_datorama), asdict(of_limits), asdict(of_tcup)
     report.ok = all(ok for ok, _ in said)
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:
-        for line in (*datorama.lines(of_datorama), *limits.lines(of_limits)):
+        for line in (*datorama.lines(of_datorama), *limits.lines(of_limits), *tcup.lines(of_tcup)):
             out.print(line)
         # Where something failed, nothing else is praised.
         out.print(Text("\n").join(text for ok, text in said if ok is report.ok))

@@ -65,6 +65,7 @@ class Report(Part):
     rate_limit: dict[str, Any] = field(default_factory=dict)
     datorama: dict[str, Any] = field(default_factory=dict)
     atoti_limits: dict[str, Any] = field(default_factory=dict)
+    tcup: dict[str, Any] = field(default_factory=dict)
 
 
 class Probe(Connector):

@@ -57,8 +57,7 @@ def write(
 
     async def main(hub: Hub) -> None:
         nonlocal checked
-        # The spool of the environment is a service's, and has one user at a time. What fails here goes to a file.
-        into = None if dry_run else Panoply.from_env(hub=hub, **options, spool=None)
+        into = _writer(hub, options, dry_run=dry_run)
         with progress(stderr()) as bar:
             looked = advancing(bar, "checking")
             checked = await check_file(source, table, into=into, id_column=id_column, on_progress=looked, **reading.how)
@@ -90,6 +89,17 @@ def write(
         _tell(name, table, checked.report, save_failed, interrupted=status != 0)
         status = status or (0 if checked.report.complete else 1)
     raise typer.Exit(status)
+
+
+def _writer(hub: Hub, options: dict[str, Any], *, dry_run: bool) -> Panoply | None:
+    """None where nothing is sent, and there are no credentials: the file can be looked at all the same."""
+    try:
+        # The spool of the environment is a service's, and has one user at a time. What fails here goes to a file.
+        return Panoply.from_env(hub=hub, **options, spool=None)
+    except ConfigError as problem:
+        if dry_run and problem.missing:
+            return None
+        raise
 
 
 def _refuse(name: str, checked: CheckedFile, *, guessed: bool) -> None:

@@ -181,14 +181,15 @@ class TcupWorld(World):
         """The last calls, as many as the sandbox keeps arrivals."""
         return deque(maxlen=self.place.keep_arrivals)
 
-    def routed(self, exchange: str, topic: str = "#") -> list[Any]:
-        """What went to the topics of a topic exchange that fit ``topic``, oldest first, for the first tenant.
+    def routed(self, exchange: str, topic: str = "#") -> list[dict[str, Any]]:
+        """Documents of the first tenant that went to fitting topics of a topic exchange, oldest first.
 
-        Raises :class:`~asyncconn.errors.ConfigError` where there is no such exchange.
+        Messages that are no JSON objects are left out. Raises :class:`~asyncconn.errors.ConfigError` where there is no
+        such exchange.
         """
         if exchange not in self.mr.broker.topic_exchanges:
             raise ConfigError(f"world: there is no topic exchange {exchange!r}")
-        return self.mr.broker.routed(exchange, topic)
+        return [body for body in self.mr.broker.routed(exchange, topic) if isinstance(body, dict)]
 
     def add_tenant(self, user: str) -> Tenant:
         """One more, with made-up keys and nothing in it. Raises :class:`~asyncconn.errors.ConfigError` for a twin."""

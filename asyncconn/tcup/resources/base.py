@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asyncconn.tcup.envelope import ItemResult
     from asyncconn.tcup.models import Model
 
-__all__ = ["SosNoun", "fields_of"]
+__all__ = ["SosNoun", "changes_of", "fields_of"]
 
 
 class SosNoun(Noun):
@@ -46,3 +46,10 @@ def fields_of(given: Model | Mapping[str, Any], kind: type[Model]) -> dict[str, 
         found = error.errors(include_url=False, include_input=False)
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in found)
         raise ConfigError(f"this is no {kind.__name__}: {wrong}") from error
+
+
+def changes_of(name: str, changes: Mapping[str, Any], kind: type[Model]) -> dict[str, Any]:
+    """What of it is to be set. Raises ``ConfigError`` for what it has not: the platform would say OK and do nothing."""
+    if strange := [one for one in changes if one not in kind.model_fields]:
+        raise ConfigError(f"a {kind.__name__} has no {strange[0]!r}: it has {', '.join(kind.model_fields)}")
+    return fields_of({"name": name, **changes}, kind)

@@ -67,7 +67,7 @@ class Transfers(Files):
     ) -> str:
         """Send a file: a path, bytes, an async iterable of chunks, or a function that makes one. Returns its URI.
 
-            >>> uri = await tcup.datalake.upload("flights.csv", savepoint="2024/march", metadata={"colour": "blue"})
+            >>> uri = await tcup.datalake.upload("flights.csv", savepoint="march/day-1", metadata={"colour": "blue"})
 
         ``mode`` is ``RESTRICT`` (``Conflict`` if the file is there), ``OVERWRITE`` or ``ARCHIVE`` (the old version is
         hidden, or gets another name), or ``APPEND``; the last three need a file that is there (``BadRequest``).

@@ -8,13 +8,13 @@ from asyncconn.tcup.documents import VERSION
 from asyncconn.tcup.envelope import ItemResult
 from asyncconn.tcup.models import Feature
 from asyncconn.tcup.names import several
-from asyncconn.tcup.resources.base import SosNoun, fields_of
+from asyncconn.tcup.resources.base import SosNoun, changes_of, fields_of
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable, Mapping
 
-    from asyncconn.core.paging import Pager
+    from asyncconn.tcup.listing import Listing
 
 __all__ = ["Features"]
 
@@ -34,17 +34,20 @@ class Features(SosNoun):
         made = [fields_of(one, Feature) for one in several(features, "features")]
         return await self._write_many("features.create", made, json=_document(made)) if made else []
 
-    def list(self) -> Pager[Feature]:
+    def list(self) -> Listing[Feature]:
         """All of them."""
-        return self._pages(Feature, "features.list", items="features")
+        return self._listing(Feature, "features.list", items="features")
 
     async def get(self, name: str) -> Feature:
         """One of them. Raises ``NotFound``."""
         return await self._one(Feature, "features.get", ids={"name": name})
 
     async def update(self, name: str, **changes: Any) -> ItemResult:
-        """Set its ``description``, ``parent``, ``position`` or ``metadata``; what is not named stays."""
-        body = fields_of({"name": name, **changes}, Feature)
+        """Set its ``description``, ``parent``, ``position`` or ``metadata``; what is not named stays.
+
+        Raises ``ConfigError`` for a field that there is not.
+        """
+        body = changes_of(name, changes, Feature)
         return await self._write("features.update", ids={"name": name}, json=body)
 
     async def delete(self, name: str) -> None:

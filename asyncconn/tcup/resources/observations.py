@@ -17,6 +17,7 @@ from asyncconn.tcup.resources.base import SosNoun
 from asyncconn.tcup.resources.query import Rows
 from asyncconn.tcup.rows import Row, observation_of
 from asyncconn.tcup.sending import Sender
+from asyncconn.tcup.tables import Counts
 from asyncconn.tcup.times import SOS, aware
 from asyncconn.tcup.writer import Writer
 
@@ -247,8 +248,8 @@ class Observations(SosNoun):
         async with self._caller.stream("observations.download", params=params) as stream:
             return await save_csv(stream, to)
 
-    async def count(self) -> dict[str, int]:
-        """How many sensors and features there are.
+    async def count(self) -> Counts:
+        """How many sensors and features there are; with :meth:`Counts.table` as a table.
 
         >>> await tcup.observations.count()
         {'sensors': 2, 'features': 1}
@@ -257,7 +258,7 @@ class Observations(SosNoun):
         counts = found.get("count") if isinstance(found, dict) else None
         if not isinstance(counts, dict):
             raise ProtocolError("TCUP's capabilities have no counts")
-        return {name: _whole(counts.get(name), name) for name in ("sensors", "features")}
+        return Counts({name: _whole(counts.get(name), name) for name in ("sensors", "features")})
 
     def _conditions(
         self,

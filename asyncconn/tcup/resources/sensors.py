@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.tcup.documents import VERSION
 from asyncconn.tcup.models import Capabilities, ObservedProperty, Sensor
 from asyncconn.tcup.names import several
-from asyncconn.tcup.resources.base import SosNoun, fields_of
+from asyncconn.tcup.resources.base import SosNoun, changes_of, fields_of
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterable, Mapping
 
-    from asyncconn.core.paging import Pager
     from asyncconn.tcup.envelope import ItemResult
+    from asyncconn.tcup.listing import Listing
 
 __all__ = ["Sensors"]
 
@@ -34,9 +34,9 @@ class Sensors(SosNoun):
         made = [fields_of(one, Sensor) for one in several(sensors, "sensors")]
         return await self._write_many("sensors.create", made, json=_document(made)) if made else []
 
-    def list(self) -> Pager[Sensor]:
+    def list(self) -> Listing[Sensor]:
         """All of them."""
-        return self._pages(Sensor, "sensors.list", items="sensors")
+        return self._listing(Sensor, "sensors.list", items="sensors")
 
     async def get(self, name: str) -> Sensor:
         """One of them. Raises ``NotFound``."""
@@ -45,9 +45,9 @@ class Sensors(SosNoun):
     async def update(self, name: str, **changes: Any) -> ItemResult:
         """Set its ``description``, ``feature``, ``output`` or ``metadata``; what is not named stays.
 
-        Raises ``Conflict`` when an output is left out that has observations.
+        Raises ``Conflict`` when an output is left out that has observations, ``ConfigError`` for what no sensor has.
         """
-        body = fields_of({"name": name, **changes}, Sensor)
+        body = changes_of(name, changes, Sensor)
         return await self._write("sensors.update", ids={"name": name}, json=body)
 
     async def delete(self, name: str) -> None:
@@ -58,9 +58,9 @@ class Sensors(SosNoun):
         """Delete its observations, all of them."""
         await self._caller.request("sensors.clear", ids={"name": name})
 
-    def properties(self) -> Pager[ObservedProperty]:
+    def properties(self) -> Listing[ObservedProperty]:
         """Every named output, with the sensors that have it."""
-        return self._pages(ObservedProperty, "observations.properties", items="observedProperties")
+        return self._listing(ObservedProperty, "observations.properties", items="observedProperties")
 
     async def capabilities(self) -> Capabilities:
         """How many sensors and features there are, and what each sensor puts out."""

@@ -229,7 +229,8 @@ class Task(Unpicklable):
             >>> await task.reschedule("16-07-2027 12:35:56.789 IST")
             >>> await task.reschedule(hour=5, day=7)
 
-        The arguments are those of ``tasks.delayed`` and ``tasks.recurrent``. Raises ``Conflict`` while it is under way.
+        The arguments are those of ``tasks.delayed`` and ``tasks.recurrent``, and replace all of the schedule that there
+        was, its time zone and limit too. Raises ``Conflict`` while it is under way.
         """
         if delayed_time is None:
             made = partial(recurrent, time_zone=time_zone or "UTC", **pattern)

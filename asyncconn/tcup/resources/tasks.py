@@ -93,7 +93,7 @@ class Tasks(Noun):
         With ``pattern="fixed"`` (unless another is given) it runs at the fields given of ``minute``, ``hour``, ``day``
         (of the month), ``month`` and ``day_of_week`` (0 is Sunday): smaller fields are their least, larger ones any.
         With ``pattern="interval"`` every so many of one of minute, hour and day; with ``pattern="expression"`` by
-        ``cron="0 4 * * mon-fri"``. ``recurrence_limit`` runs of it are made, by default without end.
+        ``cron="0 4 * * 1-5"``. ``recurrence_limit`` runs of it are made, by default without end.
 
         Raises ``ConfigError`` for what cannot be or never comes, and where the task is there with another schedule.
         """

@@ -101,7 +101,7 @@ class Workflow(Unpicklable):
         return await self._calls.schedule(await self._schedule_id())
 
     async def reschedule(self, *, time_zone: str = "UTC", **pattern: Unpack[Recurrence]) -> Schedule | None:
-        """Let it run again and again: the arguments are those of ``tasks.recurrent``."""
+        """Let it run again and again: the arguments are those of ``tasks.recurrent``, and replace all there was."""
         schedule = await in_thread(partial(recurrent, time_zone=time_zone, **pattern))  # it may look for a zone's file
         return await self._calls.set_schedule(await self._schedule_id(), schedule)
 
