@@ -183,7 +183,9 @@ def _key(given: Any, what: str) -> Secret:
     return secret(given)
 
 
-def _check_zone(name: str) -> None:
+def _check_zone(name: Any) -> None:
+    if not isinstance(name, str):
+        raise ConfigError(f"default_timezone is the name of a zone, not {name!r}")
     try:
         zone_named(name)
     except ValueError as error:

@@ -179,7 +179,10 @@ def tables(paths: Mapping[str, Any] | None = None) -> tuple[dict[str, Routes], d
 
     Raises ``ConfigError`` for a name that no table has, and for a base or an entry that cannot be.
     """
-    given = dict(paths or {})
+    wanted: Any = paths or {}
+    if not isinstance(wanted, Mapping):
+        raise ConfigError(f"paths is a mapping, not {type(wanted).__name__}")
+    given = dict(wanted)
     bases = {name: _base(name, given.pop(name, base)) for name, base in BASES.items()}
     made = {}
     for service, table in TABLES.items():

@@ -134,6 +134,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         {"auth_mode": "jwt", "symmetric_key": "k", "algorithm": "none"}, {"auth_mode": "jwt", "symmetric_key": ""},
         {"auth_mode": "jwt", "symmetric_key": "short", "symmetric_key_encoding": "base64"},
         {"auth_mode": "jwt", "symmetric_key": "k", "symmetric_key_encoding": "hex"}, {"paths": {"sos": "/x"}},
+        {"default_timezone": 7}, {"default_timezone": "EST5"}, {"direct_exchange": ""}, {"direct_exchange": 7},
+        {"routing_key": 7}, {"routing_key": "a\nb"}, {"timeout": 0}, {"max_concurrency": 0},
     ],
 )  # fmt: skip
 def test_a_client_that_cannot_be(options: dict[str, Any]) -> None:

@@ -66,8 +66,10 @@ def test_bases_and_calls_can_be_replaced() -> None:
         {"sos_path": None},
         {"sensors.get": ("GET", "x")},
         {"ws_path": "/x"},
+        [("sos_path", "/x")],
+        7,
     ],
 )
-def test_paths_that_cannot_be_are_refused(paths: dict[str, Any]) -> None:
+def test_paths_that_cannot_be_are_refused(paths: Any) -> None:
     with pytest.raises(ConfigError):
         tables(paths)

@@ -166,8 +166,8 @@ class Routing(Noun):
         default_timezone: str | None = None,
     ) -> None:
         super().__init__(service)
-        self._exchange = direct_exchange
-        self._key = routing_key
+        self._exchange = fields.name(direct_exchange, "direct_exchange")
+        self._key = None if routing_key in (None, "") else fields.name(routing_key, "routing_key")
         self.exchanges = Exchanges(service)
         self.rules = Rules(service, default_timezone)
 
