@@ -119,5 +119,5 @@ def _encoded(observations: Sequence[Mapping[str, Any]]) -> bytes:
         body = orjson.dumps(made)
     except TypeError:
         return json_body(made)
-    # What a NaN becomes. To look for it in this form takes a quarter of the time of json_body().
-    return json_body(made) if b'"value":null' in body else body
+    # What a NaN becomes, wherever it stands. To look for the word takes a quarter of the time of json_body().
+    return json_body(made) if b"null" in body else body

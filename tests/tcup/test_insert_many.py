@@ -147,9 +147,14 @@ async def test_what_came_before_an_error_of_the_source_is_stored(kind: str) -> N
         assert len(s.rows()) == 700
 
 
-async def test_a_nan_in_an_observation_of_somebody_elses_is_rejected_and_no_null() -> None:
+@pytest.mark.parametrize("where", ["value", "position"])
+async def test_a_nan_in_an_observation_of_somebody_elses_is_rejected_and_no_null(where: str) -> None:
     made = [payload("ts1", {"obs2": i}, time=WHEN + timedelta(seconds=i))["observations"][0] for i in range(20)]
-    made[7]["record"][0]["output"][0]["value"] = float("nan")
+    record = made[7]["record"][0]
+    if where == "value":
+        record["output"][0]["value"] = float("nan")
+    else:
+        record["position"] = {"x": float("nan"), "y": 1.0}
     async with scene() as s:
         report = await s.client.observations.insert_many(made)
 
