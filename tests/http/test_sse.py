@@ -44,8 +44,8 @@ CASES: dict[str, tuple[list[bytes], list[ServerEvent]]] = {
 }
 
 
-def parsed(*chunks: bytes) -> list[ServerEvent]:
-    parser = EventParser()
+def parsed(*chunks: bytes, max_bytes: int = 1024 * 1024) -> list[ServerEvent]:
+    parser = EventParser(max_bytes=max_bytes)
     return [event for chunk in chunks for event in parser.feed(chunk)]
 
 
@@ -76,10 +76,8 @@ def test_the_pause_asked_for_is_in_seconds_and_digits_only() -> None:
     ids=["one line", "many lines", "a line in pieces"],
 )
 def test_an_event_over_the_bound_is_an_error(stream: list[bytes]) -> None:
-    parser = EventParser(max_bytes=100)
     with pytest.raises(ProtocolError, match="more than 100 bytes: raise max_bytes"):
-        for chunk in stream:
-            parser.feed(chunk)
+        parsed(*stream, max_bytes=100)
 
 
 def test_the_bound_is_for_one_event_and_not_for_the_stream() -> None:
