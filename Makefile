@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := asyncconn tests benchmarks examples
-CORE := tests/core tests/http tests/lifecycle tests/wire
+CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
 SERVICES := sshd:openssh-server
@@ -19,7 +19,7 @@ test: services check
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed
-	$(VENV)-lowest/bin/python -m pytest -n auto $(CORE) tests/connectors/test_panoply_* $(ARGS)
+	$(VENV)-lowest/bin/python -m pytest -n auto $(CORE) tests/panoply/test_* $(ARGS)
 
 # The core on the newest other Python that there is; NEWER=... names one.
 NEWER = $(shell sh .ci/newer-python $(BIN)/python)
@@ -28,7 +28,7 @@ newer: $(BIN)/python
 	@test -x $(VENV)-newer/bin/python || $(NEWER) -m venv $(VENV)-newer
 	@$(VENV)-newer/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(VENV)-newer/bin/python -m pip install --quiet --editable ".[all]" --group test
-	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) $(ARGS)
+	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) tests/panoply/test_lifecycle.py tests/panoply/test_spool_kill.py $(ARGS)
 
 # What is missing is installed where that is possible without asking; elsewhere its tests are skipped, and say why.
 services:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from asyncconn.datorama import Datorama
     from asyncconn.draining import DrainReport
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
+    from asyncconn.http.multipart import Multipart
     from asyncconn.http.oauth import OAuth2
     from asyncconn.http.pages import LinkHeader, NextUrl, Offset, PageNumber
     from asyncconn.http.redact import Redactor
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from asyncconn.running import run
     from asyncconn.settings import HubSettings
     from asyncconn.syncing import SyncFailed, SyncReport, sync
+    from asyncconn.tcup import Tcup
 
 __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
     "AtotiLimits",
@@ -81,6 +83,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "HubSettings",
     "HubState",
     "LinkHeader",
+    "Multipart",
     "NextUrl",
     "NoAuth",
     "OAuth2",
@@ -125,6 +128,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "SyncFailed",
     "SyncReport",
     "SystemClock",
+    "Tcup",
     "Timeouts",
     "Token",
     "TokenAuth",
@@ -168,6 +172,7 @@ _HOMES = {
     "HubSettings": "asyncconn.settings",
     "HubState": "asyncconn.hub",
     "LinkHeader": "asyncconn.http.pages",
+    "Multipart": "asyncconn.http.multipart",
     "NextUrl": "asyncconn.http.pages",
     "NoAuth": "asyncconn.http.auth",
     "OAuth2": "asyncconn.http.oauth",
@@ -212,6 +217,7 @@ _HOMES = {
     "SyncFailed": "asyncconn.syncing",
     "SyncReport": "asyncconn.syncing",
     "SystemClock": "asyncconn.core.clock",
+    "Tcup": "asyncconn.tcup",
     "Timeouts": "asyncconn.http.timeouts",
     "Token": "asyncconn.http.auth",
     "TokenAuth": "asyncconn.http.auth",

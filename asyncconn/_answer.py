@@ -14,7 +14,9 @@ class Answer:
 
     ``service`` (the platform's name), ``status`` (HTTP, or the effective one where a platform hides it in the body),
     ``code`` (the platform's own word, if any), ``request_id``, ``retry_after`` (seconds, if a time was named: a text
-    that is a number will do) and ``body`` (an excerpt of at most 2,000 characters with credentials removed).
+    that is a number will do), ``body`` (an excerpt of at most 2,000 characters with credentials removed),
+    ``http_status`` (where the effective one is another) and ``details`` (what the platform says for a program: a result
+    for each item, say).
     """
 
     service: str
@@ -23,6 +25,8 @@ class Answer:
     request_id: str | None = None
     retry_after: float | None = None
     body: str = ""
+    http_status: int | None = None
+    details: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "retry_after", _seconds(self.retry_after))

@@ -57,7 +57,7 @@ def batched(
     envelope: int = 0,
     size: Callable[[bytes], int] | None = None,
     key: Callable[[Any], Hashable] | None = None,
-    spool: Callable[[Any], str | os.PathLike[str] | Spool] | None = None,
+    spool: Callable[[Any], str | os.PathLike[str] | Spool | None] | None = None,
     tries: int = 8,
     encode: Callable[[Any], bytes | str] = json_body,
     decode: Callable[[bytes], Any] = json_of,
@@ -90,9 +90,9 @@ def batched(
     that is None is nobody's.
 
     ``spool`` gives, for an instance, the path of a file or a :class:`Spool`: what was accepted is then sent although
-    the program is killed, by the next one that uses the buffer, or opens it. ``policy`` are the other fields of a
-    :class:`BatchPolicy`: ``max_age``, ``max_in_flight``, ``max_pending_items``, ``max_pending_bytes``, ``overflow``,
-    ``drain_timeout``, ``max_hold``.
+    the program is killed, by the next one that uses the buffer, or opens it; None keeps it in memory. ``policy`` are
+    the other fields of a :class:`BatchPolicy`: ``max_age``, ``max_in_flight``, ``max_pending_items``,
+    ``max_pending_bytes``, ``overflow``, ``drain_timeout``, ``max_hold``.
 
     Raises ``ConfigError``.
     """
@@ -111,7 +111,7 @@ class _Spec:
     policy: BatchPolicy
     size: Callable[[bytes], int]
     key: Callable[[Any], Hashable] | None
-    spool: Callable[[Any], str | os.PathLike[str] | Spool] | None
+    spool: Callable[[Any], str | os.PathLike[str] | Spool | None] | None
     tries: int
     encode: Callable[[Any], bytes | str]
     decode: Callable[[bytes], Any]
@@ -182,14 +182,14 @@ class Batches(Watched, Unpicklable, Generic[T]):
             "shown": self._shown,
         }
         self._buffer: Buffer[bytes]
-        if spec.spool is None:
+        spool = None if spec.spool is None else spec.spool(owner)
+        if spool is None:
             self._buffer = BatchBuffer(self._send, **options)
         else:
-            spool = spec.spool(owner)
             spool = spool if isinstance(spool, Spool) else Spool(spool)
             self._buffer = SpooledBuffer(self._send, spool, owner=self.name, **options)
         attached = hub.attached(member)
-        attached.add(self, kept=spec.spool is not None)
+        attached.add(self, kept=spool is not None)
         self._attached = attached
         self._alone = member if isinstance(member, _Alone) else None
 

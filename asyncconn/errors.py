@@ -86,9 +86,13 @@ class AsyncConnError(PortableError):
 
 
 class ConfigError(AsyncConnError, ValueError):
-    """An argument, a setting or a credential that cannot work. Raised before anything is sent."""
+    """An argument, a setting or a credential that cannot work. Raised before anything is sent.
+
+    ``missing`` are the variables of the environment that have to be set, and are not.
+    """
 
     advice = "correct the value; nothing was sent"
+    missing: tuple[str, ...] = ()
 
 
 # -- lifecycle ---------------------------------------------------------------------------------------------------------
@@ -211,6 +215,16 @@ class ApiError(AsyncConnError):
     def body(self) -> str:
         """The beginning of the answer, without credentials."""
         return self.answer.body
+
+    @property
+    def http_status(self) -> int:
+        """The status of the HTTP answer, where a platform hides another one in the body."""
+        return self.status if self.answer.http_status is None else self.answer.http_status
+
+    @property
+    def details(self) -> Any:
+        """What the platform says for a program, beside its message: a result for each item, say. None: nothing."""
+        return self.answer.details
 
     def __str__(self) -> str:
         code = f" [{self.code}]" if self.code else ""

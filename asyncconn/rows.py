@@ -10,58 +10,65 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zlib
 from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, Unpack
 
 from asyncconn.core.closing import each
 from asyncconn.core.files import PartialFile
-from asyncconn.core.parquet import ParquetReader, ParquetWriter
+from asyncconn.core.parquet import ParquetWriter
 from asyncconn.core.paths import file_path
-from asyncconn.core.row_formats import BadRow, RowReader, form_of_name
+from asyncconn.core.row_files import NoRows, Problem, RowFile
+from asyncconn.core.row_formats import form_of_name
 from asyncconn.core.text_files import header_problem
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, InvalidRecord
-from asyncconn.http.compressed import Inflater
 from asyncconn.http.outgoing import json_body, query_text
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncGenerator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+
+    from asyncconn.core.row_files import FileForm, RowOptions
 
 __all__ = ["read_rows", "save_rows"]
 
-_PIECE = 256 * 1024  # bytes that are read or written at a time
+_PIECE = 256 * 1024  # bytes that are written at a time
 _ROWS = 1000  # rows of Parquet that are handed on at a time
-_GZIP = b"\x1f\x8b"
 
-Row = dict[str, Any]
 T = TypeVar("T")
 
 
-async def read_rows(path: str | os.PathLike[str]) -> AsyncGenerator[Row, None]:
+async def read_rows(path: str | os.PathLike[str], **how: Unpack[RowOptions]) -> AsyncGenerator[dict[str, Any], None]:
     """The rows of a file: CSV (with a header; all values are texts), JSON lines, one JSON array of objects, or Parquet.
 
         >>> async for row in read_rows("points.jsonl"): ...
+        >>> async for row in read_rows("export", form="csv", types=True, delimiter=";", encoding="cp1252"): ...
 
     The name says which (``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson``, ``.json``, ``.parquet``), else the first
-    character. The delimiter, UTF-8 or UTF-16, and gzip are found. Integers are exact. The file is closed when the loop
-    is left. Parquet takes the extra ``parquet``.
+    character. The delimiter, UTF-8 or UTF-16, and gzip are found. ``types=True`` makes numbers, truth values and nulls
+    of what looks like them in CSV. A number is a ``Decimal`` where neither int nor float has all its digits. The file
+    is closed when the loop is left. Parquet takes the extra ``parquet``.
 
-    Raises ``ConfigError`` for a file that cannot be read, ``InvalidRecord`` for a row that cannot, with its number.
+    Raises ``ConfigError`` for a file that cannot be read, ``InvalidRecord`` for a row that cannot, with its line and,
+    as ``index``, how many rows are before it.
     """
     file = file_path(path, "the file of rows")
-    reading = _ReadingParquet(file) if _is_parquet(file) else _Reading(file)
+    reading = RowFile(file, **how)
+    count = 0
     try:
         await _on_disk(file, "read", reading.open)
-        while not reading.ended:
-            rows, wrong = await _on_disk(file, "read", reading.some)
-            for row in rows:
-                yield row
-            if wrong is not None:
-                raise InvalidRecord(f"{file}: {wrong}", index=wrong.number - 1 if wrong.number else None)
+        pieces = reading.pieces()
+        while (some := await _on_disk(file, "read", next, pieces, None)) is not None:
+            for row in some:
+                if isinstance(row, NoRows):
+                    return
+                if isinstance(row, Problem):
+                    raise InvalidRecord(f"{file}:{row.line}: {row.what}", index=count)
+                yield row.record
+                count += 1
     finally:
         await in_thread(reading.close)
 
@@ -70,86 +77,10 @@ async def _on_disk(file: Path, what: str, work: Callable[..., T], *args: Any) ->
     """Do something with a file, in a thread."""
     try:
         return await in_thread(work, *args)
+    except BrokenPipeError:
+        raise  # whoever reads the other end has gone: nothing is wrong here
     except OSError as error:
         raise ConfigError(f"{file} cannot be {what}: {error.strerror or error}") from error
-
-
-class _Opened:
-    """A file that is read; every method blocks."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-        self.ended = False
-
-    def open(self) -> None:
-        self._file = self._path.open("rb")
-
-    def close(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-
-class _Reading(_Opened):
-    """As text, in pieces."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._inflater: Inflater | None = None
-        form = form_of_name(path.name)
-        self._reader = RowReader("csv") if form == "csv" else RowReader(json=form is not None)
-        self._begun = False
-
-    def some(self) -> tuple[list[Row], BadRow | None]:
-        """Rows of one more piece, and what is wrong with the row after them."""
-        rows: list[Row] = []
-        try:
-            rows.extend(self._some())
-        except BadRow as bad:
-            self.ended = True
-            return rows, bad
-        return rows, None
-
-    def _some(self) -> Iterator[Row]:
-        data = self._file.read(_PIECE) if self._file is not None else b""
-        if not self._begun and data.startswith(_GZIP):
-            self._inflater = Inflater("gzip")
-        self._begun = True
-        if data and self._inflater is None:
-            yield from self._reader.feed(data)
-        elif data and self._inflater is not None:
-            try:
-                for piece in self._inflater.feed(data):
-                    yield from self._reader.feed(piece)
-            except ValueError as error:
-                if isinstance(error, BadRow):
-                    raise
-                raise BadRow(0, f"the gzip file is damaged: {error}") from error
-        else:
-            self.ended = True
-            if self._inflater is not None and not self._inflater.complete:
-                raise BadRow(0, "the gzip file is cut off")
-            yield from self._reader.end()
-
-
-class _ReadingParquet(_Opened):
-    """As groups of rows."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._reader: ParquetReader | None = None
-
-    def some(self) -> tuple[list[Row], BadRow | None]:
-        try:
-            if self._reader is None and self._file is not None:
-                self._reader = ParquetReader(self._file)
-            found = None if self._reader is None else self._reader.some()
-        except ValueError as error:
-            self.ended = True
-            return [], BadRow(0, f"it is not Parquet, or damaged: {error}")
-        self.ended = found is None
-        return found or [], None
 
 
 def _is_parquet(file: Path) -> bool:
@@ -160,24 +91,31 @@ def _is_parquet(file: Path) -> bool:
 
 
 async def save_rows(
-    path: str | os.PathLike[str], rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]]
+    path: str | os.PathLike[str] | BinaryIO,
+    rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]],
+    *,
+    form: FileForm | None = None,
+    columns: Sequence[str] = (),
 ) -> int:
     """Save rows as ``path``, which appears, or changes, when all are there; returns how many.
 
         >>> await save_rows("series.jsonl", acme.series())
+        >>> await save_rows(sys.stdout.buffer, acme.series(), form="csv", columns=["id", "value"])
 
-    The name says how: ``.jsonl`` or ``.ndjson``, ``.json`` (one array), ``.csv`` or ``.tsv``; with ``.gz`` after that,
-    gzip; or ``.parquet`` (the extra ``parquet``), where the first 10,000 rows say which columns there are, and of which
-    types. The first row names the columns of CSV, where None and what a later row lacks are empty, true and false are
-    words, and objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
+    An open binary stream is written to, and left open. The name says how, unless ``form`` does: ``.jsonl`` or
+    ``.ndjson``, ``.json`` (one array), ``.csv`` or ``.tsv``; with ``.gz`` after that, gzip; or ``.parquet`` (the extra
+    ``parquet``), where the first 10,000 rows say which columns there are, and of which types. The columns of CSV are
+    ``columns``, else those of the first row; None and what a row lacks are empty there, true and false are words, and
+    objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
 
     Raises ``ConfigError`` for a name that says nothing, a file that cannot be written, and a row that cannot be saved
     (no mapping, no JSON, a column that the first row did not have), with its number; and what ``rows`` raises. Whatever
     is raised, a file that was there before stays as it was.
     """
-    file = file_path(path, "the file of rows")
-    partial = PartialFile(file)
-    saving = _SavingParquet(partial) if _is_parquet(file) else _Saving(partial)
+    partial = _partial(path)
+    file = partial.path
+    form = form or ("parquet" if _is_parquet(file) else form_of_name(file.name))
+    saving = _SavingParquet(partial) if form == "parquet" else _Saving(partial, form, columns)
     count = 0
     try:
         await _on_disk(file, "written", partial.open)
@@ -200,17 +138,39 @@ async def save_rows(
     return count
 
 
+def _partial(path: str | os.PathLike[str] | BinaryIO) -> PartialFile:
+    if isinstance(path, str | bytes | os.PathLike) or not hasattr(path, "write"):
+        return PartialFile(file_path(path, "the file of rows"))
+    return _Stream(path)
+
+
+class _Stream(PartialFile):
+    """A stream that is open, and stays so: what is written is there at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(Path(str(getattr(stream, "name", "the stream"))))
+        self._stream = stream
+
+    def open(self) -> None:
+        pass
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        self._stream.writelines(pieces)
+
+    def finish(self) -> None:
+        self._stream.flush()
+
+
 class _Saving:
     """Rows as text, on their way into a file; ``add`` says when it is time to ``write``, which blocks."""
 
-    def __init__(self, partial: PartialFile) -> None:
+    def __init__(self, partial: PartialFile, form: FileForm | None, columns: Sequence[str]) -> None:
         name = partial.path.name.lower()
-        form = form_of_name(name)
         if form is None:
             endings = ".jsonl, .ndjson, .json, .csv or .tsv, or .gz too, or in .parquet"
             raise ConfigError(f"{partial.path}: the name of a file of rows ends in {endings}")
         self._encoder: _Encoder = (
-            _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(partial.path))
+            _JsonLines() if form == "jsonl" else _JsonArray() if form == "json" else _Csv(_delimiter(name), columns)
         )
         self._partial = partial
         self._zipped = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if name.endswith(".gz") else None
@@ -297,25 +257,34 @@ class _JsonArray:
 class _Csv:
     """A line that names the columns, and one for each row."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, delimiter: str, columns: Sequence[str]) -> None:
         self._text = io.StringIO(newline="")
         # With this end of a line, a cell that holds either half of it is quoted.
         self._writer = csv.writer(self._text, delimiter=delimiter, lineterminator="\r\n")
         self._columns: list[str] = []
+        if columns:
+            self._name(columns)
+
+    def _name(self, names: Iterable[Any]) -> None:
+        given = list[Any](names)
+        if strange := [name for name in given if not isinstance(name, str)]:
+            raise ConfigError(f"a column is called {strange[0]!r}, which is no text")
+        if wrong := header_problem(given):
+            raise ConfigError(wrong)
+        self._columns = given
+        self._writer.writerow(given)
 
     def row(self, row: Mapping[str, Any]) -> bytes:
         if not self._columns:
-            names: list[Any] = list(row)
-            if strange := [name for name in names if not isinstance(name, str)]:
-                raise ConfigError(f"a column is called {strange[0]!r}, which is no text")
-            self._columns = names
-            if wrong := header_problem(self._columns):
-                raise ConfigError(wrong)
-            self._writer.writerow(self._columns)
+            self._name(row)
         elif len(row) > len(self._columns) or not row.keys() <= set(self._columns):
             other = next(name for name in row if name not in self._columns)
             raise ConfigError(f"it has the column {other!r}, and the first row, which named the columns, had not")
         self._writer.writerow([_cell(row.get(name), name) for name in self._columns])
+        return self.end()
+
+    def end(self) -> bytes:
+        """What has not been handed on: a line, or of no rows the names of their columns."""
         line = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
@@ -325,12 +294,9 @@ class _Csv:
             pass
         raise ConfigError("it holds half a character (a lone surrogate)")
 
-    def end(self) -> bytes:
-        return b""
 
-
-def _delimiter(file: Path) -> str:
-    return "\t" if file.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+def _delimiter(name: str) -> str:
+    return "\t" if name.removesuffix(".gz").endswith(".tsv") else ","
 
 
 def _cell(value: Any, name: str) -> str:

@@ -143,8 +143,9 @@ def settings_config(prefix: str) -> SettingsConfigDict:
 def load(kind: type[S], **given: Any) -> S:
     """Settings of ``kind`` from the environment, ``given`` values first.
 
-    Raises ``ConfigError`` that names the variables which are missing or do not fit, and none of their values.
+    Raises ``ConfigError`` that names the variables which are missing (its ``missing``) or do not fit, and no values.
     """
+    missing: tuple[str, ...] = ()
     try:
         return kind(**{name: value for name, value in given.items() if value is not None})
     except (OSError, UnicodeError) as error:
@@ -152,15 +153,17 @@ def load(kind: type[S], **given: Any) -> S:
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
-        problem = _unfit(kind, error)
+        problem, missing = _unfit(kind, error)
     # Out here it has no context: the originals hold what they read, credentials too.
-    raise ConfigError(problem)
+    unfit = ConfigError(problem)
+    unfit.missing = missing
+    raise unfit
 
 
-def _unfit(kind: Any, error: Any) -> str:
-    """What pydantic's error says, by the names of variables."""
+def _unfit(kind: Any, error: Any) -> tuple[str, tuple[str, ...]]:
+    """What pydantic's error says, by the names of variables; and those that are missing."""
     prefix = kind.model_config.get("env_prefix", "")
-    wrong = [
-        f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}" for e in error.errors(include_input=False)
-    ]
-    return f"settings do not fit: {'; '.join(wrong)}"
+    found = [(f"{prefix}{'_'.join(map(str, e['loc']))}".upper(), e) for e in error.errors(include_input=False)]
+    missing = tuple(name for name, e in found if e["type"] == "missing")
+    told = "; ".join(f"{name}: {e['msg']}" for name, e in found)
+    return f"settings do not fit: {told}", missing

@@ -1,4 +1,9 @@
-"""House rules for every test: nothing may leak, nothing may block the loop, and missing services are named."""
+"""House rules for every test: nothing may leak, nothing may block the loop, and missing services are named.
+
+A folder has the tests of one part of the package and the scenes that only they share; scenes of several folders are
+here. ``house`` has what stands above ``http`` and belongs to no platform, and what is said of all. Each folder is a
+package but ``http``, whose name the standard library has.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ from asyncconn.core.rates.registry import forget_limiters
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-pytest.register_assert_rewrite("panoply_writer")  # before any folder's conftest imports it
+pytest.register_assert_rewrite("panoply.writer_tests")  # before any folder's conftest imports it
 
 settings.register_profile("asyncconn", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("asyncconn")

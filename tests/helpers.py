@@ -69,6 +69,12 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
+async def until(true: Callable[[], object]) -> None:
+    """Let others go on until it is so, on a real clock; the test's own timeout ends a wait in vain."""
+    while not true():
+        await asyncio.sleep(0.002)
+
+
 # -- cancellation ------------------------------------------------------------------------------------------------------
 
 

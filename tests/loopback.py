@@ -1,4 +1,4 @@
-"""A server of bytes on a loopback socket: what it answers, breaks off or never says is written down in the test."""
+"""Servers of bytes on a loopback socket: what they answer, break off or never say is written down in the test."""
 
 from __future__ import annotations
 
@@ -67,31 +67,21 @@ OK = Reply()
 DROP = Reply(raw=b"", close=True)
 
 
-class Loopback:
-    """Answers with ``replies`` in turn, then with ``otherwise`` for ever; ``seen`` are the requests."""
+class Server:
+    """Serves each connection as ``serve`` says; whatever is left of them ends with it."""
 
     def __init__(
-        self, *replies: Reply, otherwise: Reply | Callable[[Seen], Reply | Awaitable[Reply]] = OK, ssl: Any = None
+        self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]], *, ssl: Any = None
     ) -> None:
-        self.replies = deque(replies)
-        self.otherwise = otherwise
-        self.seen: list[Seen] = []
-        self.connections = 0
-        self.open = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ssl = ssl
-        self._server: asyncio.Server | None = None
         self.port = 0
+        self._serve = serve
+        self._ssl = ssl
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
         return f"http{'s' if self._ssl else ''}://127.0.0.1:{self.port}"
-
-    async def arrived(self, count: int = 1) -> None:
-        """Wait for so many requests."""
-        while len(self.seen) < count:
-            await asyncio.sleep(0.005)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._ssl)
@@ -113,19 +103,43 @@ class Loopback:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+
+class Loopback(Server):
+    """Answers with ``replies`` in turn, then with ``otherwise`` for ever; ``seen`` are the requests."""
+
+    def __init__(
+        self, *replies: Reply, otherwise: Reply | Callable[[Seen], Reply | Awaitable[Reply]] = OK, ssl: Any = None
+    ) -> None:
+        super().__init__(self._talk, ssl=ssl)
+        self.replies = deque(replies)
+        self.otherwise = otherwise
+        self.seen: list[Seen] = []
+        self.connections = 0
+        self.open = 0
+
+    async def arrived(self, count: int = 1) -> None:
+        """Wait for so many requests."""
+        while len(self.seen) < count:
+            await asyncio.sleep(0.005)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
         number = self.connections
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while await self._serve(reader, writer, number):
-                    pass
+            while await self._answered(reader, writer, number):
+                pass
         finally:
-            writer.close()
             self.open -= 1
-            self._tasks.discard(task)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> bool:
+    async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, target, _ = head[0].split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
@@ -171,7 +185,7 @@ class QuickClock(Quick):
 
 
 @asynccontextmanager
-async def road(server: Loopback | str, **options: Any) -> AsyncIterator[Transport]:
+async def road(server: Server | str, **options: Any) -> AsyncIterator[Transport]:
     """A transport to the server over a hub's own session."""
     url = server if isinstance(server, str) else server.url
     async with Hub() as hub:

@@ -1,4 +1,4 @@
-"""Writers with a spool, killed at random moments: what a lifecycle test and ``python -m benchmarks.kills`` run.
+"""Writers with a spool, killed at random moments: what a test and ``python -m benchmarks.kills`` run.
 
 A round forks a writer from a process that has imported everything, and kills it: some time after it was at work, or, in
 every fifth round, after its birth, when it may still be opening the spool. Each writer opens the spool that the one

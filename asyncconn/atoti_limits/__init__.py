@@ -29,9 +29,9 @@ from asyncconn.atoti_limits.offline.roles import GUIDE_USERS, missing_roles
 from asyncconn.atoti_limits.offline.scopes import Scope, parse_scope
 from asyncconn.atoti_limits.offline.ui_extension import UiExtension, extract_ui_extension
 from asyncconn.atoti_limits.paths import Paths
-from asyncconn.atoti_limits.reports import CompatibilityReport, CubeCheck, PreflightReport
+from asyncconn.atoti_limits.reports import CompatibilityReport, CubeCheck, PreflightReport, StatusReport, StatusStep
 from asyncconn.atoti_limits.resources.evaluation import Evaluation
-from asyncconn.atoti_limits.resources.transfer import Export
+from asyncconn.atoti_limits.resources.transfer import Export, UploadPlan
 from asyncconn.atoti_limits.versions import warning_threshold_is_distance
 
 __all__ = [
@@ -58,8 +58,11 @@ __all__ = [
     "PreflightReport",
     "Scope",
     "SlicingHierarchyMissing",
+    "StatusReport",
+    "StatusStep",
     "Structure",
     "UiExtension",
+    "UploadPlan",
     "UploadReport",
     "check_compatibility",
     "check_slicing_hierarchy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from asyncconn.atoti_limits.calling import Calling
 from asyncconn.atoti_limits.connection import Connected, Connecting
@@ -12,16 +12,17 @@ from asyncconn.atoti_limits.credentials import Credential, Discreet, auth_of, ma
 from asyncconn.atoti_limits.paths import Paths
 from asyncconn.atoti_limits.preflight import look
 from asyncconn.atoti_limits.readiness import Readiness
-from asyncconn.atoti_limits.reports import PreflightReport
+from asyncconn.atoti_limits.reports import PreflightReport, StatusReport
 from asyncconn.atoti_limits.resources import transfer
 from asyncconn.atoti_limits.resources.connections import Connections
 from asyncconn.atoti_limits.resources.evaluation import Evaluate
 from asyncconn.atoti_limits.resources.incidents import Incidents
 from asyncconn.atoti_limits.resources.limits import Limits
 from asyncconn.atoti_limits.resources.structures import Structures
-from asyncconn.atoti_limits.resources.transfer import Export, Upload
+from asyncconn.atoti_limits.resources.transfer import Export, Upload, UploadPlan
 from asyncconn.atoti_limits.resources.workflow import Workflow
 from asyncconn.atoti_limits.settings import AtotiLimitsSettings
+from asyncconn.atoti_limits.status import status
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.atoti_limits.wire import ServerRules, SessionRules
 from asyncconn.connector import Connector, Platform
@@ -31,6 +32,8 @@ from asyncconn.http.transport import Timeouts
 from asyncconn.settings import load
 
 if TYPE_CHECKING:
+    import os
+
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.http.response import Response
     from asyncconn.hub import Hub
@@ -185,6 +188,16 @@ class AtotiLimits(Connector):
             self._calling, versions=versions, ping=ping, discovery=discovery, limits=limits, as_of_date=as_of_date
         )
 
+    async def status(self) -> StatusReport:
+        """What works, step by step; changes nothing, and raises nothing for what does not work.
+
+            >>> for step in (await limits.status()).steps:
+            ...     print(step.what, step.ok, step.found)
+
+        What only the session could tell is not asked when it is not there.
+        """
+        return await status(self._connecting)
+
     async def connect(self) -> None:
         """Ask the session to connect, and do not wait for it. Sent again only when it surely did not arrive.
 
@@ -244,6 +257,28 @@ class AtotiLimits(Connector):
         From Limits 1.x (``Paths("v1")``) come its limits, in the format of ``legacy_limits.csv``.
         """
         return await transfer.export(self._calling, structure_ids, version=version, timeout=timeout)
+
+    async def plan_upload(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        kind: Literal["structures", "limits"] | None = None,
+        version: str = LATEST,
+        check: bool = True,
+    ) -> UploadPlan:
+        """A CSV file of structures or of limits, or its bytes, checked as a whole; nothing has been sent yet.
+
+            >>> plan = await limits.plan_upload("limits_approve.csv")
+            >>> print(plan.kind, plan.rows)
+            >>> report = await plan.run()
+
+        Its columns tell its ``kind``, in the format of the Limits server's ``version``. Without ``check`` it is for the
+        server to find what is wrong with it.
+
+        Raises ``LimitsValidationError`` (``local``; every fault in ``details``), and ``ConfigError`` for a file that
+        cannot be read, or whose columns do not tell.
+        """
+        return await transfer.plan_upload(self.upload, source, kind=kind, version=version, check=check)
 
     async def learn_paths(self) -> Paths:
         """Correct :attr:`paths` by the server's own OpenAPI document, where that is switched on. See ``Paths``."""

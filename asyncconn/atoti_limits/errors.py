@@ -25,7 +25,7 @@ Contract: limits section 13.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.errors import (
@@ -191,8 +191,7 @@ class LimitsValidationError(LimitsError, BadRequest, Unprocessable):
         details: Sequence[Detail] = (),
         local: bool = False,
     ) -> None:
-        super().__init__(message, answer)
-        self.details = tuple(details)
+        super().__init__(message, replace(answer, details=tuple(details)))
         self.local = local
 
     def __str__(self) -> str:

@@ -18,9 +18,15 @@ __all__ = ["look"]
 
 
 async def look(
-    calling: Calling, *, versions: bool, ping: bool, discovery: bool, limits: bool, as_of_date: str | None
+    calling: Calling,
+    *,
+    versions: bool = False,
+    ping: bool = False,
+    discovery: bool = False,
+    limits: bool = False,
+    as_of_date: str | None = None,
 ) -> PreflightReport:
-    """See ``AtotiLimits.preflight``."""
+    """See ``AtotiLimits.preflight``; here a step is one that is asked for."""
     report = PreflightReport()
     pivot = calling.paths.path("session.pivot")
     if versions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CompatibilityReport", "CubeCheck", "PreflightReport", "Rest", "Verdict"]
+__all__ = ["CompatibilityReport", "CubeCheck", "PreflightReport", "Rest", "StatusReport", "StatusStep", "Verdict"]
 
 Rest = Literal["v1", "v2"]
 Verdict = Literal["ok", "ambiguous", "unverified", "missing"]
@@ -39,6 +39,27 @@ class PreflightReport:
     limits: bool = False
     limits_version: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatusStep:
+    """``what`` was looked at, whether it is ``ok`` (None: it was not asked), and what was ``found``, in words."""
+
+    what: str
+    ok: bool | None
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """What works: session, credential, cubes, Limits server, known to Limits, connected, in this order."""
+
+    steps: tuple[StatusStep, ...]
+
+    @property
+    def connected(self) -> bool:
+        """Whether session and Limits server are connected."""
+        return self.steps[-1].ok is True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,47 +1,51 @@
-"""The commands and what is common to them: the version, and errors of ours as one line."""
+"""The commands and what is common to them: the version, words for all of them, and errors of ours as one line."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections import UserDict
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from asyncconn import __version__
-from asyncconn.cli.output import error
+from asyncconn.cli.output import error, spoken, told
 from asyncconn.errors import AsyncConnError
 
-__all__ = ["app"]
+__all__ = ["app", "with_words"]
 
-# By command, the module of its name and what stands for it there: a function, or a group of commands.
-_HOMES = {
-    "demo": "demo",
-    "sandbox": "sandbox",
-    "doctor": "doctor",
-    "panoply": "app",
-    "source": "app",
-    "datorama": "app",
-    "limits": "app",
+# By command, what it is: its function, or its group (``app``), is in the module of its name.
+_COMMANDS = {
+    "demo": "Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.",
+    "sandbox": "Run the embedded platforms until Ctrl-C, and show what lands.",
+    "doctor": "Check this machine: Python, libraries, settings, and a record through an embedded sandbox.",
+    "panoply": "Panoply: stream records into a data warehouse.",
+    "source": "Data sources: what a source module asks for, and runs of it.",
+    "datorama": "Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads.",
+    "limits": "Atoti Limits: connect it to a session, find out why it is not connected, upload and evaluate limits.",
 }
 
 
-class _Commands(UserDict[str, Any]):
-    """Imports a command when it is asked for: nobody waits for the modules of the others."""
+class _Later(TyperCommand):
+    """Stands for a command whose module is imported when it is asked for: nobody waits for those of the others."""
 
-    def __getitem__(self, name: str) -> Any:
-        command = super().__getitem__(name)
-        if command is None:
-            found = getattr(importlib.import_module(f"asyncconn.cli.{name}"), _HOMES[name])
-            if not isinstance(found, typer.Typer):
-                made = typer.Typer(add_completion=False)
-                made.command(name)(found)
-                found = made
-            command = self[name] = typer.main.get_command(found)
-            command.name = name
+    def itself(self) -> Any:
+        """The command itself."""
+        from asyncconn.cli.options import spread  # which reads and writes files of rows
+
+        module = importlib.import_module(f"asyncconn.cli.{self.name}")
+        made = getattr(module, "app", None)
+        if made is None:
+            made = typer.Typer(add_completion=False)
+            made.command(self.name)(spread(getattr(module, str(self.name))))
+        command = with_words(typer.main.get_command(made))
+        command.name = self.name
         return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """That of the command itself."""
+        return self.itself().make_context(info_name, args, parent, **extra)
 
 
 class _Group(TyperGroup):
@@ -49,7 +53,7 @@ class _Group(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands(dict.fromkeys(_HOMES))
+        self.commands = {name: _Later(name=name, help=what) for name, what in _COMMANDS.items()}
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -62,10 +66,9 @@ class _Group(TyperGroup):
             raise typer.Exit(130) from None
         except (AsyncConnError, OSError) as problem:
             # A reader that has gone away is no error of ours, and there is nobody left to tell.
-            if ctx.params.get("debug") or isinstance(problem, BrokenPipeError):
+            if spoken.debug or isinstance(problem, BrokenPipeError):
                 raise
-            error(problem)
-            raise typer.Exit(1) from None
+            raise typer.Exit(told(problem)) from None
 
 
 app = typer.Typer(
@@ -73,7 +76,6 @@ app = typer.Typer(
     name="asyncconn",
     help="Talk to data platforms from the command line, or to the embedded sandbox, with no account at all.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -85,14 +87,59 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+# -- words that may stand anywhere -------------------------------------------------------------------------------------
+
+
+def _verbose(times: int) -> None:
+    if times:
+        spoken.verbose += times
+        spoken.listen()
+
+
+def _quiet(wanted: bool) -> None:
+    spoken.quiet |= wanted
+
+
+def _debug(wanted: bool) -> None:
+    spoken.debug |= wanted
+
+
+_ANYWHERE = {"expose_value": False, "rich_help_panel": "Anywhere on the line"}
+
+
 @app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            callback=_verbose,
+            show_default=False,
+            help="Log lines; twice: all.",
+            **_ANYWHERE,
+        ),
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", callback=_quiet, help="Results and errors only.", **_ANYWHERE)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", callback=_debug, help="Show the traceback of an error.", **_ANYWHERE)
+    ] = False,
 ) -> None:
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks must not end a command that has delivered.
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")
+
+
+def with_words(command: Any) -> Any:
+    """``command``, and each of a group, with the options that may stand anywhere on the line."""
+    anywhere = [option for option in typer.main.get_command(app).params if option.name in ("verbose", "quiet", "debug")]
+    for one in (command, *getattr(command, "commands", {}).values()):
+        one.params += anywhere
+    return command

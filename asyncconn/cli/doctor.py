@@ -20,7 +20,9 @@ from yarl import URL
 
 from asyncconn import Hub, Panoply, __version__
 from asyncconn.atoti_limits.settings import AtotiLimitsSettings
-from asyncconn.cli.output import console, table
+from asyncconn.cli.options import Output
+from asyncconn.cli.output import console, table, unset
+from asyncconn.cli.sheets import Sheet
 from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.session import Network, ProxyRule
@@ -54,6 +56,7 @@ class Check:
 
 
 def doctor(
+    to: Output,
     connect: Annotated[
         bool, typer.Option("--connect", help="Also try to reach Panoply's address (DNS and TCP; nothing is sent).")
     ] = False,
@@ -64,6 +67,16 @@ def doctor(
     """
     checks = [*_installation(), *_environment(), *_panoply()]
     checks += asyncio.run(_alive(connect))
+    failed = sum(check.state == "fail" for check in checks)
+    if to.shown:
+        _show(checks, failed)
+    else:
+        rows = [(one.state, one.name, one.found, "" if one.state == "ok" else one.advice) for one in checks]
+        to.put(Sheet("check", ("state", "what", "found", "advice"), rows))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _show(checks: list[Check], failed: int) -> None:
     rows = [(Text(check.state, _STYLES[check.state]), check.name, check.found) for check in checks]
     out = console()
     out.print(table(f"asyncconn {__version__}", ("", "what", "found"), rows))
@@ -72,10 +85,8 @@ def doctor(
         out.print()
     for check in advised:
         out.print(Text.assemble((check.state, _STYLES[check.state]), f"  {check.name}: {check.advice}"))
-    failed = sum(check.state == "fail" for check in checks)
     out.print()
     out.print(f"{failed} of {len(checks)} checks failed." if failed else "Everything needed is here and works.")
-    raise typer.Exit(1 if failed else 0)
 
 
 # -- what is installed -------------------------------------------------------------------------------------------------
@@ -152,7 +163,7 @@ def _fits(name: str, kind: type[Any]) -> Check:
 def _panoply() -> Iterator[Check]:
     name = "Panoply credentials"
     if not any(setting.startswith("ASYNCCONN_PANOPLY_API_") for setting in _names()):
-        advice = "set ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET; 'asyncconn sandbox' makes some up"
+        advice = unset(("ASYNCCONN_PANOPLY_API_KEY", "ASYNCCONN_PANOPLY_API_SECRET"))
         yield Check(name, "warn", "not set", advice)
         return
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,12 +16,66 @@ from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+#: Lines of what is wrong that are shown; the rest is counted.
+SHOWN = 20
 
 #: The status of a command that was given what cannot work; nothing was sent.
 BAD_INPUT = 2
 
-__all__ = ["BAD_INPUT", "bad_input", "console", "count", "error", "plain", "progress", "size", "stderr", "table"]
+__all__ = [
+    "BAD_INPUT",
+    "SHOWN",
+    "complain",
+    "console",
+    "count",
+    "error",
+    "faults",
+    "plain",
+    "progress",
+    "remark",
+    "size",
+    "spoken",
+    "stderr",
+    "table",
+    "told",
+    "unset",
+]
+
+# Where the credentials are that a user has to have; a sandbox makes some up.
+_ORIGINS = {
+    "ASYNCCONN_PANOPLY_API_KEY": "Panoply shows key and secret when a data source 'Panoply SDK' is added",
+    "ASYNCCONN_PANOPLY_API_SECRET": "Panoply shows key and secret when a data source 'Panoply SDK' is added",
+    "ASYNCCONN_DATORAMA_TOKEN": "the API token on your profile page in Datorama, or several with commas between them",
+}
+
+
+@dataclass
+class Words:
+    """What was said for the whole command, wherever on the line: ``-v``, ``-q``, ``--debug``."""
+
+    verbose: int = 0
+    quiet: bool = False
+    debug: bool = False
+    scrub: Callable[[str], str] = str  # takes out what a command knows to be a secret of its user
+
+    def listen(self) -> None:
+        """Show what the package logs, as far as ``-v`` asks for it."""
+        logger = logging.getLogger("asyncconn")
+        if not any(isinstance(handler, _Lines) for handler in logger.handlers):
+            logger.addHandler(_Lines())
+        logger.setLevel(logging.INFO if self.verbose == 1 else logging.DEBUG)
+
+
+class _Lines(logging.Handler):
+    def emit(self, line: logging.LogRecord) -> None:
+        """On standard error as it is now: a bar that moves there is moved out of the way."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(spoken.scrub(line.getMessage())), "dim"))
+
+
+#: Those of this process, which is one command.
+spoken = Words()
 
 
 def console() -> Console:
@@ -30,26 +84,49 @@ def console() -> Console:
 
 
 def stderr() -> Console:
-    """For progress and errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """For progress and remarks, of which ``-q`` wants none."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=spoken.quiet)
+
+
+def remark(what: str, *, result: bool = False) -> None:
+    """A line beside the results, on standard error; the ``result`` of a command in words goes where results go."""
+    (console() if result else stderr()).print(Text(what))
 
 
 def error(what: str | Exception) -> None:
     """``error: ...``, on one line whatever is in it; of an exception its notes, too."""
     message = what if isinstance(what, str) else with_notes(what)
-    stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+    complain(" ".join(message.split()), ("error: ", "bold red"))
 
 
-@contextmanager
-def bad_input(ctx: typer.Context) -> Iterator[None]:
-    """``ConfigError`` as one line and status 2; with ``--debug`` as it is."""
-    try:
-        yield
-    except ConfigError as problem:
-        if ctx.find_root().params.get("debug"):
-            raise
-        error(problem.message)
-        raise typer.Exit(BAD_INPUT) from None
+def complain(what: str, *before: tuple[str, str]) -> None:
+    """A line about what is wrong, on standard error; ``before`` it words and their style."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(*before, what))
+
+
+def faults(lines: Sequence[str]) -> None:
+    """What is wrong with an input, a line each, before the error that counts them all."""
+    for line in lines[:SHOWN]:
+        complain(plain(line))
+
+
+def told(problem: Exception) -> int:
+    """Tell why a command cannot go on; the status to end with."""
+    if not isinstance(problem, ConfigError):
+        error(problem)
+        return 1
+    error(unset(problem.missing) if problem.missing else problem.message)
+    return BAD_INPUT
+
+
+def unset(names: Sequence[str]) -> str:
+    """What to do about variables that are not set: where their values come from, and how to do without."""
+    origins = dict.fromkeys(_ORIGINS[name] for name in names if name in _ORIGINS)
+    where = f" ({'; '.join(origins)})" if origins else ""
+    return (
+        f"set {' and '.join(names)}{where}, in the environment or in .env; "
+        "without an account: asyncconn sandbox --env-file .env, in another terminal"
+    )
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:
@@ -79,7 +156,7 @@ def progress(to: Console) -> Progress:
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         console=to,
-        disable=not to.is_terminal,
+        disable=spoken.quiet or not to.is_terminal,
     )
 
 

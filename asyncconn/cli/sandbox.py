@@ -16,7 +16,7 @@ from rich.text import Text
 from asyncconn.cli.output import console, count, size, stderr, table
 from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox
+from asyncconn.sandbox import DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox, TcupWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def sandbox(
     Prints the settings that lead clients here. The credentials are made up and good for nothing else.
     """
     limits = LimitsWorld(generation=cast(Literal[1, 2, 3], atoti_limits))
-    worlds = (DatoramaWorld(), PanoplyWorld(warehouse=warehouse), limits)
+    worlds = (DatoramaWorld(), TcupWorld(), PanoplyWorld(warehouse=warehouse), limits)
     made = Sandbox(*worlds, host=host, port=port, faults=faults, seed=seed)
     asyncio.run(_serve(made, env_file))
 
@@ -91,8 +91,8 @@ def _line(made: Sandbox) -> Text:
     tables = ", ".join(f"{name} {rows:,}" for name, rows in made.panoply.tables().items())
     counters = made.panoply.counters
     words = f"{count(counters.requests, 'request')}, {count(counters.accepted, 'message')}, {size(counters.bytes)}"
-    calls = made.datorama.counters.requests
-    more = f", {count(calls, 'Datorama call')}" if calls else ""
+    calls = {"Datorama": made.datorama.counters.requests, "TCUP": made.tcup.counters.requests.total()}
+    more = "".join(f", {count(number, f'{name} call')}" for name, number in calls.items() if number)
     return Text.assemble((words + more, "dim"), "   ", tables or "nothing has landed yet")
 
 
@@ -111,6 +111,7 @@ def _show(made: Sandbox) -> None:
         (counters.invalid_documents, "documents that could not be loaded"),
         (made.datorama.counters.requests, "calls of Datorama"),
         (made.datorama.refused, "calls of Datorama refused for the rate limit"),
+        (made.tcup.counters.requests.total(), "calls of TCUP"),
     ):
         if number:
             out.print(Text(f"{number:,} {what}"))

@@ -1,54 +1,25 @@
-"""Rows as a table on a screen, or as CSV or JSON in a file; and input that cannot work as one line and status 2."""
+"""Rows as a table for eyes."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
 
-from asyncconn.cli.output import bad_input, console, count, plain, table
-from asyncconn.core.files import replace_file
-from asyncconn.errors import ConfigError
+from asyncconn.cli.output import console, count, plain, table
 
 if TYPE_CHECKING:
     from asyncconn.http.models import TolerantModel
 
-__all__ = ["Form", "FormName", "Group", "Output", "Sheet", "Sink", "record"]
+__all__ = ["Sheet", "record"]
 
 _UNFOLDED = 500  # columns of a screen that is none: whatever reads it wants a line a row
-
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there, as CSV or JSON by its ending.")
-]
-
-
-class FormName(StrEnum):
-    """What rows are written as."""
-
-    CSV = "csv"
-    JSON = "json"
-
-
-Form = Annotated[FormName | None, typer.Option("--format", "-f", help="CSV or JSON, whatever the ending.")]
-
-
-class Group(TyperGroup):
-    """What cannot work is one line and status 2, in each of the commands."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        with bad_input(ctx):
-            return super().invoke(ctx)
 
 
 def record(model: TolerantModel, names: Sequence[str]) -> list[Any]:
@@ -67,59 +38,33 @@ class Sheet:
     shown: Mapping[str, str] | None = None
     title: str = ""
 
+    def records(self) -> list[dict[str, Any]]:
+        """Each row by the names of its columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-@dataclass(frozen=True, slots=True)
-class Sink:
-    """Where the rows of a command go. Raises ``ConfigError`` for a place that cannot be, before anything is sent."""
+    def show(self) -> None:
+        """On standard output."""
+        self._print(console())
 
-    path: Path | None
-    form: FormName | None
+    def text(self) -> str:
+        """As it is shown where there is no terminal."""
+        out = io.StringIO()
+        self._print(Console(file=out, highlight=False, soft_wrap=True))
+        return out.getvalue()
 
-    @classmethod
-    def of(cls, path: Path | None, form: FormName | None) -> Sink:
-        """From ``--output`` and ``--format``."""
-        if path is None:
-            return cls(None, form)
-        if form is None:
-            try:
-                form = FormName(path.suffix.lower().removeprefix("."))
-            except ValueError:
-                raise ConfigError(f"is {path} to be CSV or JSON? End its name so, or give --format") from None
-        if path.is_dir() or not path.parent.is_dir():
-            why = "it is a folder" if path.is_dir() else "there is no such folder"
-            raise ConfigError(f"{path} cannot be written: {why}")
-        return cls(path, form)
-
-    def put(self, sheet: Sheet) -> None:
-        """Show the rows, or write them. A file is the old or the new one, never a part."""
-        if self.form is None:
-            _show(sheet)
+    def _print(self, out: Console) -> None:
+        if not self.rows:
+            out.print(Text(f"no {self.noun}s"))
             return
-        text = _csv(sheet) if self.form is FormName.CSV else _json(sheet)
-        if self.path is None:
-            print(text, end="")
-            return
-        try:
-            replace_file(self.path, text.encode())
-        except OSError as problem:
-            raise ConfigError(f"{self.path} cannot be written: {problem.strerror or problem}") from None
-        console().print(Text(f"{count(len(sheet.rows), sheet.noun)} written to {self.path}"))
-
-
-def _show(sheet: Sheet) -> None:
-    shown = sheet.shown if sheet.shown is not None else {name: name for name in sheet.columns}
-    if not sheet.rows:
-        console().print(Text(f"no {sheet.noun}s"))
-        return
-    at = [sheet.columns.index(column) for column in shown.values()]
-    rows = [[row[index] for index in at] for row in sheet.rows]
-    numbers = [title for index, title in enumerate(shown) if all(_numeric(row[index]) for row in rows)]
-    cells = [[_cell(value) for value in row] for row in rows]
-    out = console()
-    if not out.is_terminal:
-        out.width = _UNFOLDED
-    out.print(table(sheet.title, [*shown], cells, numbers=numbers))
-    out.print(Text(f"\n{count(len(rows), sheet.noun)}"))
+        shown = self.shown if self.shown is not None else {name: name for name in self.columns}
+        at = [self.columns.index(column) for column in shown.values()]
+        rows = [[row[index] for index in at] for row in self.rows]
+        numbers = [title for index, title in enumerate(shown) if all(_numeric(row[index]) for row in rows)]
+        cells = [[_cell(value) for value in row] for row in rows]
+        if not out.is_terminal:
+            out.width = _UNFOLDED
+        out.print(table(self.title, [*shown], cells, numbers=numbers))
+        out.print(Text(f"\n{count(len(rows), self.noun)}"))
 
 
 def _numeric(value: Any) -> bool:
@@ -138,23 +83,10 @@ def _cell(value: Any) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool | dict | list):
+    if isinstance(value, dict | list):
         return json.dumps(value, default=_native)
-    return str(_native(value)) if isinstance(value, date) else str(value)
+    return _native(value)
 
 
-def _native(value: Any) -> Any:
+def _native(value: Any) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _csv(sheet: Sheet) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(sheet.columns)
-    writer.writerows([_text(value) for value in row] for row in sheet.rows)
-    return out.getvalue()
-
-
-def _json(sheet: Sheet) -> str:
-    records = [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
-    return json.dumps(records, indent=2, ensure_ascii=False, default=_native) + "\n"

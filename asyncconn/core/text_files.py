@@ -29,6 +29,7 @@ __all__ = [
     "look_at",
     "separator_line",
     "text",
+    "text_in_pieces",
 ]
 
 #: Bytes of a file that are looked at.
@@ -144,13 +145,10 @@ def text(stream: BinaryIO, look: Look) -> Iterator[str | Problem]:
         try:
             raw = next(lines, None)
         except UnicodeDecodeError as error:
-            yield Problem(number + 1, f"not {look.encoding_name}: {error.reason} at byte {error.start} of the file")
+            yield Problem(number + 1, _undecodable(look, 0, error.start, error.reason))
             return
-        except EOFError:
-            yield Problem(number + 1, "the gzip file is cut off here")
-            return
-        except (gzip.BadGzipFile, zlib.error) as error:
-            yield Problem(number + 1, f"the gzip file is damaged: {error}")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            yield _damaged(number + 1, error)
             return
         if raw is None:
             return
@@ -159,10 +157,45 @@ def text(stream: BinaryIO, look: Look) -> Iterator[str | Problem]:
         try:
             line = raw.decode(encoding)
         except UnicodeDecodeError as error:
-            place = f"byte 0x{raw[error.start]:02x} at byte {start + error.start} of the file"
-            yield Problem(number, f"not {look.encoding_name}: {place}")
+            yield Problem(number, _undecodable(look, raw[error.start], start + error.start, error.reason))
             continue
         yield line.removeprefix("\ufeff") if number == 1 else line
+
+
+def text_in_pieces(stream: BinaryIO, look: Look) -> Iterator[str | Problem]:
+    """As :func:`text`, in pieces that end anywhere, with ``\\n`` for an old line end; a Problem is always the last."""
+    decoder = codecs.getincrementaldecoder(look.encoding)()
+    line, at, first = 1, 0, True
+    try:
+        for chunk in chain(_chunks(_plain(stream, gzipped=look.gzipped)), [b""]):
+            held = len(decoder.getstate()[0])  # bytes of a character that the chunk before has cut
+            wrong = ""
+            try:
+                piece = decoder.decode(chunk, not chunk)
+            except UnicodeDecodeError as error:
+                piece = decoder.decode(chunk[: error.start - held]) if error.start > held else ""
+                wrong = _undecodable(look, error.object[error.start], error.start - held + at, error.reason)
+            if look.newline == "\r":
+                piece = piece.replace("\r", "\n")
+            line += piece.count("\n")
+            yield piece.removeprefix("\ufeff") if first else piece
+            if wrong:
+                yield Problem(line, wrong)
+                return
+            at, first = at + len(chunk), first and not piece
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield _damaged(line, error)
+
+
+def _undecodable(look: Look, byte: int, place: int, reason: str) -> str:
+    what = f"byte 0x{byte:02x}" if _is_narrow(look.encoding) else reason
+    return f"not {look.encoding_name}: {what} at byte {place} of the file"
+
+
+def _damaged(line: int, error: Exception) -> Problem:
+    if isinstance(error, EOFError):
+        return Problem(line, "the gzip file is cut off here")
+    return Problem(line, f"the gzip file is damaged: {error}")
 
 
 def _is_narrow(encoding: str) -> bool:

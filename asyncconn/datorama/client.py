@@ -13,6 +13,7 @@ from asyncconn.core.rates.windows import Part, Quota, Window
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.secret import Concealed, is_secret, secret
 from asyncconn.datorama import wire
+from asyncconn.datorama.allowance import Allowance, allowances
 from asyncconn.datorama.bulk.calls import BulkCalls
 from asyncconn.datorama.bulk.nouns import Nouns
 from asyncconn.datorama.calling import Calling
@@ -193,6 +194,16 @@ class Datorama(BulkCalls, Connector):
     def rate(self) -> RateSnapshot:
         """What may still be called: the books of the tokens' default limiters, added up. :attr:`rates` has each."""
         return self.pool.books("default")
+
+    async def allowances(self) -> list[Allowance]:
+        """What each token may still do, in this minute and today, as the server counts: a call for each.
+
+            >>> for one in await datorama.allowances():
+            ...     print(one.token, one.parts["platform"].remaining, one.error)
+
+        A token that is refused has its ``error``. What our own books say, without a call, is in :attr:`rates`.
+        """
+        return await allowances(self.pool)
 
     @property
     def rates(self) -> list[dict[str, RateSnapshot]]:

@@ -112,9 +112,13 @@ class JobLog:
         self.path = file_path(path, "the job log")
         self._turn = asyncio.Lock()
 
+    async def read(self) -> list[LogRow]:
+        """What is in it already. Raises ``ConfigError``."""
+        return await asyncio.to_thread(read_log, self.path)
+
     async def open(self) -> list[LogRow]:
-        """What is in it already; a new one gets its header. Raises ``ConfigError``."""
-        rows = await asyncio.to_thread(read_log, self.path)
+        """The same, and a new one gets its header."""
+        rows = await self.read()
         await self._guarded(self._begin)
         return rows
 

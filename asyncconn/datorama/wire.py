@@ -27,7 +27,7 @@ from asyncconn.http.response import Response, http_date, retry_after, status_err
 from asyncconn.http.rules import RateHint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asyncconn.http.redact import Redactor
 
@@ -67,6 +67,11 @@ def base_url(region: str) -> str:
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def batch_body(ids: Sequence[int], days: Mapping[str, str], *, create: bool) -> dict[str, Any]:
+    """What D8 takes: streams, and the days for all of them. Contract: section 2.2."""
+    return {"dataStreamIds": list(ids), **days, "create": create}
 
 
 def hints(response: Response) -> list[RateHint]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
     from asyncconn.core.polling import Poller, PollPolicy
     from asyncconn.core.progress import OnProgress
+    from asyncconn.http.multipart import Multipart
     from asyncconn.http.pages import NextPage
     from asyncconn.http.polls import Verdict
     from asyncconn.http.requesting import PollOptions, RequestOptions, Requests, StreamOptions
@@ -238,11 +239,14 @@ class Calls:
         method: str = "PUT",
         on_progress: OnProgress | None = None,
         idle_timeout: float = 60.0,
+        form: Multipart | None = None,
         **options: Unpack[RequestOptions],
     ) -> Response:
         """Send a file (its path), bytes, or what a function makes: an async iterator of chunks, anew for each attempt.
 
             >>> await acme.http.upload("/v1/imports/7", "points.csv", on_progress=print)
+
+        It is the body, or the file in a ``form``.
 
         Files and streams go in pieces; an attempt ends (``ReadTimeout``) when for ``idle_timeout`` seconds no piece
         moved and no answer came. ``on_progress`` hears of the bytes handed over, from 0 again in each attempt. Raises
@@ -252,5 +256,12 @@ class Calls:
         from asyncconn.http.upload import upload
 
         return await upload(
-            self, method, path, source, on_progress=on_progress, idle_timeout=idle_timeout, options=options
+            self,
+            method,
+            path,
+            source,
+            on_progress=on_progress,
+            idle_timeout=idle_timeout,
+            form=form,
+            options=options,
         )

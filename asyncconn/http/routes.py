@@ -92,6 +92,14 @@ class Routes:
         made._entries = {**self._entries, **{name: self._checked(name, entry) for name, entry in every.items()}}
         return made
 
+    def based(self, bases: Mapping[str, str]) -> Self:
+        """The same table with other bases, by the name of their hole. Raises ``ConfigError`` for one it has not."""
+        if strange := bases.keys() - self._bases.keys():
+            raise ConfigError(f"{self.owner} has no base {sorted(strange)[0]!r}: {', '.join(sorted(self._bases))}")
+        made = copy(self)
+        made._bases = {**self._bases, **bases}
+        return made
+
     def method(self, name: str) -> str:
         """The method of a call. Raises ``ConfigError`` when the table has no such entry."""
         return self._entry(name).method

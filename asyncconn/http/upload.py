@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from asyncconn.http.multipart import Multipart
     from asyncconn.http.requesting import RequestOptions, Requests
     from asyncconn.http.response import Response
 
-__all__ = ["Source", "upload"]
+__all__ = ["Source", "chunks_of", "upload"]
 
 #: What can be uploaded: a file's path, bytes, or a function that makes the chunks anew for each attempt.
 Source = str | os.PathLike[str] | bytes | Callable[[], AsyncIterable[bytes]]
@@ -43,26 +44,29 @@ async def upload(
     *,
     on_progress: OnProgress | None,
     idle_timeout: float,
+    form: Multipart | None,
     options: RequestOptions,
 ) -> Response:
     """See ``Transport.upload``."""
     positive("idle_timeout", idle_timeout)
     given: Any = source
     report = telling(on_progress) or _nobody
-    if isinstance(given, bytes):  # in one piece, which credentials that sign a body can see
+    if form is not None:
+        options = {**options, "headers": {**(options.get("headers") or {}), "Content-Type": form.header}}
+    if isinstance(given, bytes) and form is None:  # in one piece, which credentials that sign a body can see
         report(Progress(0, len(given), "bytes"))
         response = await road.request(method, path, data=given, **options)
         report(Progress(len(given), len(given), "bytes"))
         return response
-    file = None if callable(given) else file_path(given, "the upload")
     retry = options.get("retry")
     idempotent = options.get("idempotent")
     what = f"{road.service}: {method} {path.partition('?')[0]}"
 
     async def once() -> Response:
-        size = None if file is None else await in_thread(_size, file)
-        body = _Body(given if file is None else partial(_pieces, file), size, report, idle_timeout)
-        length = {} if size is None else {"Content-Length": str(size)}
+        make, size = await chunks_of(source)
+        body = _Body(make, size, report, idle_timeout, form)
+        around = 0 if form is None else len(form.head) + len(form.tail)
+        length = {} if size is None else {"Content-Length": str(size + around)}
         headers = {**(options.get("headers") or {}), **length}
         every = {"timeout": _LONGEST, **options, "headers": headers, "retry": ONCE}
         try:
@@ -82,13 +86,31 @@ async def upload(
     return answered
 
 
+async def chunks_of(source: Source) -> tuple[Callable[[], AsyncIterable[bytes]], int | None]:
+    """What makes the chunks of a source, and how many bytes they are, where that is known. Raises ``ConfigError``."""
+    given: Any = source
+    if callable(given):
+        return given, None
+    if isinstance(given, bytes):
+        return partial(_slices, given), len(given)
+    file = file_path(given, "the upload")
+    return partial(_pieces, file), await in_thread(_size, file)
+
+
 class _Body:
     """What one attempt sends: counted, watched, and closed when the attempt is over."""
 
     def __init__(
-        self, make: Callable[[], AsyncIterable[bytes]], size: int | None, report: OnProgress, idle: float
+        self,
+        make: Callable[[], AsyncIterable[bytes]],
+        size: int | None,
+        report: OnProgress,
+        idle: float,
+        form: Multipart | None,
     ) -> None:
         self._make = make
+        self._form = form
+        self._around: list[bytes] = []  # what is still to come of the form: its head, its tail
         self._size = size
         self._report = report
         self._idle = idle
@@ -103,6 +125,7 @@ class _Body:
         if self.fault is not None:
             raise self.fault
         self._chunks = aiter(self._make())
+        self._around = [] if self._form is None else [self._form.tail, self._form.head]
         self._sent = 0
         self._moved()
         return self
@@ -125,12 +148,16 @@ class _Body:
                 raise
 
     async def _next(self) -> bytes:
+        if len(self._around) == 2:
+            return self._around.pop()
         try:
             chunk: Any = await anext(self._chunks)
         except StopAsyncIteration:
             if self._size is not None and self._sent < self._size:
                 raise self._changed() from None
             self._moved()
+            if self._around:
+                return self._around.pop()
             raise
         if not isinstance(chunk, bytes | bytearray | memoryview):
             raise ConfigError(f"the chunks of an upload are bytes, not {type(chunk).__name__}")
@@ -144,8 +171,9 @@ class _Body:
         return ConfigError("the file changed its size while it was uploaded")
 
     async def aclose(self) -> None:
-        """Let the source end: after whoever is reading it, who has been cancelled by now."""
+        """Let the source end: after whoever is reading it, who has been cancelled by now. Nothing of it is kept."""
         close = getattr(self._chunks, "aclose", None)
+        self._make = _nothing  # the library underneath holds on to a request, and so to this, for a while
         if close is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ENDING), self._reading:
@@ -156,6 +184,10 @@ def _nobody(progress: Progress) -> None:
     pass
 
 
+def _nothing() -> AsyncIterable[bytes]:
+    return _slices(b"")
+
+
 def _size(file: Path) -> int:
     try:
         there = file.stat()
@@ -164,6 +196,11 @@ def _size(file: Path) -> int:
     if not stat.S_ISREG(there.st_mode):
         raise ConfigError(f"{file} is no file: what is none can be uploaded by a function that makes its chunks")
     return there.st_size
+
+
+async def _slices(data: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
 
 
 async def _pieces(file: Path) -> AsyncGenerator[bytes, None]:

@@ -22,21 +22,13 @@ from uuid import UUID
 
 import orjson
 
+from asyncconn.core.digits import exact_float, exact_int
 from asyncconn.errors import InvalidRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = [
-    "TABLE",
-    "decode_record",
-    "dump_record",
-    "encode_record",
-    "encode_records",
-    "exact_float",
-    "exact_int",
-    "record_encoder",
-]
+__all__ = ["TABLE", "decode_record", "dump_record", "encode_record", "encode_records", "record_encoder"]
 
 TABLE = "__table"
 
@@ -99,27 +91,6 @@ def dump_record(record: Mapping[Any, Any]) -> str:
     Raises ``InvalidRecord``.
     """
     return _slowly(dict(record)).decode("ascii")
-
-
-def exact_int(digits: str) -> int | Decimal:
-    """The integer of a JSON text; a Decimal for ``-0``, and for more digits than Python reads as int."""
-    try:
-        return int(digits) if digits != "-0" else Decimal(digits)
-    except ValueError:
-        return Decimal(digits)
-
-
-def exact_float(text: str) -> float | Decimal:
-    """A number of a JSON text as float where that has all its digits, else as Decimal.
-
-    >>> exact_float("0.10"), exact_float("12345678901234567.89")
-    (0.1, Decimal('12345678901234567.89'))
-    """
-    number = float(text)
-    if repr(number) == text:
-        return number
-    exact = Decimal(text)
-    return number if Decimal(repr(number)) == exact else exact
 
 
 @lru_cache(maxsize=1024)

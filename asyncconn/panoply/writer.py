@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.delivering import delivered
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.buffer.protocol import Buffer
     from asyncconn.core.events import Events
+    from asyncconn.core.row_files import RowOptions
     from asyncconn.hub import Hub
 
 __all__ = ["Panoply", "Table", "WriteReport"]
@@ -137,6 +138,8 @@ class Panoply(Watched, Connector):
             auth=_KeyInBody(credentials.api_key, credentials.api_secret),
             redactor=credentials.redactor,
         )
+        #: Bytes that a message has for its records; each takes its JSON and a few more.
+        self.room: int = min(policy.max_bytes, room)
         self._sender: Sender
         if sender == "form":
             self._sender = FormSender(self.http, credentials.queue_path, attributes)
@@ -153,7 +156,7 @@ class Panoply(Watched, Connector):
         options: dict[str, Any] = {
             "size": len,
             "overhead": wire.RECORD_OVERHEAD,
-            "policy": replace(policy, max_bytes=min(policy.max_bytes, room)),
+            "policy": replace(policy, max_bytes=self.room),
             "reveal": decode_record,
             "describe": _described,
             "clock": self.hub.clock,
@@ -312,15 +315,17 @@ class Panoply(Watched, Connector):
         """A table as a sink, for what delivers rows somewhere. Raises ``InvalidRecord`` for what is not a name."""
         return Table(self, name)
 
-    async def write_file(self, path: str | os.PathLike[str], table: str) -> WriteReport:
+    async def write_file(self, path: str | os.PathLike[str], table: str, **how: Unpack[RowOptions]) -> WriteReport:
         """Accept every row of a file: CSV, JSON lines, JSON or Parquet, as :func:`~asyncconn.read_rows` reads it.
 
             >>> report = await panoply.write_file("day.jsonl.gz", "events")
+            >>> report = await panoply.write_file("day.csv", "events", types=True, delimiter=";")
 
-        The values of CSV are texts. Raises what ``read_rows`` and :meth:`write_many` raise, with the ``index`` of the
-        row; those before it are accepted.
+        The values of CSV are texts without ``types``. Raises what ``read_rows`` and :meth:`write_many` raise, with the
+        ``index`` of the row; those before it are accepted. :func:`asyncconn.panoply.check_file` looks at all of it
+        before anything is sent.
         """
-        async with aclosing(read_rows(path)) as rows:
+        async with aclosing(read_rows(path, **how)) as rows:
             return await self.write_many(table, rows)
 
     async def write_frame(self, table: str, frame: Any, *, index: bool = False) -> WriteReport:

@@ -22,6 +22,7 @@ from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.panoply import PanoplyWorld
 from asyncconn.sandbox.server import Server
+from asyncconn.sandbox.tcup import TcupWorld
 from asyncconn.sandbox.world import Place, World
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "Place",
     "Sandbox",
     "Server",
+    "TcupWorld",
     "World",
 ]
 
@@ -83,7 +85,7 @@ class Sandbox:
     ) -> None:
         if keep_arrivals < 0:
             raise ConfigError("keep_arrivals must be 0 or more")
-        self.worlds = worlds or (DatoramaWorld(), PanoplyWorld(), LimitsWorld())
+        self.worlds = worlds or (DatoramaWorld(), TcupWorld(), PanoplyWorld(), LimitsWorld())
         for name, number in Counter(world.name for world in self.worlds).items():
             if not name or number > 1:
                 raise ConfigError(f"each world of a sandbox needs a name of its own, not {name!r} for {number}")
@@ -130,6 +132,11 @@ class Sandbox:
     def atoti_limits(self) -> LimitsWorld:
         """Atoti Limits. Raises :class:`~asyncconn.errors.ConfigError` when it is not among the worlds."""
         return self._world(LimitsWorld)
+
+    @property
+    def tcup(self) -> TcupWorld:
+        """TCUP. Raises :class:`~asyncconn.errors.ConfigError` when it is not among the worlds."""
+        return self._world(TcupWorld)
 
     @property
     def requests(self) -> Counter[str]:

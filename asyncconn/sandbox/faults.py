@@ -27,13 +27,16 @@ KINDS: dict[str, str] = {
     "close": "processed and answered, then the keep-alive connection is closed unannounced",
     "malformed": "processed, answered 200 with a body that is neither XML nor JSON",
     "wrong_digest": "processed, answered with a wrong MD5 (only where the platform answers digests)",
-    "html_200": "processed, answered 200 with an HTML page (Datorama)",
+    "html_200": "processed, answered 200 with an HTML page (Datorama, TCUP)",
     "no_headers": "processed, answered without the rate headers (Datorama)",
     "quota_zero": "processed, answered with nothing left of the day's quota (Datorama)",
     "errors_200": "processed, answered 200 with a query's errors (Datorama)",
     "unknown_status": "processed, every status in the answer is a word that nobody knows (Datorama)",
+    "inner_500": "processed, answered 200 with an internal error inside (TCUP)",
 }
-PLATFORM_KINDS = frozenset({"wrong_digest", "html_200", "no_headers", "quota_zero", "errors_200", "unknown_status"})
+PLATFORM_KINDS = frozenset(
+    {"wrong_digest", "html_200", "no_headers", "quota_zero", "errors_200", "unknown_status", "inner_500"}
+)
 _TIMED = frozenset({"delay", "stall", "stall_after"})
 
 Match = str | Callable[["Call"], bool]
@@ -45,7 +48,8 @@ class Fault:
 
     ``kind`` is one of ``delay``, ``drop_before``, ``drop_after``, ``status``, ``half_body``, ``stall``,
     ``stall_after``, ``close``, ``malformed``, ``wrong_digest``, or for Datorama ``html_200``, ``no_headers``,
-    ``quota_zero``, ``errors_200``, ``unknown_status``. Which requests it strikes: those that
+    ``quota_zero``, ``errors_200``, ``unknown_status``, for TCUP ``html_200`` and ``inner_500``. Which requests it
+    strikes: those that
     ``match`` (a path prefix starting with ``/``, a platform's name, or a callable on the
     :class:`~asyncconn.sandbox.exchange.Call`; None is all), not the first ``after`` of them, then each
     ``every``-th (None: each), each with ``probability``, at most ``times`` (None: no end).

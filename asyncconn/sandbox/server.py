@@ -210,7 +210,7 @@ async def _whole(listen: Coroutine[Any, Any, None]) -> None:
 async def _read(world: World | None, request: web.Request) -> Call:
     """The call, with its body unless the world reads that itself. Raises :class:`BrokenOff`."""
     name = _NOBODY if world is None else world.name
-    said = (name, request.method, request.path, request.query_string, request.headers)
+    said = (name, request.method, request.path, request.rel_url.raw_query_string, request.headers)
     if world is not None and world.takes_pieces(request.method, request.path, request.headers):
         return Call(*said, pieces=_body(request), target=request.raw_path)
     try:

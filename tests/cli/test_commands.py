@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from typer.main import get_command
 
 from asyncconn import __version__
+from asyncconn.cli.app import app
 from asyncconn.cli.output import count, size
 from asyncconn.sandbox import Sandbox
 from cli.commands import Ended, arun, ended, run, started
@@ -75,16 +78,72 @@ def test_only_the_command_line_imports_typer_and_rich(tmp_path: Path) -> None:
     assert seen.out == "[]\n"
 
 
-def test_a_command_loads_nothing_of_the_others(tmp_path: Path) -> None:
-    code = (
-        "import atexit, sys\natexit.register(lambda: print([m for m in ('aiohttp', 'pydantic') if m in sys.modules]))"
-    )
-    assert run(tmp_path, "--version", patch=code).out.splitlines() == [f"asyncconn {__version__}", "[]"]
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_a_command_loads_nothing_of_the_others(word: str, tmp_path: Path) -> None:
+    heavy = "('aiohttp', 'pydantic', 'asyncconn.panoply', 'asyncconn.datorama', 'asyncconn.sandbox')"
+    code = f"import atexit, sys\natexit.register(lambda: print([m for m in {heavy} if m in sys.modules]))"
+    assert run(tmp_path, word, patch=code).out.splitlines()[-1] == "[]"
 
 
-def test_debug_shows_the_traceback_of_an_error(tmp_path: Path) -> None:
-    assert "Traceback" not in run(tmp_path, "demo", "--rate", "0").err
-    assert "Traceback" in run(tmp_path, "--debug", "demo", "--rate", "0").err
+def test_a_list_of_commands_says_of_each_what_it_says_itself() -> None:
+    root: Any = get_command(app)
+    for name, later in root.commands.items():
+        itself = " ".join(later.itself().help.split())
+        assert itself.startswith(later.help.rstrip(".")), name
+
+
+def completed(folder: Path, *words: str) -> list[str]:
+    """What a shell would offer for the last of the words."""
+    env = {"COMP_WORDS": " ".join(("asyncconn", *words)), "COMP_CWORD": str(len(words))}
+    return run(folder, env={**env, "_ASYNCCONN_COMPLETE": "complete_bash"}).out.split()
+
+
+def test_a_shell_completes_commands_of_modules_that_were_not_loaded(tmp_path: Path) -> None:
+    assert completed(tmp_path, "da") == ["datorama"]
+    assert completed(tmp_path, "datorama", "re") == ["rerun", "rename", "report", "reports"]
+    assert completed(tmp_path, "datorama", "process", "--dr") == ["--dry-run"]
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # whichever shell the tests run in
+    assert "complete_bash" in run(tmp_path, "--show-completion", "bash", env=named).out
+
+
+# -- words anywhere ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [("--debug", "demo", "--rate", "0"), ("demo", "--rate", "0", "--debug")])
+def test_debug_shows_the_traceback_of_an_error(args: tuple[str, ...], tmp_path: Path) -> None:
+    plain = run(tmp_path, *[word for word in args if word != "--debug"])
+    assert (plain.status, plain.err.count("\n")) == (2, 1)
+    assert "Traceback" in run(tmp_path, *args).err
+
+
+@pytest.mark.parametrize(
+    ("args", "lines"),
+    [
+        (("datorama", "workspaces"), []),
+        (("datorama", "workspaces", "-v"), ["again in"]),
+        (("-v", "datorama", "workspaces", "-v"), ["again in", "GET /v1/workspaces -> 200"]),
+        (("datorama", "-vv", "workspaces", "--quiet"), ["again in", "GET /v1/workspaces -> 200"]),
+    ],
+)
+async def test_verbose_shows_what_is_logged_from_anywhere_on_the_line(
+    args: tuple[str, ...], lines: list[str], tmp_path: Path
+) -> None:
+    async with Sandbox(faults="status:503") as sandbox:
+        ended = await arun(tmp_path, *args, env=sandbox.env)
+    assert ended.status == 0, ended.text
+    assert [words for words in ("again in", "GET /v1/workspaces -> 200") if words in ended.err] == lines
+    assert bool(ended.err) == bool(lines)
+    assert sandbox.datorama.token not in ended.text
+
+
+async def test_quiet_leaves_results_and_errors(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id;name\n1;one\n")
+    dry = ("panoply", "write", "in.csv", "-t", "names", "--dry-run")
+    loud = await arun(tmp_path, *dry)
+    quiet = await arun(tmp_path, *dry, "-q")
+    assert "read as CSV" in loud.err
+    assert (quiet.status, quiet.err, quiet.out) == (0, "", loud.out)
+    assert run(tmp_path, "-q", "datorama", "workspaces").err.startswith("error: ")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +167,14 @@ def test_doctor_finds_a_working_machine_and_missing_credentials(tmp_path: Path) 
     assert "warn  Panoply credentials: set ASYNCCONN_PANOPLY_API_KEY" in found.out
     assert "Everything needed is here and works." in found.out
     assert "\x1b" not in found.text
+
+
+def test_doctor_writes_its_findings_as_rows(tmp_path: Path) -> None:
+    found = run(tmp_path, "doctor", "--format", "jsonl")
+    checks = {one["what"]: one for one in map(json.loads, found.out.splitlines())}
+    assert found.status == 0
+    assert checks["form sender"]["state"] == "ok"
+    assert checks["Panoply credentials"]["advice"].startswith("set ASYNCCONN_PANOPLY_API_KEY and")
 
 
 def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:
@@ -210,7 +277,8 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
         settings = said(shown)
         datorama = {"ASYNCCONN_DATORAMA_TOKEN", "ASYNCCONN_DATORAMA_BASE_URL"}
         limits = {"ATOTI_BASE_URL", "ATOTI_LIMITS_URL", *(f"ASYNCCONN_ATOTI_LIMITS_{n}" for n in ("USER", "PASSWORD"))}
-        others = {"ASYNCCONN_NO_PROXY", "NO_PROXY", *datorama, *limits}
+        tcup = {"ASYNCCONN_TCUP_URL", "ASYNCCONN_TCUP_API_KEY"}
+        others = {"ASYNCCONN_NO_PROXY", "NO_PROXY", *datorama, *tcup, *limits}
         assert {*map(str.upper, settings)} == {KEY, SECRET, "ASYNCCONN_PANOPLY_ENDPOINT_URL", *others}
         assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
         written = await arun(tmp_path, "panoply", "write", "in.csv", "--table", "names")
@@ -251,7 +319,7 @@ async def test_the_sandbox_starts_atoti_limits_too_and_counts_the_calls_of_dator
 def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MINE=1\n")
     refused = run(tmp_path, "sandbox", "--env-file", ".env")
-    assert refused.status == 1
+    assert refused.status == 2
     assert refused.err.startswith("error: .env was not made by the sandbox")
     assert (tmp_path / ".env").read_text() == "MINE=1\n"
 
@@ -259,6 +327,6 @@ def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -
 async def test_an_address_that_is_taken_is_one_line(tmp_path: Path) -> None:
     async with Sandbox() as other:
         refused = await arun(tmp_path, "sandbox", "--port", other.url.rpartition(":")[2])
-    assert refused.status == 1
+    assert refused.status == 2
     assert refused.err.startswith("error: the sandbox cannot listen on 127.0.0.1")
     assert refused.err.count("\n") == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.cli.datorama.common import Place, span
+from asyncconn.cli.datorama.common import Where, span
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
 from cli.commands import arun, run
 
@@ -41,7 +41,7 @@ def lines(text: str) -> list[list[str]]:
 def test_help_names_every_command(tmp_path: Path) -> None:
     ended = run(tmp_path, "datorama", "--help")
     assert ended.status == 0
-    names = "workspaces streams jobs process rerun rename report query rate download snapshot"
+    names = "workspaces streams jobs process rerun rename report reports query rate download snapshot"
     assert [name for name in names.split() if f" {name} " not in ended.out] == []
 
 
@@ -49,13 +49,14 @@ def test_without_a_token_one_line_names_the_setting(tmp_path: Path) -> None:
     ended = run(tmp_path, "datorama", "workspaces")
     assert ended.status == 2
     assert ended.err.count("\n") == 1
-    assert TOKEN in ended.err
+    assert ended.err.startswith(f"error: set {TOKEN} (the API token on your profile page in Datorama")
+    assert "asyncconn sandbox --env-file .env, in another terminal" in ended.err
 
 
 def test_a_region_given_is_not_overruled_by_an_address_in_the_environment() -> None:
-    assert Place(region="eu").options() == {"region": "eu", "base_url": None}
-    assert Place(region="eu", base_url="http://localhost:1").options() == {"base_url": "http://localhost:1"}
-    assert Place().options() == {}
+    assert Where(region="eu").options() == {"region": "eu", "base_url": None}
+    assert Where(region="eu", base_url="http://localhost:1").options() == {"base_url": "http://localhost:1"}
+    assert Where().options() == {}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ def test_a_region_given_is_not_overruled_by_an_address_in_the_environment() -> N
     [
         (("workspaces", "--region", "mars"), "there is no region 'mars'"),
         (("workspaces", "--output", "list.txt"), "is list.txt to be CSV or JSON?"),
+        (("jobs", "--status", "failed"), "--status: there is no 'failed'; there are SUCCESS, FAILURE, "),
         (("workspaces", "--output", "nowhere/list.csv"), "there is no such folder"),
         (("workspaces", "--output", ".", "--format", "csv"), "it is a folder"),
         (("query",), "which days?"),
@@ -107,7 +109,7 @@ async def test_an_error_of_the_platform_is_one_line_and_debug_shows_its_tracebac
     async with Sandbox() as sandbox:
         env = {**sandbox.env, TOKEN: "00000000-0000-4000-8000-000000000000"}
         ended = await arun(tmp_path, "datorama", "workspaces", env=env)
-        debug = await arun(tmp_path, "--debug", "datorama", "workspaces", env=env)
+        debug = await arun(tmp_path, "datorama", "workspaces", "--debug", env=env)
     assert ended.status == 1
     assert ended.err.startswith("error: datorama answered 401")
     assert ended.err.count("\n") == 1
@@ -140,6 +142,27 @@ async def test_workspaces_are_a_table_or_a_file(tmp_path: Path) -> None:
     assert found[1]["name"] == rows(tmp_path / "all.csv")[1]["name"] == "Zoë's\x1b[2J\nspace"
 
 
+@pytest.mark.slow(60)  # four programs
+async def test_rows_come_out_in_any_form_at_either_place(tmp_path: Path) -> None:
+    async with Sandbox(DatoramaWorld(workspaces=2)) as sandbox:
+        lines = await arun(tmp_path, "datorama", "workspaces", "-o", "-", "--format", "jsonl", env=sandbox.env)
+        array = await arun(tmp_path, "datorama", "workspaces", "-o", "all", "-f", "json", "-q", env=sandbox.env)
+        table = await arun(tmp_path, "datorama", "workspaces", "-o", "all.txt", "-f", "table", env=sandbox.env)
+        shown = await arun(tmp_path, "datorama", "workspaces", "-o", "-", env=sandbox.env)
+    found = [json.loads(line) for line in lines.out.splitlines()]
+    assert [one["id"] for one in found] == [41001, 41002]
+    assert json.loads((tmp_path / "all").read_text()) == found
+    assert array.text == ""
+    assert (tmp_path / "all.txt").read_text() == shown.out
+    assert table.out == "2 workspaces written to all.txt\n"
+
+
+async def test_a_list_of_nothing_still_names_its_columns(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox:
+        await arun(tmp_path, "datorama", "reports", "-w", "41001", "-o", "none.csv", env=sandbox.env)
+    assert (tmp_path / "none.csv").read_text() == "id,name,workspaceId,exportFormat,compressed\n"
+
+
 async def test_rate_tells_what_the_server_counts_for_each_token(tmp_path: Path) -> None:
     async with Sandbox(DatoramaWorld(tokens=2)) as sandbox:
         env = {**sandbox.env, TOKEN: f"{sandbox.datorama.tokens[1]},00000000-0000-4000-8000-000000000000"}
@@ -148,7 +171,7 @@ async def test_rate_tells_what_the_server_counts_for_each_token(tmp_path: Path) 
     assert ended.status == 1
     assert [line[:6] for line in lines(ended.out) if line[0] == "1"] == [
         ["1", "calls", "a", "minute", "58", "60"],
-        ["1", "both,", "today", "(UTC)", "19,998", "20,000"],
+        ["1", "both,", "today", "(UTC)", "19998", "20000"],
         ["1", "queries", "a", "minute", "200", "200"],
     ]
     assert ended.err.startswith("error: token 2: datorama answered 401")
@@ -179,7 +202,7 @@ async def test_a_query_comes_from_options_or_from_a_file(tmp_path: Path) -> None
         assert (sandbox.datorama.counters.query, sandbox.datorama.counters.platform) == (3, 0)
     assert [made.status, given.status, piped.status] == [0, 0, 0], made.text + given.text + piped.text
     assert len(rows(tmp_path / "a.csv")) == 3
-    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text() == piped.out
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() == piped.out.encode()
     assert [*rows(tmp_path / "a.csv")[0]] == ["Campaign Name", "Clicks"]
 
 
@@ -214,14 +237,23 @@ async def test_a_report_is_made_run_downloaded_and_deleted(tmp_path: Path) -> No
         kept = await arun(tmp_path, "datorama", "report", *args, "--delete", env=sandbox.env)
         calls = [(call.method, call.path) for call in sandbox.datorama.calls]
         assert sandbox.datorama.live.reports == {}
-        listed = await arun(tmp_path, "datorama", "report", "-w", "41001", env=sandbox.env)
+        listed = await arun(tmp_path, "datorama", "reports", "-w", "41001", env=sandbox.env)
     assert kept.status == 0, kept.text
     assert kept.out == "written to out.csv\n"
     assert (tmp_path / "out.csv").read_text().startswith("Day,Clicks\n")
     assert listed.out == "no reports\n"
     # What the dry run told is what was done.
-    told = [line.replace("{report}", "55001").replace("{job}", "66001") for line in dry.out.splitlines()[:-1]]
+    told = [line.replace("{report}", "55001").replace("{job}", "66001") for line in dry.out.splitlines()]
     assert [line.partition(",")[0] for line in told] == [" ".join(call) for call in calls]
+
+
+async def test_a_report_goes_to_standard_output(tmp_path: Path) -> None:
+    async with Sandbox(good()) as sandbox:
+        args = ("report", "--create", "-", "--skip-preamble", "-o", "-")
+        piped = await arun(tmp_path, "datorama", *args, env=sandbox.env, given=json.dumps(REPORT).encode())
+    assert piped.status == 0, piped.text
+    assert piped.out.startswith("Day,Clicks\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_report_that_fails_is_status_1_with_its_reason(tmp_path: Path) -> None:

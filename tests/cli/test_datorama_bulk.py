@@ -180,6 +180,16 @@ async def test_bad_input_is_named_before_anything_is_changed(tmp_path: Path, arg
     assert (tmp_path / "there.log").read_text() == "mine\n"
 
 
+async def test_standard_input_is_a_file_as_any_other(tmp_path: Path) -> None:
+    async with Sandbox(good()) as sandbox:
+        args = ("datorama", "process", "--file", "-", "--dry-run")
+        given = await arun(tmp_path, *args, env=sandbox.env, given=FILES["good.csv"].encode())
+        broken = await arun(tmp_path, *args, "-q", env=sandbox.env, given=FILES["holes.csv"].encode())
+    assert planned(given) == [f"POST /v1/data-streams/{STREAM}/process"]
+    assert broken.status == 2
+    assert broken.err.splitlines()[0] == "<stdin>:2: there is no end (a column end)"
+
+
 async def test_each_bad_line_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "holes.csv").write_text(FILES["holes.csv"])
     async with Sandbox() as sandbox:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn.cli.counting import worst_window
-from asyncconn.cli.seattle import compare
+from asyncconn.cli.demo.counting import worst_window
+from asyncconn.cli.demo.seattle import compare
 from cli.commands import DATA, Ended, command, environment, run
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ Warehouse._store = careless
 """
 FORGETS_ITS_LIMIT = """
 from asyncconn import Platform
-from asyncconn.cli import demo
-demo.Probe.platform = Platform("probe")
+from asyncconn.cli.demo import panoply
+panoply.Probe.platform = Platform("probe")
 """
 
 
@@ -179,7 +179,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path, few: Path) -> None:
 )
 def test_what_cannot_work_is_one_line(tmp_path: Path, args: tuple[str, ...], said: str) -> None:
     ended = run(tmp_path, "demo", *args)
-    assert ended.status == 1
+    assert ended.status == 2
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
     assert said in ended.err
@@ -191,7 +191,7 @@ def test_a_bad_data_file_is_named_with_its_line(tmp_path: Path, few: Path) -> No
     with (tmp_path / "seattle-temps.csv").open("a") as stream:
         stream.write("2010/99/01 00:00,1\n")
     ended = run(tmp_path, "demo", "--data", ".")
-    assert ended.status == 1
+    assert ended.status == 2
     assert "seattle-temps.csv:42: " in ended.err
 
 

@@ -287,7 +287,7 @@ def test_a_file_whose_columns_say_nothing_needs_a_kind(tmp_path: Path, text: str
     ended = run(tmp_path, "limits", "upload", "what.csv", "--dry-run")
 
     assert ended.status == 2
-    assert ended.err.rstrip().endswith("give --kind")
+    assert ended.err.rstrip().endswith("give the kind")
 
 
 def test_a_file_that_is_not_there_is_bad_input(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ def blind(*args, **kwargs):
 incidents.verdict = evaluation.verdict = blind
 """
 REFUSES_TO_CONNECT = """
-from asyncconn.cli import demo_limits
+from asyncconn.cli.demo import limits
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession
-demo_limits._SECONDS = 0.6
+limits._SECONDS = 0.6
 FakeAtotiSession.never_connects = True
 init = FakeAtotiSession.__init__
 def stubborn(self, **knobs):

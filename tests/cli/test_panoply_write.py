@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asyncconn.cli.app import app
-from asyncconn.cli.panoply.write import _save
+from asyncconn.panoply import FileReport
 from asyncconn.panoply.encoding import decode_record
 from asyncconn.sandbox import Fault, Sandbox
 from cli.commands import Ended, arun, ended, run, started
@@ -108,10 +108,11 @@ def test_a_wrong_delimiter_or_encoding_sends_nothing(
     assert said in " ".join(end.stderr.replace("│", " ").split())
 
 
-def test_what_is_saved_for_another_try_has_all_its_digits(tmp_path: Path) -> None:
+async def test_what_is_saved_for_another_try_has_all_its_digits(tmp_path: Path) -> None:
     text = '{"amount":12345678901234567.89,"id":123456789012345678901234567890,"small":1E-400}'
     record = decode_record(text.encode())
-    saved = _save([record], tmp_path / "undelivered.jsonl")
+    report = FileReport(1, 1, 0, 0, 0, undelivered=[record])
+    saved = await report.save(tmp_path / "undelivered.jsonl")
     assert saved.read_text() == text + "\n"
 
 
@@ -187,7 +188,7 @@ def test_a_dry_run_needs_no_credentials(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "status", "said"),
     [
-        (("a.jsonl", "-t", "t"), 1, "error: settings do not fit: ASYNCCONN_PANOPLY_API_KEY: Field required"),
+        (("a.jsonl", "-t", "t"), 2, "error: set ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET (Panoply"),
         (("none.jsonl", "-t", "t", "--dry-run"), 2, "error: none.jsonl: No such file or directory"),
         ((".", "-t", "t", "--dry-run"), 2, "error: .: Is a directory"),
         (("a.jsonl", "-t", "", "--dry-run"), 2, "the table name is empty"),

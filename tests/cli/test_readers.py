@@ -7,17 +7,7 @@ from typing import Any
 
 import pytest
 
-from asyncconn.cli.readers import (
-    Format,
-    Problem,
-    Row,
-    detect_format,
-    infer,
-    read_csv,
-    read_json,
-    read_jsonl,
-    read_records,
-)
+from asyncconn.core.row_files import FileForm, Problem, Row, RowFile, form_of, infer, read_csv, read_json, read_jsonl
 
 
 def rows(found: Any) -> list[tuple[int, dict[str, Any]]]:
@@ -139,7 +129,7 @@ def test_a_json_array_gives_each_object_with_its_line(text: bytes, expected: lis
     ("text", "line", "what"),
     [
         (b"", 1, "found nothing"),
-        (b'\n{"a": 1}', 2, "--format jsonl"),
+        (b'\n{"a": 1}', 2, "is it JSON lines?"),
         (b"3", 1, "found no array"),
         (b'[\n{"a": 1}\n{"a": 2}\n]', 3, "expected ',' or ']' at column 1"),
         (b'[\n{"a": 1},\n  {"a" 2}\n]', 3, "not JSON: Expecting ':' delimiter at column 8"),
@@ -160,20 +150,23 @@ def test_a_fault_in_a_json_array_has_its_line(text: bytes, line: int, what: str)
     [
         ("a.csv", b"{", "csv"),
         ("a.NDJSON", b"", "jsonl"),
-        ("a.jsonl", b"[", "jsonl"),
-        ("a.json", b"{", "json"),
+        ("a.jsonl", b"[", "json"),
+        ("a.jsonl", b"x", "jsonl"),
+        ("a.json", b"", "json"),
+        ("a", b"PAR1", "parquet"),
+        ("a.json", b"{", "jsonl"),
         ("<stdin>", b'\xef\xbb\xbf\n {"a"', "jsonl"),
         ("<stdin>", b" [", "json"),
         ("a.txt", b"a,b", "csv"),
         ("json", b"a,b", "csv"),
     ],
 )
-def test_the_format_is_told_by_the_name_or_else_by_the_beginning(name: str, beginning: bytes, form: Format) -> None:
-    assert detect_format(name, beginning) == form
+def test_the_format_is_told_by_the_name_or_else_by_the_beginning(name: str, beginning: bytes, form: FileForm) -> None:
+    assert form_of(name, beginning) == form
 
 
-def test_read_records_reads_each_format() -> None:
-    for form, text in (("csv", b"a\n1\n"), ("jsonl", b'{"a": "1"}\n'), ("json", b'[{"a": "1"}]')):
-        [row] = read_records(io.BytesIO(text), form)  # type: ignore[arg-type] # wrong on purpose
-        assert isinstance(row, Row)
-        assert row.record == {"a": "1"}
+@pytest.mark.parametrize(("form", "text"), [("csv", b"a\n1\n"), ("jsonl", b'{"a": "1"}\n'), ("json", b'[{"a": "1"}]')])
+def test_a_stream_is_read_in_each_form_as_often_as_one_likes(form: FileForm, text: bytes) -> None:
+    with RowFile(io.BytesIO(text), form=form).open() as file:
+        for _ in range(2):
+            assert rows(file.rows()) == [(1 + (form == "csv"), {"a": "1"})]

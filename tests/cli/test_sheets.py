@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncconn.cli.sheets import FormName, Sheet, Sink
+from asyncconn.cli.options import Form, Output
+from asyncconn.cli.sheets import Sheet
 
 SHEET = Sheet("row", ["id"], [[1], [2]])
 
@@ -19,16 +20,16 @@ def test_a_file_behind_a_link_is_written_and_keeps_its_mode(tmp_path: Path) -> N
     real.write_text("old")
     real.chmod(0o644)
     link.symlink_to(real)
-    Sink.of(link, None).put(SHEET)
+    Output(link).put(SHEET)
     assert (link.is_symlink(), real.read_text(), stat.S_IMODE(real.stat().st_mode)) == (True, "id\n1\n2\n", 0o644)
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
-    Sink.of(tmp_path / "rows.json", None).put(SHEET)
+    Output(tmp_path / "rows.json").put(SHEET)
     assert stat.S_IMODE((tmp_path / "rows.json").stat().st_mode) == 0o600
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system has no /dev/null")
 def test_a_device_stays_one() -> None:
-    Sink.of(Path("/dev/null"), FormName.CSV).put(SHEET)
+    Output(Path("/dev/null"), Form.CSV).put(SHEET)
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)

@@ -80,10 +80,9 @@ def test_describe_shows_what_a_module_asks_for(here: Path) -> None:
 
 
 def test_describe_is_there_as_json(here: Path) -> None:
-    shown = json.loads(inside("describe", ECHO, "--json").out)
+    shown = json.loads(inside("describe", ECHO, "--format", "json").out)
 
-    assert (shown["title"], shown["stream"]) == ("Echo", "Stream")
-    params = {param["name"]: param for param in shown["params"]}
+    params = {param["name"]: param for param in shown}
     assert (params["hostName"]["option"], params["hostName"]["required"]) == ("--host-name", True)
     assert (params["state"]["option"], params["state"]["variable"]) == ("--param-state", "ASYNCCONN_SOURCE_STATE")
     assert params["access_token"]["option"] is None
@@ -96,7 +95,7 @@ def test_describe_shows_no_default_of_a_secret(here: Path) -> None:
     assert "made-up-default" in text
     (here / "mine.py").write_text(text)
 
-    for args in (("describe", "mine.py"), ("describe", "mine.py", "--json"), ("run", "mine.py", "--help")):
+    for args in (("describe", "mine.py"), ("describe", "mine.py", "--format", "json"), ("run", "mine.py", "--help")):
         shown = inside(*args)
         assert shown.status == 0
         assert "made-up-default" not in shown.text
@@ -272,8 +271,8 @@ def test_everything_that_does_not_fit_is_said_at_once(here: Path) -> None:
         (("--host-name", "nowhere", "--region", "x"), "--region: the values of 'region' could not be had: Connection"),
         (("--option", "a"), "--option takes NAME=JSON"),
         (("--option", "a=hunter22"), "--option a: not JSON after the '='; a text stands in double quotes"),
-        (("--source", "no.json"), "--source: no.json: No such file or directory"),
-        (("--source", ECHO), "does not hold a JSON object"),
+        (("--source", "no.json"), "no.json: No such file or directory"),
+        (("--source", ECHO), "echo.py is not JSON: "),
         (("--destination", "{"), "the destination '{' has a brace"),
         (("--to", "sandbox"), "--dry-run sends nothing"),
     ],
@@ -415,7 +414,7 @@ def test_missing_credentials_are_said_before_anything_is_asked(here: Path) -> No
     refused = inside("run", COUNTING)
 
     assert refused.status == 2
-    assert refused.err.startswith("error: settings do not fit: ASYNCCONN_PANOPLY_API_KEY")
+    assert refused.err.startswith("error: set ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET (")
 
 
 def test_a_spool_is_the_writers(tmp_path: Path) -> None:
@@ -456,6 +455,22 @@ def test_a_source_that_fails_is_one_line_without_its_secrets(
     assert PASSWORD not in failed.text
     assert delivered is None or delivered in failed.out
     assert "Traceback" in run(tmp_path, "--debug", *args, env=ENV).err
+
+
+def test_what_a_source_logs_is_shown_without_its_secrets(tmp_path: Path) -> None:
+    (tmp_path / "telling.py").write_text(
+        "from asyncconn import DataSource\n"
+        "CONFIG = {'title': 'Telling', 'icon': '', 'params': [{'name': 'password', 'type': 'password'}]}\n"
+        "class Stream(DataSource):\n"
+        "    async def read(self, batch_size):\n"
+        "        self.log('logged in with', self.source['password'])\n"
+    )
+    args = ("source", "run", "telling.py", "--to", "sandbox", "--destination", "t")
+    done = run(tmp_path, *args, "-v", env=ENV)
+
+    assert done.status == 0, done.text
+    assert "logged in with ***" in done.err
+    assert PASSWORD not in done.text
 
 
 def test_a_read_that_is_repeated_does_not_put_the_words_of_its_error_on_the_terminal(tmp_path: Path) -> None:

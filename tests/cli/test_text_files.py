@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncconn.cli.readers import Problem, Row, infer, read_csv, read_json, read_jsonl
+from asyncconn.core.row_files import Problem, Row, infer, read_csv, read_json, read_jsonl
 from asyncconn.core.text_files import check_delimiter, check_encoding, find_delimiter, look_at
 from asyncconn.errors import ConfigError
 from asyncconn.panoply.encoding import dump_record, encode_record

@@ -11,7 +11,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching_scene import Platform, records
 from helpers import balanced, turns, virtual
 
 from asyncconn.core.buffer.memory import BatchBuffer, BatchPolicy
@@ -21,6 +20,8 @@ from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.buffer.unheard import UndeliveredWarning
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import Answer, BadRequest, ConnectFailed, DeliveryFailed
+
+from .batching_scene import Platform, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from batching_scene import Platform, everything_is_in_one_place, make_buffer, named, records
 from helpers import balanced, cancel_at_every_await, turns, virtual
 
 from asyncconn.errors import BufferClosed, DeliveryFailed
+
+from .batching_scene import Platform, everything_is_in_one_place, make_buffer, named, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

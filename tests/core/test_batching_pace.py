@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching_scene import Platform, make_buffer
 from helpers import virtual
+
+from .batching_scene import Platform, make_buffer
 
 if TYPE_CHECKING:
     from asyncconn.core.buffer.receipts import BatchStats, Receipt

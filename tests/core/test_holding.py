@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching_scene import Platform, records
 from helpers import virtual
 
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
@@ -14,6 +13,8 @@ from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.errors import Answer, ApiError, BadRequest, RateLimited, ServerError
+
+from .batching_scene import Platform, records
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batching_scene import Platform, make_buffer
 from helpers import balanced, turns, virtual
 
 from asyncconn.core.buffer.batch import Batch
@@ -15,6 +14,8 @@ from asyncconn.core.buffer.ordering import BatchQueue
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import Answer, BadRequest, ConnectFailed, DeliveryFailed, ReadTimeout, SpoolError
+
+from .batching_scene import Platform, make_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import json
+import os
 import sys
 import threading
 import tracemalloc
@@ -20,6 +21,7 @@ import pytest
 from helpers import cancel_at_every_await
 
 from asyncconn.core.paging import Page, Pager
+from asyncconn.core.row_files import Row, RowFile
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.rows import read_rows, save_rows
 
@@ -186,7 +188,7 @@ async def test_a_bad_row_comes_after_those_before_it(tmp_path: Path) -> None:
     rows = read_rows(path)
 
     assert [await anext(rows), await anext(rows)] == [{"a": 1}, {"a": 2}]
-    with pytest.raises(InvalidRecord, match="row 3: it is not a JSON object") as caught:
+    with pytest.raises(InvalidRecord, match=r"a\.jsonl:3: not JSON: Expecting value at column 1") as caught:
         await anext(rows)
     assert caught.value.index == 2
 
@@ -310,3 +312,85 @@ async def test_without_its_library_parquet_says_what_to_install(
     with pytest.raises(ConfigError, match=r"pip install 'asyncconn\[parquet\]'"):
         await save_rows(tmp_path / "a.parquet", ROWS)
     assert not list(tmp_path.iterdir())
+
+
+async def test_parquet_is_read_twice_from_one_open_file(tmp_path: Path) -> None:
+    await save_rows(tmp_path / "a.parquet", ({"id": number} for number in range(3)))
+
+    def twice() -> list[Any]:
+        with RowFile(tmp_path / "a.parquet").open() as file:
+            return [list(file.rows()) for _ in range(2)]
+
+    assert await asyncio.to_thread(twice) == [[Row(number + 1, {"id": number}) for number in range(3)]] * 2
+
+
+# -- how it is read ----------------------------------------------------------------------------------------------------
+
+
+async def test_how_a_file_is_read_may_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    path.write_bytes("id;näme\n7;1,5\n".encode("cp1252"))
+
+    found = [row async for row in read_rows(path, form="csv", types=True, delimiter=";", encoding="cp1252")]
+
+    assert found == [{"id": 7, "näme": "1,5"}]
+    for wrong in ({"form": "xml"}, {"delimiter": "ab"}, {"encoding": "unheard-of"}):
+        with pytest.raises(ConfigError):
+            await anext(read_rows(path, **wrong))  # type: ignore[arg-type] # wrong on purpose
+
+
+async def test_numbers_keep_every_digit(tmp_path: Path) -> None:
+    for name, text in (("a.json", '[{"n": 12345678901234567.89}]'), ("a.jsonl", '{"n": 12345678901234567.89}')):
+        (tmp_path / name).write_text(text)
+        assert await all_of(tmp_path / name) == [{"n": Decimal("12345678901234567.89")}]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no named pipes")
+async def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writing = asyncio.create_task(asyncio.to_thread(path.write_text, '{"a": 1}\n{"a": 2}\n'))
+
+    assert await all_of(path) == [{"a": 1}, {"a": 2}]
+    await writing
+
+
+# -- where, as what, and of which columns ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])
+async def test_a_form_that_is_given_counts_whatever_the_name(form: Any, tmp_path: Path) -> None:
+    assert await save_rows(tmp_path / "rows.txt", ROWS, form=form) == 3
+    assert [row async for row in read_rows(tmp_path / "rows.txt", form=form)] == ROWS
+
+
+async def test_a_stream_is_written_to_and_left_open(tmp_path: Path) -> None:
+    with (tmp_path / "all").open("wb") as stream:
+        stream.write(b"#")
+        await save_rows(stream, ROWS[:1], form="jsonl")
+        await save_rows(stream, ROWS[1:2], form="jsonl")
+        assert not stream.closed
+        with pytest.raises(ConfigError, match="row 1 cannot be saved"):
+            await save_rows(stream, [{"value": float("nan")}], form="jsonl")
+        assert not stream.closed
+    assert [json.loads(line) for line in (tmp_path / "all").read_text()[1:].splitlines()] == ROWS[:2]
+    with pytest.raises(ConfigError, match="the name of a file of rows ends in"):
+        await save_rows(stream, ROWS)
+
+
+async def test_columns_that_are_given_stand_in_the_file_even_without_rows(tmp_path: Path) -> None:
+    await save_rows(tmp_path / "none.csv", [], columns=["id", "name"])
+    assert (tmp_path / "none.csv").read_text() == "id,name\n"
+    await save_rows(tmp_path / "some.csv", [{"name": "Ada"}], columns=["id", "name"])
+    assert await all_of(tmp_path / "some.csv") == [{"id": "", "name": "Ada"}]
+    with pytest.raises(ConfigError, match="column 'size'"):
+        await save_rows(tmp_path / "some.csv", [{"size": 1}], columns=["id", "name"])
+
+
+async def test_a_reader_that_has_gone_is_no_error_of_ours() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = os.fdopen(writing, "wb", buffering=0)
+    with pytest.raises(BrokenPipeError):
+        await save_rows(stream, ROWS, form="jsonl")
+    stream.close()

@@ -1,79 +1,72 @@
-"""A sandbox and a client for it, on whatever clock; and what the sandbox counted."""
+"""A client of Datorama and the embedded platform it talks to, for the tests of the connector."""
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loopback import QuickClock
+
 from asyncconn import Hub
-from asyncconn.core.polling import PollPolicy
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.datorama import BulkProgress, Datorama, DatoramaLimits
-from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
+from asyncconn.datorama import Datorama
+from asyncconn.sandbox import Sandbox
+from asyncconn.sandbox.datorama import DatoramaWorld
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
     from asyncconn.core.clock import Clock
+    from asyncconn.sandbox.datorama import ApiCall, DatoramaWorld
+    from asyncconn.sandbox.faults import Fault
 
-#: Far more than any test needs: for those that are not about the limits.
-AMPLE = {"platform_per_minute": 100_000, "per_day": 10_000_000}
+#: The workspace and the streams of a world: the fifth of each five is file based.
+WORKSPACE, STREAM, FILE_STREAM = 41001, 7700101, 7700105
 
-ONE_BY_ONE = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, jitter=0.0, first=5.0)
+#: The connector's own policy but for the waits between attempts.
+QUICK = RetryPolicy(attempts=6, initial=0.01, maximum=0.05, deadline=600.0, max_retry_after=120.0)
 
 
 @dataclass
 class Scene:
     sandbox: Sandbox
-    client: Datorama
-    before: int = 0
-    progress: list[BulkProgress] = field(default_factory=list)
+    hub: Hub
+    clock: Clock
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def world(self) -> Any:
-        return self.sandbox.datorama.live
+    def platform(self) -> DatoramaWorld:
+        return self.sandbox.datorama
+
+    def client(self, *tokens: str, **options: Any) -> Datorama:
+        """With all of the world's tokens unless some are given."""
+        given: dict[str, Any] = {"hub": self.hub, "base_url": self.sandbox.url, "retry": QUICK}
+        return Datorama(list(tokens or self.platform.tokens), **{**given, **self.options, **options})
+
+    def fault(self, *faults: Fault) -> None:
+        for fault in faults:
+            self.sandbox.faults.add(fault)
 
     @property
-    def streams(self) -> list[int]:
-        """Ids of all streams."""
-        return list(self.world.streams)
+    def calls(self) -> list[ApiCall]:
+        """What reached the platform."""
+        return list(self.platform.calls)
 
-    def mark(self) -> None:
-        """Count calls from here."""
-        self.before = len(self.sandbox.datorama.calls)
-
-    def calls(self, *endings: str) -> int:
-        """Calls since the mark; those whose path ends so."""
-        since = list(self.sandbox.datorama.calls)[self.before :]
-        return sum(not endings or call.path.endswith(endings) for call in since)
-
-    def accepted(self) -> Counter[tuple[int, str, str]]:
-        """How often the sandbox took each stream's days, beyond what its world began with."""
-        return Counter(
-            (stat.stream_id, stat.start.isoformat(), stat.end.isoformat()) for stat in self.world.stats.values()
-        )
-
-    def fail(self, *faults: Fault) -> None:
-        self.sandbox.faults.add(*faults)
+    def asked(self, path: str = "") -> list[tuple[str, str, int]]:
+        """Method, path and status of the calls whose path ends so."""
+        return [(call.method, call.path, call.status) for call in self.calls if call.path.endswith(path)]
 
 
 @asynccontextmanager
 async def scene(
-    clock: Clock | None = None, *, faults: Iterable[Fault] = (), limits: Any = None, **world: Any
+    world: DatoramaWorld | None = None, *, faults: str | None = None, clock: Clock | None = None, **options: Any
 ) -> AsyncIterator[Scene]:
-    """A world without jobs and with ample limits, unless it says otherwise."""
-    options = {"workspaces": 1, "jobs": 0, "file_every": 0, **AMPLE, **world}
-    async with Sandbox(DatoramaWorld(**options), seed=1, clock=clock) as sandbox, Hub(clock=clock) as hub:
-        sandbox.faults.add(*faults)
-        yield Scene(sandbox, client(sandbox, hub, limits=limits))
+    """A running sandbox and an open hub; by default on a clock whose waits cost nothing.
 
-
-def client(sandbox: Sandbox, hub: Hub, tokens: list[str] | None = None, limits: Any = None, **options: Any) -> Datorama:
-    if limits is None:
-        world = sandbox.datorama.live.options
-        limits = DatoramaLimits(calls_per_minute=world.platform_per_minute, calls_per_day=world.per_day)
-    quick = RetryPolicy(attempts=3, initial=0.01, maximum=0.05, deadline=600.0, max_retry_after=120.0)
-    given = {"retry": quick, **options}
-    return Datorama(tokens or sandbox.datorama.tokens, hub=hub, base_url=sandbox.url, limits=limits, **given)
+    ``options`` are those of the clients.
+    """
+    clock = clock or QuickClock()
+    world = world or DatoramaWorld(outcomes={"SUCCESS": 1.0})
+    async with Sandbox(world, faults=faults, seed=1, clock=clock) as sandbox, Hub(clock=clock) as hub:
+        yield Scene(sandbox, hub, clock, options)

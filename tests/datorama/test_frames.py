@@ -18,7 +18,7 @@ from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Fault
 
-from .scene import scene
+from .bulk.scene import scene
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from asyncconn import Hub
 from asyncconn.errors import ConfigError
 
-from .scene import client, scene
+from .bulk.scene import client, scene
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from frames import locals_of_ours
 from loopback import DROP, Loopback, QuickClock, Reply, Seen, road, saying
 from pydantic import SecretStr
+from secrecy import locals_of_ours
 
 from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy

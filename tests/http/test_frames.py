@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from frames import chain, locals_of_ours
 from loopback import DROP, Loopback, Reply, road, saying
 from pydantic import SecretStr
+from secrecy import chain, locals_of_ours
 
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import AsyncConnError, ConfigError

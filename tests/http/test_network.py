@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from certificates import Authority
-from frames import locals_of_ours
 from loopback import Loopback, Reply, saying
 from proxy import Proxy
 from pydantic import SecretStr
+from secrecy import locals_of_ours
 from senders import HASTY, both, sending
 from yarl import URL
 

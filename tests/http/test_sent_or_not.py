@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from certificates import Authority
-from loopback import DROP, Loopback, QuickClock, Reply, road, saying
+from loopback import DROP, Loopback, QuickClock, Reply, Server, road, saying
 from senders import HASTY, both, sending
 
 from asyncconn.core.retrying import RetryPolicy
@@ -108,16 +108,12 @@ async def test_a_server_that_is_silent_in_the_tls_handshake_is_no_read_timeout(s
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
             pass
-        writer.close()
         ended.set()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with Hub() as hub:
-        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with sending(hub, url, sender, HASTY) as send:
+    async with Server(silent) as server:
+        async with Hub() as hub, sending(hub, f"https://127.0.0.1:{server.port}", sender, HASTY) as send:
             error = await _error(send)
-    await ended.wait()
-    server.close()
+        await ended.wait()
 
     assert isinstance(error, ConnectTimeout)
 
@@ -151,10 +147,8 @@ async def test_a_reset_after_the_sending_may_have_sent(sender: str) -> None:
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
 
-    server = await asyncio.start_server(reset, "127.0.0.1", 0)
-    async with Hub() as hub, sending(hub, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", sender) as send:
+    async with Server(reset) as server, Hub() as hub, sending(hub, server.url, sender) as send:
         error = await _error(send)
-    server.close()
 
     assert isinstance(error, ConnectionLost)
 
@@ -194,11 +188,9 @@ async def test_tls_to_a_port_that_does_not_speak_it_is_tried_once() -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(Reply(400).encoded())
-        writer.close()
 
-    server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    tries, error = await _tried(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    server.close()
+    async with Server(plain) as server:
+        tries, error = await _tried(f"https://127.0.0.1:{server.port}")
 
     assert (tries, type(error)) == (1, ConnectFailed)
     assert "does not speak TLS" in str(error)

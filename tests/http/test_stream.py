@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import cancel_at_every_await
-from loopback import DROP, Loopback, QuickClock, Reply, road, saying
+from loopback import DROP, Loopback, QuickClock, Reply, Server, road, saying
 
 from asyncconn.core.rates.limiter import RateLimiter, Window
 from asyncconn.core.retrying import ONCE
@@ -19,7 +18,7 @@ from asyncconn.http.transport import Timeouts, Transport
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from asyncconn.http.transport import Stream
 
@@ -191,39 +190,20 @@ DRIPS = {  # what comes again and again, after what
 }
 
 
-@asynccontextmanager
-async def _dripping(start: bytes, drop: bytes) -> AsyncIterator[str]:
-    tasks: set[asyncio.Task[Any]] = set()
-
+def _dripping(start: bytes, drop: bytes) -> Server:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(start)
-            while not writer.is_closing():
-                writer.write(drop)
-                await asyncio.sleep(0.02)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(start)
+        while not writer.is_closing():
+            writer.write(drop)
+            await asyncio.sleep(0.02)
 
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+    return Server(drip)
 
 
 @pytest.mark.parametrize("what", DRIPS)
 async def test_opening_ends_however_slowly_it_drips(what: str) -> None:
-    async with _dripping(*DRIPS[what]) as url, road(url, retry=ONCE) as http:
+    async with _dripping(*DRIPS[what]) as server, road(server, retry=ONCE) as http:
         with pytest.raises(ReadTimeout):
             await _all_of(http.stream("GET", "/", idle_timeout=0.2))
 
@@ -238,7 +218,7 @@ async def test_opening_may_have_a_time_of_its_own() -> None:
 
 async def test_a_download_slower_than_its_least_rate_is_given_up() -> None:
     start = HEAD + b"Content-Length: 99999\r\n\r\n"
-    async with _dripping(start, b"a") as url, road(url, retry=ONCE) as http:
+    async with _dripping(start, b"a") as server, road(server, retry=ONCE) as http:
         with pytest.raises(ReadTimeout, match="less than 100000"):
             await _all_of(http.stream("GET", "/", idle_timeout=0.2, min_rate=100_000.0))
 
@@ -295,7 +275,7 @@ async def test_a_stream_that_broke_off_does_not_end_as_if_it_were_whole_in_anoth
 
 async def test_a_slow_json_document_may_take_longer_than_its_opening() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
-    async with _dripping(head, b" 1,") as url, road(url) as http:
+    async with _dripping(head, b" 1,") as server, road(server) as http:
         got = b""
         async with http.stream("GET", "/", idle_timeout=0.2) as stream:
             async for chunk in stream:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import cancel_at_every_await
-from loopback import DROP, OK, Loopback, QuickClock, Reply, road, saying
+from loopback import DROP, OK, Loopback, QuickClock, Reply, Server, road, saying
 from transfer_scene import HALF, OLD, Heard, cut, going_on, names, part, whole
 
 from asyncconn.core.retrying import ONCE, RetryPolicy
@@ -207,27 +206,6 @@ async def chunks() -> AsyncIterator[bytes]:
         yield OLD[at : at + 70_000]
 
 
-@asynccontextmanager
-async def server_that(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Any:
-    """The address of one that serves a connection so, and is ended in the end."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(serve(reader, writer))
-        tasks.add(task)
-        await asyncio.wait({task})
-        writer.close()
-
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.sleep(0.01)
-
-
 async def test_a_newer_token_makes_the_body_anew(tmp_path: Path) -> None:
     tokens = iter(["old", "new"])
 
@@ -286,7 +264,7 @@ async def test_a_server_that_takes_nothing_is_given_up_and_the_source_ended() ->
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(30)
 
-    async with server_that(deaf) as url, road(url) as http:
+    async with Server(deaf) as server, road(server) as http:
         with pytest.raises(ReadTimeout, match=r"nothing moved for 0\.3 s"):
             await http.upload("/f", endless, idle_timeout=0.3, retry=ONCE)
 
@@ -356,6 +334,6 @@ async def test_a_refusal_before_the_end_is_heard(tmp_path: Path) -> None:
         await writer.drain()
         await asyncio.sleep(30)
 
-    async with server_that(refuse) as url, road(url) as http:
+    async with Server(refuse) as server, road(server) as http:
         with pytest.raises(NotFound):
             await http.upload("/f", tmp_path / "f", idle_timeout=5.0)

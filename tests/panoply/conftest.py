@@ -1,15 +1,31 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncconn.http import token_endpoint
+from asyncconn import Hub
+from asyncconn.sandbox import PanoplyWorld, Sandbox
 
-from .token_scene import Scene
+from .scene import SandboxTarget
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    monkeypatch.setattr(token_endpoint, "RETRY", replace(token_endpoint.RETRY, initial=0.01, maximum=0.02))
-    return Scene()
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(PanoplyWorld(keep_messages=5000), seed=1) as running:
+        yield running
+        assert running.panoply.counters.invalid_documents == 0
+
+
+@pytest.fixture(params=["form", "sqs"])
+def sender(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def target(sandbox: Sandbox, sender: str) -> AsyncIterator[SandboxTarget]:
+    async with Hub(on_undelivered="log") as hub:  # the tests look themselves
+        yield SandboxTarget(sandbox, hub, sender)

@@ -7,18 +7,18 @@ import base64
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from captures import ATOTI_LIMITS as CAPTURES
 
 from asyncconn.sandbox import Call, Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-CAPTURES: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "limits.json").read_text())
+
 STRUCTURE: dict[str, Any] = CAPTURES["v2_structures_save"]["request"]["json"][0]
 LIMIT: dict[str, Any] = CAPTURES["v2_limits_save"]["request"]["json"][0]
 PIVOT = "/activeviam/pivot/rest/v10"
@@ -128,12 +128,6 @@ async def both(
             yield Both(fake, server, Client(http, fake.url), Client(http, server.url))
 
 
-async def until(true: Callable[[], object]) -> None:
-    """Let the two servers go on until it is so; the test's own timeout ends a wait in vain."""
-    while not true():
-        await asyncio.sleep(0.005)
-
-
 def recording(seen: list[Call]) -> Faults:
     """A script that strikes nothing and notes every request."""
 
@@ -151,3 +145,10 @@ def shape(value: Any) -> Any:
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     return type(value).__name__
+
+
+async def seeded(rest: Client, **structure: Any) -> None:
+    """The captured structure (approving at once) and limit."""
+    given = {**STRUCTURE, "limitChangesWorkflow": "StraightThrough", **structure}
+    assert (await rest("POST", f"{DEFINITION}/structure/save", [given])).status == 200
+    assert (await rest("POST", f"{DEFINITION}/limits/save", [LIMIT])).status == 200

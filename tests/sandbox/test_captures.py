@@ -6,18 +6,17 @@ import base64
 import gzip
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from captures import PANOPLY as CAPTURES
 
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.sandbox.panoply.form import decode_form
 
 from .conftest import FORM, RawClient
 
-CAPTURES = json.loads((Path(__file__).parents[1] / "data" / "panoply.json").read_text())["captures"]
 # Those whose input is given as JSON, names tables and can be held in UTF-8.
 WITH_INPUT = [c for c in CAPTURES if "writes" in c and c["name"] not in {"table_none", "lone_surrogate"}]
 INVALID = {"non_finite": 1, "table_none": 3}  # invalid JSON words; three values that name no table

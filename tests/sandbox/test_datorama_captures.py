@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+from captures import DATORAMA as SAMPLES
 
 from .datorama_client import STREAM, WORKSPACE, Api, Reply, datorama
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-SAMPLES: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "datorama.json").read_text())["samples"]
 REPORT = SAMPLES["report_create"]["request"]["json"]
 
 #: What the world must be like for a sample, and what has to be done first.

@@ -10,7 +10,7 @@ import pytest
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
-from asyncconn.sandbox.datorama.clock import MovableClock
+from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance
 from asyncconn.sandbox.datorama.options import Options
 

@@ -9,7 +9,6 @@ import logging
 import re
 import socket
 import threading
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -19,17 +18,7 @@ from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
 from .conftest import FORM, RawClient, form
-
-
-def open_sockets() -> int:
-    return sum(1 for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink() and _is_socket(fd))
-
-
-def _is_socket(fd: Path) -> bool:
-    try:
-        return str(fd.readlink()).startswith("socket:")
-    except FileNotFoundError:  # the listing's own descriptor is gone by now
-        return False
+from .scene import open_sockets
 
 
 @pytest.mark.parametrize("kind", ["stall", "stall_after", "delay"])
@@ -218,6 +207,8 @@ async def test_the_environment_leads_a_client_here(sandbox: Sandbox, monkeypatch
         "ASYNCCONN_PANOPLY_API_KEY": sandbox.panoply.api_key,
         "ASYNCCONN_PANOPLY_API_SECRET": sandbox.panoply.api_secret,
         "ASYNCCONN_PANOPLY_ENDPOINT_URL": sandbox.url,
+        "ASYNCCONN_TCUP_URL": sandbox.url,
+        "ASYNCCONN_TCUP_API_KEY": sandbox.tcup.api_key,
         "ATOTI_BASE_URL": sandbox.atoti_limits.session.url,
         "ATOTI_LIMITS_URL": sandbox.atoti_limits.limits.url,
         "ASYNCCONN_ATOTI_LIMITS_USER": "admin",

@@ -9,28 +9,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import cancel_at_every_await, turns, virtual
+from captures import ATOTI_LIMITS as CAPTURES
+from helpers import cancel_at_every_await, turns, until, virtual
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import Call, Fault, Faults, LimitsWorld, PanoplyWorld, Sandbox
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer, User
 
-from .limits_scene import (
-    CAPTURES,
-    CONNECT,
-    DISCONNECT,
-    PIVOT,
-    REST,
-    Both,
-    Client,
-    both,
-    plain_http,
-    recording,
-    shape,
-    until,
-)
-from .test_lifecycle import open_sockets
+from .limits_scene import CONNECT, DISCONNECT, PIVOT, REST, Both, Client, both, plain_http, recording, shape
+from .scene import open_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

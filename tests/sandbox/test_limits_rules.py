@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from captures import ATOTI_LIMITS as CAPTURES
+from helpers import until
 
 from asyncconn.sandbox.atoti_limits.rules import same_scope
 
-from .limits_scene import CAPTURES, DEFINITION, LIMIT, REST, STRUCTURE, Client, both, limits, until
+from .limits_scene import DEFINITION, LIMIT, REST, STRUCTURE, Client, both, limits
 
 SAVE = f"{DEFINITION}/limits/save"
 HEADER = CAPTURES["csv"]["limits_approve_4.2"].splitlines()[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from captures import ATOTI_LIMITS as CAPTURES
 from helpers import virtual
 
 from asyncconn.core.clock import VirtualClock
@@ -15,7 +16,7 @@ from asyncconn.sandbox import Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, User
 from asyncconn.sandbox.atoti_limits.session import BODIES
 
-from .limits_scene import CAPTURES, CONNECT, CONNECTED, DISCONNECT, PIVOT, Client, atoti, basic, plain_http, shape
+from .limits_scene import CONNECT, CONNECTED, DISCONNECT, PIVOT, Client, atoti, basic, plain_http, shape
 
 BODY = CAPTURES["autoconfig"]["connect_gen3"]["request"]["json"]
 

@@ -7,13 +7,14 @@ from datetime import date
 from typing import Any
 
 import pytest
+from captures import ATOTI_LIMITS as CAPTURES
 from helpers import virtual
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox.atoti_limits import FakeLimitsServer, User
 from asyncconn.sandbox.atoti_limits.evaluation import UTILIZATIONS, utilization
 
-from .limits_scene import CAPTURES, DEFINITION, LIMIT, REST, STRUCTURE, Client, limits, shape
+from .limits_scene import DEFINITION, LIMIT, REST, STRUCTURE, Client, limits, shape
 
 FIRST, SECOND = "PENDING_FIRST_APPROVAL", "PENDING_SECOND_APPROVAL"
 APPROVER = frozenset({"ROLE_USER", "ROLE_APPROVE_REJECT_LIMIT"})

@@ -29,13 +29,17 @@ class Evaluation:
 
     lines: tuple[str, ...]
 
+    def columns(self) -> list[str]:
+        """Of the rows, also if there is none."""
+        return csv_formats.evaluation_columns(self.lines)
+
     def rows(self) -> list[dict[str, Any]]:
         """A mapping a line, by column."""
         return csv_formats.evaluation_rows(list(self.lines))
 
     def frame(self) -> pd.DataFrame:
         """The rows as a pandas frame. Raises ``ConfigError`` without pandas."""
-        made: pd.DataFrame = csv_formats.frame(self.rows(), csv_formats.evaluation_columns(self.lines))
+        made: pd.DataFrame = csv_formats.frame(self.rows(), self.columns())
         return made
 
 

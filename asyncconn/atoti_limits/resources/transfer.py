@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 
@@ -18,9 +18,11 @@ from asyncconn.atoti_limits.offline.csv_formats import CsvTable
 from asyncconn.atoti_limits.resources.base import Resource, ids
 from asyncconn.atoti_limits.versions import LATEST, Version
 from asyncconn.atoti_limits.wire import document
+from asyncconn.core.csv_text import csv_reader
+from asyncconn.core.paths import file_path
 from asyncconn.errors import ConfigError
 
-__all__ = ["Export", "Upload", "export"]
+__all__ = ["Export", "Upload", "UploadPlan", "export", "plan_upload"]
 
 if TYPE_CHECKING:
     from asyncconn.atoti_limits.resources.base import Caller
@@ -96,6 +98,60 @@ def _rows_of(frame: Any) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadPlan:
+    """A file that will be uploaded: its ``kind``, and how many ``rows`` it has (None: nobody has looked)."""
+
+    kind: Literal["structures", "limits"]
+    rows: int | None
+    version: str
+    _upload: Upload = field(repr=False)
+    _data: bytes = field(repr=False)
+
+    async def run(self, *, timeout: float = _SECONDS) -> UploadReport:
+        """Send it: all of it is stored or, when a row is refused, nothing. See :class:`Upload`."""
+        send = self._upload.structures if self.kind == "structures" else self._upload.limits
+        return await send(self._data, version=self.version, timeout=timeout)
+
+
+async def plan_upload(
+    upload: Upload,
+    source: str | os.PathLike[str] | bytes,
+    *,
+    kind: Literal["structures", "limits"] | None,
+    version: str,
+    check: bool,
+) -> UploadPlan:
+    """See ``AtotiLimits.plan_upload``."""
+    data = source if isinstance(source, bytes) else await _read(file_path(source, "the file to upload"))
+    if not _has_structures(version):
+        if kind == "structures":
+            raise ConfigError(f"Limits {version} has no structures")
+        kind, read = "limits", csv_formats.read_legacy_limits
+    else:
+        kind = kind or _kind_of(data)
+        read = csv_formats.read_structures if kind == "structures" else csv_formats.read_limits
+    rows = len(await asyncio.to_thread(read, data, version)) if check else None
+    return UploadPlan(kind, rows, version, upload, data)
+
+
+async def _read(file: Path) -> bytes:
+    try:
+        return await asyncio.to_thread(file.read_bytes)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+def _kind_of(data: bytes) -> Literal["structures", "limits"]:
+    """What the header is that of."""
+    first = data.decode("utf-8-sig", "replace").lstrip("\r\n").partition("\n")[0]
+    header = set(next(csv_reader([first]), []))
+    structures, limits = "Scope Keys" in header, "Limit ID" in header
+    if structures == limits:
+        raise ConfigError("the columns do not tell whether these are structures or limits: give the kind")
+    return "structures" if structures else "limits"
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """Two CSV texts, in the format of ``version``, and their rows. Limits 1.x has no structures: that text is empty."""
 
@@ -129,4 +185,4 @@ async def export(caller: Caller, structure_ids: Any, *, version: str, timeout: f
 
 
 def _has_structures(version: str) -> bool:
-    return Version.parse(version).release >= (2,)
+    return Version.parse(version, "the version of Limits").release >= (2,)

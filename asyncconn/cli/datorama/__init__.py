@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import typer
-
 from asyncconn.cli.datorama.bulk import process, rename, rerun
 from asyncconn.cli.datorama.data import download, query, report
-from asyncconn.cli.datorama.lists import jobs, rate, streams, workspaces
+from asyncconn.cli.datorama.lists import jobs, rate, reports, streams, workspaces
 from asyncconn.cli.datorama.snapshot import snapshot
-from asyncconn.cli.sheets import Group
+from asyncconn.cli.options import group
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    cls=Group,
-    help="Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads. "
+app = group(
+    "Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads. "
     "ASYNCCONN_DATORAMA_TOKEN holds the token, or several with commas between them.",
-    no_args_is_help=True,
-    add_completion=False,
+    workspaces,
+    streams,
+    jobs,
+    process,
+    rerun,
+    rename,
+    query,
+    report,
+    reports,
+    download,
+    snapshot,
+    rate,
 )
-
-for _command in (workspaces, streams, jobs, process, rerun, rename, query, report, download, snapshot, rate):
-    app.command()(_command)

@@ -14,37 +14,22 @@ from asyncconn import Datorama, Hub
 from asyncconn.datorama.models import DataStream
 from asyncconn.errors import ConfigError, NotFound
 
-__all__ = [
-    "BaseUrl",
-    "Place",
-    "Region",
-    "Snapshot",
-    "run",
-    "span",
-    "stream_of",
-]
+__all__ = ["Known", "Where", "span", "stream_of"]
 
 T = TypeVar("T")
 
-Region = Annotated[
-    str | None,
-    typer.Option("--region", metavar="NAME", help="us, us2, eu or eu2, instead of the environment's."),
-]
-BaseUrl = Annotated[
-    str | None, typer.Option("--base-url", metavar="URL", help="Instead of the region's address: a sandbox, a proxy.")
-]
-Snapshot = Annotated[
-    Path | None,
-    typer.Option("--snapshot", metavar="DIR", help="What there is, from files that 'snapshot' wrote: without a call."),
-]
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
+@dataclass(frozen=True)
+class Where:
     """Where the platform is, as far as the command line says."""
 
-    region: str | None = None
-    base_url: str | None = None
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="NAME", help="us, us2, eu or eu2, instead of the environment's.")
+    ] = None
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="Instead of the region's address: a sandbox, a proxy."),
+    ] = None
 
     def options(self) -> dict[str, Any]:
         """For ``Datorama.from_env``. A region given here is not overruled by an address in the environment."""
@@ -52,20 +37,33 @@ class Place:
             return {"base_url": self.base_url}
         return {} if self.region is None else {"region": self.region, "base_url": None}
 
+    def run(self, work: Callable[[Datorama], Coroutine[Any, Any, T]]) -> T:
+        """Do ``work`` with a client from the environment. Ctrl-C and SIGTERM cancel it."""
 
-def run(place: Place, work: Callable[[Datorama], Coroutine[Any, Any, T]], snapshot: Path | None = None) -> T:
-    """Do ``work`` with a client from the environment, which knows the streams of ``snapshot``.
+        async def main(hub: Hub) -> T:
+            return await work(Datorama.from_env(hub=hub, **self.options()))
 
-    Ctrl-C and SIGTERM cancel it.
-    """
+        return asyncconn.run(main)
 
-    async def main(hub: Hub) -> T:
-        datorama = Datorama.from_env(hub=hub, **place.options())
-        if snapshot is not None:
-            await datorama.snapshots.restore_streams(snapshot)
-        return await work(datorama)
 
-    return asyncconn.run(main)
+@dataclass(frozen=True)
+class Known(Where):
+    """The same, and what is known of it without a call."""
+
+    snapshot: Annotated[
+        Path | None,
+        typer.Option("--snapshot", metavar="DIR", help="What there is, as 'snapshot' wrote it: without a call."),
+    ] = None
+
+    def run(self, work: Callable[[Datorama], Coroutine[Any, Any, T]]) -> T:
+        """With a client that knows the streams of the snapshot."""
+
+        async def knowing(datorama: Datorama) -> T:
+            if self.snapshot is not None:
+                await datorama.snapshots.restore_streams(self.snapshot)
+            return await work(datorama)
+
+        return super().run(knowing)
 
 
 async def stream_of(datorama: Datorama, stream_id: int) -> DataStream:

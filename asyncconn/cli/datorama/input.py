@@ -5,11 +5,12 @@ All of it is looked at before anything is sent.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncconn.cli.output import count, stderr
-from asyncconn.cli.readers import Problem, detect_format, read_records
-from asyncconn.core.text_files import find_delimiter, look_at
+from asyncconn.cli.options import STANDARD
+from asyncconn.cli.output import count, faults, remark
+from asyncconn.core.row_files import Problem, RowFile
 from asyncconn.datorama import paths
 from asyncconn.datorama.dates import DateRange
 from asyncconn.datorama.errors import BadDate, UnequalInput
@@ -19,27 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from asyncconn.cli.readers import Row
+    from asyncconn.core.row_files import Row
 
-__all__ = ["Ranges", "jobs_to_rerun", "names_to_give", "ranges_to_process"]
+__all__ = ["jobs_to_rerun", "names_to_give", "ranges_to_process"]
 
 T = TypeVar("T")
 
-Ranges = tuple[list[int], list[str], list[str]]
-
 # A column by any of these names: ours, those of ``--output``, those of a job log.
 _STREAM = ("stream", "streamId", "dataStreamId")
-_SHOWN = 20
 
 
-def ranges_to_process(streams: Sequence[int], starts: Sequence[str], ends: Sequence[str], file: Path | None) -> Ranges:
+def ranges_to_process(
+    streams: Sequence[int], starts: Sequence[str], ends: Sequence[str], file: Path | None
+) -> tuple[list[int], list[str], list[str]]:
     """Streams, first and last days, equally many. Raises ``BadDate``, ``UnequalInput``, ``ConfigError``."""
     if file is not None:
-        if streams or starts or ends:
-            raise ConfigError("give streams and days, or a file of them: not both")
-        rows = _read(file, {"stream": (*_STREAM, "id"), "start": ("start",), "end": ("end",)})
-        found = [[row[at] for row in rows] for at in range(3)]
-        numbers, firsts, lasts = [paths.number(one, "stream") for one in found[0]], found[1], found[2]
+        _either(streams or starts or ends, "streams and days")
+        found, firsts, lasts = _columns(file, {"stream": (*_STREAM, "id"), "start": ("start",), "end": ("end",)})
+        numbers = _ids(found)
     else:
         if not streams:
             raise ConfigError("which streams? Give their ids, or --file")
@@ -58,11 +56,10 @@ def ranges_to_process(streams: Sequence[int], starts: Sequence[str], ends: Seque
 def jobs_to_rerun(jobs: Sequence[int], streams: Sequence[int], file: Path | None) -> tuple[list[int], list[int]]:
     """Streams and jobs, equally many."""
     if file is not None:
-        if jobs or streams:
-            raise ConfigError("give a stream and its jobs, or a file of them: not both")
+        _either(jobs or streams, "a stream and its jobs")
         # "id" is the job in what `jobs --output` writes, which names its streams "streamId".
-        rows = _read(file, {"stream": _STREAM, "job": ("job", "id")})
-        return [paths.number(row[0], "stream") for row in rows], [paths.number(row[1], "job") for row in rows]
+        of_streams, found = _columns(file, {"stream": _STREAM, "job": ("job", "id")})
+        return _ids(of_streams), _ids(found, "job")
     if not jobs or not streams:
         raise ConfigError("which jobs? Give their ids and their --stream, or --file")
     return _for_each(streams, len(jobs), "--stream"), list(jobs)
@@ -71,15 +68,19 @@ def jobs_to_rerun(jobs: Sequence[int], streams: Sequence[int], file: Path | None
 def names_to_give(stream: int | None, name: str | None, file: Path | None) -> tuple[list[int], list[str]]:
     """Streams and their new names."""
     if file is not None:
-        if stream is not None or name is not None:
-            raise ConfigError("give a stream and a name, or a file of them: not both")
-        rows = _read(file, {"stream": (*_STREAM, "id"), "name": ("name",)})
-        return [paths.number(row[0], "stream") for row in rows], [row[1] for row in rows]
+        _either(stream is not None or name is not None, "a stream and a name")
+        found, names = _columns(file, {"stream": (*_STREAM, "id"), "name": ("name",)})
+        return _ids(found), names
     if stream is None or name is None:
         raise ConfigError("give a stream and its new name, or --file")
     if not name.strip():
         raise ConfigError("a stream needs a name")
     return [stream], [name]
+
+
+def _either(arguments: object, what: str) -> None:
+    if arguments:
+        raise ConfigError(f"give {what}, or a file of them: not both")
 
 
 def _for_each(values: Sequence[T], wanted: int, what: str) -> list[T]:
@@ -90,34 +91,36 @@ def _for_each(values: Sequence[T], wanted: int, what: str) -> list[T]:
     return [*values]
 
 
-def _read(path: Path, wanted: dict[str, tuple[str, ...]]) -> list[list[str]]:
-    """For each line the texts of the columns wanted, none of them empty. Names all that is wrong, then raises."""
+def _ids(texts: Sequence[str], what: str = "stream") -> list[int]:
+    return [paths.number(text, what) for text in texts]
+
+
+def _columns(path: Path, wanted: dict[str, tuple[str, ...]]) -> list[list[str]]:
+    """The texts of the columns wanted, none of them empty. Names all that is wrong, then raises."""
     rows: list[list[str]] = []
     problems: list[Problem] = []
+    name = "<stdin>" if path == STANDARD else str(path)
     try:
-        with path.open("rb") as stream:
-            form = detect_format(path.name, stream.read(4096))
-            look = look_at(stream)
-            if told := look.told(find_delimiter(look) if form == "csv" else None):
-                stderr().print(f"{path}: read as {form}, {told}", markup=False)
-            for row in read_records(stream, form):
-                found = row if isinstance(row, Problem) else _columns(row, wanted)
+        with RowFile(sys.stdin.buffer if path == STANDARD else path).open() as file:
+            if file.told:
+                remark(f"{name}: read as {file.told}")
+            for row in file.rows():
+                found = row if isinstance(row, Problem) else _cells(row, wanted)
                 if isinstance(found, Problem):
                     problems.append(found)
                 else:
                     rows.append(found)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
-    for problem in problems[:_SHOWN]:
-        stderr().print(f"{path}:{problem.line}: {problem.what}", markup=False)
+        raise ConfigError(f"{name}: {error.strerror or error}") from None
     if problems:
-        raise ConfigError(f"{count(len(problems), 'problem')} in {path}")
+        faults([f"{name}:{problem.line}: {problem.what}" for problem in problems])
+        raise ConfigError(f"{count(len(problems), 'problem')} in {name}")
     if not rows:
-        raise ConfigError(f"{path} holds nothing to do")
-    return rows
+        raise ConfigError(f"{name} holds nothing to do")
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _columns(row: Row, wanted: dict[str, tuple[str, ...]]) -> list[str] | Problem:
+def _cells(row: Row, wanted: dict[str, tuple[str, ...]]) -> list[str] | Problem:
     found = []
     for what, names in wanted.items():
         value = next((row.record[name] for name in names if row.record.get(name) not in (None, "")), None)

@@ -1,4 +1,4 @@
-"""``asyncconn datorama workspaces | streams | jobs | rate``: what there is, and what the tokens may still do."""
+"""``asyncconn datorama workspaces | streams | jobs | reports | rate``: what there is, and what tokens may still do."""
 
 from __future__ import annotations
 
@@ -6,35 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asyncconn.cli.datorama.common import BaseUrl, Place, Region, Snapshot, run, span
+from asyncconn.cli.datorama.common import Known, Where
 from asyncconn.cli.datorama.watch import settle, watching
-from asyncconn.cli.output import console, error, table
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
-from asyncconn.datorama import wire
+from asyncconn.cli.options import Output, known
+from asyncconn.cli.output import error
+from asyncconn.cli.sheets import Sheet, record
+from asyncconn.datorama import JobStatus, wire
 from asyncconn.datorama.frames import STREAM_FIELDS
-from asyncconn.errors import AsyncConnError, ConfigError
+from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncconn import Datorama
-    from asyncconn.core.rates.windows import PartSnapshot
-    from asyncconn.datorama.models import DataStream, Job
-    from asyncconn.http.rules import RateHint
+    from asyncconn.datorama import DataStream, Job
 
-__all__ = ["jobs", "rate", "streams", "workspaces"]
+__all__ = ["jobs", "rate", "reports", "streams", "workspaces"]
 
-WORKSPACE_COLUMNS = (
-    "id",
-    "name",
-    "accountId",
-    "currencyId",
-    "timezoneId",
-    "cultureId",
-    "verticalId",
-    "executiveWorkspace",
-)
-
-#: As in pyDatorama's tables.
-_JOB_FIELDS = (
+_WORKSPACE = (
+    "id", "name", "accountId", "currencyId", "timezoneId", "cultureId", "verticalId", "executiveWorkspace",
+)  # fmt: skip
+_JOB = (
     "id",
     "status",
     "dataStartDate",
@@ -43,9 +33,9 @@ _JOB_FIELDS = (
     "endExecutionTime",
     "userId",
     "statusReason",
-)
-JOB_COLUMNS = ("workspaceId", "streamId", "dataSourceName", *_JOB_FIELDS)
-
+)  # fmt: skip - as in pyDatorama's tables
+_JOB_AND_STREAM = ("workspaceId", "streamId", "dataSourceName", *_JOB)
+_REPORT = ("id", "name", "workspaceId", "exportFormat", "compressed")
 _LIMITS = {wire.PLATFORM: "calls a minute", wire.QUERY: "queries a minute", wire.DAILY: "both, today (UTC)"}
 
 Workspaces = Annotated[
@@ -54,46 +44,31 @@ Workspaces = Annotated[
 
 
 def workspaces(
+    where: Where,
+    to: Output,
     account: Annotated[
         int | None, typer.Option("--account", metavar="ID", help="Those of an account, instead of all in sight.")
     ] = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """List the workspaces that the tokens may see. One call for each token."""
-    sink = Sink.of(output, form)
 
     async def work(datorama: Datorama) -> list[list[Any]]:
-        return [record(one, WORKSPACE_COLUMNS) async for one in datorama.workspaces.list(account)]
+        return [record(one, _WORKSPACE) async for one in datorama.workspaces.list(account)]
 
     shown = {"id": "id", "name": "name", "account": "accountId", "time zone": "timezoneId", "currency": "currencyId"}
-    sink.put(Sheet("workspace", WORKSPACE_COLUMNS, run(Place(region, base_url), work), shown))
+    to.put(Sheet("workspace", _WORKSPACE, where.run(work), shown))
 
 
-def streams(
-    workspace: Workspaces = None,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
-) -> None:
+def streams(where: Known, to: Output, workspace: Workspaces = None) -> None:
     """List data streams, of all workspaces in sight or of some. One call for each workspace.
 
     Status: 0 all ok, 1 some workspaces could not be read, 2 bad input.
     """
-    sink = Sink.of(output, form)
 
     async def work(datorama: Datorama) -> tuple[int, list[DataStream]]:
-        if snapshot is not None:
-            return 0, await datorama.snapshots.restore_streams(snapshot, workspace)
-        with watching() as show:
-            result = await datorama.fetch_all_streams(workspace, on_progress=show)
-        return settle(result), [stream for some in result.values for stream in some]
+        return await _streams(datorama, where, workspace)
 
-    status, found = run(Place(region, base_url), work)
+    status, found = where.run(work)
     shown = {
         "id": "id",
         "name": "name",
@@ -103,56 +78,52 @@ def streams(
         "last run ok": "lastRunStatus",
         "data until": "lastDataDate",
     }
-    sink.put(Sheet("stream", STREAM_FIELDS, [record(stream, STREAM_FIELDS) for stream in found], shown))
+    to.put(Sheet("stream", STREAM_FIELDS, [record(stream, STREAM_FIELDS) for stream in found], shown))
     raise typer.Exit(status)
 
 
+async def _streams(datorama: Datorama, where: Known, workspaces: list[int] | None) -> tuple[int, list[DataStream]]:
+    """The status so far, and the streams of some workspaces, or of all."""
+    if where.snapshot is not None:
+        return 0, await datorama.snapshots.restore_streams(where.snapshot, workspaces)
+    with watching() as show:
+        found = await datorama.fetch_all_streams(workspaces, on_progress=show)
+    return settle(found), [stream for some in found.values for stream in some]
+
+
 def jobs(
+    where: Known,
+    to: Output,
     stream_ids: Annotated[
         list[int] | None, typer.Argument(metavar="[STREAM]...", help="Data streams; none: all in sight.")
     ] = None,
     workspace: Workspaces = None,
-    words: Annotated[
+    status: Annotated[
         list[str] | None, typer.Option("--status", metavar="WORD", help="Such as FAILURE; repeat for more.")
     ] = None,
     page_size: Annotated[int, typer.Option("--page-size", metavar="N", help="Jobs in a call.")] = 100,
-    snapshot: Snapshot = None,
-    output: Output = None,
-    form: Form = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """List the jobs of data streams. One call or more for each stream: 5,000 streams take some 83 minutes.
 
-    What it writes is what `rerun --file` reads.
-
-    Status: 0 all ok, 1 some streams could not be read, 2 bad input.
+    What it writes is what `rerun --file` reads. Status: 0 all ok, 1 some streams could not be read, 2 bad input.
     """
     if stream_ids and workspace:
         raise ConfigError("give streams or workspaces: not both")
-    sink = Sink.of(output, form)
-    wanted = {word.upper() for word in words or ()}
+    wanted = known(status or (), JobStatus, "--status")
 
     async def work(datorama: Datorama) -> tuple[int, list[Job]]:
-        if snapshot is not None:
-            known = await datorama.snapshots.restore_streams(snapshot, workspace)
-            return 0, await datorama.snapshots.restore_jobs(snapshot, stream_ids or (known if workspace else None))
+        if where.snapshot is not None:
+            chosen = (await _streams(datorama, where, workspace))[1] if workspace else stream_ids
+            return 0, await datorama.snapshots.restore_jobs(where.snapshot, chosen)
+        ended, chosen = (0, stream_ids) if stream_ids else await _streams(datorama, where, workspace)
+        if not chosen:
+            return ended, []
         with watching() as show:
-            status, chosen = 0, list[Any](stream_ids or ())
-            if workspace or not chosen:
-                found = await datorama.fetch_all_streams(workspace, on_progress=show)
-                status, chosen = settle(found), [stream for some in found.values for stream in some]
-            if not chosen:
-                return status, []
             result = await datorama.fetch_all_jobs(chosen, page_size=page_size, on_progress=show)
-        return status | settle(result), [job for item in result for job in item.value or ()]
+        return ended | settle(result), [job for item in result for job in item.value or ()]
 
-    status, found = run(Place(region, base_url), work)
-    rows = [
-        [*_stream_of(job), *record(job, _JOB_FIELDS)]
-        for job in found
-        if not wanted or str(job.status).upper() in wanted
-    ]
+    ended, found = where.run(work)
+    rows = [[*_stream_of(job), *record(job, _JOB)] for job in found if not wanted or str(job.status).upper() in wanted]
     shown = {
         "job": "id",
         "stream": "streamId",
@@ -162,8 +133,8 @@ def jobs(
         "began": "startExecutionTime",
         "ended": "endExecutionTime",
     }
-    sink.put(Sheet("job", JOB_COLUMNS, rows, shown))
-    raise typer.Exit(status)
+    to.put(Sheet("job", _JOB_AND_STREAM, rows, shown))
+    raise typer.Exit(ended)
 
 
 def _stream_of(job: Job) -> tuple[Any, Any, Any]:
@@ -175,36 +146,40 @@ def _stream_of(job: Job) -> tuple[Any, Any, Any]:
     )
 
 
-def rate(region: Region = None, base_url: BaseUrl = None) -> None:
+def reports(
+    where: Where,
+    to: Output,
+    workspace: Annotated[int, typer.Option("--workspace", "-w", metavar="ID", help="Whose.")],
+) -> None:
+    """List the reports of a workspace."""
+
+    async def work(datorama: Datorama) -> list[list[Any]]:
+        return [record(one, _REPORT) async for one in datorama.reports.list(workspace)]
+
+    to.put(Sheet("report", _REPORT, where.run(work)))
+
+
+def rate(where: Where, to: Output) -> None:
     """Show what each token may still do, in this minute and today, as the server counts. Costs each one call.
 
     Status: 0 all tokens work, 1 one does not, 2 bad input.
     """
-
-    async def work(datorama: Datorama) -> tuple[list[tuple[Any, ...]], list[str]]:
-        rows, wrong = [], []
-        for number, transport in enumerate(datorama.pool.transports, 1):
-            told: dict[str, RateHint] = {}
-            try:
-                answer = await transport.request(*datorama.paths.resolve("workspaces.list"), headers=wire.HEADERS)
-                told = {hint.part: hint for hint in wire.hints(answer)}
-            except AsyncConnError as problem:
-                wrong.append(f"token {number}: {problem}")
-            books = {part.name: part for one in transport.limiters.values() for part in one.snapshot().parts}
-            rows += [_row(number, part, told.get(part.name)) for part in books.values()]
-        return rows, wrong
-
-    rows, wrong = run(Place(region, base_url), work)
-    console().print(table("", ("token", "limit", "left", "of", "resets in", "by"), rows, numbers=("left", "of")))
-    for line in wrong:
-        error(line)
-    raise typer.Exit(1 if wrong else 0)
-
-
-def _row(token: int, part: PartSnapshot, hint: RateHint | None) -> tuple[Any, ...]:
-    """The server's word where it gave one: others may use the token too."""
-    left, resets_in = part.remaining, part.resets_in
-    if hint is not None and hint.remaining is not None:
-        left, resets_in = hint.remaining, hint.reset_after if hint.reset_after is not None else resets_in
-    by = "our own count" if hint is None else "the server"
-    return token, _LIMITS[part.name], f"{left:,}", f"{part.limit:,}", span(resets_in) if resets_in else "", by
+    found = where.run(lambda datorama: datorama.allowances())
+    rows = [
+        (
+            one.token,
+            _LIMITS[name],
+            part.remaining,
+            part.limit,
+            round(part.resets_in) if part.resets_in else None,
+            "the server" if name in one.told else "our own count",
+        )
+        for one in found
+        for name, part in one.parts.items()
+    ]
+    shown = {"token": "token", "limit": "limit", "left": "left", "of": "of", "resets in s": "resetsIn", "by": "by"}
+    to.put(Sheet("limit", ("token", "limit", "left", "of", "resetsIn", "by"), rows, shown))
+    for one in found:
+        if one.error is not None:
+            error(f"token {one.token}: {one.error}")
+    raise typer.Exit(1 if any(one.error is not None for one in found) else 0)

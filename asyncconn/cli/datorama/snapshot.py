@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from asyncconn.cli.datorama.common import BaseUrl, Place, Region, run
+from asyncconn.cli.datorama.common import Where
 from asyncconn.cli.datorama.watch import settle, watching
-from asyncconn.cli.output import console, count
+from asyncconn.cli.output import count, remark
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ __all__ = ["snapshot"]
 
 
 def snapshot(
+    where: Where,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go; it is made if need be.")],
     workspace: Annotated[
         list[int] | None, typer.Option("--workspace", "-w", metavar="ID", help="Not all: these; repeat for more.")
@@ -27,8 +27,6 @@ def snapshot(
     with_jobs: Annotated[
         bool, typer.Option("--jobs", help="The jobs of the streams, too: a call or more for each stream.")
     ] = False,
-    region: Region = None,
-    base_url: BaseUrl = None,
 ) -> None:
     """Save workspaces, streams and jobs as JSON, in the files that pyDatorama made.
 
@@ -58,6 +56,6 @@ def snapshot(
                 status |= settle(jobs)
         return status, ", ".join(words)
 
-    status, said = run(Place(region, base_url), work)
-    console().print(Text(f"{said} saved in {folder}"))
+    status, said = where.run(work)
+    remark(f"{said} saved in {folder}", result=True)
     raise typer.Exit(status)

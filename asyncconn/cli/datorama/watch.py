@@ -5,28 +5,21 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from asyncconn.cli.datorama.common import span
-from asyncconn.cli.output import console, count, error, plain, progress, stderr
-from asyncconn.cli.sheets import Sheet, Sink
-from asyncconn.core.notes import with_notes
-from asyncconn.datorama.bulk.results import Span
-from asyncconn.datorama.models import DataStream, Workspace
+from asyncconn.cli.output import SHOWN, count, error, plain, progress, remark, spoken, stderr
+from asyncconn.cli.sheets import Sheet
+from asyncconn.datorama.bulk.results import RESULT_COLUMNS
 from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from asyncconn.cli.options import Output
     from asyncconn.datorama.bulk.progress import BulkProgress
-    from asyncconn.datorama.bulk.results import BulkResult, Item
+    from asyncconn.datorama.bulk.results import BulkResult
 
-__all__ = ["RESULT_COLUMNS", "checked", "put_results", "reason", "settle", "watching"]
-
-RESULT_COLUMNS = ("workspace", "stream", "start", "end", "outcome", "skipped", "jobs", "error")
-
-_SHOWN = 20  # errors of a run; the rest is counted
+__all__ = ["checked", "put_results", "settle", "watching"]
 
 
 @contextmanager
@@ -46,26 +39,21 @@ def watching() -> Iterator[Callable[[BulkProgress], None]]:
         yield show
 
 
-def reason(item: Item[Any, Any]) -> str | None:
-    """Why it is not ok."""
-    return None if item.error is None else with_notes(item.error)
-
-
 def settle(result: BulkResult[Any, Any], checks: dict[int, str] | None = None) -> int:
     """Name what is not ok, on standard error; the status to end with: 0, or 1 if anything failed or is unknown."""
     bad = [item for item in result if item.outcome != "ok"]
-    for item in bad[:_SHOWN]:
+    for item in bad[:SHOWN]:
         said = (checks or {}).get(id(item), "")
-        error(plain(f"{_name(item.key)}: {item.outcome}: {reason(item)}{said}"))
-    if len(bad) > _SHOWN:
-        error(f"and {len(bad) - _SHOWN:,} more")
+        error(plain(f"{item.name}: {item.outcome}: {item.row()['error']}{said}"))
+    if len(bad) > SHOWN:
+        error(f"and {len(bad) - SHOWN:,} more")
     return 1 if bad else 0
 
 
 async def checked(result: BulkResult[Any, Any]) -> dict[int, str]:
     """What a look at the platform says of the first unknown items, by their identity: a call or more for each."""
     found: dict[int, str] = {}
-    for item in result.unknown[:_SHOWN]:
+    for item in result.unknown[:SHOWN]:
         try:
             there = (await item.check()).there
         except AsyncConnError as problem:
@@ -75,38 +63,15 @@ async def checked(result: BulkResult[Any, Any]) -> dict[int, str]:
     return found
 
 
-def put_results(sink: Sink, result: BulkResult[Any, Any], done: str, log: Path | None) -> None:
-    """Every item where ``--output`` says; otherwise the counts."""
-    if sink.form is not None:
-        sink.put(Sheet("result", RESULT_COLUMNS, [_row(item) for item in result]))
+def put_results(to: Output, result: BulkResult[Any, Any], done: str, log: Path | None) -> None:
+    """Every item where ``--output`` or ``--format`` asks for them, and the counts."""
+    if not to.shown:
+        to.put(Sheet("result", RESULT_COLUMNS, [[*row.values()] for row in result.rows()]))
     jobs = sum(len(item.value) for item in result if isinstance(item.value, list))
     words = [f"{len(result.ok):,} of {count(len(result), 'item')} {done}"]
     if all(item.value for item in result.ok):  # the answer to a batch need not tell them
         words += [count(jobs, "job")] * bool(jobs)
     words += [f"{skipped:,} done before"] if (skipped := sum(item.skipped for item in result)) else []
     words += [f"log in {log}"] if log is not None else []
-    to = console() if sink.form is None or sink.path is not None else stderr()
-    to.print(Text("; ".join(words)))
-
-
-def _row(item: Item[Any, Any]) -> list[Any]:
-    key = item.key
-    stream = key.stream if isinstance(key, Span) else key[0] if isinstance(key, tuple) else key
-    days = (key.days.start, key.days.end) if isinstance(key, Span) else (None, None)
-    jobs = [job.id for job in item.value] if isinstance(item.value, list) else None
-    where = (stream.workspace_id, stream.id) if isinstance(stream, DataStream) else (None, str(stream))
-    return [*where, *days, item.outcome, item.skipped, jobs, reason(item)]
-
-
-def _name(key: Any) -> str:
-    """What an item of a bulk result is about."""
-    match key:
-        case Workspace():
-            return f"workspace {key.id}"
-        case DataStream():
-            return f"stream {key.id}"
-        case Span():
-            return f"stream {key.stream.id}, {key.days.start} to {key.days.end}"
-        case (DataStream() as stream, job):
-            return f"job {job} of stream {stream.id}"
-    return str(key)
+    if to.shown or not spoken.quiet:
+        remark("; ".join(words), result=to.shown or to.path is not None)

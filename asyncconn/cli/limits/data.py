@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
-from rich.text import Text
 
-from asyncconn.atoti_limits import Incident, Limit, Structure
-from asyncconn.atoti_limits.errors import LimitsValidationError
+from asyncconn.atoti_limits import Incident, IncidentType, Limit, LimitsValidationError, Structure
 from asyncconn.atoti_limits.models import iso
-from asyncconn.atoti_limits.offline.csv_formats import read_legacy_limits, read_limits, read_structures
-from asyncconn.atoti_limits.versions import LATEST, Version
-from asyncconn.cli.limits.common import DryRun, LimitsVersion, listed, run
-from asyncconn.cli.output import BAD_INPUT, console, count, error
-from asyncconn.cli.sheets import Form, Output, Sheet, Sink, record
-from asyncconn.core.csv_text import csv_reader
+from asyncconn.atoti_limits.versions import LATEST
+from asyncconn.cli.limits.common import Where, listed
+from asyncconn.cli.options import STANDARD, DryRun, Output, known
+from asyncconn.cli.output import BAD_INPUT, count, error, remark, spoken
+from asyncconn.cli.sheets import Sheet, record
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asyncconn import AtotiLimits
-    from asyncconn.atoti_limits import UploadReport
-    from asyncconn.core.paging import Pager
+    from collections.abc import Callable
+
+    from asyncconn import AtotiLimits, Pager
+    from asyncconn.atoti_limits import Evaluation
     from asyncconn.http.models import TolerantModel
 
 __all__ = ["evaluate", "incidents", "limits", "structures", "upload"]
 
+M = TypeVar("M", Structure, Limit, Incident)
 
-Day = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Of this day.")]
+Word = str | None
+Day = Annotated[Word, typer.Option("--date", metavar="YYYY-MM-DD", help="Of this day.")]
 
 _SHOWN = {
     Structure: ("structureId", "name", "cubeName", "measureName", "kpiType", "warningThreshold", "scopeKeys"),
@@ -41,70 +40,71 @@ _EVALUATED = ("Limit ID", "Incident Type", "Measure Value", "Location", "As Of D
 
 
 def structures(
-    ctx: typer.Context,
-    server: Annotated[str | None, typer.Option("--server", metavar="NAME", help="Of this session.")] = None,
-    cube: Annotated[str | None, typer.Option("--cube", metavar="NAME", help="Of this cube.")] = None,
-    group: Annotated[str | None, typer.Option("--group", metavar="NAME", help="Of this group.")] = None,
-    output: Output = None,
-    form: Form = None,
+    where: Where,
+    to: Output,
+    server: Annotated[Word, typer.Option("--server", metavar="NAME", help="Of this session.")] = None,
+    cube: Annotated[Word, typer.Option("--cube", metavar="NAME", help="Of this cube.")] = None,
+    group: Annotated[Word, typer.Option("--group", metavar="NAME", help="Of this group.")] = None,
 ) -> None:
     """List limit structures."""
-    sink = Sink.of(output, form)
-
-    async def work(client: AtotiLimits) -> list[Structure]:
-        return await client.structures.list(server_name=server, cube_name=cube, group=group).collect()
-
-    found = run(ctx.obj, work)
-    sink.put(_sheet("structure", Structure, found, {"structureId": [one.id for one in found]}))
+    _list(where, to, Structure, lambda at: at.structures.list(server_name=server, cube_name=cube, group=group))
 
 
 def limits(
-    ctx: typer.Context,
-    structure: Annotated[str | None, typer.Option("--structure", metavar="ID", help="Of this structure.")] = None,
-    status: Annotated[str | None, typer.Option("--status", metavar="WORD", help="Such as APPROVED.")] = None,
+    where: Where,
+    to: Output,
+    structure: Annotated[Word, typer.Option("--structure", metavar="ID", help="Of this structure.")] = None,
+    status: Annotated[Word, typer.Option("--status", metavar="WORD", help="Such as APPROVED.")] = None,
     alive: Annotated[bool | None, typer.Option("--alive/--not-alive", help="Those that are valid, or no more.")] = None,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """List limits."""
-    sink = Sink.of(output, form)
-
-    async def work(client: AtotiLimits) -> list[Limit]:
-        return await _all(client.limits.list(structure_id=structure, status=status, alive=alive))
-
-    sink.put(_sheet("limit", Limit, run(ctx.obj, work)))
+    _list(where, to, Limit, lambda at: at.limits.list(structure_id=structure, status=status, alive=alive))
 
 
 def incidents(
-    ctx: typer.Context,
+    where: Where,
+    to: Output,
     day: Day = None,
-    limit: Annotated[str | None, typer.Option("--limit", metavar="ID", help="Of this limit.")] = None,
-    kind: Annotated[str | None, typer.Option("--type", metavar="WORD", help="BREACH or WARNING.")] = None,
-    status: Annotated[str | None, typer.Option("--status", metavar="WORD", help="In this status.")] = None,
-    output: Output = None,
-    form: Form = None,
+    limit: Annotated[Word, typer.Option("--limit", metavar="ID", help="Of this limit.")] = None,
+    kind: Annotated[Word, typer.Option("--type", metavar="WORD", help="BREACH or WARNING.")] = None,
+    status: Annotated[Word, typer.Option("--status", metavar="WORD", help="In this status.")] = None,
 ) -> None:
     """List incidents: breaches and warnings."""
-    sink, on = Sink.of(output, form), iso(day)
+    on, word = iso(day), known([kind], IncidentType, "--type")[0] if kind is not None else None
 
-    async def work(client: AtotiLimits) -> list[Incident]:
-        return await _all(client.incidents.list(as_of_date=on, limit_id=limit, incident_type=kind, status=status))
+    def ask(client: AtotiLimits) -> Pager[Incident]:
+        return client.incidents.list(as_of_date=on, limit_id=limit, incident_type=word, status=status)
 
-    sink.put(_sheet("incident", Incident, run(ctx.obj, work)))
+    _list(where, to, Incident, ask)
+
+
+def _list(where: Where, to: Output, kind: type[M], ask: Callable[[AtotiLimits], Pager[M]]) -> None:
+    """All fields that the documentation names, and on a screen the first of them."""
+
+    async def work(client: AtotiLimits) -> list[M]:
+        return [one async for one in ask(client)]
+
+    columns = [field.alias or name for name, field in kind.model_fields.items()]
+    found = [dict(zip(columns, record(one, columns), strict=True)) | _id(one) for one in where.run(work)]
+    shown = {name: name for name in _SHOWN[kind]}
+    to.put(Sheet(kind.__name__.lower(), columns, [list(one.values()) for one in found], shown))
+
+
+def _id(one: TolerantModel) -> dict[str, str | None]:
+    return {"structureId": one.id} if isinstance(one, Structure) else {}
 
 
 def evaluate(
-    ctx: typer.Context,
+    where: Where,
+    to: Output,
     limit: Annotated[list[str] | None, typer.Option("--limit", metavar="ID", help="Only this; repeatable.")] = None,
     structure: Annotated[
         list[str] | None, typer.Option("--structure", metavar="ID", help="Only the limits of this; repeatable.")
     ] = None,
     day: Annotated[
-        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="For this day, else for the server's own.")
+        Word, typer.Option("--date", metavar="YYYY-MM-DD", help="For this day, else for the server's own.")
     ] = None,
     dry_run: DryRun = False,
-    output: Output = None,
-    form: Form = None,
 ) -> None:
     """Evaluate limits now, all or those named, and show what was found.
 
@@ -112,46 +112,39 @@ def evaluate(
     """
     if limit and structure:
         raise ConfigError("give --limit or --structure, not both")
-    sink, on = Sink.of(output, form), iso(day)
+    on = iso(day)
     if dry_run:
-        what = (
-            count(len(limit), "limit") if limit else count(len(structure), "structure") if structure else "all limits"
-        )
-        console().print(f"would evaluate {what} for {on or 'the day that the server is set to'}; nothing was sent")
+        named = count(len(limit), "limit") if limit else count(len(structure or ()), "structure")
+        what = named if limit or structure else "all limits"
+        remark(f"would evaluate {what} for {on or 'the day that the server is set to'}; nothing was sent", result=True)
         return
 
-    async def work(client: AtotiLimits) -> tuple[list[str], list[dict[str, Any]]]:
+    async def work(client: AtotiLimits) -> Evaluation:
         if limit:
-            found = await client.evaluate.limits(limit, on)
-        elif structure:
-            found = await client.evaluate.structures(structure, on)
-        else:
-            found = await client.evaluate.all(on)
-        return next(csv_reader(found.lines), []), found.rows()
+            return await client.evaluate.limits(limit, on)
+        return await (client.evaluate.structures(structure, on) if structure else client.evaluate.all(on))
 
-    columns, rows = run(ctx.obj, work)
+    found = where.run(work)
+    columns = found.columns()
     shown = {name: name for name in _EVALUATED if name in columns}
-    sink.put(Sheet("finding", columns, [[row.get(name) for name in columns] for row in rows], shown or None))
-
-
-# -- upload ------------------------------------------------------------------------------------------------------------
-
-
-class Kind(StrEnum):
-    """What a file holds."""
-
-    STRUCTURES = "structures"
-    LIMITS = "limits"
-
-
-_READ = {Kind.STRUCTURES: read_structures, Kind.LIMITS: read_limits}
+    rows = [[row.get(name) for name in columns] for row in found.rows()]
+    to.put(Sheet("finding", columns, rows, shown or None))
 
 
 def upload(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="limit_structures.csv or limits_approve.csv.")],
-    kind: Annotated[Kind | None, typer.Option("--kind", help="What it holds; else its columns tell.")] = None,
-    version: LimitsVersion = LATEST,
+    where: Where,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="limit_structures.csv or limits_approve.csv; - is standard input.")
+    ],
+    kind: Annotated[
+        Literal["structures", "limits"] | None, typer.Option("--kind", help="What it holds; else its columns tell.")
+    ] = None,
+    version: Annotated[
+        str,
+        typer.Option(
+            "--limits-version", metavar="VERSION", help="The Limits server's, which decides on its CSV columns."
+        ),
+    ] = LATEST,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check the whole file before it is sent.")] = True,
     dry_run: DryRun = False,
 ) -> None:
@@ -160,62 +153,25 @@ def upload(
     Structures come before the limits that refer to them. Uploaded limits are approved at once. A bad file ends with 2
     and a list of what is wrong; a refusal of the server ends with 1.
     """
-    try:
-        data = file.read_bytes()
-    except OSError as problem:
-        raise ConfigError(f"{file} cannot be read: {problem.strerror or problem}") from None
-    old = Version.parse(version, "--limits-version").release < (2,)
-    kind = kind or (Kind.LIMITS if old else _kind_of(file, data))
-    if old and kind is Kind.STRUCTURES:
-        raise ConfigError(f"Limits {version} has no structures")
+    name, source = ("<stdin>", sys.stdin.buffer.read()) if file == STANDARD else (str(file), file)
 
-    async def work(client: AtotiLimits) -> UploadReport:
-        send = client.upload.structures if kind is Kind.STRUCTURES else client.upload.limits
-        return await send(data, version=version)
-
-    try:
-        rows = len((read_legacy_limits if old else _READ[kind])(data, version)) if check else None
-        words = f"{file}: {kind.value}" if rows is None else f"{file}: {count(rows, kind.value.removesuffix('s'))}"
+    async def work(client: AtotiLimits) -> None:
+        plan = await client.plan_upload(source, kind=kind, version=version, check=check)
+        what = plan.kind if plan.rows is None else count(plan.rows, plan.kind.removesuffix("s"))
         if dry_run:
-            console().print(Text(f"{words} {'not checked' if rows is None else 'without a fault'}; nothing was sent"))
+            looked = "not checked" if plan.rows is None else "without a fault"
+            remark(f"{name}: {what} {looked}; nothing was sent", result=True)
             return
-        report = run(ctx.obj, work, version)
+        report = await plan.run()
+        told = [f"{number} {word}" for number, word in ((report.created, "new"), (report.updated, "changed")) if number]
+        remark(f"{name}: {what} uploaded{': ' if told else ''}{', '.join(told)}", result=True)
+
+    try:
+        where.run(work, version=version, offline=dry_run)
     except LimitsValidationError as problem:
-        if ctx.find_root().params.get("debug"):
+        if spoken.debug:
             raise
-        error(f"{file}: {problem.message}{'; nothing was sent' if problem.local else ''}")
+        error(f"{name}: {problem.message}{'; nothing was sent' if problem.local else ''}")
         if problem.details:
             listed("What is wrong (the header is row 1):", [str(one) for one in problem.details])
         raise typer.Exit(BAD_INPUT if problem.local else 1) from None
-    told = [f"{number} {word}" for number, word in ((report.created, "new"), (report.updated, "changed")) if number]
-    console().print(Text(f"{words} uploaded{': ' if told else ''}{', '.join(told)}"))
-
-
-def _kind_of(file: Path, data: bytes) -> Kind:
-    """What the header is that of. Raises ``ConfigError`` when it is neither's."""
-    first = data.decode("utf-8-sig", "replace").lstrip("\r\n").partition("\n")[0]
-    header = set(next(csv_reader([first]), []))
-    found = [kind for kind, column in ((Kind.STRUCTURES, "Scope Keys"), (Kind.LIMITS, "Limit ID")) if column in header]
-    if len(found) != 1:
-        raise ConfigError(f"{file}: its columns do not tell whether it holds structures or limits: give --kind")
-    return found[0]
-
-
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-async def _all(pager: Pager[Any]) -> list[Any]:
-    return [one async for one in pager]
-
-
-def _sheet(
-    noun: str, kind: type[TolerantModel], found: Sequence[TolerantModel], over: dict[str, list[Any]] | None = None
-) -> Sheet:
-    """All fields that the documentation names; ``over`` are columns with values of another origin."""
-    columns = [field.alias or name for name, field in kind.model_fields.items()]
-    rows = [record(one, columns) for one in found]
-    for column, values in (over or {}).items():
-        at = columns.index(column)
-        for row, value in zip(rows, values, strict=True):
-            row[at] = value
-    return Sheet(noun, columns, rows, {name: name for name in _SHOWN[kind]})

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import typer
-
+from asyncconn.cli.options import group
 from asyncconn.cli.panoply.spool import spool
 from asyncconn.cli.panoply.write import write
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Panoply: stream records into a data warehouse.", no_args_is_help=True, add_completion=False)
-
-for _command in (write, spool):
-    app.command()(_command)
+app = group("Panoply: stream records into a data warehouse.", write, spool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,22 +12,21 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from asyncconn.cli.output import bad_input, plain
+from asyncconn.cli.app import with_words
+from asyncconn.cli.output import plain
 from asyncconn.errors import ConfigError
+from asyncconn.panoply.sources.filling import variable_of, words_of
 from asyncconn.panoply.sources.module import load_module
 from asyncconn.panoply.sources.params import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncconn.panoply.sources.module import SourceModule
     from asyncconn.panoply.sources.params import Param
 
-__all__ = ["Given", "RunCommand", "SourceOption", "load_here", "options_of"]
+__all__ = ["Given", "RunCommand", "SourceOption", "about", "load_here", "options_of"]
 
-PREFIX = "ASYNCCONN_SOURCE_"
-
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SHOWN = 8  # choices in a help text
 
 
@@ -38,7 +36,11 @@ class SourceOption:
 
     param: Param
     flag: str
-    variable: str
+
+    @property
+    def variable(self) -> str:
+        """Of the environment."""
+        return variable_of(self.param.name)
 
     @property
     def where(self) -> str:
@@ -63,19 +65,20 @@ def load_here(name: str) -> SourceModule:
     return load_module(name)
 
 
-def options_of(module: SourceModule, taken: Collection[str]) -> tuple[SourceOption, ...]:
-    """``hostName`` becomes ``--host-name``; one of ours (``taken``) stays ours, and the parameter's ``--param-...``."""
+def options_of(module: SourceModule, command: Any) -> tuple[SourceOption, ...]:
+    """``hostName`` becomes ``--host-name``; where the ``command`` has that option itself, ``--param-host-name``."""
+    taken = {"--help", *(opt for one in command.params if one.param_type_name == "option" for opt in one.opts)}
     found: dict[str, SourceOption] = {}
     for param in module.config.params:
-        words = _WORD.findall(param.name)
-        if not words:
-            raise ConfigError(f"{module.name}: no option can be made of the name {param.name!r}: rename it")
-        key = "-".join(words).lower()
+        try:
+            key = "-".join(words_of(param.name))
+        except ConfigError as error:
+            raise ConfigError(f"{module.name}: {error.message}") from None
         flag = f"--param-{key}" if f"--{key}" in taken else f"--{key}"
         if flag in found:
             first = found[flag].param.name
             raise ConfigError(f"{module.name}: {first!r} and {param.name!r} are both {flag}: rename one of them")
-        found[flag] = SourceOption(param, flag, PREFIX + key.replace("-", "_").upper())
+        found[flag] = SourceOption(param, flag)
     return tuple(found.values())
 
 
@@ -88,17 +91,20 @@ class RunCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """As of any command, after the module has been loaded and its options added."""
         args = list(args)
-        own = [parameter for parameter in self.params if parameter.param_type_name == "option"]
-        at = _module_at(args, {opt: bool(getattr(option, "is_flag", False)) for option in own for opt in option.opts})
+        own = [one for one in self.params if one.param_type_name == "option"]
+        at = _module_at(args, {opt: _is_flag(option) for option in own for opt in option.opts})
         if at is None or parent is None:
             return super().make_context(info_name, args, parent, **extra)
-        with bad_input(parent):
-            module = load_here(args[at])
-            options = options_of(module, {"--help", *(opt for option in own for opt in option.opts)})
+        module = load_here(args[at])
+        options = options_of(module, self)
         _refuse_secrets(args, options)
         assert self.callback is not None  # noqa: S101 - it was made from a function
-        command = _command(inspect.unwrap(self.callback), module, options)
+        command = with_words(_command(inspect.unwrap(self.callback), module, options))
         return command.make_context(info_name, args, parent, **extra)
+
+
+def _is_flag(option: Any) -> bool:
+    return bool(option.is_flag or option.count)
 
 
 def _module_at(args: list[str], flags: dict[str, bool]) -> int | None:
@@ -178,15 +184,18 @@ def _words(option: SourceOption) -> str:
 
 def _help(option: SourceOption) -> str:
     param = option.param
-    parts = [text for text in (param.title, param.help or param.description, param.placeholder) if text]
-    notes = []
-    if isinstance(param.values, tuple):
-        names = [plain(label(choice)) for choice in param.values]
-        notes.append(f"one of {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}")
-    if param.dependencies:
-        notes.append(f"after {', '.join(param.dependencies)}")
-    if param.default not in (None, "", [], ()):
-        notes.append(f"default: {param.default}")
+    notes = [] if param.default in (None, "", [], ()) else [f"default: {param.default}"]
     if param.required:
         notes.append("required")
-    return plain(". ".join(part.rstrip(". ") for part in parts)) + (f" ({plain('; '.join(notes))})" if notes else "")
+    return about(param) + (f" ({plain('; '.join(notes))})" if notes else "")
+
+
+def about(param: Param) -> str:
+    """What it is, and what may be chosen, on one line."""
+    words = [text.rstrip(". ") for text in (param.title, param.help or param.description, param.placeholder) if text]
+    if isinstance(param.values, tuple):
+        names = [label(choice) for choice in param.values]
+        words.append(f"one of {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}")
+    if param.dynamic:
+        words.append(f"choices depend on {', '.join(param.dependencies)}" if param.dependencies else "choices")
+    return plain(". ".join(words))

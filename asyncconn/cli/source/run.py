@@ -2,198 +2,213 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.text import Text
 
 from asyncconn import Panoply
-from asyncconn.cli.output import count, plain, progress, stderr, table
-from asyncconn.core.buffer.receipts import FlushReport
-from asyncconn.errors import InvalidRecord
-from asyncconn.panoply.encoding import record_encoder
-from asyncconn.panoply.errors import SourceError
-from asyncconn.panoply.report import RunReport, SourceProgress
-from asyncconn.panoply.sources.runner import run_source
-from asyncconn.panoply.sources.states import Saved, StateFile
-from asyncconn.panoply.writer import WriteReport
+from asyncconn.cli.options import DryRun
+from asyncconn.cli.output import console, count, plain, progress, remark, stderr, table
+from asyncconn.errors import ConfigError
+from asyncconn.panoply import Destination, RunReport, SourceError, preview_source, run_source
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-    from typing import TextIO
+    from collections.abc import Callable
 
-    from rich.console import RenderableType
+    from rich.progress import Progress as Bar
 
     from asyncconn import Hub
     from asyncconn.core.buffer.memory import Delivery
-    from asyncconn.panoply.sources.source import DataSource
+    from asyncconn.panoply import DataSource, SourceProgress
 
-__all__ = ["Job", "Outcome"]
-
-
-@dataclass
-class Outcome:
-    """How far it got. ``printed`` is where the rows of a dry run go, None for any other."""
-
-    printed: TextIO | None = None
-    report: RunReport | None = None
-    writer: Panoply | None = None
-    landed: dict[str, int] | None = None  # in the sandbox
-    tables: Counter[str] = field(default_factory=Counter)  # of a dry run
-
-    def lines(self, job: Job, title: str, *, interrupted: bool) -> Iterator[RenderableType]:
-        """What to tell about it, when anything has happened."""
-        if self.printed is not None:
-            rows = sum(self.tables.values())
-            yield Text(f"{count(rows, 'row')} in {count(len(self.tables), 'table')} printed; nothing was sent")
-            return
-        if self.landed is not None:
-            rows_of = [(name, f"{rows:,}") for name, rows in self.landed.items()]
-            yield table("What landed in the sandbox", ("table", "rows"), rows_of, numbers=("rows",))
-        elif self.report is not None and self.report.tables:
-            rows_of = [(plain(name), f"{rows:,}") for name, rows in self.report.tables.items()]
-            yield table(title, ("table", "rows"), rows_of, numbers=("rows",))
-        if (report := self.report) is not None:
-            words = f"{report.delivered:,} of {count(report.rows, 'row')} delivered in {report.seconds:.1f} s"
-            retries = f"; {report.retries:,} of {report.reads + report.retries:,} reads were repeated"
-            yield Text(f"{words}{retries if report.retries else ''}")
-            if job.state is not None:
-                yield Text(_kept(job, report))
-        elif self.writer is not None:
-            stats = self.writer.stats
-            before = "interrupted: " if interrupted else ""
-            yield Text(f"{before}{stats.delivered:,} of {count(stats.accepted, 'row')} delivered")
-            if job.state is not None:
-                yield Text(f"the state in {job.state} covers no more than that: run it again to go on")
+__all__ = ["Job", "RunOptions"]
 
 
-def _kept(job: Job, report: RunReport) -> str:
-    if report.complete and not job.keep_state:
-        return f"all is there: the next run begins anew; {job.state} has when this one began"
-    kept = report.state or report.changes
-    return f"state saved in {job.state}" if kept else "the source reported no state: none was saved"
+class To(StrEnum):
+    """Where rows go."""
+
+    ENV = "env"
+    SANDBOX = "sandbox"
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """How a source is to be run, whichever it is."""
+
+    state: Annotated[
+        Path | None, typer.Option("--state", metavar="FILE", help="Go on where a run that failed ended; keep how far.")
+    ] = None
+    keep_state: Annotated[
+        bool, typer.Option("--keep-state", help="Go on after a run that brought everything, too: do not begin anew.")
+    ] = False
+    dry_run: DryRun = False
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Of a dry run: end after N rows.")
+    ] = None
+    to: Annotated[To, typer.Option("--to", help="The Panoply of the environment, or a sandbox in this process.")] = (
+        To.ENV
+    )
+    destination: Annotated[
+        str | None, typer.Option("--destination", metavar="PATTERN", help="The table; {field} is filled from each row.")
+    ] = None
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="N", min=1, help="The number of rows that read is asked for.")
+    ] = 1000
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=JSON", help="An entry of options. Repeatable.")
+    ] = None
+    spool: Annotated[
+        Path | None, typer.Option("--spool", metavar="PATH", help="Keep rows there until they have arrived.")
+    ] = None
+    source: Annotated[
+        Path | None, typer.Option("--source", metavar="FILE", help="A JSON object with more keys of source.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and not self.dry_run:
+            raise ConfigError("--limit is for --dry-run: a run that keeps state must not end in the middle")
+        if self.keep_state and self.state is None:
+            raise ConfigError("--keep-state is for a run with --state")
+        if self.dry_run and (self.to is not To.ENV or self.spool is not None):
+            raise ConfigError("--dry-run sends nothing: it goes with neither --to nor --spool")
+        if self.destination is not None:
+            Destination(self.destination)
+
+    def entries(self) -> dict[str, Any]:
+        """The ``options`` of the source."""
+        entries = {}
+        for one in self.option or []:
+            name, mark, text = one.partition("=")
+            if not (name and mark):
+                raise ConfigError("--option takes NAME=JSON")
+            try:
+                entries[name] = json.loads(text)
+            except (ValueError, RecursionError):
+                # It may hold a client's secret: not repeated.
+                raise ConfigError(f"--option {name}: not JSON after the '='; a text stands in double quotes") from None
+        return entries
+
+
+@dataclass
 class Job:
-    """What to run, and into what."""
+    """What to run and how; and how far it got."""
 
     stream: Callable[..., DataSource]
     params: dict[str, Any] = field(repr=False)
-    options: dict[str, Any] = field(repr=False)
-    batch_size: int
-    state: Path | None
-    spool: Path | None
-    sandbox: bool
-    keep_state: bool = False
+    entries: dict[str, Any] = field(repr=False)
+    how: RunOptions
+    report: RunReport | None = None
+    writer: Panoply | None = None
+    landed: dict[str, int] | None = None  # in the sandbox
+    shown: Counter[str] = field(default_factory=Counter)  # rows of a dry run, by table
 
-    async def run(self, hub: Hub, outcome: Outcome, limit: int | None) -> None:
-        """To the end, or to what ends it; either way ``outcome`` says how far."""
-        if outcome.printed is not None:
-            await self._print(outcome, limit)
-            return
+    async def run(self, hub: Hub) -> None:
+        """To the end, or to what ends it."""
+        how = self.how
         async with AsyncExitStack() as stack:
-            panoply, landed = await self._writer(hub, stack)
-            outcome.writer = panoply
-            bar = stack.enter_context(progress(stderr()))
-            task = bar.add_task("reading", total=None, note="")
+            made = await self._writer(hub, stack)
+            with progress(stderr()) as bar:
+                task = bar.add_task("reading", total=None, note="")
+                self._watch(made, bar, task)
 
-            def advanced(now: SourceProgress) -> None:
-                # None leaves the bar as it is, which without a total only moves to and fro.
-                bar.update(task, completed=now.done, total=now.total, note=escape(plain(now.msg)))
+                def advanced(now: SourceProgress) -> None:
+                    # None leaves the bar as it is, which without a total only moves to and fro.
+                    bar.update(task, completed=now.done, total=now.total, note=escape(plain(now.msg)))
 
-            def arrived(delivery: Delivery) -> None:
-                bar.update(task, description=f"{count(panoply.stats.delivered, 'row')} delivered")
+                try:
+                    self.report = await run_source(
+                        self.stream,
+                        self.params,
+                        self.entries,
+                        into=made,
+                        state=how.state,
+                        keep_state="always" if how.keep_state else "failure",
+                        batch_size=how.batch_size,
+                        on_progress=advanced,
+                    )
+                except SourceError as problem:
+                    self.report = problem.report
+                    raise
 
-            panoply.on("flush", arrived)
-            try:
-                outcome.report = await run_source(
-                    self.stream,
-                    self.params,
-                    self.options,
-                    into=panoply,
-                    state=self.state,
-                    keep_state="always" if self.keep_state else "failure",
-                    batch_size=self.batch_size,
-                    on_progress=advanced,
-                )
-            except SourceError as problem:
-                outcome.report = problem.report
-                raise
-            finally:
-                outcome.landed = landed()
+    async def preview(self, hub: Hub) -> None:
+        """Print rows as JSON lines."""
+        out = sys.stdout
 
-    async def _writer(self, hub: Hub, stack: AsyncExitStack) -> tuple[Panoply, Callable[[], dict[str, int] | None]]:
-        spool: dict[str, Any] = {} if self.spool is None else {"spool": self.spool}
-        if not self.sandbox:
-            return Panoply.from_env(hub=hub, **spool), lambda: None
-        sandbox = await stack.enter_async_context(Sandbox(PanoplyWorld()))
-        there = sandbox.panoply
-        made = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.url, **spool)
-        return made, there.tables
+        def show(name: str, line: str) -> None:
+            print(line, file=out, flush=True)
+            self.shown[name] += 1
 
-    async def _print(self, outcome: Outcome, limit: int | None) -> None:
-        store = None if self.state is None else _Unchanged(self.state)
-        try:
-            outcome.report = await run_source(
+        with redirect_stdout(sys.stderr):  # rows have standard output for themselves: old sources print
+            await preview_source(
                 self.stream,
                 self.params,
-                self.options,
-                into=_Printer(outcome, limit),
-                state=store,
-                batch_size=self.batch_size,
+                self.entries,
+                show=show,
+                state=self.how.state,
+                batch_size=self.how.batch_size,
+                limit=self.how.limit,
             )
-        except _Enough:
+
+    async def _writer(self, hub: Hub, stack: AsyncExitStack) -> Panoply:
+        spool: dict[str, Any] = {} if self.how.spool is None else {"spool": self.how.spool}
+        if self.how.to is To.SANDBOX:
+            there = (await stack.enter_async_context(Sandbox(PanoplyWorld()))).panoply
+            stack.callback(lambda: setattr(self, "landed", there.tables()))
+            made = Panoply(there.api_key, there.api_secret, hub=hub, endpoint_url=there.url, **spool)
+        else:
+            made = Panoply.from_env(hub=hub, **spool)
+        self.writer = made
+        return made
+
+    def _watch(self, made: Panoply, bar: Bar, task: Any) -> None:
+        def arrived(delivery: Delivery) -> None:
+            bar.update(task, description=f"{count(made.stats.delivered, 'row')} delivered")
+
+        made.on("flush", arrived)
+
+    def tell(self, title: str, *, interrupted: bool) -> None:
+        """What has happened, if anything has."""
+        if self.how.dry_run:
+            shown = f"{count(self.shown.total(), 'row')} in {count(len(self.shown), 'table')}"
+            remark(f"{shown} printed; nothing was sent")
             return
+        of_report = None if self.report is None else self.report.tables
+        where, tables = ("What landed in the sandbox", self.landed) if self.landed is not None else (title, of_report)
+        if tables:
+            rows = [(plain(name), f"{number:,}") for name, number in tables.items()]
+            console().print(table(where, ("table", "rows"), rows, numbers=("rows",)))
+        for line in self._words(interrupted=interrupted):
+            console().print(Text(line))
+
+    def _words(self, *, interrupted: bool) -> list[str]:
+        state = self.how.state
+        if (report := self.report) is not None:
+            words = f"{report.delivered:,} of {count(report.rows, 'row')} delivered in {report.seconds:.1f} s"
+            if report.retries:
+                words += f"; {report.retries:,} of {report.reads + report.retries:,} reads were repeated"
+            return [words] if state is None else [words, _kept(report, state, always=self.how.keep_state)]
+        if self.writer is None:
+            return []
+        stats = self.writer.stats
+        words = f"{stats.delivered:,} of {count(stats.accepted, 'row')} delivered"
+        words = f"interrupted: {words}" if interrupted else words
+        covers = f"the state in {state} covers no more than that: run it again to go on"
+        return [words] if state is None else [words, covers]
 
 
-class _Enough(Exception):
-    """A dry run has printed what was asked for."""
-
-
-class _Printer:
-    """Takes rows as Panoply does, and prints what would be sent."""
-
-    def __init__(self, outcome: Outcome, limit: int | None) -> None:
-        self._outcome = outcome
-        self._left = limit
-
-    async def write_many(self, table: str, records: Iterable[Mapping[Any, Any]]) -> WriteReport:
-        encode = record_encoder(table)
-        written = 0
-        for index, record in enumerate(records):
-            try:
-                line = encode(record)
-            except InvalidRecord as problem:
-                problem.index = index
-                raise
-            print(line.decode(), file=self._outcome.printed)
-            self._outcome.tables[table] += 1
-            written += 1
-            if self._left is not None:
-                self._left -= 1
-                if not self._left:
-                    raise _Enough
-        await self.flush()
-        return WriteReport(written, ())
-
-    async def flush(self, timeout: float | None = None) -> FlushReport:
-        if self._outcome.printed is not None:
-            self._outcome.printed.flush()
-        return FlushReport()
-
-
-class _Unchanged(StateFile):
-    """A state to go on from that stays as it is. Looking at it keeps nobody else from it."""
-
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        yield
-
-    async def save(self, saved: Saved) -> None:
-        pass
+def _kept(report: RunReport, state: Path, *, always: bool) -> str:
+    if report.complete and not always:
+        return f"all is there: the next run begins anew; {state} has when this one began"
+    return (
+        f"state saved in {state}" if report.state or report.changes else "the source reported no state: none was saved"
+    )

@@ -12,6 +12,7 @@ from asyncconn.datorama.bulk import changing, downloading, fetching, processing,
 from asyncconn.datorama.bulk.capacity import CAPACITY_POLLING
 from asyncconn.datorama.bulk.downloading import Bounds
 from asyncconn.datorama.bulk.finding import resolve
+from asyncconn.datorama.bulk.plans import Plan
 from asyncconn.datorama.bulk.progress import BulkProgress
 from asyncconn.datorama.bulk.results import BulkResult, Span
 from asyncconn.datorama.dates import DayLike, Split
@@ -114,7 +115,47 @@ class BulkCalls:
 
         A request whose outcome is unknown is not repeated: its items are ``unknown``, and can be checked.
         """
-        return await processing.process_streams(
+        plan = await self.plan_process(
+            streams,
+            starts,
+            ends,
+            d_range=d_range,
+            split=split,
+            max_pending=max_pending,
+            wait=wait,
+            batch=batch,
+            create=create,
+            log=log,
+            resume=resume,
+            capacity_policy=capacity_policy,
+        )
+        return await plan.run(on_progress=on_progress)
+
+    async def plan_process(
+        self,
+        streams: Streams,
+        starts: DayLike | Iterable[DayLike],
+        ends: DayLike | Iterable[DayLike],
+        *,
+        d_range: int = 10,
+        split: Split = "window",
+        max_pending: int | None = 15,
+        wait: bool | PollPolicy = False,
+        batch: bool = True,
+        create: bool = False,
+        log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        capacity_policy: PollPolicy = CAPACITY_POLLING,
+    ) -> Plan[Span, list[Job]]:
+        """What :meth:`process_streams` would do with these: a :class:`Plan`, to be looked at and then run.
+
+            >>> plan = await datorama.plan_process(streams, "2026-01-01", "2026-03-31")
+            >>> print(len(plan.calls), "calls in", plan.seconds, "seconds")
+            >>> result = await plan.run()
+
+        Reads only: streams that the client has not seen, and with ``resume`` the jobs of what the log leaves open.
+        """
+        return await processing.plan_process(
             self._nouns,
             streams,
             starts,
@@ -127,7 +168,6 @@ class BulkCalls:
             create=create,
             log=log,
             resume=resume,
-            on_progress=on_progress,
             capacity_policy=capacity_policy,
         )
 
@@ -154,15 +194,27 @@ class BulkCalls:
         One call for each stream (for every ``max_pending`` of its jobs). An item's value are the jobs that the answer
         tells: they may have new ids. The other options are those of :meth:`process_streams`.
         """
-        options = rerunning.Options(
-            max_pending=max_pending,
-            wait=wait,
-            log=log,
-            resume=resume,
-            on_progress=on_progress,
-            capacity_policy=capacity_policy,
+        plan = await self.plan_rerun(
+            streams, jobs, max_pending=max_pending, wait=wait, log=log, resume=resume, capacity_policy=capacity_policy
         )
-        return await rerunning.rerun(self._nouns, streams, jobs, options)
+        return await plan.run(on_progress=on_progress)
+
+    async def plan_rerun(
+        self,
+        streams: Streams | None,
+        jobs: Job | int | Iterable[Job | int],
+        *,
+        max_pending: int | None = 15,
+        wait: bool | PollPolicy = False,
+        log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        capacity_policy: PollPolicy = CAPACITY_POLLING,
+    ) -> Plan[tuple[DataStream, int], list[Job]]:
+        """What :meth:`rerun` would do with these, as :meth:`plan_process` for days."""
+        options = rerunning.Options(
+            max_pending=max_pending, wait=wait, log=log, resume=resume, capacity_policy=capacity_policy
+        )
+        return await rerunning.plan_rerun(self._nouns, streams, jobs, options)
 
     async def rerun_all(
         self,
@@ -179,15 +231,26 @@ class BulkCalls:
 
         How many jobs a stream has is not known before: one stream may bring more than ``max_pending``.
         """
-        options = rerunning.Options(
-            max_pending=max_pending,
-            wait=wait,
-            log=log,
-            resume=resume,
-            on_progress=on_progress,
-            capacity_policy=capacity_policy,
+        plan = await self.plan_rerun_all(
+            streams, max_pending=max_pending, wait=wait, log=log, resume=resume, capacity_policy=capacity_policy
         )
-        return await rerunning.rerun_all(self._nouns, streams, options)
+        return await plan.run(on_progress=on_progress)
+
+    async def plan_rerun_all(
+        self,
+        streams: Streams,
+        *,
+        max_pending: int | None = 15,
+        wait: bool | PollPolicy = False,
+        log: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        capacity_policy: PollPolicy = CAPACITY_POLLING,
+    ) -> Plan[DataStream, list[Job]]:
+        """What :meth:`rerun_all` would do with these, as :meth:`plan_process` for days."""
+        options = rerunning.Options(
+            max_pending=max_pending, wait=wait, log=log, resume=resume, capacity_policy=capacity_policy
+        )
+        return await rerunning.plan_rerun_all(self._nouns, streams, options)
 
     async def rename_streams(
         self,
@@ -197,7 +260,13 @@ class BulkCalls:
         on_progress: OnProgress | None = None,
     ) -> BulkResult[DataStream, DataStream]:
         """Give streams other names: a mapping from ids, or streams and a name for each. One PATCH for each."""
-        return await changing.rename_streams(self._nouns, streams, names, on_progress)
+        return await (await self.plan_rename(streams, names)).run(on_progress=on_progress)
+
+    async def plan_rename(
+        self, streams: Streams | Mapping[int, str], names: str | Iterable[str] | None = None
+    ) -> Plan[DataStream, DataStream]:
+        """What :meth:`rename_streams` would do with these, as :meth:`plan_process` for days."""
+        return await changing.plan_rename(self._nouns, streams, names)
 
     async def enable_streams(
         self, streams: Streams, *, on_progress: OnProgress | None = None
@@ -270,5 +339,5 @@ class BulkCalls:
         self, streams: Streams, on_progress: OnProgress | None, *, enabled: bool
     ) -> BulkResult[DataStream, DataStream]:
         given = listed(streams, "streams")
-        changes = [{"enabled": enabled}] * len(given)
-        return await changing.change_streams(self._nouns, given, changes, on_progress)
+        plan = await changing.plan_changes(self._nouns, given, [{"enabled": enabled}] * len(given))
+        return await plan.run(on_progress=on_progress)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.tasks import each
 from asyncconn.datorama.bulk.finding import resolve
+from asyncconn.datorama.bulk.plans import Plan, planned
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
 from asyncconn.datorama.calling import AT_ONCE
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
 
     from asyncconn.datorama.bulk.nouns import Nouns
 
-__all__ = ["change_streams", "rename_streams"]
+__all__ = ["plan_changes", "plan_rename"]
 
 
-async def rename_streams(
-    nouns: Nouns, streams: Any, names: Any, on_progress: Callable[[BulkProgress], object] | None
-) -> BulkResult[DataStream, DataStream]:
-    """See ``Datorama.rename_streams``."""
+async def plan_rename(nouns: Nouns, streams: Any, names: Any) -> Plan[DataStream, DataStream]:
+    """See ``Datorama.plan_rename``."""
     if isinstance(streams, Mapping):
         if names is not None:
             raise ConfigError("names are given twice: by the mapping, and by themselves")
@@ -40,17 +39,26 @@ async def rename_streams(
         new = one_for_each([names] if isinstance(names, str) else names or [], len(given), "names")
     if wrong := [name for name in new if not isinstance(name, str) or not name.strip()]:
         raise ConfigError(f"a stream's name is a text, not {wrong[0]!r}")
-    return await change_streams(nouns, given, [{"name": name} for name in new], on_progress)
+    return await plan_changes(nouns, given, [{"name": name} for name in new])
 
 
-async def change_streams(
+async def plan_changes(
+    nouns: Nouns, streams: Any, changes: Sequence[Mapping[str, Any]]
+) -> Plan[DataStream, DataStream]:
+    """Each stream with the changes at its place."""
+    found = await resolve(nouns, listed(streams, "streams"))
+    calls = [
+        planned(nouns.calling, "streams.patch", fields, id=one.id) for one, fields in zip(found, changes, strict=True)
+    ]
+    return Plan(nouns.calling, calls, partial(_change, nouns, found, changes))
+
+
+async def _change(
     nouns: Nouns,
-    streams: Any,
+    found: Sequence[DataStream],
     changes: Sequence[Mapping[str, Any]],
     on_progress: Callable[[BulkProgress], object] | None,
 ) -> BulkResult[DataStream, DataStream]:
-    """Each stream with the changes at its place."""
-    found = await resolve(nouns, listed(streams, "streams"))
     items: list[Item[DataStream, DataStream] | None] = [None] * len(found)
     meter = Meter(nouns.calling, len(found), on_progress, what="streams", calls=float)
 

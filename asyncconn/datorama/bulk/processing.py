@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.polling import PollPolicy
 from asyncconn.core.tasks import each, together
+from asyncconn.datorama import wire
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
 from asyncconn.datorama.bulk.planning import Submission, pieces, plan
+from asyncconn.datorama.bulk.plans import Plan, PlannedCall, planned
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item, Span
 from asyncconn.datorama.bulk.sending import Sender, Sent
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
 
     from asyncconn.datorama.bulk.nouns import Nouns
 
-__all__ = ["process_streams"]
+__all__ = ["plan_process"]
 
 
-async def process_streams(
+async def plan_process(
     nouns: Nouns,
     streams: Any,
     starts: Any,
@@ -49,10 +51,9 @@ async def process_streams(
     create: bool,
     log: str | os.PathLike[str] | None,
     resume: bool,
-    on_progress: Callable[[BulkProgress], object] | None,
     capacity_policy: PollPolicy,
-) -> BulkResult[Span, list[Job]]:
-    """See ``Datorama.process_streams``."""
+) -> Plan[Span, list[Job]]:
+    """See ``Datorama.plan_process``."""
     given = listed(streams, "streams")
     days = [
         DateRange.of(start, end)
@@ -63,18 +64,22 @@ async def process_streams(
     days[0].split(d_range, split)  # raises for a range or a way to split that cannot be
     sender = Sender(nouns, max_pending=max_pending, capacity_policy=capacity_policy, log=log)
     spans = [Span(stream, one) for stream, one in zip(await resolve(nouns, given), days, strict=True)]
-    async with sender:
-        run = _Run(nouns, sender, spans)
-        await run.recall(await sender.open(resume=resume))
-        run.divide(d_range, split)
-        await run.submit(batch=batch, create=create, on_progress=on_progress)
-        if wait:
-            await run.wait(JOB_POLLING if wait is True else wait, on_progress)
-    return BulkResult(run.items(), lambda _: log_rows_frame(sender.rows))
+    run = _Run(nouns, sender, spans)
+    await run.recall(await sender.history(resume=resume))
+    calls = run.divide(d_range, split, batch=batch, create=create)
+
+    async def work(on_progress: Callable[[BulkProgress], object] | None) -> BulkResult[Span, list[Job]]:
+        async with sender:
+            await run.submit(create=create, on_progress=on_progress)
+            if wait:
+                await run.wait(JOB_POLLING if wait is True else wait, on_progress)
+        return BulkResult(run.items(), lambda _: log_rows_frame(sender.rows))
+
+    return Plan(nouns.calling, calls, work, jobs=run.new_jobs)
 
 
 class _Run:
-    """One call of :func:`process_streams`."""
+    """What one plan of :func:`plan_process` knows and does."""
 
     def __init__(self, nouns: Nouns, sender: Sender, spans: Sequence[Span]) -> None:
         self._nouns = nouns
@@ -86,6 +91,7 @@ class _Run:
             work.inputs += 1
             self._inputs.append(work)
         self._works = list(works.values())
+        self._submissions: list[Submission] = []
         self._of_piece: defaultdict[tuple[int, DateRange], list[Work]] = defaultdict(list)
         self._waited: Waiting | None = None
         self._wait_error: AsyncConnError | None = None
@@ -122,25 +128,37 @@ class _Run:
         known = {job.id for job in work.skipped}
         new = [job for job in found if job.id not in known]
         work.skipped += new
-        await self._sender.note([LogRow.of(stream, job, "process", None, QUEUED, at) for job in new])
+        self._sender.found([LogRow.of(stream, job, "process", None, QUEUED, at) for job in new])
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    def divide(self, d_range: int, split: Split) -> None:
-        """Into the ranges that will be asked for."""
+    def divide(self, d_range: int, split: Split, *, batch: bool, create: bool) -> list[PlannedCall]:
+        """Into the requests that will be made."""
         most = self._sender.capacity.most
         for work in self._works:
             for days in work.left:
                 for piece in pieces(work.span.stream, days, d_range, split, most):
                     work.sent[piece] = None
                     self._of_piece[work.span.stream.id, piece].append(work)
-
-    async def submit(self, *, batch: bool, create: bool, on_progress: Callable[[BulkProgress], object] | None) -> None:
-        """Send everything: each workspace a lane of its own, so that a full one holds up no other."""
         streams = {work.span.stream.id: work.span.stream for work in self._works}
         ranges = [(streams[stream], piece) for stream, piece in self._of_piece]
-        submissions = plan(ranges, most=self._sender.capacity.most, batch=batch, create=create)
-        self._calls_left = len(submissions)
+        self._submissions = plan(ranges, most=most, batch=batch, create=create)
+        return [self._call(one, create=create) for one in self._submissions]
+
+    def _call(self, one: Submission, *, create: bool) -> PlannedCall:
+        if one.batch:
+            body = wire.batch_body([stream.id for stream in one.streams], one.days.body, create=create)
+            return planned(self._nouns.calling, "streams.process_batch", body)
+        return planned(self._nouns.calling, "streams.process", one.days.body, id=one.streams[0].id)
+
+    @property
+    def new_jobs(self) -> int:
+        """That the requests will bring."""
+        return sum(one.jobs for one in self._submissions)
+
+    async def submit(self, *, create: bool, on_progress: Callable[[BulkProgress], object] | None) -> None:
+        """Send everything: each workspace a lane of its own, so that a full one holds up no other."""
+        self._calls_left = len(self._submissions)
         self._meter = Meter(
             self._nouns.calling, len(self._inputs), on_progress, what="requests", calls=lambda _: self._calls_left
         )
@@ -148,7 +166,7 @@ class _Run:
             if not work.sent:
                 self._meter.add(work.outcome)
         lanes: defaultdict[int | None, list[Submission]] = defaultdict(list)
-        for one in submissions:
+        for one in self._submissions:
             lanes[self._nouns.calling.workspace_of(one.streams[0])].append(one)
         send = partial(self._send, create=create)
         works = (each(lane, send, name="datorama:process", at_once=AT_ONCE) for lane in lanes.values())

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.core.polling import PollPolicy
 from asyncconn.core.tasks import each, together
@@ -15,6 +15,7 @@ from asyncconn.datorama import paths
 from asyncconn.datorama.bulk.finding import resolve
 from asyncconn.datorama.bulk.history import History, a_little_before
 from asyncconn.datorama.bulk.planning import chunked
+from asyncconn.datorama.bulk.plans import Plan, PlannedCall, planned
 from asyncconn.datorama.bulk.progress import BulkProgress, Meter
 from asyncconn.datorama.bulk.results import BulkResult, Check, Item
 from asyncconn.datorama.bulk.sending import Sender, Sent
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 
     from asyncconn.datorama.bulk.nouns import Nouns
 
-__all__ = ["rerun", "rerun_all"]
+__all__ = ["plan_rerun", "plan_rerun_all"]
+
+K = TypeVar("K")
+OnProgress = Callable[[BulkProgress], object] | None
 
 
 @dataclass(eq=False, slots=True)
@@ -60,61 +64,93 @@ class Options:
     wait: bool | PollPolicy
     log: str | os.PathLike[str] | None
     resume: bool
-    on_progress: Callable[[BulkProgress], object] | None
     capacity_policy: PollPolicy
 
 
-async def rerun(
+async def plan_rerun(
     nouns: Nouns, streams: Any, jobs: Any, options: Options
-) -> BulkResult[tuple[DataStream, int], list[Job]]:
-    """See ``Datorama.rerun``."""
+) -> Plan[tuple[DataStream, int], list[Job]]:
+    """See ``Datorama.plan_rerun``."""
     wanted = listed(jobs, "jobs")
     given = one_for_each([owner_of(job) for job in wanted] if streams is None else streams, len(wanted), "streams")
     for job in wanted:
         _ = job.id if isinstance(job, Job) else paths.number(job, "job")  # before anything is looked up
     found = await resolve(nouns, given)
-    run = _Run(nouns, options)
     pairs: list[tuple[DataStream, int | None]] = [
         (stream, job_of(job, stream.id)) for stream, job in zip(found, wanted, strict=True)
     ]
-    works = await run.carry_out(pairs)
-    return BulkResult([run.item((work.stream, work.job or 0), work) for work in works], run.frame)
+    return await _planned(nouns, pairs, options, lambda work: (work.stream, work.job or 0))
 
 
-async def rerun_all(nouns: Nouns, streams: Any, options: Options) -> BulkResult[DataStream, list[Job]]:
-    """See ``Datorama.rerun_all``."""
+async def plan_rerun_all(nouns: Nouns, streams: Any, options: Options) -> Plan[DataStream, list[Job]]:
+    """See ``Datorama.plan_rerun_all``."""
     given = listed(streams, "streams")
-    run = _Run(nouns, options)
-    works = await run.carry_out([(stream, None) for stream in await resolve(nouns, given)])
-    return BulkResult([run.item(work.stream, work) for work in works], run.frame)
+    pairs = [(stream, None) for stream in await resolve(nouns, given)]
+    return await _planned(nouns, pairs, options, lambda work: work.stream)
+
+
+async def _planned(
+    nouns: Nouns, pairs: Sequence[tuple[DataStream, int | None]], options: Options, key: Callable[[_Work], K]
+) -> Plan[K, list[Job]]:
+    run = _Run(nouns, options, pairs)
+    calls = await run.plan()
+
+    async def work(on_progress: OnProgress) -> BulkResult[K, list[Job]]:
+        works = await run.carry_out(on_progress)
+        return BulkResult([run.item(key(work), work) for work in works], run.frame)
+
+    return Plan(nouns.calling, calls, work, jobs=run.new_jobs)
 
 
 class _Run:
-    def __init__(self, nouns: Nouns, options: Options) -> None:
+    def __init__(self, nouns: Nouns, options: Options, pairs: Sequence[tuple[DataStream, int | None]]) -> None:
         self._nouns = nouns
         self._options = options
         self._sender = Sender(
             nouns, max_pending=options.max_pending, capacity_policy=options.capacity_policy, log=options.log
         )
+        works: dict[tuple[int, int | None], _Work] = {}  # what is given twice is done once
+        self._inputs = [works.setdefault((stream.id, job), _Work(stream, job)) for stream, job in pairs]
+        for work in self._inputs:
+            work.inputs += 1
+        self._works = list(works.values())
+        self._calls: list[list[_Work]] = []
         self._waited: Waiting | None = None
         self._wait_error: AsyncConnError | None = None
 
     def frame(self, _: Any) -> Any:
         return log_rows_frame(self._sender.rows)
 
-    async def carry_out(self, pairs: Sequence[tuple[DataStream, int | None]]) -> list[_Work]:
-        """Everything; one work for each pair, in their order."""
-        works: dict[tuple[int, int | None], _Work] = {}
-        inputs = [works.setdefault((stream.id, job), _Work(stream, job)) for stream, job in pairs]
-        for work in inputs:
-            work.inputs += 1
+    async def plan(self) -> list[PlannedCall]:
+        """What will be sent, without what an earlier run had sent."""
+        await self._recall(await self._sender.history(resume=self._options.resume), self._works)
+        by_stream: defaultdict[int, list[_Work]] = defaultdict(list)
+        for work in self._works:
+            if work.sent is None and not work.skipped:
+                by_stream[work.stream.id].append(work)
+        most = self._sender.capacity.most
+        self._calls = [some for of_stream in by_stream.values() for some in chunked(of_stream, most)]
+        return [self._call(works) for works in self._calls]
+
+    def _call(self, works: Sequence[_Work]) -> PlannedCall:
+        stream = works[0].stream.id
+        if works[0].job is None:
+            return planned(self._nouns.calling, "jobs.rerun_all", stream_id=stream)
+        return planned(self._nouns.calling, "jobs.rerun", [work.job for work in works], stream_id=stream)
+
+    @property
+    def new_jobs(self) -> int | None:
+        """That will be queued; None where that is all of a stream."""
+        sent = [work for works in self._calls for work in works]
+        return None if any(work.job is None for work in sent) else len(sent)
+
+    async def carry_out(self, on_progress: OnProgress) -> list[_Work]:
+        """Everything; one work for each input, in their order."""
         async with self._sender:
-            history = await self._sender.open(resume=self._options.resume)
-            await self._recall(history, list(works.values()))
-            await self._submit([work for work in works.values() if work.sent is None and not work.skipped], inputs)
+            await self._submit(on_progress)
             if self._options.wait:
-                await self._wait(list(works.values()))
-        return inputs
+                await self._wait(on_progress)
+        return self._inputs
 
     async def _recall(self, history: History, works: Sequence[_Work]) -> None:
         doubtful: list[tuple[_Work, datetime]] = []
@@ -141,28 +177,20 @@ class _Run:
             found = _rerun_in(listing, work, at)
             if found:
                 work.skipped, work.jobs = True, found
-                await self._sender.note([LogRow.of(work.stream, work.name, "rerun", None, QUEUED, at)])
+                self._sender.found([LogRow.of(work.stream, work.name, "rerun", None, QUEUED, at)])
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    async def _submit(self, works: Sequence[_Work], inputs: Sequence[_Work]) -> None:
-        by_stream: defaultdict[int, list[_Work]] = defaultdict(list)
-        for work in works:
-            by_stream[work.stream.id].append(work)
-        calls = [some for of_stream in by_stream.values() for some in chunked(of_stream, self._sender.capacity.most)]
-        self._calls_left = len(calls)
+    async def _submit(self, on_progress: OnProgress) -> None:
+        self._calls_left = len(self._calls)
         self._meter = Meter(
-            self._nouns.calling,
-            len(inputs),
-            self._options.on_progress,
-            what="requests",
-            calls=lambda _: self._calls_left,
+            self._nouns.calling, len(self._inputs), on_progress, what="requests", calls=lambda _: self._calls_left
         )
-        for work in inputs:
+        for work in self._inputs:
             if work.skipped or work.sent is not None:
                 self._meter.add("ok" if work.skipped else "unknown")
         lanes: defaultdict[int | None, list[list[_Work]]] = defaultdict(list)
-        for some in calls:
+        for some in self._calls:
             lanes[self._nouns.calling.workspace_of(some[0].stream)].append(some)
         all_works = (each(lane, self._send, name="datorama:rerun", at_once=AT_ONCE) for lane in lanes.values())
         await together(all_works, name="datorama:lane")
@@ -191,11 +219,11 @@ class _Run:
             for _ in range(work.inputs):
                 self._meter.add(sent.outcome)
 
-    async def _wait(self, works: Sequence[_Work]) -> None:
-        jobs = {job.id: job for work in works for job in work.jobs}
+    async def _wait(self, on_progress: OnProgress) -> None:
+        jobs = {job.id: job for work in self._works for job in work.jobs}
         if not jobs:
             return
-        streams = {work.stream.id: work.stream for work in works}
+        streams = {work.stream.id: work.stream for work in self._works}
         at = self._nouns.calling.clock.utcnow()
 
         def ended(job: Job) -> LogRow:
@@ -206,7 +234,7 @@ class _Run:
         policy = JOB_POLLING if self._options.wait is True else self._options.wait
         if isinstance(policy, PollPolicy):
             self._waited, self._wait_error = await self._sender.wait(
-                list(jobs.values()), [], policy, self._options.on_progress, ended
+                list(jobs.values()), [], policy, on_progress, ended
             )
 
     # -- results -------------------------------------------------------------------------------------------------------

@@ -8,21 +8,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from asyncconn.core.frames import exact_frame
+from asyncconn.core.notes import with_notes
 from asyncconn.datorama.errors import BulkFailed
+from asyncconn.datorama.models import DataStream, Workspace
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from asyncconn.datorama.dates import DateRange
-    from asyncconn.datorama.models import DataStream, Job
+    from asyncconn.datorama.models import Job
 
-__all__ = ["BulkResult", "Check", "Item", "Outcome", "Span"]
+__all__ = ["RESULT_COLUMNS", "BulkResult", "Check", "Item", "Outcome", "Span"]
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 Outcome = Literal["ok", "failed", "unknown"]
+
+#: The names in :meth:`BulkResult.rows`.
+RESULT_COLUMNS = ("workspace", "stream", "job", "start", "end", "outcome", "skipped", "jobs", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,32 @@ class Item(Generic[K, T]):
     error: AsyncConnError | None = None
     skipped: bool = False
     checking: Callable[[], Awaitable[Check]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What it is about, in words: ``stream 7700101, 2026-01-01 to 2026-01-25``."""
+        match self.key:
+            case Workspace(id=number):
+                return f"workspace {number}"
+            case DataStream(id=number):
+                return f"stream {number}"
+            case Span(stream, days):
+                return f"stream {stream.id}, {days.start} to {days.end}"
+            case (DataStream(id=number), job):
+                return f"job {job} of stream {number}"
+        return str(self.key)
+
+    def row(self) -> dict[str, Any]:
+        """What it is about and what became of it, as one of the :meth:`BulkResult.rows`."""
+        key: Any = self.key
+        job = key[1] if isinstance(key, tuple) else None
+        start, end = (key.days.start, key.days.end) if isinstance(key, Span) else (None, None)
+        stream = key.stream if isinstance(key, Span) else key[0] if isinstance(key, tuple) else key
+        workspace = key.id if isinstance(key, Workspace) else getattr(stream, "workspace_id", None)
+        jobs = [one.id for one in self.value] if isinstance(self.value, list) else None
+        error = None if self.error is None else with_notes(self.error)
+        about = (workspace, stream.id if isinstance(stream, DataStream) else None, job, start, end)
+        return dict(zip(RESULT_COLUMNS, (*about, self.outcome, self.skipped, jobs, error), strict=True))
 
     async def check(self) -> Check:
         """Look at the platform whether it was carried out: at least one call.
@@ -112,6 +143,13 @@ class BulkResult(Generic[K, T]):
         bad = [item for item in self.items if item.outcome != "ok"]
         if bad:
             raise BulkFailed(f"{self._counts()}; the first: {bad[0].error}", state=self) from bad[0].error
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each item, for a file: which workspace, stream, job and days; outcome, new jobs and error.
+
+        >>> await save_rows("result.csv", result.rows())
+        """
+        return [item.row() for item in self.items]
 
     def frame(self) -> pd.DataFrame:
         """A pandas ``DataFrame``: of what was fetched, or of what became of each input.

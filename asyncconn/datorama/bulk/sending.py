@@ -59,8 +59,12 @@ class Sender:
         self.rows: list[LogRow] = []
         self._log = None if log is None else JobLog(log)
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._found: list[LogRow] = []
 
     async def __aenter__(self) -> Self:
+        if self._log is not None:
+            await self._log.open()
+        await self.note(self._found)
         await self.capacity.__aenter__()
         return self
 
@@ -69,12 +73,13 @@ class Sender:
     ) -> None:
         await self.capacity.__aexit__(kind, error, traceback)
 
-    async def open(self, *, resume: bool) -> History:
-        """Get the log ready; what it says, if that is to be gone on from."""
-        if self._log is None:
-            return History()
-        rows = await self._log.open()
-        return History(rows) if resume else History()
+    async def history(self, *, resume: bool) -> History:
+        """What the log says, if that is to be gone on from. Nothing is written yet."""
+        return History(await self._log.read()) if resume and self._log is not None else History()
+
+    def found(self, rows: Sequence[LogRow]) -> None:
+        """Tell the log this, too, as soon as it is open: what was accepted before, and is not in it."""
+        self._found += rows
 
     async def note(self, rows: Sequence[LogRow]) -> None:
         """Tell the log. An error of its own ends the whole bulk call: nothing may be sent that is not noted."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.frames import exact_frame
+from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.datorama.paths import number
 from asyncconn.datorama.resources.base import Resource
@@ -15,7 +16,7 @@ from asyncconn.errors import Answer, ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Queries", "QueryResult"]
+__all__ = ["Queries", "QueryResult", "query_body"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,33 @@ class QueryResult:
         """A pandas ``DataFrame``. Raises ``ConfigError`` without pandas."""
         made: pd.DataFrame = exact_frame(list(self.headers), self.rows)
         return made
+
+
+def query_body(
+    workspace_id: int | None,
+    start: DayLike | None = None,
+    end: DayLike | None = None,
+    *,
+    date_range: str | None = None,
+    measurements: Sequence[str] = (),
+    dimensions: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A query as the platform spells it: from ``start`` to ``end``, both included, or a ``date_range`` of its words.
+
+        >>> query_body(41001, date_range="LAST_MONTH", measurements=["Clicks"])["measurements"]
+        [{'name': 'Clicks'}]
+
+    Raises ``ConfigError`` for what makes no query, ``BadDate`` for days that cannot be.
+    """
+    if date_range is not None and (start or end):
+        raise ConfigError("give a range, or start and end: not both")
+    if date_range is None and (start is None or end is None):
+        raise ConfigError("which days? Give start and end, or a range")
+    days = {"dateRange": "CUSTOM", **DateRange.of(start, end).body} if start and end else {"dateRange": date_range}
+    if workspace_id is None:
+        raise ConfigError("whose data? Give a workspace")
+    named = [{"name": name} for name in measurements]
+    return {"workspaceId": workspace_id, **days, "measurements": named, "dimensions": list(dimensions)}
 
 
 class Queries(Resource):

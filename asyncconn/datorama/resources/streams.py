@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.datorama import wire
 from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError
 from asyncconn.datorama.given import id_of
@@ -106,7 +107,7 @@ class Streams(Resource):
         if wrong := [one.id for one in streams if isinstance(one, DataStream) and one.file_based]:
             raise ConfigError(f"file-based streams cannot be in a batch: {wrong}")
         workspaces = {self._caller.workspace_of(one) for one in streams} - {None}
-        body = {"dataStreamIds": ids, **days.body, "create": create}
+        body = wire.batch_body(ids, days.body, create=create)
         where = workspaces.pop() if len(workspaces) == 1 else None
         found = await self._json("streams.process_batch", json=body, workspace_id=where)
         told = isinstance(found, list) and all(isinstance(one, dict) and "id" in one for one in found)

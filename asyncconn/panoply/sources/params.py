@@ -18,7 +18,7 @@ from asyncconn.core.durations import positive
 from asyncconn.core.threads import OwnThread
 from asyncconn.errors import ConfigError
 
-__all__ = ["Param", "choices_of", "convert", "copied", "default_of", "label", "parse_params"]
+__all__ = ["Param", "choices_of", "convert", "copied", "default_of", "label", "parse_params", "value_of"]
 
 _LISTS = frozenset({"list", "dynamic-list", "exclude", "parse-string"})
 _SECRETS = frozenset({"password", "oauth"})
@@ -329,14 +329,15 @@ def _one(param: Param, text: str, choices: Sequence[Any] | None) -> Any:
 
 def _chosen(text: str, choices: Sequence[Any]) -> tuple[Any] | None:
     """In a tuple, as a choice may itself be false. By value first: names are for reading, and may repeat."""
-    for name_of in (_value, label):
+    for name_of in (value_of, label):
         for choice in choices:
             if name_of(choice) == text and not _disabled(choice):
                 return (choice,)
     return None
 
 
-def _value(choice: Any) -> str:
+def value_of(choice: Any) -> str:
+    """What a choice stands for, as text."""
     return str(choice["value"] if isinstance(choice, Mapping) else choice)
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from asyncconn.sandbox.datorama.clock import MovableClock
+    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.datorama.options import Options
 
 __all__ = ["RATE_HEADERS", "Allowance", "Kind"]

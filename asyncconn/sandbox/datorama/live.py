@@ -16,7 +16,7 @@ from asyncconn.sandbox.datorama.shelf import Shelf
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from asyncconn.sandbox.datorama.clock import MovableClock
+    from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.datorama.data import Cell, Row
     from asyncconn.sandbox.datorama.options import Options
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import format_datetime
-from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.datorama.answers import SHELL, TOO_MANY, ApiError, Voice, json_answer
-from asyncconn.sandbox.datorama.clock import MovableClock
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance, Kind
 from asyncconn.sandbox.datorama.live import Live
 from asyncconn.sandbox.datorama.options import Options
@@ -27,6 +26,7 @@ from asyncconn.sandbox.datorama.resources import Resources
 from asyncconn.sandbox.datorama.routes import Ask, Router
 from asyncconn.sandbox.datorama.streams import Streams
 from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.spelling import spelled_out
 from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["ApiCall", "Counters", "DatoramaWorld"]
 
 _log = logging.getLogger("asyncconn.sandbox")
-
-P = ParamSpec("P")
-S = TypeVar("S")
 
 _UNKNOWN_STATUS = "HALTED_FOR_REVIEW"
 
@@ -76,21 +73,6 @@ class Counters:
     statuses: Counter[int] = field(default_factory=Counter)
 
 
-def _spelled_out(
-    fields: Callable[P, Options],
-) -> Callable[[Callable[[S, Options], None]], Callable[Concatenate[S, P], None]]:
-    """Make a constructor take the fields of the options, which are written down once, there."""
-
-    def decorate(init: Callable[[S, Options], None]) -> Callable[Concatenate[S, P], None]:
-        @wraps(Options.__init__)
-        def taking_fields(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
-            init(self, fields(*args, **kwargs))
-
-        return taking_fields
-
-    return decorate
-
-
 class DatoramaWorld(World):
     """The embedded Datorama, with the fields of :class:`~asyncconn.sandbox.datorama.options.Options`.
 
@@ -107,7 +89,7 @@ class DatoramaWorld(World):
     name = "datorama"
     fault_kinds = frozenset({"html_200", "no_headers", "quota_zero", "errors_200", "unknown_status"})
 
-    @_spelled_out(Options)
+    @spelled_out(Options)
     def __init__(self, options: Options) -> None:
         self.counters = Counters()
         self._options = options

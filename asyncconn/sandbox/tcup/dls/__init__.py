@@ -1,0 +1,7 @@
+"""The embedded data lake."""
+
+from __future__ import annotations
+
+from asyncconn.sandbox.tcup.dls.service import Dls
+
+__all__ = ["Dls"]
