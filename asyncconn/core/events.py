@@ -25,6 +25,9 @@ VOCABULARY = {
     "send": "the Batch that is about to leave",
     "flush": "the Delivery of a batch that arrived",
     "error": "the DeliveryFailed of a batch, or of a part of one, that did not: with its records",
+    "live": "the Change of a connection that is up, again or for the first time",
+    "lost": "the Change of a connection that broke, or could not be made: with its error and the pause before the next",
+    "gap": "the Gap where messages may have been missed",
 }
 
 Handler = TypeVar("Handler", bound="Callable[..., object]")

@@ -1,0 +1,154 @@
+"""Messages on their way out: in order, so many unacknowledged, and sent again on the next connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from asyncconn.errors import AsyncConnError, BufferClosed, BufferFull, ConfigError
+
+__all__ = ["Outbox", "Posted"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Posted(Generic[T]):
+    """A message: ``item``, how often it was ``sent``, and ``done``, which ends when it is acknowledged or given up."""
+
+    item: T
+    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    sent: int = 0
+
+
+class Outbox(Generic[T]):
+    """What was accepted and is not acknowledged yet.
+
+        >>> outbox = Outbox[bytes](window=100)
+        >>> posted = await outbox.post(b"hello")       # accepted: waits for room
+        >>> await posted.done                          # acknowledged
+
+    Whoever holds a connection takes from it, and says what became of each:
+
+        >>> outbox.again()                             # a new connection: what was not acknowledged goes first
+        >>> while True:
+        ...     posted = await outbox.take()           # waits for a message, and for a place in the window
+        ...     await send(posted.item)
+        >>> outbox.settle(posted)                      # when its acknowledgement comes
+
+    At most ``window`` messages are under way, at most ``max_pending`` accepted and not acknowledged; for more of them
+    ``post`` waits, or raises ``BufferFull`` with ``overflow="raise"``.
+    """
+
+    def __init__(
+        self, *, window: int = 100, max_pending: int = 10_000, overflow: Literal["wait", "raise"] = "wait"
+    ) -> None:
+        if not 1 <= window <= max_pending:
+            raise ConfigError(f"an outbox has 1 <= window <= max_pending, not {window} and {max_pending}")
+        if overflow not in ("wait", "raise"):
+            raise ConfigError(f"overflow is 'wait' or 'raise', not {overflow!r}")
+        self.accepted = self.acknowledged = self.refused = 0
+        self._window = window
+        self._most = max_pending
+        self._overflow = overflow
+        self._waiting: deque[Posted[T]] = deque()
+        self._flying: dict[Posted[T], None] = {}
+        self._closed: AsyncConnError | None = None
+        self._changed = asyncio.Event()  # replaced by each change: everyone who waits looks again
+
+    def __len__(self) -> int:
+        """Messages that are accepted and not acknowledged."""
+        return len(self._waiting) + len(self._flying)
+
+    @property
+    def in_flight(self) -> int:
+        """Those of them that are under way on this connection."""
+        return len(self._flying)
+
+    # -- who writes ----------------------------------------------------------------------------------------------------
+
+    async def post(self, item: T) -> Posted[T]:
+        """Accept a message. Raises ``BufferFull``, and ``BufferClosed`` after the end."""
+        while len(self) >= self._most and self._closed is None:
+            if self._overflow == "raise":
+                raise BufferFull(f"{self._most:,} messages are waiting for their acknowledgement")
+            await self._changed.wait()
+        if self._closed is not None:
+            raise BufferClosed("the publisher is closed: it takes no more messages") from self._closed
+        posted = Posted(item)
+        posted.done.add_done_callback(_heard)
+        self.accepted += 1
+        self._waiting.append(posted)
+        self._tell()
+        return posted
+
+    async def drained(self) -> None:
+        """Wait until everything is acknowledged or given up."""
+        while len(self):
+            await self._changed.wait()
+
+    # -- who sends -----------------------------------------------------------------------------------------------------
+
+    async def take(self) -> Posted[T]:
+        """The next message for this connection. It counts as sent from here on."""
+        while not self._waiting or len(self._flying) >= self._window:
+            await self._changed.wait()
+        posted = self._waiting.popleft()
+        posted.sent += 1
+        self._flying[posted] = None
+        return posted
+
+    def settle(self, posted: Posted[T], error: Exception | None = None) -> None:
+        """It was acknowledged, or refused with ``error``. What is said a second time is passed over."""
+        if posted in self._flying:
+            del self._flying[posted]
+        elif posted in self._waiting and posted.sent:  # an acknowledgement that a break overtook
+            self._waiting.remove(posted)
+        else:
+            return
+        self._settled(posted, error)
+        self._tell()
+
+    def again(self) -> None:
+        """The connection is lost: what was under way waits once more, before everything else and in its order."""
+        self._waiting.extendleft(reversed(self._flying))
+        self._flying.clear()
+        self._tell()
+
+    def close(self, error: AsyncConnError) -> list[Posted[T]]:
+        """Give up: nothing more is accepted, and what is left ends with ``error``. Returns that, in order."""
+        self._closed = self._closed or error
+        left = [*self._flying, *self._waiting]
+        self._flying.clear()
+        self._waiting.clear()
+        for posted in left:
+            if not posted.done.done():
+                posted.done.set_exception(error)
+        self._tell()
+        return left
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _settled(self, posted: Posted[T], error: Exception | None) -> None:
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self.refused += 1
+        if posted.done.done():  # who waited for it was cancelled
+            return
+        if error is None:
+            posted.done.set_result(None)
+        else:
+            posted.done.set_exception(error)
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _heard(done: asyncio.Future[None]) -> None:
+    """Nobody need wait for a message: the counts and the report tell of it."""
+    if not done.cancelled():
+        done.exception()
