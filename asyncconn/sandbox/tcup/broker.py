@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 from collections import defaultdict, deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from asyncconn.sandbox.tcup.voice import Refused
@@ -86,7 +87,8 @@ class Broker:
         self._numbers = itertools.count(1)
         self._direct: dict[str, list[tuple[str, Consumer]]] = {DIRECT: [], REGISTER: []}
         self._topics: defaultdict[str, list[_Bound]] = defaultdict(list)
-        self._readers: defaultdict[str, deque[Reader]] = defaultdict(deque)
+        self._readers: defaultdict[str, deque[tuple[Reader, Callable[[], object]]]] = defaultdict(deque)
+        self._filled: set[tuple[str, str]] = set()
 
     @property
     def created(self) -> list[str]:
@@ -157,6 +159,18 @@ class Broker:
         """The queue, which comes to be."""
         return self.queues.setdefault(queue, deque(maxlen=self._keep))
 
+    def drop_queue(self, queue: str) -> None:
+        """Forget a queue, and what is in it, and tell its readers. Raises 404."""
+        if queue not in self.queues:
+            raise Refused(404, f"there is no queue {queue}")
+        del self.queues[queue]
+        for _, dropped in tuple(self._readers.pop(queue, ())):
+            dropped()
+
+    def knows_direct(self, exchange: str) -> bool:
+        """Whether somebody named this direct exchange."""
+        return exchange in self._direct
+
     def declare_direct(self, exchange: str) -> None:
         """A direct exchange exists once somebody names it."""
         self._direct.setdefault(exchange, [])
@@ -174,12 +188,19 @@ class Broker:
         self._exchange(exchange)
         return _bound(self._topics[exchange], _Bound(topic_pattern(pattern), consumer, dropped))
 
-    def on_queue(self, queue: str, reader: Reader) -> Callable[[], None]:
-        """Let it compete for what is in the queue, and what will come."""
+    def on_queue(self, queue: str, reader: Reader, dropped: Callable[[], object] = lambda: None) -> Callable[[], None]:
+        """Let it compete for what is in the queue, and what will come, until the queue is dropped."""
         self.declare(queue)
-        unbind = _bound(self._readers[queue], reader)
+        unbind = _bound(self._readers[queue], (reader, dropped))
         self.hand_out(queue)
         return unbind
+
+    def fill(self, queue: str, exchange: str) -> None:
+        """Put a copy of whatever comes to a topic exchange into the queue from now on. Raises 404."""
+        if (queue, exchange) not in self._filled:
+            unfilled = partial(self._filled.discard, (queue, exchange))
+            self.on_topic(exchange, "#", _Filling(self, queue), unfilled)
+            self._filled.add((queue, exchange))
 
     def put_back(self, queue: str, messages: Iterable[Message]) -> None:
         """What a reader took and could not use is the next to be read."""
@@ -188,7 +209,7 @@ class Broker:
 
     def hand_out(self, queue: str) -> None:
         """Give the readers in turn what they have room for."""
-        waiting, readers = self.queues[queue], self._readers[queue]
+        waiting, readers = self.declare(queue), self._readers[queue]
         while waiting and (reader := _next(readers)) is not None:
             reader.take(waiting.popleft())
 
@@ -196,6 +217,16 @@ class Broker:
         if (found := self.topic_exchanges.get(name)) is None:
             raise Refused(404, f"there is no topic exchange {name}")
         return found
+
+
+class _Filling(NamedTuple):
+    """Moves messages into a queue."""
+
+    broker: Broker
+    queue: str
+
+    def take(self, message: Message) -> None:
+        self.broker.to_queue(self.queue, message.body, raw=message.raw)
 
 
 class _Bound(NamedTuple):
@@ -206,11 +237,11 @@ class _Bound(NamedTuple):
     dropped: Callable[[], object]
 
 
-def _next(readers: deque[Reader]) -> Reader | None:
+def _next(readers: deque[tuple[Reader, Callable[[], object]]]) -> Reader | None:
     for _ in range(len(readers)):
         readers.rotate(-1)
-        if not readers[-1].full:
-            return readers[-1]
+        if not readers[-1][0].full:
+            return readers[-1][0]
     return None
 
 
