@@ -122,8 +122,8 @@ class Socket(Connection):
     async def _read(self, socket: web.WebSocketResponse) -> None:
         with suppress(ConnectionError):
             while True:
-                await self.flowing.wait()
                 message = await socket.receive()
+                await self.flowing.wait()
                 if message.type in _END or self.ended:
                     break
                 if message.type is WSMsgType.PING:

@@ -169,10 +169,12 @@ class Link(Connection):
 
     async def _next(self) -> tuple[Kind, int, bytes]:
         await self.flowing.wait()
-        if self._broken:
-            raise ConnectionError  # what was read before is of no account any more
         async with asyncio.timeout(self._patience):
-            return await packets.read(self._reader)
+            found = await packets.read(self._reader)
+        await self.flowing.wait()  # it may have begun to stall while a packet was awaited
+        if self._broken:
+            raise ConnectionError  # what came before is of no account any more
+        return found
 
     async def _serve(self, realm: Realm, session: Session) -> bool:
         """One packet; False when it was the last one."""
