@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import Fault
-from asyncconn.sandbox.tcup import StreamFault
+from asyncconn.sandbox import Fault, StreamFault
 
 from .mqtt_scene import until
 from .observing_scene import SOS, observation, token

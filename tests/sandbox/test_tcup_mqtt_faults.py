@@ -11,8 +11,7 @@ import pytest
 from certificates import Authority
 
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Sandbox, TcupWorld
-from asyncconn.sandbox.tcup import StreamFault
+from asyncconn.sandbox import Sandbox, StreamFault, TcupWorld
 
 from .mqtt_scene import PUBACK, Raw, broker, connect, packet, puback, publish, until
 from .scene import open_sockets

@@ -12,8 +12,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from asyncconn.core.clock import VirtualClock
-from asyncconn.sandbox import Fault, Sandbox, TcupWorld
-from asyncconn.sandbox.tcup import StreamFault
+from asyncconn.sandbox import Fault, Sandbox, StreamFault, TcupWorld
 
 from .mqtt_scene import until
 from .observing_scene import token

@@ -116,6 +116,7 @@ class Connection(ABC):
         self.flowing.set()
         self.streams = streams
         self._struck: set[object] = set()
+        self._over = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.received} received, {self.sent} sent>"
@@ -188,8 +189,9 @@ class Connection(ABC):
         return fault
 
     def suffer(self) -> None:
-        """Play what is to happen after so many messages."""
-        while (fault := self.fault("kill", "close", "stall")) is not None:
+        """Play what is to happen after so many messages; it ends once."""
+        while not self._over and (fault := self.fault("kill", "close", "stall")) is not None:
+            self._over = fault.kind != "stall"
             if fault.kind == "kill":
                 self.kill()
             elif fault.kind == "stall":
