@@ -161,10 +161,11 @@ class Connection(ABC):
         if self in self.streams.live:
             self.streams.live.remove(self)
 
-    def took(self) -> None:
+    async def took(self) -> None:
         """A message came from the client."""
         self.received += 1
         self.books.published += 1
+        await asyncio.sleep(0)  # what was sent in one go is read without waiting, and subscribers want their turn
 
     def gave(self) -> None:
         """A message went to the client."""

@@ -167,7 +167,7 @@ class Publisher(Socket):
         if len(raw) > _LARGEST_FRAME:
             self.leave(_TOO_BIG)
             return
-        self.took()
+        await self.took()
         self._seq += 1
         code, said = 200, "Published"
         try:

@@ -203,7 +203,7 @@ class Link(Connection):
     async def _publish(self, realm: Realm, message: Publish) -> None:
         if message.qos == 2 and self.streams.options.mqtt_qos2 == "refused":
             raise Malformed("QoS 2 is not spoken here")
-        self.took()
+        await self.took()
         realm.publish(message)
         if message.qos and await self.may_answer():
             self._answer(Kind.PUBACK, message.number)
