@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSCloseCode, web
 
 from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.sockets import Socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -18,6 +19,8 @@ __all__ = ["hang_up", "send", "send_half"]
 _WITHOUT_BODY = frozenset({204, 304})
 # How long a WebSocket waits for the other side's farewell; within what the sandbox takes to end.
 _FAREWELL_SECONDS = 0.5
+# Above every platform's own limit, so that it is the platform that refuses.
+_LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 _HALF_A_MESSAGE = b'\x81\x10{"'  # a text message of 16 bytes, of which two come
 
 
@@ -104,8 +107,13 @@ async def _pieces(answer: Answer) -> AsyncGenerator[bytes, None]:
             await aclose()
 
 
-async def _open(answer: Answer, request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(timeout=_FAREWELL_SECONDS, protocols=answer.protocols)
+async def _open(answer: Answer, request: web.Request) -> Socket:
+    socket = Socket(
+        timeout=_FAREWELL_SECONDS,
+        protocols=answer.protocols,
+        autoping=not answer.own_pings,
+        max_msg_size=_LARGEST_MESSAGE_BYTES,
+    )
     socket.headers.update(answer.headers)
     await socket.prepare(request)
     return socket
