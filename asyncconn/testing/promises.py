@@ -63,6 +63,7 @@ async def cap(plan: Plan[C]) -> Verdict:
     most = ""
     for period, limit in limits.items():
         highest = max((_highest(times, period) for times in _by_credential(watch.seen).values()), default=0)
+        at_the_limit = at_the_limit or highest == limit
         seen = f"{highest} calls within {period:g} s, where {limit} are declared"
         most = most or seen
         if highest > limit:

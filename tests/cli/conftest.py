@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from cli.commands import DATA
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of commands start programs, each of which imports all that it uses."""
+    for item in items:
+        if item.path.parent == _HERE and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.slow(60))
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ SAMPLES: dict[str, Any] = {
     "resets_at": datetime(2030, 1, 1, tzinfo=UTC),
     "records": [{"id": 1}, {"id": 2}],
     "original_error": ValueError("theirs"),
+    "problems": ["it went wrong"],
 }
 
 
