@@ -95,12 +95,14 @@ class Gap:
 def cannot_get_better(error: Exception) -> bool:
     """Whether the same attempt would end in the same error: by default what a supervisor gives up for.
 
-    What is wrong in the program or its configuration, a certificate that is not trusted, and a refusal other than
-    "too many" or "not now".
+    What is wrong in the program or its configuration, a hub that is closed, a certificate that is not trusted, and a
+    refusal other than "too many" or "not now".
     """
     if isinstance(error, ApiError):
         return not isinstance(error, RateLimited) and error.status < 500 and error.status not in _PASSING
-    return not isinstance(error, AsyncConnError) or isinstance(error, ConfigError) or getattr(error, "permanent", False)
+    if not isinstance(error, AsyncConnError) or isinstance(error, ConfigError | LifecycleError):
+        return True
+    return bool(getattr(error, "permanent", False))
 
 
 class Supervisor(Generic[L]):

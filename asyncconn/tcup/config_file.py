@@ -100,8 +100,8 @@ def options_of(given: Mapping[str, Any], file: Mapping[str, Mapping[str, str]] |
     options = load(TcupSettings, **{**below, **above}).model_dump(exclude_none=True)
     if options.pop("verify_tls", True) is False:
         raise ConfigError("verify_tls = false is refused: name the certificate to trust as ca_file instead")
-    paths = {name: options.pop(name) for name in (*BASES, "ws_path", "sse_path") if name in options}
-    made = {**options, "paths": {name: path for name, path in paths.items() if name in BASES}}
+    paths = {name: options.pop(name) for name in BASES if name in options}
+    made = {**options, "paths": paths}
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen["paths"] = {**made["paths"], **(chosen.get("paths") or {})}
     made.update(chosen)
