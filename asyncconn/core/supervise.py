@@ -100,9 +100,7 @@ def cannot_get_better(error: Exception) -> bool:
     """
     if isinstance(error, ApiError):
         return not isinstance(error, RateLimited) and error.status < 500 and error.status not in _PASSING
-    if not isinstance(error, AsyncConnError) or isinstance(error, ConfigError | LifecycleError):
-        return True
-    return bool(getattr(error, "permanent", False))
+    return not isinstance(error, AsyncConnError) or isinstance(error, ConfigError | LifecycleError) or error.permanent
 
 
 class Supervisor(Generic[L]):

@@ -25,6 +25,7 @@ from asyncconn.tcup.resources.tasks import Tasks
 from asyncconn.tcup.resources.workflows import Workflows
 from asyncconn.tcup.routes import tables
 from asyncconn.tcup.rules import DlsRules, JobRules, RoutingRules, SosRules
+from asyncconn.tcup.streams.stream import Stream
 from asyncconn.tcup.times import zone_named
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ class Tcup(Connector):
     with ``symmetric_key_encoding="base64"``) by ``algorithm``; it takes the extra ``jwt``. ``default_timezone`` is that
     of datetimes without one, which are refused otherwise.
 
-    ``paths`` replaces what the services' paths begin with (``{"sos_path": "/sos"}``: also ``mr_path``,
-    ``dls_path``, ``task_path``, ``workflow_path``), or single calls. ``rates`` are the account's limits: none but the
-    server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` sends if nothing else is said.
+    ``paths`` replaces what the services' paths begin with (``{"sos_path": "/sos"}``: also ``mr_path``, ``dls_path``,
+    ``ws_path``, ``sse_path``, ``task_path``, ``workflow_path``), or single calls. ``rates`` are the account's limits:
+    none but the server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` and
+    :attr:`stream` send if nothing else is said.
     ``ca_file`` is for the client's own hub; one that is given has its own.
 
     A write is never repeated when its outcome is unknown, unless ``retry=RetryPolicy(maybe_sent="always")`` accepts
@@ -127,7 +129,8 @@ class Tcup(Connector):
         mr = service("mr_path", RoutingRules(), {} if app_key is None else {"x-app-key": app_key})
         dls = service("dls_path", DlsRules(), {"x-dls-key": dls_key})
         tasks, workflows = service("task_path", JobRules()), service("workflow_path", JobRules())
-        self._services = (sos, mr, dls, tasks, workflows)
+        ws, sse = service("ws_path", JobRules()), service("sse_path", JobRules())
+        self._services = (sos, mr, dls, ws, sse, tasks, workflows)
 
         self.observations = Observations(sos, self)
         self.sensors = Sensors(sos)
@@ -137,6 +140,7 @@ class Tcup(Connector):
         self.tasks = Tasks(calls)
         self.workflows = Workflows(RunCalls(workflows, calls, places=self._places))
         self.datalake = Datalake(dls, default_timezone)
+        self.stream = Stream(self, ws, sse, sos, direct_exchange=direct_exchange, routing_key=routing_key)
         self.routing = Routing(
             mr, direct_exchange=direct_exchange, routing_key=routing_key, default_timezone=default_timezone
         )
@@ -160,6 +164,10 @@ class Tcup(Connector):
         Raises ``ConfigError`` for a file that cannot be read or holds what it should not, and for what is missing.
         """
         return cls(hub=hub, **options_of(options, read_config(path)))
+
+    async def stop(self) -> None:
+        """End subscriptions; what came is still handed out."""
+        await self.stream.stop()
 
     async def capabilities(self) -> Capabilities:
         """How many sensors and features there are, and what each sensor puts out. Contract: section 2.2."""

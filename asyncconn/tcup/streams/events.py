@@ -1,0 +1,107 @@
+"""Server-sent events of TCUP: topics, queues and the feed, gone on with after a break. Contract: tcup 2.2, 4.6."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from asyncconn.core.retrying import ONCE
+from asyncconn.errors import ProtocolError, StreamLost, TransportError
+from asyncconn.tcup.streams.finality import Finality
+from asyncconn.tcup.streams.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from asyncconn.http.events import EventStream
+    from asyncconn.tcup.calling import Service
+    from asyncconn.tcup.streams.inbox import Inbox
+
+__all__ = ["Event", "Viewer"]
+
+_LARGEST = 1024 * 1024 + 4096  # bytes of an event: a document, and what stands around it
+_SILENCE = 45.0  # seconds: the server says something every 15
+
+
+class Event(Message):
+    """A message with the ``id`` by which the server can go on after it, and the kind of ``event``, mostly "message"."""
+
+    __slots__ = ("event", "id")
+
+    def __init__(self, topic: str, payload: bytes, *, event: str, id: str) -> None:  # noqa: A002 - the standard's word
+        super().__init__(topic, payload)
+        self.event = event
+        self.id = id
+
+
+class Viewer:
+    """Opens streams of events that put them into an inbox, each after the last event that was handed over.
+
+    What waits in the inbox at a break stays there, and is passed over when it comes again.
+    """
+
+    def __init__(
+        self, service: Service, call: str, params: Mapping[str, str], name: str, *, last_id: str, timeout: float
+    ) -> None:
+        self.last_id = last_id
+        self.final = Finality()
+        self._service = service
+        self._call = call
+        self._params = params
+        self._name = name
+        self._timeout = timeout
+        self._repeats = params.get("type") != "queue"
+        self._ahead: deque[Event] = deque()  # received, and not handed over
+
+    def handed(self, event: Event) -> None:
+        """One of them was: the next connection goes on after it."""
+        self._ahead.popleft()
+        self.last_id = event.id
+
+    @asynccontextmanager
+    async def connect(self, inbox: Inbox[Event]) -> AsyncIterator[_Viewing]:
+        """One connection."""
+        options: dict[str, Any] = {"params": self._params, "idle_timeout": _SILENCE, "timeout": self._timeout}
+        opening = self._service.server_events(
+            self._call, last_id=self.last_id, max_event_bytes=_LARGEST, retry=ONCE, **options
+        )
+        missed = "" if self.last_id and self._repeats else "what came meanwhile is not repeated"
+        async with opening as stream:
+            self.final.was_live = True
+            yield _Viewing(stream, self._name, inbox, self._ahead, self._params.get("topic", ""), missed)
+
+
+class _Viewing:
+    def __init__(
+        self, stream: EventStream, name: str, inbox: Inbox[Event], ahead: deque[Event], topic: str, missed: str
+    ) -> None:
+        self.missed = missed
+        self._stream = stream
+        self._name = name
+        self._inbox = inbox
+        self._ahead = ahead
+        self._topic = topic
+
+    async def ended(self) -> None:
+        again = {(event.id, event.payload) for event in self._ahead if event.id}
+        try:
+            async for said in self._stream:
+                event = Event(self._topic, said.data.encode(), event=said.event, id=said.id)
+                if (event.id, event.payload) in again:
+                    again.discard((event.id, event.payload))
+                    continue
+                self._ahead.append(event)
+                await self._inbox.put(event)
+        except ProtocolError as error:
+            error.permanent = True  # the same event would come again
+            raise
+        except TransportError as error:
+            raise self._lost(f"{self._name}: {error.message}") from error
+        if not self._stream.over:
+            raise self._lost(f"{self._name}: the server has ended the stream")
+
+    def _lost(self, message: str) -> StreamLost:
+        error = StreamLost(message)
+        error.retry_after = self._stream.retry
+        return error
