@@ -22,7 +22,7 @@ from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.panoply import PanoplyWorld
 from asyncconn.sandbox.server import Server
-from asyncconn.sandbox.tcup import TcupWorld
+from asyncconn.sandbox.tcup import StreamFault, TcupWorld
 from asyncconn.sandbox.world import Place, World
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "Place",
     "Sandbox",
     "Server",
+    "StreamFault",
     "TcupWorld",
     "World",
 ]

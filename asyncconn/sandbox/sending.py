@@ -18,6 +18,8 @@ __all__ = ["hang_up", "send", "send_half"]
 _WITHOUT_BODY = frozenset({204, 304})
 # How long a WebSocket waits for the other side's farewell; within what the sandbox takes to end.
 _FAREWELL_SECONDS = 0.5
+# Above every platform's own limit, so that it is the platform that refuses.
+_LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 _HALF_A_MESSAGE = b'\x81\x10{"'  # a text message of 16 bytes, of which two come
 
 
@@ -105,7 +107,12 @@ async def _pieces(answer: Answer) -> AsyncGenerator[bytes, None]:
 
 
 async def _open(answer: Answer, request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(timeout=_FAREWELL_SECONDS, protocols=answer.protocols, autoping=not answer.own_pings)
+    socket = web.WebSocketResponse(
+        timeout=_FAREWELL_SECONDS,
+        protocols=answer.protocols,
+        autoping=not answer.own_pings,
+        max_msg_size=_LARGEST_MESSAGE_BYTES,
+    )
     socket.headers.update(answer.headers)
     await socket.prepare(request)
     return socket

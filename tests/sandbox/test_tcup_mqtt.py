@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ from .mqtt_scene import (
         ({"username": None, "password": None}, 5),
     ],
 )
-async def test_a_connect_is_answered_with_a_code_and_refused_with_it(changed: dict[str, object], code: int) -> None:
+async def test_a_connect_is_answered_with_a_code_and_refused_with_it(changed: dict[str, Any], code: int) -> None:
     async with broker() as stage:
         raw = await stage.raw()
         assert await raw.connect(**changed) == bytes([0, code])

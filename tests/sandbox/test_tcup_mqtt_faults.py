@@ -8,12 +8,11 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import Authority
 
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Sandbox, TcupWorld
-from asyncconn.sandbox.tcup import StreamFault
+from asyncconn.sandbox import Sandbox, StreamFault, TcupWorld
 
-from certificates import Authority
 from .mqtt_scene import PUBACK, Raw, broker, connect, packet, puback, publish, until
 from .scene import open_sockets
 
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
 async def test_the_nth_connect_is_refused_with_a_code(code: int) -> None:
     async with broker() as stage:
         stage.world.streams.faults.add(StreamFault("refuse", code=code, after=1, match="c1"))
-        codes = []
-        for name in ("c1", "c2", "c1", "c1"):
-            codes.append((await (await stage.raw()).connect(name))[1])
+        codes = [(await (await stage.raw()).connect(name))[1] for name in ("c1", "c2", "c1", "c1")]
         assert codes == [0, 0, code, 0]
         assert stage.world.streams.faults.hits == {"refuse": 1}
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from socket import SHUT_RDWR
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from asyncconn.sandbox.tcup.streams.faults import StreamFaults, fits
 
@@ -53,7 +52,7 @@ class Streams:
         world.streams.kill("mqtt")
         world.streams.books["mqtt"].connects
 
-    ``live`` are those that are open now, oldest first; ``sockets`` what is to be shut when the world closes.
+    ``live`` are those that are open now, oldest first.
     """
 
     def __init__(self, options: Options) -> None:
@@ -61,14 +60,19 @@ class Streams:
         self.faults = StreamFaults()
         self.books: defaultdict[str, Books] = defaultdict(Books)
         self.live: list[Connection] = []
-        self.sockets: WeakSet[TransportSocket] = WeakSet()
+        self._sockets: list[TransportSocket] = []
 
     def __repr__(self) -> str:
         return f"<Streams {len(self.live)} live, {self.faults!r}>"
 
+    def remember(self, socket: TransportSocket) -> None:
+        """To be shut when the world closes, if it is open then."""
+        self._sockets = [one for one in self._sockets if one.fileno() != -1]
+        self._sockets.append(socket)
+
     def close(self) -> None:
         """Shut what a client that does not read would keep open."""
-        for socket in tuple(self.sockets):
+        for socket in self._sockets:
             with suppress(OSError):
                 socket.shutdown(SHUT_RDWR)
 
@@ -112,6 +116,7 @@ class Connection(ABC):
         self.flowing.set()
         self.streams = streams
         self._struck: set[object] = set()
+        self._over = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.received} received, {self.sent} sent>"
@@ -184,8 +189,9 @@ class Connection(ABC):
         return fault
 
     def suffer(self) -> None:
-        """Play what is to happen after so many messages."""
-        while (fault := self.fault("kill", "close", "stall")) is not None:
+        """Play what is to happen after so many messages; it ends once."""
+        while not self._over and (fault := self.fault("kill", "close", "stall")) is not None:
+            self._over = fault.kind != "stall"
             if fault.kind == "kill":
                 self.kill()
             elif fault.kind == "stall":

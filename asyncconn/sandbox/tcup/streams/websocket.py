@@ -76,7 +76,7 @@ class Socket(Connection):
     async def talk(self, socket: web.WebSocketResponse) -> None:
         """Talk to the client to the end."""
         self._socket = socket
-        self.streams.sockets.add(socket.get_extra_info("socket"))
+        self.streams.remember(socket.get_extra_info("socket"))
         self.opened()
         work = (self._read(socket), self._ping(socket), self.work(socket))
         tasks = {asyncio.create_task(one, name="asyncconn-sandbox-websocket") for one in work}
