@@ -374,13 +374,14 @@ async def test_a_refused_document_is_told_and_the_others_arrive() -> None:
             await socket.send_json({"seq": number, "code": code, "message": said})
 
     async with serving(picky) as stream:
+        publisher = await stream.publisher(**TOPIC).__aenter__()
+        await publisher.send({"n": 1})
+        refused = await publisher.send({"bad": 2})
+        await publisher.send({"n": 3})
+        with pytest.raises(BadRequest, match="wrong"):
+            await refused.done
         with pytest.raises(DeliveryFailed, match="rejected") as caught:
-            async with stream.publisher(**TOPIC) as publisher:
-                await publisher.send({"n": 1})
-                refused = await publisher.send({"bad": 2})
-                await publisher.send({"n": 3})
-                with pytest.raises(BadRequest, match="wrong"):
-                    await refused.done
+            await publisher.__aexit__(None, None, None)
         assert caught.value.records == [{"bad": 2}]
         assert (publisher.stats.delivered, publisher.stats.rejected) == (2, 1)
 
@@ -447,15 +448,16 @@ async def test_documents_are_taken_while_the_server_is_away() -> None:
 
 async def test_what_is_accepted_when_it_ends_for_good_is_reported() -> None:
     async with stage() as made:
+        publisher = await made.client.stream.publisher(**TOPIC, reconnect=SOON).__aenter__()
+        made.world.streams.stall("websocket")
+        await publisher.send(1)
+        made.world.streams.leave(1008, "websocket")
+        await until(lambda: publisher.stats.unknown == 1)
+        with pytest.raises(BufferClosed) as closed:
+            await publisher.send(2)
+        assert isinstance(closed.value.__cause__, SubscriptionRefused)
         with pytest.raises(DeliveryFailed) as caught:
-            async with made.client.stream.publisher(**TOPIC, reconnect=SOON) as publisher:
-                made.world.streams.stall("websocket")
-                await publisher.send(1)
-                made.world.streams.leave(1008, "websocket")
-                await until(lambda: publisher.state == "closed")
-                with pytest.raises(BufferClosed) as closed:
-                    await publisher.send(2)
-                assert isinstance(closed.value.__cause__, SubscriptionRefused)
+            await publisher.__aexit__(None, None, None)
         assert caught.value.records == [1]
         assert caught.value.maybe_delivered
 
@@ -529,6 +531,15 @@ async def test_leaving_while_a_silent_server_is_asked_leaves_nothing_behind() ->
         await asyncio.wait({task})
         await until(lambda: sockets() == before)
     await fail_on_leaked_tasks()
+
+
+async def test_a_full_inbox_is_left_at_once() -> None:
+    async with stage() as made:
+        async with made.client.stream.subscribe(**TOPIC, max_pending=1) as messages:
+            publish(made, *({"ballast": "x" * 10_000} for _ in range(900)))
+            await taken(messages, 1)
+            leaving = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - leaving < 1.0  # the library's patience is two seconds
 
 
 async def test_closing_while_it_reconnects_ends_at_once() -> None:

@@ -72,6 +72,7 @@ class _Line:
         self.name = place.name
         self.came = 0
         self.waiting = False  # for room
+        self._dead: StreamLost | None = None
 
     async def watch(self) -> None:
         """Ping, only while somebody reads: what a full inbox leaves in the socket may hide the answer."""
@@ -86,12 +87,16 @@ class _Line:
                     await (await self.socket.ping())
             except TimeoutError:
                 if self.came == before and not self.waiting:
-                    raise StreamLost(f"{self.name}: nothing came for {every:g} s after a ping") from None
+                    self._dead = StreamLost(f"{self.name}: nothing came for {every:g} s after a ping")
+                    self.socket.transport.abort()  # nobody is there to say goodbye to
+                    raise self._dead from None
             except ConnectionClosed as closed:
                 raise self.end(closed) from closed
 
     def end(self, closed: ConnectionClosed) -> Exception:
         """What its end means."""
+        if self._dead is not None:
+            return self._dead
         theirs, ours = closed.rcvd, closed.sent
         if theirs is None:
             if ours is None or ours.code != _TOO_BIG:
