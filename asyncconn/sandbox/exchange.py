@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from aiohttp import web
+    from asyncconn.sandbox.sockets import Socket
 
 __all__ = ["Answer", "Arrival", "BrokenOff", "Call"]
 
@@ -54,7 +54,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     pieces: Iterable[bytes] | AsyncIterable[bytes] | None = field(default=None, repr=False)
     length: int | None = None
-    upgrade: Callable[[web.WebSocketResponse], Awaitable[None]] | None = field(default=None, repr=False)
+    upgrade: Callable[[Socket], Awaitable[None]] | None = field(default=None, repr=False)
     protocols: Sequence[str] = ()
     own_pings: bool = False
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSCloseCode, web
 
 from asyncconn.sandbox.exchange import Answer
+from asyncconn.sandbox.sockets import Socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -106,8 +107,8 @@ async def _pieces(answer: Answer) -> AsyncGenerator[bytes, None]:
             await aclose()
 
 
-async def _open(answer: Answer, request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(
+async def _open(answer: Answer, request: web.Request) -> Socket:
+    socket = Socket(
         timeout=_FAREWELL_SECONDS,
         protocols=answer.protocols,
         autoping=not answer.own_pings,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from asyncconn.sandbox.faults import Fault
+    from asyncconn.sandbox.sockets import Socket
     from asyncconn.sandbox.world import Place, World
 
 __all__ = ["Server", "Stopping"]
@@ -244,7 +245,7 @@ def _without_farewell(answer: Answer, request: web.Request) -> Answer:
     if talk is None:
         return answer
 
-    async def vanish(socket: web.WebSocketResponse) -> None:
+    async def vanish(socket: Socket) -> None:
         await talk(socket)
         hang_up(request)
 

@@ -281,6 +281,14 @@ async def test_a_clean_session_forgets() -> None:
         assert await client.connect(clean=False) == b"\0\0"
 
 
+async def test_a_clean_session_that_is_taken_over_is_no_beginning_for_a_persistent_one() -> None:
+    async with broker() as stage:
+        await stage.client("c1", ("a", 1), clean=True)
+        again = await stage.raw()
+        assert await again.connect(clean=False) == b"\0\0"
+        assert stage.world.sessions["c1"].filters == {}
+
+
 async def test_a_retained_message_comes_with_each_subscription_until_it_is_taken_back() -> None:
     async with broker() as stage:
         client, other = await stage.client("c1", ("a/b", 1)), await stage.client("c2")

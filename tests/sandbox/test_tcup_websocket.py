@@ -14,7 +14,7 @@ from aiohttp import WSMsgType
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import Fault, Sandbox, StreamFault, TcupWorld
 
-from .mqtt_scene import until
+from .mqtt_scene import Raw, publish, until
 from .observing_scene import token
 from .scene import open_sockets
 from .streams_scene import QUEUE, TOPIC, WS, closed, said, stage
@@ -219,6 +219,23 @@ async def test_a_subscriber_that_does_not_read_is_closed_and_hears_it_when_it_re
         assert await closed(socket) == 4429
 
 
+@pytest.mark.parametrize("by", ["websocket", "mqtt"])
+async def test_a_subscriber_that_reads_keeps_up_with_who_publishes_in_one_go(by: str) -> None:
+    async with stage(buffer=20) as scene:
+        world = scene.world
+        socket = await scene.listener({"type": "topic", "exchange": "amq.topic"})
+        if by == "websocket":
+            publisher = await scene.publisher(type="topic", exchange="amq.topic", topic="a")
+            for number in range(2000):
+                await publisher.send_str(str(number))
+            assert [(await said(socket)) for _ in range(2000)] == list(range(2000))
+        else:
+            async with Raw(world, *await asyncio.open_connection(world.mqtt.host, world.mqtt.port)) as raw:
+                await raw.connect()
+                raw.send(b"".join(publish("a", b"%d" % number) for number in range(2000)))
+                assert [(await said(socket)) for _ in range(2000)] == list(range(2000))
+
+
 @pytest.mark.parametrize("gone", ["exchange", "queue"])
 async def test_a_subscriber_whose_source_is_deleted_hears_so(gone: str) -> None:
     async with stage() as scene:
@@ -336,7 +353,8 @@ async def test_a_publisher_is_cut_off_after_so_many_frames_with_acknowledgements
         for number in range(5):
             await socket.send_str(str(number))
         assert (await said(socket))["seq"] == 1
-        assert await closed(socket) == 1006
+        assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSED
+        assert socket.close_code == 1006
         assert scene.broker.routed("ex1") == [0, 1, 2]
         again = await scene.publisher(**TOPIC)
         await again.send_str("3")

@@ -6,24 +6,28 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from contextlib import suppress
 from dataclasses import dataclass, field
-from socket import SHUT_RDWR
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from asyncconn.sandbox.tcup.streams.faults import StreamFaults, fits
 
 if TYPE_CHECKING:
-    from asyncio.trsock import TransportSocket
-
     from asyncconn.sandbox.tcup.options import Options
     from asyncconn.sandbox.tcup.streams.faults import Match, StreamFault
 
-__all__ = ["Books", "Connection", "Streams"]
+__all__ = ["Books", "Connection", "Streams", "abort"]
 
 _log = logging.getLogger("asyncconn.sandbox")
 
 _KEEP_CONNECTS = 10_000
+
+
+def abort(transport: asyncio.WriteTransport | None) -> None:
+    """Close it at once, whatever is still to be written; one that asyncio has closed already takes no second blow."""
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if transport is not None and socket is not None and socket.fileno() != -1:
+        transport.abort()
 
 
 @dataclass(slots=True)
@@ -52,7 +56,7 @@ class Streams:
         world.streams.kill("mqtt")
         world.streams.books["mqtt"].connects
 
-    ``live`` are those that are open now, oldest first.
+    ``live`` are those that are open now, oldest first; ``transports`` are to be shut when the world closes.
     """
 
     def __init__(self, options: Options) -> None:
@@ -60,21 +64,15 @@ class Streams:
         self.faults = StreamFaults()
         self.books: defaultdict[str, Books] = defaultdict(Books)
         self.live: list[Connection] = []
-        self._sockets: list[TransportSocket] = []
+        self.transports: WeakSet[asyncio.Transport] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<Streams {len(self.live)} live, {self.faults!r}>"
 
-    def remember(self, socket: TransportSocket) -> None:
-        """To be shut when the world closes, if it is open then."""
-        self._sockets = [one for one in self._sockets if one.fileno() != -1]
-        self._sockets.append(socket)
-
     def close(self) -> None:
         """Shut what a client that does not read would keep open."""
-        for socket in self._sockets:
-            with suppress(OSError):
-                socket.shutdown(SHUT_RDWR)
+        for transport in tuple(self.transports):
+            abort(transport)
 
     def pick(self, match: Match = None) -> list[Connection]:
         """The live ones that ``match`` picks: a protocol, a name, a callable, or None for all."""
@@ -161,10 +159,11 @@ class Connection(ABC):
         if self in self.streams.live:
             self.streams.live.remove(self)
 
-    def took(self) -> None:
+    async def took(self) -> None:
         """A message came from the client."""
         self.received += 1
         self.books.published += 1
+        await asyncio.sleep(0)  # what was sent in one go is read without waiting, and subscribers want their turn
 
     def gave(self) -> None:
         """A message went to the client."""

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket as sockets
 from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.tcup.asking import read_json
 from asyncconn.sandbox.tcup.service import Service
-from asyncconn.sandbox.tcup.streams.connections import Connection
+from asyncconn.sandbox.tcup.streams.connections import Connection, abort
 from asyncconn.sandbox.tcup.streams.sources import DELETED, Source, Subscriber, Target
 from asyncconn.sandbox.tcup.voice import Refused
 
 if TYPE_CHECKING:
     from aiohttp import WSMessage
 
+    from asyncconn.sandbox.sockets import Socket
     from asyncconn.sandbox.tcup.asking import Ask, Route
     from asyncconn.sandbox.tcup.broker import Broker
     from asyncconn.sandbox.tcup.streams.connections import Streams
@@ -58,11 +58,11 @@ class WebSockets(Service):
         return self._open(Listener(self._streams, self._tenant.user, self._broker, source))
 
     @staticmethod
-    def _open(socket: Socket) -> Answer:
-        return Answer(101, upgrade=socket.talk, own_pings=True)
+    def _open(talk: Talk) -> Answer:
+        return Answer(101, upgrade=talk.run, own_pings=True)
 
 
-class Socket(Connection):
+class Talk(Connection):
     """One of them, until either side ends it."""
 
     protocol = "websocket"
@@ -71,12 +71,13 @@ class Socket(Connection):
         super().__init__(streams, name, user)
         self._end: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._pong = asyncio.Event()
-        self._socket: web.WebSocketResponse | None = None
+        self._socket: Socket | None = None
 
-    async def talk(self, socket: web.WebSocketResponse) -> None:
+    async def run(self, socket: Socket) -> None:
         """Talk to the client to the end."""
         self._socket = socket
-        self.streams.remember(socket.get_extra_info("socket"))
+        if socket.transport is not None:
+            self.streams.transports.add(socket.transport)
         self.opened()
         work = (self._read(socket), self._ping(socket), self.work(socket))
         tasks = {asyncio.create_task(one, name="asyncconn-sandbox-websocket") for one in work}
@@ -95,8 +96,7 @@ class Socket(Connection):
     def kill(self) -> None:
         """Break it off, without a close frame."""
         if self._socket is not None:
-            with suppress(OSError):
-                self._socket.get_extra_info("socket").shutdown(sockets.SHUT_RDWR)
+            abort(self._socket.transport)
         self._finish(None)
 
     def leave(self, code: int) -> None:
@@ -109,17 +109,17 @@ class Socket(Connection):
         return self._end.done()
 
     @abstractmethod
-    async def work(self, socket: web.WebSocketResponse) -> None:
+    async def work(self, socket: Socket) -> None:
         """What it does beside reading."""
 
-    async def hear(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
+    async def hear(self, socket: Socket, message: WSMessage) -> None:
         """A frame of the client came."""
 
     def _finish(self, code: int | None) -> None:
         if not self._end.done():
             self._end.set_result(code)
 
-    async def _read(self, socket: web.WebSocketResponse) -> None:
+    async def _read(self, socket: Socket) -> None:
         with suppress(ConnectionError):
             while True:
                 message = await socket.receive()
@@ -134,7 +134,7 @@ class Socket(Connection):
                     await self.hear(socket, message)
         self._finish(None)
 
-    async def _ping(self, socket: web.WebSocketResponse) -> None:
+    async def _ping(self, socket: Socket) -> None:
         seconds = self.streams.options.ping
         while True:
             await asyncio.sleep(seconds)
@@ -149,7 +149,7 @@ class Socket(Connection):
                 return
 
 
-class Publisher(Socket):
+class Publisher(Talk):
     """Takes documents, and acknowledges each of them by its place."""
 
     def __init__(self, streams: Streams, user: str, broker: Broker, target: Target) -> None:
@@ -158,16 +158,16 @@ class Publisher(Socket):
         self._target = target
         self._seq = 0
 
-    async def work(self, socket: web.WebSocketResponse) -> None:
+    async def work(self, socket: Socket) -> None:
         """Nothing beside reading."""
 
-    async def hear(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
+    async def hear(self, socket: Socket, message: WSMessage) -> None:
         """One document."""
         raw = message.data if isinstance(message.data, bytes) else message.data.encode()
         if len(raw) > _LARGEST_FRAME:
             self.leave(_TOO_BIG)
             return
-        self.took()
+        await self.took()
         self._seq += 1
         code, said = 200, "Published"
         try:
@@ -184,7 +184,7 @@ class Publisher(Socket):
         self.suffer()
 
 
-class Listener(Socket):
+class Listener(Talk):
     """Sends messages as they were published, a frame each."""
 
     def __init__(self, streams: Streams, user: str, broker: Broker, source: Source) -> None:
@@ -192,15 +192,15 @@ class Listener(Socket):
         self._broker = broker
         self._source = source
 
-    async def talk(self, socket: web.WebSocketResponse) -> None:
+    async def run(self, socket: Socket) -> None:
         """From now on, and not before."""
         self._subscriber = Subscriber(self._broker, self._source, self.streams.options.buffer, self.leave)
         try:
-            await super().talk(socket)
+            await super().run(socket)
         finally:
             self._subscriber.leave()
 
-    async def work(self, socket: web.WebSocketResponse) -> None:
+    async def work(self, socket: Socket) -> None:
         """Send one by one."""
         with suppress(ConnectionError):
             while await self._subscriber.ready():

@@ -10,7 +10,7 @@ import hmac
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from asyncconn.sandbox.tcup.streams.connections import Connection
+from asyncconn.sandbox.tcup.streams.connections import Connection, abort
 from asyncconn.sandbox.tcup.streams.mqtt import packets
 from asyncconn.sandbox.tcup.streams.mqtt.packets import Kind, Malformed, Publish
 from asyncconn.sandbox.tcup.streams.mqtt.topics import is_filter
@@ -77,7 +77,7 @@ class Link(Connection):
     def kill(self) -> None:
         """Break it off; nothing is delivered over it any more."""
         self._broken = True
-        self._writer.transport.abort()
+        abort(self._writer.transport)
         if self._session is not None:
             self._session.detach(self)
         self.flowing.set()
@@ -103,7 +103,7 @@ class Link(Connection):
         with suppress(OSError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await self._writer.wait_closed()
-        self._writer.transport.abort()  # it does not read its last packets
+        abort(self._writer.transport)  # it does not read its last packets
 
     # -- connecting ----------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Link(Connection):
     async def _publish(self, realm: Realm, message: Publish) -> None:
         if message.qos == 2 and self.streams.options.mqtt_qos2 == "refused":
             raise Malformed("QoS 2 is not spoken here")
-        self.took()
+        await self.took()
         realm.publish(message)
         if message.qos and await self.may_answer():
             self._answer(Kind.PUBACK, message.number)
