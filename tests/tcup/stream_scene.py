@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from asyncconn.tcup.streams.messages import Messages
 
-TOPIC = {"exchange": "ex1", "topic": "test"}
+TOPIC: dict[str, Any] = {"exchange": "ex1", "topic": "test"}
 SOON = Reconnect(initial=0.01, maximum=0.05, timeout=5.0)
 
 
@@ -46,7 +46,7 @@ def published(made: Scene) -> list[Any]:
 
 async def taken(messages: Messages[Any], count: int) -> list[Any]:
     """The next messages' JSON."""
-    found = []
+    found: list[Any] = []
     async with asyncio.timeout(10.0):
         while len(found) < count:
             found.append((await anext(messages)).json)

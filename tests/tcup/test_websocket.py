@@ -113,9 +113,13 @@ async def test_what_is_no_json_comes_as_bytes() -> None:
 async def test_a_break_is_told_with_its_gap_and_the_hearing_goes_on() -> None:
     async with stage() as made:
         seen: list[str] = []
+
+        def noting(name: str) -> Callable[[object], None]:
+            return lambda _: seen.append(name)
+
         async with made.client.stream.subscribe(**TOPIC, reconnect=SOON) as messages:
             for name in ("lost", "live", "gap"):
-                messages.on(name, lambda _, name=name: seen.append(name))
+                messages.on(name, noting(name))
             publish(made, 1)
             assert await taken(messages, 1) == [1]
             break_off(made)
@@ -288,7 +292,7 @@ async def test_a_token_goes_along_and_is_made_anew_once() -> None:
 @pytest.mark.parametrize(
     "where", [{}, {"topic": "test"}, {"exchange": "ex1", "topic": "test", "queue": "q1"}, {"exchange": ""}]
 )
-async def test_what_names_no_source_is_refused_before(where: dict[str, str]) -> None:
+async def test_what_names_no_source_is_refused_before(where: dict[str, Any]) -> None:
     async with Hub() as hub:
         stream = Tcup("http://127.0.0.1:1", "k" * 64, hub=hub).stream
         with pytest.raises(ConfigError):
