@@ -44,7 +44,8 @@ class Answer:
     may be without end: the generator is closed when the sandbox ends, or at the first piece for a client that is gone.
 
     ``upgrade`` turns the connection into a WebSocket and talks on it (with one of ``protocols``, if given); when it
-    returns, the socket is closed. The sandbox's end cancels it, and closes the socket with 1001.
+    returns, the socket is closed. The sandbox's end cancels it, and closes the socket with 1001. With ``own_pings`` it
+    is given the client's pings and pongs, too, and answers them itself.
     """
 
     status: int
@@ -55,6 +56,7 @@ class Answer:
     length: int | None = None
     upgrade: Callable[[web.WebSocketResponse], Awaitable[None]] | None = field(default=None, repr=False)
     protocols: Sequence[str] = ()
+    own_pings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ async def _pieces(answer: Answer) -> AsyncGenerator[bytes, None]:
 
 
 async def _open(answer: Answer, request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(timeout=_FAREWELL_SECONDS, protocols=answer.protocols)
+    socket = web.WebSocketResponse(timeout=_FAREWELL_SECONDS, protocols=answer.protocols, autoping=not answer.own_pings)
     socket.headers.update(answer.headers)
     await socket.prepare(request)
     return socket

@@ -278,7 +278,8 @@ async def test_the_sandbox_takes_records_from_another_process_and_ends_cleanly(
         datorama = {"ASYNCCONN_DATORAMA_TOKEN", "ASYNCCONN_DATORAMA_BASE_URL"}
         limits = {"ATOTI_BASE_URL", "ATOTI_LIMITS_URL", *(f"ASYNCCONN_ATOTI_LIMITS_{n}" for n in ("USER", "PASSWORD"))}
         tcup = {"ASYNCCONN_TCUP_URL", "ASYNCCONN_TCUP_API_KEY"}
-        others = {"ASYNCCONN_NO_PROXY", "NO_PROXY", *datorama, *tcup, *limits}
+        mqtt = {f"ASYNCCONN_TCUP_MQTT_{n}" for n in ("HOST", "PORT", "TLS", "USERNAME", "PASSWORD")}
+        others = {"ASYNCCONN_NO_PROXY", "NO_PROXY", *datorama, *tcup, *mqtt, *limits}
         assert {*map(str.upper, settings)} == {KEY, SECRET, "ASYNCCONN_PANOPLY_ENDPOINT_URL", *others}
         assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
         written = await arun(tmp_path, "panoply", "write", "in.csv", "--table", "names")

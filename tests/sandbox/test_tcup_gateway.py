@@ -264,7 +264,7 @@ async def test_the_status_inside_is_spelled_as_wanted(inner: str, digits: bool) 
 
 
 async def test_the_settings_lead_a_client_here() -> None:
-    async with tcup(auth_mode="jwt") as client:
+    async with tcup(auth_mode="jwt", mqtt_port=None) as client:
         tenant = client.world.tenant
         assert client.world.env() == {
             "ASYNCCONN_TCUP_URL": client.world.url,

@@ -48,6 +48,7 @@ class Rule:
     first_start: datetime | None = None
     passed: list[tuple[datetime, bool]] = field(default_factory=list)
     unbind: Callable[[], None] | None = None
+    full: bool = False  # a rule judges as messages come
 
     def take(self, message: Message) -> None:
         """Judge each observation of a message, and send on what passes."""
@@ -105,7 +106,7 @@ class Mr(Service):
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"<Mr {len(self.rules)} rules, {len(self.broker.topic_exchanges)} topic exchanges>"
+        return f"<Mr {len(self.rules)} rules, {len(self.broker.created)} topic exchanges>"
 
     def routes(self) -> list[Route]:
         """The calls of the contract's table."""
@@ -149,7 +150,7 @@ class Mr(Service):
         return _done("Topic exchange created")
 
     def _list_exchanges(self, _: Ask) -> Answer:
-        return json_answer([{"exchangeName": name, "type": "topic"} for name in self.broker.topic_exchanges])
+        return json_answer([{"exchangeName": name, "type": "topic"} for name in self.broker.created])
 
     def _topics(self, ask: Ask) -> Answer:
         name = ask.args["name"]
@@ -347,17 +348,17 @@ class Mr(Service):
 
     def _send(self, ask: Ask) -> Answer:
         kind, name, key = ask.param("type", "direct"), ask.header("DirectExchangeName"), ask.header("RoutingKey")
-        body = ask.json()
+        body, raw = ask.json(), ask.call.body
         if kind == "direct":
-            self.broker.to_direct(name or DIRECT, key or self._tenant.routing_key, body)
+            self.broker.to_direct(name or DIRECT, key or self._tenant.routing_key, body, raw=raw)
         elif kind == "topic":
             if not key:
                 raise Refused(400, "RoutingKey must name the topic")
-            self.broker.to_topic(name or DIRECT, key, body)
+            self.broker.to_topic(name or DIRECT, key, body, raw=raw)
         elif kind == "queue":
             if not name:
                 raise Refused(400, "DirectExchangeName must name the queue")
-            self.broker.to_queue(name, body)
+            self.broker.to_queue(name, body, raw=raw)
         else:
             raise Refused(400, "type must be direct, topic or queue")
         return _done("Message sent")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from asyncconn.errors import ConfigError
@@ -15,7 +16,7 @@ __all__ = ["Options"]
 
 @dataclass(kw_only=True, slots=True)
 class Options:
-    """All but ``paths`` may be changed while it runs.
+    """All but ``paths``, ``mqtt_port`` and ``mqtt_tls`` may be changed while it runs.
 
     ``auto_register``: sensors, their outputs and features come to be by being observed; else an observation of an
     unknown sensor is refused. ``rate``: requests a second and key, above it 429 (None: no limit; the contract's
@@ -24,7 +25,14 @@ class Options:
     an SOS answer is spelled, one of :data:`~asyncconn.sandbox.tcup.voice.SPELLINGS`, with ``inner_digits`` as text.
     ``date_skew``: seconds that the platform's clock, ``Date`` header and token check, is ahead.
 
-    Raises :class:`~asyncconn.errors.ConfigError` naming the field. Contract: tcup sections 1, 2 and 9.
+    MQTT: ``mqtt_port`` 0 takes a free one, None opens none; ``mqtt_tls`` are the files of a certificate and its key;
+    ``mqtt_window``: messages that a client may leave unacknowledged; ``mqtt_renumber``: packet numbers begin anew with
+    each connection, as on RabbitMQ, else they stay as on mosquitto; ``mqtt_qos2`` ``"refused"`` does not grant QoS 2 as
+    1, and breaks off who publishes with it. ``ping``: seconds between a WebSocket's pings, and to wait for the answer;
+    ``keep_alive``: seconds between the comments of a stream of events; ``buffer``: messages that a subscriber of either
+    may be behind.
+
+    Raises :class:`~asyncconn.errors.ConfigError` naming the field. Contract: tcup sections 1, 2, 4, 5 and 9.
     """
 
     auto_register: bool = False
@@ -35,6 +43,14 @@ class Options:
     inner: str = "code"
     inner_digits: bool = False
     date_skew: float = 0.0
+    mqtt_port: int | None = 0
+    mqtt_tls: tuple[str | Path, str | Path] | None = None
+    mqtt_window: int = 10
+    mqtt_renumber: bool = True
+    mqtt_qos2: Literal["granted", "refused"] = "granted"
+    ping: float = 20.0
+    keep_alive: float = 15.0
+    buffer: int = 1000
 
     def __post_init__(self) -> None:
         rate: object = self.rate
@@ -44,11 +60,15 @@ class Options:
             ("auth_mode", ("apikey", "jwt")),
             ("symmetric_key_encoding", ("utf8", "base64")),
             ("inner", SPELLINGS),
+            ("mqtt_qos2", ("granted", "refused")),
         ):
             if getattr(self, name) not in words:
                 raise _wrong(name, getattr(self, name), f"is not one of {', '.join(words)}")
         if not math.isfinite(self.date_skew):
             raise _wrong("date_skew", self.date_skew, "is not a finite number of seconds")
+        for name in ("ping", "keep_alive", "buffer", "mqtt_window"):
+            if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
+                raise _wrong(name, getattr(self, name), "is not above 0 and finite")
 
 
 def _wrong(name: str, value: object, what: str) -> ConfigError:

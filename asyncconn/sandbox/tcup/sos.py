@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.tcup.asking import read_json
-from asyncconn.sandbox.tcup.broker import DIRECT, REGISTER
+from asyncconn.sandbox.tcup.broker import DIRECT, REGISTER, Broker
 from asyncconn.sandbox.tcup.csv_files import read_lines, written
 from asyncconn.sandbox.tcup.multipart import parts
 from asyncconn.sandbox.tcup.observations import Observations
 from asyncconn.sandbox.tcup.queries import Cursors, Query, document, page_size
 from asyncconn.sandbox.tcup.registering import change_feature, change_sensor, new_feature, new_sensor, read_observation
 from asyncconn.sandbox.tcup.service import Service
+from asyncconn.sandbox.tcup.streams import EventStream, Source, stream
 from asyncconn.sandbox.tcup.voice import Refused, envelope, json_answer, result, spelled
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
     from asyncconn.sandbox.exchange import Call
     from asyncconn.sandbox.tcup.asking import Ask, Route
-    from asyncconn.sandbox.tcup.broker import Broker
     from asyncconn.sandbox.tcup.observations import Record
     from asyncconn.sandbox.tcup.options import Options
     from asyncconn.sandbox.tcup.registering import Item
+    from asyncconn.sandbox.tcup.streams.connections import Streams
     from asyncconn.sandbox.tcup.tenants import Tenant
 
 __all__ = ["Sos"]
@@ -39,6 +40,8 @@ _MOST_RECORDS = 1000
 _LARGEST_INSERT = 5 * 1024 * 1024
 _LARGEST_FILE = 100 * 1024 * 1024
 _LINES_A_TURN = 500  # a large file must not keep others waiting
+_FEED = "feed"
+_MOST_FED = 1000
 _ROUTINGS = ("", "db", "mq", "both")
 
 
@@ -48,7 +51,7 @@ class Sos(Service):
     ``effective`` counts what the writes really came to: the statuses inside their answers.
     """
 
-    def __init__(self, tenant: Tenant, options: Options, broker: Broker) -> None:
+    def __init__(self, tenant: Tenant, options: Options, broker: Broker, streams: Streams) -> None:
         self.features: dict[str, Item] = {}
         self.sensors: dict[str, Item] = {}
         self.observations = Observations()
@@ -56,6 +59,9 @@ class Sos(Service):
         self._tenant = tenant
         self._options = options
         self._broker = broker
+        self._streams = streams
+        self._fed = Broker(_MOST_FED)  # apart from the tenant's: nobody can publish there
+        self._fed.create(_FEED)
         self._cursors = Cursors(tenant.routing_key)
 
     def __repr__(self) -> str:
@@ -66,7 +72,7 @@ class Sos(Service):
         return self.observations.rows()
 
     def routes(self) -> list[Route]:
-        """The calls of the contract's table, but the feed."""
+        """The calls of the contract's table."""
         return [
             ("GET", "/v2/api-docs", self._describe),
             ("GET", "/capabilities", self._capabilities),
@@ -87,6 +93,7 @@ class Sos(Service):
             ("DELETE", "/sensors/{name}/observations", self._delete_observations),
             ("POST", "/files", self._upload),
             ("GET", "/files/observations", self._download),
+            ("GET", "/feed", self._feed),
         ]
 
     @classmethod
@@ -211,9 +218,16 @@ class Sos(Service):
             return sensor
 
         outcome = _each(given, insert, "sensor")
+        if taken and routing != "mq":
+            self._fed.to_topic(_FEED, _FEED, {"version": "1.0.1", "observations": taken})
         if taken and routing != "db":
             self._broker.to_direct(DIRECT, self._tenant.routing_key, {"version": "1.0.1", "observations": taken})
         return self._said(outcome, "observation", "stored" if routing != "mq" else "routed")
+
+    def _feed(self, ask: Ask) -> Answer:
+        """What is inserted, document by document, as it is stored."""
+        events = EventStream(self._streams, _FEED, self._tenant.user)
+        return stream(ask, events, self._fed, Source("topic", _FEED))
 
     def _take(self, given: object, *, store: bool = True) -> str:
         """One observation, whole or not at all; its sensor."""

@@ -1,6 +1,6 @@
 """Who may call: tenants by their API key, the users of their data lake, and the tokens of JWT mode.
 
-Contract: tcup sections 1.1, 1.4, 6.1 and 13.28.
+Contract: tcup sections 1.1, 1.4, 5.1, 6.1 and 13.28.
 """
 
 from __future__ import annotations
@@ -45,7 +45,18 @@ class Tenant:
     app_key: str = field(repr=False)
     routing_key: str = field(repr=False)
     symmetric_key: str = field(repr=False)
+    mqtt_password: str = field(repr=False)
     dls_users: dict[str, DlsUser] = field(default_factory=dict)
+
+    @property
+    def vhost(self) -> str:
+        """The virtual host of its messages."""
+        return f"{self.user}@tcup"
+
+    @property
+    def mqtt_username(self) -> str:
+        """Virtual host and user, as MQTT takes them."""
+        return f"{self.vhost}:{self.user}"
 
     def dls_user(self, key: str) -> DlsUser | None:
         """Whose data lake key it is."""
@@ -60,6 +71,7 @@ def invent(user: str, inventor: Inventor) -> Tenant:
         app_key=inventor.uuid(),
         routing_key=inventor.uuid(),
         symmetric_key=inventor.base36(48),
+        mqtt_password=inventor.base36(24),
     )
     tenant.dls_users[_ADMIN] = DlsUser(_ADMIN, tenant.api_key, admin=True)
     return tenant

@@ -25,6 +25,7 @@ from asyncconn.sandbox.tcup.mr import Mr
 from asyncconn.sandbox.tcup.options import Options
 from asyncconn.sandbox.tcup.paths import bases, below
 from asyncconn.sandbox.tcup.sos import Sos
+from asyncconn.sandbox.tcup.streams import Events, MqttServer, Realm, Streams, WebSockets
 from asyncconn.sandbox.tcup.tasks import Tasks
 from asyncconn.sandbox.tcup.tenants import Tenant, check_token, invent
 from asyncconn.sandbox.tcup.voice import Refused, envelope, error_answer, json_answer
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from asyncconn.sandbox.exchange import Call
     from asyncconn.sandbox.tcup.service import Service
+    from asyncconn.sandbox.tcup.streams import Session
     from asyncconn.sandbox.world import Place
 
 __all__ = ["Counters", "ServiceCall", "Services", "TcupWorld"]
@@ -43,6 +45,7 @@ __all__ = ["Counters", "ServiceCall", "Services", "TcupWorld"]
 _log = logging.getLogger("asyncconn.sandbox")
 
 _NOBODY = "-"
+_REVOKED = 1008  # a WebSocket's close code
 _PAGE = Answer(
     200,
     b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><form></form></body></html>\n",
@@ -55,6 +58,8 @@ _SERVED: dict[str, type[Service]] = {
     "dls_path": Dls,
     "task_path": Tasks,
     "workflow_path": Workflows,
+    "ws_path": WebSockets,
+    "sse_path": Events,
 }
 
 
@@ -67,6 +72,8 @@ class Services:
     dls: Dls
     tasks: Tasks
     workflows: Workflows
+    ws: WebSockets
+    sse: Events
 
     def of(self, kind: type[Service]) -> tuple[str, Service]:
         """The one of this class, with its name."""
@@ -129,6 +136,7 @@ class TcupWorld(World):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.counters = Counters()
+        self.streams = Streams(options)
         self.tenants: dict[str, Tenant] = {}
         self._services: dict[str, Services] = {}
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
@@ -172,6 +180,16 @@ class TcupWorld(World):
         return self.services(self.tenant).workflows
 
     @cached_property
+    def mqtt(self) -> MqttServer:
+        """The MQTT broker of all tenants."""
+        return MqttServer(self.streams, self.options, self.place.host)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """MQTT sessions of the first tenant, by client id."""
+        return self.mqtt.realms[self.tenant.vhost].sessions
+
+    @cached_property
     def clock(self) -> MovableClock:
         """The sandbox's, which can be moved on here."""
         return MovableClock(self.place.clock)
@@ -198,19 +216,28 @@ class TcupWorld(World):
         tenant = invent(user, self._inventor)
         mr = Mr(tenant, self.clock, keep=self.place.keep_arrivals)
         self.tenants[tenant.api_key] = tenant
+        self.mqtt.realms[tenant.vhost] = Realm(tenant, mr.broker, self.options)
         tasks = Tasks(self.clock)
         self._services[tenant.api_key] = Services(
-            Sos(tenant, self.options, mr.broker),
+            Sos(tenant, self.options, mr.broker, self.streams),
             mr,
             Dls(tenant, self.clock),
             tasks,
             Workflows(tasks.engine),
+            WebSockets(tenant, mr.broker, self.streams),
+            Events(tenant, mr.broker, self.streams),
         )
         return tenant
 
     def services(self, tenant: Tenant) -> Services:
         """What a tenant has."""
         return self._services[tenant.api_key]
+
+    def revoke(self, tenant: Tenant | None = None) -> None:
+        """A tenant's API key, the first one's by default, is known no more; WebSockets hear so, and are closed."""
+        tenant = tenant or self.tenant
+        self.tenants.pop(tenant.api_key, None)
+        self.streams.leave(_REVOKED, lambda one: one.user == tenant.user and one.protocol != "mqtt")
 
     # -- for the server ------------------------------------------------------------------------------------------------
 
@@ -221,6 +248,12 @@ class TcupWorld(World):
             env["ASYNCCONN_TCUP_AUTH_MODE"] = "jwt"
             env["ASYNCCONN_TCUP_SYMMETRIC_KEY"] = self.tenant.symmetric_key
             env["ASYNCCONN_TCUP_SYMMETRIC_KEY_ENCODING"] = self.options.symmetric_key_encoding
+        if self.mqtt.is_open:
+            env["ASYNCCONN_TCUP_MQTT_HOST"] = self.mqtt.host
+            env["ASYNCCONN_TCUP_MQTT_PORT"] = str(self.mqtt.port)
+            env["ASYNCCONN_TCUP_MQTT_USERNAME"] = self.tenant.mqtt_username
+            env["ASYNCCONN_TCUP_MQTT_PASSWORD"] = self.tenant.mqtt_password
+            env["ASYNCCONN_TCUP_MQTT_TLS"] = "false" if self.options.mqtt_tls is None else "true"
         return env | {f"ASYNCCONN_TCUP_{name.upper()}": path for name, path in self.options.paths.items()}
 
     def settle(self, place: Place) -> None:
@@ -228,9 +261,17 @@ class TcupWorld(World):
         super().settle(place)
         _ = self.tenant
 
+    async def open(self, url: str) -> None:
+        """Listen for MQTT, too. Raises :class:`~asyncconn.errors.ConfigError`."""
+        await super().open(url)
+        if self.options.mqtt_port is not None:
+            await self.mqtt.start()
+
     async def close(self) -> None:
         """End what still runs."""
         await super().close()
+        await self.mqtt.stop()
+        self.streams.close()
         await asyncio.gather(*(one.close() for services in self._services.values() for one in services.all()))
 
     def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
