@@ -22,8 +22,8 @@ class Inbox(Generic[T]):
     """At most ``bound`` messages in memory, over all connections.
 
     A connection that can wait awaits :meth:`put`. One that cannot says by ``flow`` how it stops and goes on reading:
-    it is called with False when the box is full, and with True when it is half empty. ``overflow="drop_oldest"`` makes
-    room instead, and counts what it ``dropped``.
+    it is called with False while the box is full, and with True while it is half empty. ``overflow="drop_oldest"``
+    makes room instead, and counts what it ``dropped``.
 
     >>> inbox = Inbox[str](bound=2, overflow="drop_oldest")
     >>> for letter in "abc":
@@ -45,7 +45,6 @@ class Inbox(Generic[T]):
         self.flow: Callable[[bool], object] | None = None
         self._overflow = overflow
         self._messages: deque[T] = deque()
-        self._flowing = True
         self._ended = False
         self._error: Exception | None = None
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -127,10 +126,8 @@ class Inbox(Generic[T]):
             self._flow(on=True)
 
     def _flow(self, *, on: bool) -> None:
-        if on != self._flowing:
-            self._flowing = on
-            if self.flow is not None:
-                self.flow(on)
+        if self.flow is not None:
+            self.flow(on)
 
 
 def _wake(waiting: deque[asyncio.Future[None]]) -> None:
