@@ -100,7 +100,11 @@ class Inbox(Generic[T]):
                     raise self._error
                 return None
             await self._turn(self._getters)
-        message = self._messages.popleft()
+        return self.next()
+
+    def next(self) -> T | None:
+        """The next message, if one is here."""
+        message = self._messages.popleft() if self._messages else None
         self._room()
         return message
 

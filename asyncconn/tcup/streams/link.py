@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from asyncconn.tcup.streams.inbox import Inbox
-    from asyncconn.tcup.streams.options import MqttOptions
+    from asyncconn.tcup.streams.options import MqttOptions, Will
 
 __all__ = ["MqttLink", "subscribed"]
 
@@ -71,7 +71,16 @@ class MqttLink:
     ``heard`` of by ``on_message``, and ``on_published`` with a number that :meth:`publish` gave.
     """
 
-    def __init__(self, options: MqttOptions, client_id: str, *, clean: bool, window: int = 20) -> None:
+    def __init__(
+        self,
+        options: MqttOptions,
+        client_id: str,
+        tls: ssl.SSLContext | None,
+        *,
+        clean: bool,
+        window: int,
+        will: Will | None,
+    ) -> None:
         self.missed = ""
         self.session_present = False
         self.over: AsyncConnError | None = None
@@ -80,6 +89,7 @@ class MqttLink:
         self.on_over: Callable[[], object] = lambda: None
         self._options = options
         self._id = client_id
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._greeted: asyncio.Future[None] = self._loop.create_future()
@@ -92,6 +102,8 @@ class MqttLink:
         )
         paho.manual_ack_set(True)
         paho.max_inflight_messages_set(window)
+        if will is not None:
+            paho.will_set(*will)
         if options.username is not None:
             password = None if options.password is None else options.password.get_secret_value()
             paho.username_pw_set(options.username, password)
@@ -106,15 +118,13 @@ class MqttLink:
         paho.on_socket_unregister_write = self._on_socket_unregister_write
 
     @asynccontextmanager
-    async def up(self, tls: ssl.SSLContext | None) -> AsyncIterator[Self]:
+    async def up(self) -> AsyncIterator[Self]:
         """Connect, say who we are, and say goodbye at the end of the block.
 
         Raises ``ConnectFailed``, ``ConnectionLost``, and what a refusal means.
         """
         options = self._options
-        if options.will is not None:
-            self._paho.will_set(*options.will)
-        self._paho.ready = await opened(options.host, options.port, tls)
+        self._paho.ready = await opened(options.host, options.port, self._tls)
         try:
             self._paho.connect(options.host, options.port, options.keepalive)
             self._tick()
@@ -283,38 +293,30 @@ def _refusal(reason: int, options: MqttOptions) -> AsyncConnError:
 
 @asynccontextmanager
 async def subscribed(
-    options: MqttOptions,
-    tls: ssl.SSLContext | None,
-    inbox: Inbox[Message],
-    *,
-    topic: str,
-    qos: int,
-    client_id: str,
-    clean: bool,
-    at_once: bool,
+    link: MqttLink, inbox: Inbox[Message], topic: str, qos: int, *, kept: bool, at_once: bool
 ) -> AsyncIterator[MqttLink]:
-    """A connection that puts what comes for ``topic`` into ``inbox``; ``at_once`` acknowledges it on arrival."""
+    """Put what comes for ``topic`` into ``inbox``, for the length of a block.
+
+    ``kept``: the broker keeps the session, and what is not acknowledged comes again. ``at_once`` acknowledges it on
+    arrival.
+    """
 
     def arrived(message: MQTTMessage) -> None:
         acknowledge = partial(link.acknowledge, message.mid) if message.qos else None
         if at_once and acknowledge is not None:
             acknowledge()
             acknowledge = None
-        inbox.add(
-            Message(message.topic, bytes(message.payload), again=message.dup, acknowledge=acknowledge, kept=not clean)
-        )
+        payload = bytes(message.payload)
+        inbox.add(Message(message.topic, payload, again=message.dup, acknowledge=acknowledge, kept=kept))
 
     def lost() -> None:
-        if inbox.flow == link.flow:
-            inbox.flow = None
+        inbox.flow = None
         inbox.discard(lambda message: message.comes_again)
 
-    link = MqttLink(options, client_id, clean=clean)
-    link.on_message, link.on_over = arrived, lost
-    inbox.flow = link.flow
-    async with link.up(tls):
+    link.on_message, link.on_over, inbox.flow = arrived, lost, link.flow
+    async with link.up():
         await link.subscribe(topic, qos)
-        if clean:
+        if not kept:
             link.missed = "a session that the broker does not keep is without what came in between"
         elif not link.session_present:
             link.missed = "the broker has not kept the session"
