@@ -121,6 +121,17 @@ class Outbox(Generic[T]):
         self._settled(posted, error)
         self._tell()
 
+    def withdraw(self, posted: Posted[T]) -> None:
+        """Whoever posted it waits no longer: it is not sent any more, if it is not on its way already."""
+        if posted in self._flying:
+            del self._flying[posted]
+        elif posted in self._waiting:
+            self._waiting.remove(posted)
+        else:
+            return
+        self.refused += 1
+        self._tell()
+
     def again(self) -> None:
         """The connection is lost: what was under way waits once more, before everything else and in its order."""
         self._waiting.extendleft(reversed(self._flying))

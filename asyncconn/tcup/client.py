@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,8 @@ from asyncconn.tcup.resources.tasks import Tasks
 from asyncconn.tcup.resources.workflows import Workflows
 from asyncconn.tcup.routes import tables
 from asyncconn.tcup.rules import DlsRules, JobRules, RoutingRules, SosRules
+from asyncconn.tcup.streams.mqtt import Mqtt
+from asyncconn.tcup.streams.options import MqttOptions
 from asyncconn.tcup.streams.stream import Stream
 from asyncconn.tcup.times import zone_named
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.registry import Rates
     from asyncconn.core.retrying import RetryPolicy
     from asyncconn.http.response import Response
@@ -57,7 +61,9 @@ class Tcup(Connector):
     ``ws_path``, ``sse_path``, ``task_path``, ``workflow_path``), or single calls. ``rates`` are the account's limits:
     none but the server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` and
     :attr:`stream` send if nothing else is said.
-    ``ca_file`` is for the client's own hub; one that is given has its own.
+    ``ca_file`` is for the client's own hub; one that is given has its own. ``mqtt`` says where the broker of
+    :attr:`mqtt` is: ``{"host": ..., "username": "vhost:user", "password": ...}``, and the other fields of
+    :class:`~asyncconn.tcup.streams.options.MqttOptions`.
 
     A write is never repeated when its outcome is unknown, unless ``retry=RetryPolicy(maybe_sent="always")`` accepts
     that it may be carried out twice; a refusal that SOS hides in a 200 is raised as the error that it means. Raises
@@ -88,6 +94,7 @@ class Tcup(Connector):
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        mqtt: Mapping[str, Any] | None = None,
     ) -> None:
         api_key, dls_key = _key(api_key, "api_key"), _key(dls_key or api_key, "dls_key")
         app_key = None if app_key is None else _key(app_key, "app_key")
@@ -95,6 +102,7 @@ class Tcup(Connector):
         self.default_timezone = default_timezone
         if default_timezone is not None:
             _check_zone(default_timezone)
+        broker = None if mqtt is None else MqttOptions.of(mqtt)
         made, bases = tables(paths)
         hidden = [key for key in (dls_key, app_key, symmetric_key) if key is not None]
         signing = _signing(auth_mode, symmetric_key, symmetric_key_encoding, algorithm)
@@ -135,6 +143,7 @@ class Tcup(Connector):
         self.observations = Observations(sos, self)
         self.sensors = Sensors(sos)
         self.features = Features(sos)
+        self.mqtt = Mqtt(broker, self.hub)
         self.projects = Projects(tasks)
         calls = TaskCalls(tasks, self.projects, places=self._places, default_timezone=default_timezone)
         self.tasks = Tasks(calls)
@@ -166,8 +175,14 @@ class Tcup(Connector):
         return cls(hub=hub, **options_of(options, read_config(path)))
 
     async def stop(self) -> None:
-        """End subscriptions; what came is still handed out."""
-        await self.stream.stop()
+        """End the subscriptions: what came is still handled."""
+        self.mqtt.stop()
+        self.stream.stop()
+
+    async def drain(self, timeout: float) -> FlushReport | None:
+        """Wait for the acknowledgement of what was published."""
+        report, _ = await asyncio.gather(self.mqtt.drain(timeout), self.stream.drain(timeout))
+        return report
 
     async def capabilities(self) -> Capabilities:
         """How many sensors and features there are, and what each sensor puts out. Contract: section 2.2."""

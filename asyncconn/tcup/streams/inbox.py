@@ -22,8 +22,8 @@ class Inbox(Generic[T]):
     """At most ``bound`` messages in memory, over all connections.
 
     A connection that can wait awaits :meth:`put`. One that cannot says by ``flow`` how it stops and goes on reading:
-    it is called with False when the box is full, and with True when it is half empty. ``overflow="drop_oldest"`` makes
-    room instead, and counts what it ``dropped``.
+    it is called with False while the box is full, and with True while it is half empty. ``overflow="drop_oldest"``
+    makes room instead, and counts what it ``dropped``.
 
     >>> inbox = Inbox[str](bound=2, overflow="drop_oldest")
     >>> for letter in "abc":
@@ -45,7 +45,6 @@ class Inbox(Generic[T]):
         self.flow: Callable[[bool], object] | None = None
         self._overflow = overflow
         self._messages: deque[T] = deque()
-        self._flowing = True
         self._ended = False
         self._error: Exception | None = None
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -101,7 +100,11 @@ class Inbox(Generic[T]):
                     raise self._error
                 return None
             await self._turn(self._getters)
-        message = self._messages.popleft()
+        return self.next()
+
+    def next(self) -> T | None:
+        """The next message, if one is here."""
+        message = self._messages.popleft() if self._messages else None
         self._room()
         return message
 
@@ -127,10 +130,8 @@ class Inbox(Generic[T]):
             self._flow(on=True)
 
     def _flow(self, *, on: bool) -> None:
-        if on != self._flowing:
-            self._flowing = on
-            if self.flow is not None:
-                self.flow(on)
+        if self.flow is not None:
+            self.flow(on)
 
 
 def _wake(waiting: deque[asyncio.Future[None]]) -> None:

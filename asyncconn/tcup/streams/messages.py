@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 import orjson
@@ -128,6 +128,7 @@ class Messages(Generic[M]):
         self._handed = handed
         self._open: list[M] = []  # handed over, to be acknowledged when the next is asked for
         self._asked = False
+        self._left = asyncio.Event()
         self._supervisor = Supervisor(self._connected, name=name, policy=reconnect, final=final, clock=clock)
         self._supervisor.events.on("live", self._live)
         self._end: asyncio.Task[None] | None = None
@@ -190,6 +191,22 @@ class Messages(Generic[M]):
         await self._supervisor.aclose()
         if self._end is not None:
             await reap([self._end])
+        self._left.set()
+
+    async def left(self, timeout: float) -> None:
+        """Wait so many seconds for the block to be left, and end the connection."""
+        if self._end is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._left.wait()
+        await self.aclose()
+
+    def batch(self, most: int) -> list[M]:
+        """What has come already and nobody was handed, up to so many, without waiting."""
+        found: list[M] = []
+        while len(found) < most and (message := self.inbox.next()) is not None:
+            found.append(message)
+        return found
 
     # -- the iteration -------------------------------------------------------------------------------------------------
 

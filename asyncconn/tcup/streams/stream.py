@@ -12,12 +12,17 @@ from asyncconn.core.supervise import Reconnect
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
 from asyncconn.tcup import fields
+from asyncconn.tcup.streams.bridge import bridged
 from asyncconn.tcup.streams.events import Event, Viewer
 from asyncconn.tcup.streams.messages import Message, Messages
-from asyncconn.tcup.streams.publisher import Publisher
+from asyncconn.tcup.streams.ws_publisher import Publisher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncconn.connector import Connector
+    from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.sinks import Sink
     from asyncconn.tcup.calling import Service
 
 __all__ = ["Stream"]
@@ -199,9 +204,36 @@ class Stream(Unpicklable):
             )
         )
 
-    async def stop(self) -> None:
-        """End every subscription: what was received is still handed out."""
-        await asyncio.gather(*[messages.aclose() for messages in self._subscriptions])
+    async def deliver(
+        self,
+        *,
+        into: Sink[Any],
+        exchange: str | None = None,
+        topic: str | None = None,
+        queue: str | None = None,
+        row: Callable[[Message], Any] | None = None,
+        max_items: int = _UNREAD,
+        reconnect: Reconnect | None = None,
+    ) -> FlushReport:
+        """Deliver what :meth:`subscribe` hears into a sink, until the server ends it or the client is stopped.
+
+        ``row`` makes a row of a message, by default its JSON object; what is none, and what the sink rejects, is among
+        ``report.rejections``. What was heard and had not arrived when this ends with an error comes not again: for that
+        there is :meth:`Mqtt.deliver`. Raises ``DeliveryFailed`` when the sink could not deliver.
+
+            >>> await tcup.stream.deliver(exchange="ex1", topic="test", into=panoply.table("series"))
+        """
+        heard = self.subscribe(exchange=exchange, topic=topic, queue=queue, max_pending=max_items, reconnect=reconnect)
+        return await bridged(heard, into, row=row, max_items=max_items, clock=self._owner.hub.clock)
+
+    def stop(self) -> None:
+        """Take nothing more in: subscriptions end with what came already."""
+        for messages in list(self._subscriptions):
+            messages.stop()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait for those who still handle messages; then end the connections."""
+        await asyncio.gather(*[messages.left(timeout) for messages in self._subscriptions])
 
     def _kept(self, messages: Messages[M]) -> Messages[M]:
         self._subscriptions.add(messages)

@@ -86,7 +86,7 @@ class _Line:
                 async with asyncio.timeout(every):
                     await (await self.socket.ping())
             except TimeoutError:
-                if self.came == before and not self.waiting:
+                if self.came == before:
                     self._dead = StreamLost(f"{self.name}: nothing came for {every:g} s after a ping")
                     self.socket.transport.abort()  # nobody is there to say goodbye to
                     raise self._dead from None
