@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -181,8 +180,8 @@ class Tcup(Connector):
 
     async def drain(self, timeout: float) -> FlushReport | None:
         """Wait for the acknowledgement of what was published."""
-        report, _ = await asyncio.gather(self.mqtt.drain(timeout), self.stream.drain(timeout))
-        return report
+        await self.stream.aclose()
+        return await self.mqtt.drain(timeout)
 
     async def capabilities(self) -> Capabilities:
         """How many sensors and features there are, and what each sensor puts out. Contract: section 2.2."""

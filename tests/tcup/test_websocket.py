@@ -14,6 +14,7 @@ from helpers import fail_on_leaked_tasks
 from loopback import Loopback, Reply, Server
 
 from asyncconn import Hub
+from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.errors import (
     AsyncConnError,
     BadRequest,
@@ -55,11 +56,13 @@ def break_off(made: Scene) -> None:
 
 
 @asynccontextmanager
-async def serving(talk: Callable[[web.WebSocketResponse], Awaitable[None]]) -> AsyncIterator[Stream]:
+async def serving(
+    talk: Callable[[web.WebSocketResponse], Awaitable[None]], *, autoping: bool = True
+) -> AsyncIterator[Stream]:
     """Live data of a server that talks so on each WebSocket."""
 
     async def answer(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoping=autoping)
         await socket.prepare(request)
         await talk(socket)
         return socket
@@ -161,6 +164,18 @@ async def test_a_server_that_says_nothing_after_a_ping_is_dead() -> None:
             await until(lambda: books(made).connects == 2)
         assert isinstance(lost[0].error, StreamLost)
         assert "after a ping" in str(lost[0].error)
+
+
+async def test_a_server_that_sends_is_alive_whether_it_answers_pings_or_not() -> None:
+    async def deaf(socket: web.WebSocketResponse) -> None:
+        for number in range(40):
+            await socket.send_str(str(number))
+            await asyncio.sleep(0.01)
+        await socket.close(code=1000)
+
+    async with serving(deaf, autoping=False) as stream, stream.subscribe(**TOPIC, ping=0.05) as messages:
+        assert [message.json async for message in messages] == list(range(40))
+        assert messages.gaps == ()
 
 
 async def test_a_server_that_overflows_is_connected_again_and_the_gap_is_told() -> None:
@@ -544,6 +559,47 @@ async def test_a_full_inbox_is_left_at_once() -> None:
             await taken(messages, 1)
             leaving = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - leaving < 1.0  # the library's patience is two seconds
+
+
+async def test_leaving_says_goodbye_and_waits_no_longer_than_for_a_connection() -> None:
+    codes: list[int | None] = []
+
+    async def listening(socket: web.WebSocketResponse) -> None:
+        await socket.receive()
+        codes.append(socket.close_code)
+
+    async with serving(listening) as stream:
+        async with stream.subscribe(**TOPIC):
+            pass
+        await until(lambda: codes)
+    assert codes == [1000]
+
+    async with stage() as made:
+        before = sockets()
+        async with made.client.stream.subscribe(**TOPIC, reconnect=Steady(timeout=0.3)):
+            made.world.streams.stall("websocket")
+        async with asyncio.timeout(1.0):
+            await until(lambda: sockets() <= before + 1)  # the sandbox keeps its end
+
+
+async def test_a_subscription_is_delivered_into_a_sink() -> None:
+    async with stage() as made:
+        kept: list[Any] = []
+
+        class Sink:
+            async def deliver(self, rows: Any) -> FlushReport:
+                kept.extend(rows)
+                return FlushReport(delivered=len(rows))
+
+        async with Hub() as hub:
+            tcup = client(made.sandbox, hub)
+            delivering = asyncio.create_task(tcup.stream.deliver(**TOPIC, into=Sink()))
+            await until(lambda: books(made).connects)
+            publish(made, {"n": 1}, {"n": 2}, 3)
+            await until(lambda: len(kept) == 2)
+        report = await delivering
+        assert kept == [{"n": 1}, {"n": 2}]
+        assert (report.delivered, report.rejected) == (2, 1)
 
 
 async def test_closing_while_it_reconnects_ends_at_once() -> None:

@@ -49,14 +49,15 @@ class Viewer:
         self._service = service
         self._call = call
         self._params = params
-        self._name = name
+        self.name = name
+        self.topic = params.get("topic", "")
         self._timeout = timeout
         self._repeats = params.get("type") != "queue"
-        self._ahead: deque[Event] = deque()  # received, and not handed over
+        self.ahead: deque[Event] = deque()  # received, and not handed over
 
     def handed(self, event: Event) -> None:
         """One of them was: the next connection goes on after it."""
-        self._ahead.popleft()
+        self.ahead.popleft()
         self.last_id = event.id
 
     @asynccontextmanager
@@ -66,40 +67,41 @@ class Viewer:
         opening = self._service.server_events(
             self._call, last_id=self.last_id, max_event_bytes=_LARGEST, retry=ONCE, **options
         )
+        # Of now: what is handed over until the answer comes is repeated all the same.
+        again = {(event.id, event.payload) for event in self.ahead if event.id}
         missed = "" if self.last_id and self._repeats else "what came meanwhile is not repeated"
         async with opening as stream:
             self.final.was_live = True
-            yield _Viewing(stream, self._name, inbox, self._ahead, self._params.get("topic", ""), missed)
+            yield _Viewing(self, stream, inbox, again, missed)
 
 
 class _Viewing:
     def __init__(
-        self, stream: EventStream, name: str, inbox: Inbox[Event], ahead: deque[Event], topic: str, missed: str
+        self, viewer: Viewer, stream: EventStream, inbox: Inbox[Event], again: set[tuple[str, bytes]], missed: str
     ) -> None:
         self.missed = missed
+        self._viewer = viewer
         self._stream = stream
-        self._name = name
         self._inbox = inbox
-        self._ahead = ahead
-        self._topic = topic
+        self._again = again
 
     async def ended(self) -> None:
-        again = {(event.id, event.payload) for event in self._ahead if event.id}
+        viewer, again = self._viewer, self._again
         try:
             async for said in self._stream:
-                event = Event(self._topic, said.data.encode(), event=said.event, id=said.id)
+                event = Event(viewer.topic, said.data.encode(), event=said.event, id=said.id)
                 if (event.id, event.payload) in again:
                     again.discard((event.id, event.payload))
                     continue
-                self._ahead.append(event)
+                viewer.ahead.append(event)
                 await self._inbox.put(event)
         except ProtocolError as error:
             error.permanent = True  # the same event would come again
             raise
         except TransportError as error:
-            raise self._lost(f"{self._name}: {error.message}") from error
+            raise self._lost(f"{viewer.name}: {error.message}") from error
         if not self._stream.over:
-            raise self._lost(f"{self._name}: the server has ended the stream")
+            raise self._lost(f"{viewer.name}: the server has ended the stream")
 
     def _lost(self, message: str) -> StreamLost:
         error = StreamLost(message)

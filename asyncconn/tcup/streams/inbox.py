@@ -62,14 +62,17 @@ class Inbox(Generic[T]):
 
     def add(self, message: T) -> None:
         """Take one in at once, also where the box is full: what was read from the wire cannot be put back."""
-        if self._overflow == "drop_oldest" and len(self._messages) >= self.bound:
-            self._messages.popleft()
+        messages = self._messages
+        if self._overflow == "drop_oldest" and len(messages) >= self.bound:
+            messages.popleft()
             self.dropped += 1
-        self._messages.append(message)
-        self.most = max(self.most, len(self._messages))
-        _wake(self._getters)
-        if self.full:
-            self._flow(on=False)
+        messages.append(message)
+        if len(messages) > self.most:
+            self.most = len(messages)
+        if self._getters:
+            _wake(self._getters)
+        if self.flow is not None and self.full:
+            self.flow(False)
 
     async def put(self, message: T) -> None:
         """Take one in when there is room."""
@@ -124,14 +127,10 @@ class Inbox(Generic[T]):
                 waiting.remove(turn)
 
     def _room(self) -> None:
-        if not self.full:
+        if self._putters and not self.full:
             _wake(self._putters)
-        if len(self._messages) <= self.bound // 2:
-            self._flow(on=True)
-
-    def _flow(self, *, on: bool) -> None:
-        if self.flow is not None:
-            self.flow(on)
+        if self.flow is not None and len(self._messages) <= self.bound // 2:
+            self.flow(True)
 
 
 def _wake(waiting: deque[asyncio.Future[None]]) -> None:

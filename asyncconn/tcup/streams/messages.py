@@ -205,6 +205,8 @@ class Messages(Generic[M]):
         """What has come already and nobody was handed, up to so many, without waiting."""
         found: list[M] = []
         while len(found) < most and (message := self.inbox.next()) is not None:
+            if self._handed is not None:
+                self._handed(message)
             found.append(message)
         return found
 
@@ -218,15 +220,18 @@ class Messages(Generic[M]):
             raise LifecycleError(f"{self.name} is not open: use 'async with'")
         if self._asked and self._ack == "after":
             raise LifecycleError("another task waits for the next message: with several, use ack='manual'")
-        await self._acknowledge()
-        self._asked = True
-        try:
-            message = await self.inbox.get()
-        finally:
-            self._asked = False
+        if self._open:
+            await self._acknowledge()
+        message = self.inbox.next()
         if message is None:
-            raise StopAsyncIteration
-        if self._ack == "after":
+            self._asked = True
+            try:
+                message = await self.inbox.get()
+            finally:
+                self._asked = False
+            if message is None:
+                raise StopAsyncIteration
+        if self._ack == "after" and message.comes_again:
             self._open.append(message)
         if self._handed is not None:
             self._handed(message)

@@ -231,9 +231,9 @@ class Stream(Unpicklable):
         for messages in list(self._subscriptions):
             messages.stop()
 
-    async def drain(self, timeout: float) -> None:
-        """Wait for those who still handle messages; then end the connections."""
-        await asyncio.gather(*[messages.left(timeout) for messages in self._subscriptions])
+    async def aclose(self) -> None:
+        """End the connections of all subscriptions; what was received is still handed out."""
+        await asyncio.gather(*[messages.aclose() for messages in self._subscriptions])
 
     def _kept(self, messages: Messages[M]) -> Messages[M]:
         self._subscriptions.add(messages)
