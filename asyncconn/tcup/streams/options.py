@@ -15,6 +15,7 @@ from asyncconn.tcup.streams.topics import encoded, topic_checked
 __all__ = ["MqttOptions", "Will"]
 
 _MOST = 268_435_455 - 65_537  # bytes: what a packet can hold beside the longest topic
+_RECONNECT = Reconnect(initial=1.0, maximum=60.0)
 _LONGEST = 65_535  # seconds, or bytes
 
 
@@ -56,7 +57,7 @@ class MqttOptions:
     will: Will | None = None
     max_pending: int = 10_000
     overflow: Literal["wait", "raise"] = "wait"
-    reconnect: Reconnect = Reconnect(initial=1.0, maximum=60.0)
+    reconnect: Reconnect = _RECONNECT
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> MqttOptions:
