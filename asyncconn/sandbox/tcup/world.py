@@ -1,6 +1,6 @@
 """TCUP as its clients meet it: a gateway that looks at keys, tokens and rates, and services behind it.
 
-Contract: tcup sections 1, 9, 10 and 13.28.
+Contract: tcup sections 1, 4, 5, 9, 10 and 13.28.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ class TcupWorld(World):
             ...
             sandbox.tcup.sos.rows()
             sandbox.tcup.routed("ex1", "test")
+            sandbox.tcup.streams.faults.add(StreamFault("kill", match="mqtt", after=10))
+            sandbox.tcup.sessions["c1"].kept
             sandbox.tcup.dls.generate("big.bin", 2 * 1024**3)
             sandbox.tcup.tasks.engine.limit_seconds = 3.0
 

@@ -134,6 +134,7 @@ class MqttLink:
                 await asyncio.wait({self._end}, timeout=_GOODBYE)  # everything that was to be said is said before
         finally:
             self._lost(ConnectionLost("the connection is closed"))
+            self._paho.drop()
             self._paho.ready.close()  # where paho has not even begun with it
 
     async def ended(self) -> None:
@@ -275,7 +276,7 @@ class MqttLink:
             self._timer.cancel()
         self._end.set_exception(error)
         self._end.exception()  # nobody need wait for it
-        self._paho.drop()
+        self._loop.call_soon(self._paho.drop)  # not here: paho may be calling us, and holds its lock
         self.on_over()
 
     def _check(self) -> None:

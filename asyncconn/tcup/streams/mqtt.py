@@ -13,7 +13,7 @@ from asyncconn.core.closing import each
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
 from asyncconn.core.outbox import Outbox
-from asyncconn.core.supervise import Reconnect, cannot_get_better
+from asyncconn.core.supervise import cannot_get_better
 from asyncconn.errors import BufferFull, ConfigError, HubClosed, InvalidRecord, LifecycleError, SubscriptionRefused
 from asyncconn.tcup.streams.bridge import bridged
 from asyncconn.tcup.streams.messages import Ack, Message, Messages
@@ -37,7 +37,6 @@ __all__ = ["Mqtt"]
 
 Session = Literal["clean", "persistent"]
 
-_RECONNECT = Reconnect(initial=1.0, maximum=60.0)
 _LONGEST_ID = 65_535  # bytes
 
 
@@ -54,18 +53,9 @@ class Mqtt:
     not: brokers grant 1 for it.
     """
 
-    def __init__(
-        self,
-        options: MqttOptions | None,
-        hub: Hub,
-        *,
-        reconnect: Reconnect | None = None,
-        max_pending: int = 10_000,
-    ) -> None:
+    def __init__(self, options: MqttOptions | None, hub: Hub) -> None:
         self._given = options
         self._hub = hub
-        self._reconnect = reconnect or _RECONNECT
-        self._max_pending = max_pending
         self._publisher: Publisher | None = None
         self._subscriptions: WeakSet[Messages[Message]] = WeakSet()
         self._tls: ssl.SSLContext | None = None
@@ -185,7 +175,7 @@ class Mqtt:
             ack=ack,
             max_pending=max_pending,
             overflow=overflow,
-            reconnect=self._reconnect,
+            reconnect=options.reconnect,
             final=_final,
             clock=self._hub.clock,
         )
@@ -259,12 +249,16 @@ class Mqtt:
     async def _out(self) -> Publisher:
         """The publisher that is open. One that has given up is replaced: what was wrong may be right by now."""
         if self._publisher is None or self._publisher.is_over:
-            client_id = _new_id()
+            options, client_id = self._options(), _new_id()
             self._publisher = Publisher(
-                partial(self._link, client_id, window=LARGEST_WINDOW, will=self._options().will),
+                partial(self._link, client_id, window=LARGEST_WINDOW, will=options.will),
                 name=f"mqtt:{client_id}",
-                outbox=Outbox(window=LARGEST_WINDOW, max_pending=self._max_pending),
-                reconnect=self._reconnect,
+                outbox=Outbox(
+                    window=min(LARGEST_WINDOW, options.max_pending),
+                    max_pending=options.max_pending,
+                    overflow=options.overflow,
+                ),
+                reconnect=options.reconnect,
                 clock=self._hub.clock,
             )
             await self._publisher.open()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from asyncconn.core.durations import positive
 from asyncconn.core.secret import Secret, is_secret, secret
+from asyncconn.core.supervise import Reconnect
 from asyncconn.errors import ConfigError
 from asyncconn.tcup.streams.topics import encoded, topic_checked
 
 __all__ = ["MqttOptions", "Will"]
 
 _MOST = 268_435_455 - 65_537  # bytes: what a packet can hold beside the longest topic
+_RECONNECT = Reconnect(initial=1.0, maximum=60.0)
 _LONGEST = 65_535  # seconds, or bytes
 
 
@@ -35,6 +37,9 @@ class MqttOptions:
     ``topic`` is where publish and subscribe go if nothing else is said, ``keepalive`` seconds are the silence after
     which a connection is in doubt, ``max_payload`` the most bytes of a message that is published. ``will`` is a mapping
     of ``topic``, ``payload``, ``qos`` and ``retain``: published by the broker when the publisher disappears.
+    ``max_pending`` messages are accepted before they are acknowledged, also while there is no connection; for more of
+    them, publish waits, or raises ``BufferFull`` with ``overflow="raise"``. ``reconnect`` is how a broken connection is
+    made anew.
 
     Raises ``ConfigError`` that names the option, and no credential.
     """
@@ -50,6 +55,9 @@ class MqttOptions:
     keepalive: int = 60
     max_payload: int = 16_777_216
     will: Will | None = None
+    max_pending: int = 10_000
+    overflow: Literal["wait", "raise"] = "wait"
+    reconnect: Reconnect = _RECONNECT
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> MqttOptions:
@@ -71,7 +79,8 @@ class MqttOptions:
         return cls(**options)
 
     def __post_init__(self) -> None:
-        for name, kind in (("host", str), ("port", int), ("tls", bool), ("keepalive", int), ("max_payload", int)):
+        kinds = {"host": str, "port": int, "tls": bool, "keepalive": int, "max_payload": int, "reconnect": Reconnect}
+        for name, kind in kinds.items():
             value = getattr(self, name)
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
                 raise ConfigError(f"mqtt: {name} is {kind.__name__}, not {type(value).__name__}")
