@@ -123,7 +123,7 @@ async def test_it_counts_as_a_call_and_a_429_holds_the_others() -> None:
         assert caught.value.retry_after == 30.0
         with pytest.raises(RateLimited, match="nothing was sent"):
             await acme.http.request("GET", "/x", max_wait=1.0)
-        assert acme.rate.remaining == 4
+        assert acme.rate.parts[0].remaining == 4
     assert len(server.seen) == 1
 
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from asyncconn.tcup.calling import Service
     from asyncconn.tcup.streams.inbox import Inbox
 
-__all__ = ["Event", "Viewer"]
+__all__ = ["StreamEvent", "Viewer"]
 
 _LARGEST = 1024 * 1024 + 4096  # bytes of an event: a document, and what stands around it
 _SILENCE = 45.0  # seconds: the server says something every 15
 
 
-class Event(Message):
+class StreamEvent(Message):
     """A message with the ``id`` by which the server can go on after it, and the kind of ``event``, mostly "message"."""
 
     __slots__ = ("event", "id")
@@ -53,15 +53,15 @@ class Viewer:
         self.topic = params.get("topic", "")
         self._timeout = timeout
         self._repeats = params.get("type") != "queue"
-        self.ahead: deque[Event] = deque()  # received, and not handed over
+        self.ahead: deque[StreamEvent] = deque()  # received, and not handed over
 
-    def handed(self, event: Event) -> None:
+    def handed(self, event: StreamEvent) -> None:
         """One of them was: the next connection goes on after it."""
         self.ahead.popleft()
         self.last_id = event.id
 
     @asynccontextmanager
-    async def connect(self, inbox: Inbox[Event]) -> AsyncIterator[_Viewing]:
+    async def connect(self, inbox: Inbox[StreamEvent]) -> AsyncIterator[_Viewing]:
         """One connection."""
         options: dict[str, Any] = {"params": self._params, "idle_timeout": _SILENCE, "timeout": self._timeout}
         opening = self._service.server_events(
@@ -77,7 +77,7 @@ class Viewer:
 
 class _Viewing:
     def __init__(
-        self, viewer: Viewer, stream: EventStream, inbox: Inbox[Event], again: set[tuple[str, bytes]], missed: str
+        self, viewer: Viewer, stream: EventStream, inbox: Inbox[StreamEvent], again: set[tuple[str, bytes]], missed: str
     ) -> None:
         self.missed = missed
         self._viewer = viewer
@@ -89,7 +89,7 @@ class _Viewing:
         viewer, again = self._viewer, self._again
         try:
             async for said in self._stream:
-                event = Event(viewer.topic, said.data.encode(), event=said.event, id=said.id)
+                event = StreamEvent(viewer.topic, said.data.encode(), event=said.event, id=said.id)
                 if (event.id, event.payload) in again:
                     again.discard((event.id, event.payload))
                     continue

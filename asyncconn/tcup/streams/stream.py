@@ -13,7 +13,7 @@ from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError
 from asyncconn.tcup import fields
 from asyncconn.tcup.streams.bridge import bridged
-from asyncconn.tcup.streams.events import Event, Viewer
+from asyncconn.tcup.streams.events import StreamEvent, Viewer
 from asyncconn.tcup.streams.messages import Message, Messages
 from asyncconn.tcup.streams.ws_publisher import Publisher
 
@@ -160,7 +160,7 @@ class Stream(Unpicklable):
         last_id: str = "",
         max_pending: int = _UNREAD,
         reconnect: Reconnect | None = None,
-    ) -> Messages[Event]:
+    ) -> Messages[StreamEvent]:
         """View a ``topic`` of an exchange (all of its topics without one), or a ``queue``, by server-sent events.
 
         A topic goes on after the event that was handed over last, as far as the server keeps them (a thousand);
@@ -176,7 +176,7 @@ class Stream(Unpicklable):
 
     def feed(
         self, *, last_id: str = "", max_pending: int = _UNREAD, reconnect: Reconnect | None = None
-    ) -> Messages[Event]:
+    ) -> Messages[StreamEvent]:
         """View what sensor observations tell of themselves; as :meth:`events`."""
         return self._viewed(self._sos, "observations.feed", {}, last_id, max_pending, reconnect)
 
@@ -188,7 +188,7 @@ class Stream(Unpicklable):
         last_id: str,
         max_pending: int,
         reconnect: Reconnect | None,
-    ) -> Messages[Event]:
+    ) -> Messages[StreamEvent]:
         name = f"tcup:events:{_named(params) if params else 'feed'}"
         policy = reconnect or Reconnect()
         viewer = Viewer(service, call, params, name, last_id=last_id, timeout=policy.timeout)
