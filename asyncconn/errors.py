@@ -77,6 +77,8 @@ class AsyncConnError(PortableError):
     advice = ""
     #: Whether the platform may have carried out the call, in this or an earlier attempt.
     maybe_sent = False
+    #: Whether it is known that no repetition helps.
+    permanent = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -131,8 +133,6 @@ class NotPicklable(LifecycleError, TypeError):
 
 class TransportError(AsyncConnError):
     """No usable answer came back. ``permanent`` is True where no repetition helps (a certificate, an unknown name)."""
-
-    permanent = False
 
 
 class NotSent(TransportError):
@@ -484,12 +484,14 @@ class StreamError(AsyncConnError):
 
 
 class StreamLost(StreamError):
-    """The stream broke and could not be taken up again in time."""
+    """The stream broke or could not be taken up again in time. ``retry_after``: seconds that the server asks for."""
 
     advice = "subscribe again; messages in between may be missing"
+    retry_after: float | None = None
 
 
 class SubscriptionRefused(StreamError):
     """The platform will not serve this subscription."""
 
     advice = "check the name and the permission"
+    permanent = True

@@ -88,7 +88,8 @@ class Hub(Unpicklable):
             raise ConfigError(f"on_undelivered must be 'warn', 'raise' or 'log', not {on_undelivered!r}")
         self.settings = settings or load(HubSettings)
         self.on_undelivered = on_undelivered
-        self._network = Network.of(self.settings, proxy, ca_file, client_cert)
+        #: Whom it trusts, and which way out it takes: for connections that are not its session's.
+        self.network = Network.of(self.settings, proxy, ca_file, client_cert)
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
         self.report: DrainReport | None = None
@@ -124,7 +125,7 @@ class Hub(Unpicklable):
     async def _open(self) -> None:
         self._loop = asyncio.get_running_loop()
         if self._session is None:
-            session = await open_session(self.settings, self._network)
+            session = await open_session(self.settings, self.network)
             if self.state is not HubState.NEW:
                 await session.close()
                 return

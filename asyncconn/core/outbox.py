@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from asyncconn.errors import AsyncConnError, BufferClosed, BufferFull, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Outbox", "Posted"]
 
@@ -39,11 +42,17 @@ class Outbox(Generic[T]):
         >>> outbox.settle(posted)                      # when its acknowledgement comes
 
     At most ``window`` messages are under way, at most ``max_pending`` accepted and not acknowledged; for more of them
-    ``post`` waits, or raises ``BufferFull`` with ``overflow="raise"``.
+    ``post`` waits, or raises ``BufferFull`` with ``overflow="raise"``. ``on_settled`` is called with the messages that
+    have an outcome, and the error if it is one.
     """
 
     def __init__(
-        self, *, window: int = 100, max_pending: int = 10_000, overflow: Literal["wait", "raise"] = "wait"
+        self,
+        *,
+        window: int = 100,
+        max_pending: int = 10_000,
+        overflow: Literal["wait", "raise"] = "wait",
+        on_settled: Callable[[Sequence[Posted[T]], Exception | None], object] | None = None,
     ) -> None:
         if not 1 <= window <= max_pending:
             raise ConfigError(f"an outbox has 1 <= window <= max_pending, not {window} and {max_pending}")
@@ -53,6 +62,7 @@ class Outbox(Generic[T]):
         self._window = window
         self._most = max_pending
         self._overflow = overflow
+        self._on_settled = on_settled
         self._waiting: deque[Posted[T]] = deque()
         self._flying: dict[Posted[T], None] = {}
         self._closed: AsyncConnError | None = None
@@ -111,22 +121,39 @@ class Outbox(Generic[T]):
         self._settled(posted, error)
         self._tell()
 
+    def withdraw(self, posted: Posted[T]) -> None:
+        """Whoever posted it waits no longer: it is not sent any more, if it is not on its way already."""
+        if posted in self._flying:
+            del self._flying[posted]
+        elif posted in self._waiting:
+            self._waiting.remove(posted)
+        else:
+            return
+        self.refused += 1
+        self._tell()
+
     def again(self) -> None:
         """The connection is lost: what was under way waits once more, before everything else and in its order."""
         self._waiting.extendleft(reversed(self._flying))
         self._flying.clear()
         self._tell()
 
-    def close(self, error: AsyncConnError) -> list[Posted[T]]:
-        """Give up: nothing more is accepted, and what is left ends with ``error``. Returns that, in order."""
+    def refuse(self, error: AsyncConnError) -> None:
+        """Accept nothing more: ``post`` raises ``BufferClosed`` from ``error``. What was accepted goes out."""
         self._closed = self._closed or error
+        self._tell()
+
+    def close(self, error: AsyncConnError, *, sent: AsyncConnError | None = None) -> list[Posted[T]]:
+        """Give up: nothing more is accepted, and what is left ends with ``error``, or with ``sent`` if it was sent.
+
+        Returns it, in order.
+        """
         left = [*self._flying, *self._waiting]
         self._flying.clear()
         self._waiting.clear()
-        for posted in left:
-            if not posted.done.done():
-                posted.done.set_exception(error)
-        self._tell()
+        for was_sent, why in ((True, sent or error), (False, error)):
+            self._end([posted for posted in left if bool(posted.sent) is was_sent], why)
+        self.refuse(error)
         return left
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -136,12 +163,18 @@ class Outbox(Generic[T]):
             self.acknowledged += 1
         else:
             self.refused += 1
-        if posted.done.done():  # who waited for it was cancelled
-            return
-        if error is None:
-            posted.done.set_result(None)
-        else:
-            posted.done.set_exception(error)
+        self._end([posted], error)
+
+    def _end(self, ended: Sequence[Posted[T]], error: Exception | None) -> None:
+        if ended and self._on_settled is not None:
+            self._on_settled(ended, error)
+        for posted in ended:
+            if posted.done.done():  # who waited for it was cancelled
+                continue
+            if error is None:
+                posted.done.set_result(None)
+            else:
+                posted.done.set_exception(error)
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

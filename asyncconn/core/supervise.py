@@ -95,12 +95,12 @@ class Gap:
 def cannot_get_better(error: Exception) -> bool:
     """Whether the same attempt would end in the same error: by default what a supervisor gives up for.
 
-    What is wrong in the program or its configuration, a certificate that is not trusted, and a refusal other than
-    "too many" or "not now".
+    What is wrong in the program or its configuration, a hub that is closed, a certificate that is not trusted, and a
+    refusal other than "too many" or "not now".
     """
     if isinstance(error, ApiError):
         return not isinstance(error, RateLimited) and error.status < 500 and error.status not in _PASSING
-    return not isinstance(error, AsyncConnError) or isinstance(error, ConfigError) or getattr(error, "permanent", False)
+    return not isinstance(error, AsyncConnError) or isinstance(error, ConfigError | LifecycleError) or error.permanent
 
 
 class Supervisor(Generic[L]):
@@ -135,6 +135,7 @@ class Supervisor(Generic[L]):
         self._clock = clock or SystemClock()
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[L] | None = None
+        self._problem: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._name}: {self.state}, connection {self.connection}>"
@@ -157,6 +158,13 @@ class Supervisor(Generic[L]):
         if self._next is None:
             raise LifecycleError(f"{self._name} is not open: use 'async with'")
         return await asyncio.shield(self._next)
+
+    async def over(self) -> None:
+        """Wait until there will be no further connection. Raises the error that was final, if one was."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        if self._problem is not None:
+            raise self._problem
 
     def missed(self, why: str) -> None:
         """Tell that messages may have been missed. For who knows the protocol."""
@@ -183,6 +191,7 @@ class Supervisor(Generic[L]):
                     return
                 failures = 1 if lived >= self._policy.healthy else failures + 1
                 if self._final(problem) or failures == self._policy.attempts:
+                    self._problem = problem
                     self._end(problem)
                     return
                 pause = self._policy.pause(failures, getattr(problem, "retry_after", None) or 0.0)

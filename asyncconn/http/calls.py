@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asyncconn.core.paging import Pager
     from asyncconn.core.polling import Poller, PollPolicy
     from asyncconn.core.progress import OnProgress
+    from asyncconn.http.events import EventStream
     from asyncconn.http.multipart import Multipart
     from asyncconn.http.pages import NextPage
     from asyncconn.http.polls import Verdict
@@ -207,6 +208,29 @@ class Calls:
         from asyncconn.http.rows import rows
 
         return rows(self, method, path, form=form, model=model, options=options)
+
+    def server_events(
+        self: Requests,
+        path: str,
+        *,
+        last_id: str = "",
+        max_event_bytes: int = 1024 * 1024,
+        **options: Unpack[StreamOptions],
+    ) -> EventStream:
+        """The server-sent events of one connection, as they come.
+
+            >>> async with acme.http.server_events("/v1/feed", idle_timeout=45.0) as events:
+            ...     async for event in events:
+            ...         print(event.id, event.json())
+
+        ``last_id`` is that of the last event that was handled, after which the server is to go on. ``idle_timeout`` is
+        to be longer than the pauses between the server's comments. An event of more than ``max_event_bytes`` is a
+        ``ProtocolError``, and so is an answer that is no stream of events; what breaks off is ``ConnectionLost`` or
+        ``ReadTimeout``, and what the server ends just ends.
+        """
+        from asyncconn.http.events import EventStream
+
+        return EventStream(self, path, last_id=last_id, max_event_bytes=max_event_bytes, options=options)
 
     async def download(
         self: Requests,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -15,11 +15,13 @@ from asyncconn.core.decoding import is_utf8, json_of, text_of
 from asyncconn.errors import Answer, AsyncConnError, ProtocolError, api_error_class
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from asyncconn.http.redact import Redactor
 
-__all__ = ["Response", "http_date", "retry_after", "status_error"]
+__all__ = ["Response", "decoded_by", "http_date", "retry_after", "status_error"]
+
+T = TypeVar("T")
 
 _UNREAD = object()
 
@@ -92,6 +94,17 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.method} {self.path} {self.status} {len(self.body)} bytes>"
+
+
+def decoded_by(decode: Callable[[Response], T], response: Response, what: str) -> T:
+    """What ``decode`` makes of an answer. Raises our errors as they are, and ``ProtocolError`` for a stranger's."""
+    try:
+        return decode(response)
+    except AsyncConnError:
+        raise
+    except Exception as error:
+        wrong = f"{what} answered {response.status}, and that cannot be decoded"
+        raise ProtocolError(f"{wrong}: {type(error).__name__}") from error
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -150,6 +150,14 @@ class _Proxy:
     url: URL  # without user and password
     authorization: Secret | None
 
+    def whole(self) -> UnshownText:
+        """The URL with user and password, for a library that takes no header."""
+        if self.authorization is None:
+            return UnshownText(str(self.url))
+        pair = base64.b64decode(self.authorization.get_secret_value().removeprefix("Basic ")).decode()
+        user, _, password = pair.partition(":")
+        return UnshownText(str(self.url.with_user(user).with_password(password)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProxyRule:

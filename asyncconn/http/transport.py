@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -15,13 +15,11 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
 from asyncconn.core.rates.quota import Quota
-from asyncconn.core.retrying import RetryPolicy
+from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
-    ConnectionLost,
-    NotSent,
     ProtocolError,
     RateLimited,
     Unauthorized,
@@ -30,9 +28,10 @@ from asyncconn.http.auth import Auth, NoAuth, checked, in_time, signs, waits
 from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Places, Road
+from asyncconn.http.failures import with_doubt
 from asyncconn.http.outgoing import Made, build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
-from asyncconn.http.response import Response
+from asyncconn.http.response import Response, decoded_by
 from asyncconn.http.rules import LINES, GuardedRules, PlainRules, Rules
 from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
@@ -273,7 +272,7 @@ class Transport(Calls, Unpicklable):
         response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
         if call.decode is not None:
-            response.value = _decoded(call.decode, call, response)
+            response.value = decoded_by(call.decode, response, call.what)
         return response
 
     def stream(
@@ -336,6 +335,31 @@ class Transport(Calls, Unpicklable):
                 response.body = await self._read(call, answer)
         self._observe(call, response)
         raise ProtocolError(f"{self.service}: {call.method} {call.path} answered {answer.status}, not a stream")
+
+    async def upgrade(
+        self,
+        path: str,
+        dial: Callable[[Call], Awaitable[T | Response]],
+        *,
+        params: Mapping[str, Any] | None = None,
+    ) -> T:
+        """A GET that is to become another protocol, as a WebSocket does, over the connection that ``dial`` makes.
+
+        ``dial`` is given the call, with its credential, and returns what it has opened, or the answer where that is a
+        refusal: its error is raised. It counts as a call; nothing is repeated, except once with a newer token.
+        """
+
+        async def attempt(call: Call) -> T:
+            self._road.session()  # a closed hub should say so
+            async with call.limiter or nullcontext():
+                found = await dial(call if call.sign is None else await call.sign(call))
+            if isinstance(found, Response):
+                self._observe(call, found)
+                raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
+            return found
+
+        call = await self._call("GET", path, params, None, None, None, "default", 1, None)
+        return await self._renewing(call, attempt, ONCE, True)
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
@@ -456,26 +480,6 @@ class Transport(Calls, Unpicklable):
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
-
-
-def _decoded(decode: Callable[[Response], T], call: Call, response: Response) -> T:
-    try:
-        return decode(response)
-    except AsyncConnError:
-        raise
-    except Exception as error:
-        what = f"{call.what} answered {response.status}, and that cannot be decoded"
-        raise ProtocolError(f"{what}: {type(error).__name__}") from error
-
-
-def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
-    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
-    if not unknown or error.maybe_sent:
-        return error
-    if isinstance(error, NotSent):
-        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
-    error.maybe_sent = True
-    return error
 
 
 @lru_cache(maxsize=64)

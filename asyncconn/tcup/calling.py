@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.core.progress import OnProgress
+    from asyncconn.http.events import EventStream
     from asyncconn.http.response import Response
     from asyncconn.http.routes import Routes
     from asyncconn.http.stream import Stream
@@ -45,6 +46,10 @@ class Service(Calling):
         """An answer that is not held in memory; ``options`` are those of ``Transport.stream``."""
         method, path = self.routes.resolve(name, **(ids or {}))
         return self.http.stream(method, path, **{**self.routes.options(name), **options})
+
+    def server_events(self, name: str, **options: Any) -> EventStream:
+        """Server-sent events; ``options`` are those of ``Transport.server_events``."""
+        return self.http.server_events(self.routes.path(name), **{**self.routes.options(name), **options})
 
     async def download(
         self,

@@ -25,12 +25,16 @@ from asyncconn.tcup.resources.tasks import Tasks
 from asyncconn.tcup.resources.workflows import Workflows
 from asyncconn.tcup.routes import tables
 from asyncconn.tcup.rules import DlsRules, JobRules, RoutingRules, SosRules
+from asyncconn.tcup.streams.mqtt import Mqtt
+from asyncconn.tcup.streams.options import MqttOptions
+from asyncconn.tcup.streams.stream import Stream
 from asyncconn.tcup.times import zone_named
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.registry import Rates
     from asyncconn.core.retrying import RetryPolicy
     from asyncconn.http.response import Response
@@ -52,10 +56,13 @@ class Tcup(Connector):
     with ``symmetric_key_encoding="base64"``) by ``algorithm``; it takes the extra ``jwt``. ``default_timezone`` is that
     of datetimes without one, which are refused otherwise.
 
-    ``paths`` replaces what the services' paths begin with (``{"sos_path": "/sos"}``: also ``mr_path``,
-    ``dls_path``, ``task_path``, ``workflow_path``), or single calls. ``rates`` are the account's limits: none but the
-    server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` sends if nothing else is said.
-    ``ca_file`` is for the client's own hub; one that is given has its own.
+    ``paths`` replaces what the services' paths begin with (``{"sos_path": "/sos"}``: also ``mr_path``, ``dls_path``,
+    ``ws_path``, ``sse_path``, ``task_path``, ``workflow_path``), or single calls. ``rates`` are the account's limits:
+    none but the server's are known. ``direct_exchange`` and ``routing_key`` are where :attr:`routing` and
+    :attr:`stream` send if nothing else is said.
+    ``ca_file`` is for the client's own hub; one that is given has its own. ``mqtt`` says where the broker of
+    :attr:`mqtt` is: ``{"host": ..., "username": "vhost:user", "password": ...}``, and the other fields of
+    :class:`~asyncconn.tcup.streams.options.MqttOptions`.
 
     A write is never repeated when its outcome is unknown, unless ``retry=RetryPolicy(maybe_sent="always")`` accepts
     that it may be carried out twice; a refusal that SOS hides in a 200 is raised as the error that it means. Raises
@@ -86,6 +93,7 @@ class Tcup(Connector):
         timeouts: Timeouts | None = None,
         max_concurrency: int | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        mqtt: Mapping[str, Any] | None = None,
     ) -> None:
         api_key, dls_key = _key(api_key, "api_key"), _key(dls_key or api_key, "dls_key")
         app_key = None if app_key is None else _key(app_key, "app_key")
@@ -93,6 +101,7 @@ class Tcup(Connector):
         self.default_timezone = default_timezone
         if default_timezone is not None:
             _check_zone(default_timezone)
+        broker = None if mqtt is None else MqttOptions.of(mqtt)
         made, bases = tables(paths)
         hidden = [key for key in (dls_key, app_key, symmetric_key) if key is not None]
         signing = _signing(auth_mode, symmetric_key, symmetric_key_encoding, algorithm)
@@ -127,16 +136,19 @@ class Tcup(Connector):
         mr = service("mr_path", RoutingRules(), {} if app_key is None else {"x-app-key": app_key})
         dls = service("dls_path", DlsRules(), {"x-dls-key": dls_key})
         tasks, workflows = service("task_path", JobRules()), service("workflow_path", JobRules())
-        self._services = (sos, mr, dls, tasks, workflows)
+        ws, sse = service("ws_path", JobRules()), service("sse_path", JobRules())
+        self._services = (sos, mr, dls, ws, sse, tasks, workflows)
 
         self.observations = Observations(sos, self)
         self.sensors = Sensors(sos)
         self.features = Features(sos)
+        self.mqtt = Mqtt(broker, self.hub)
         self.projects = Projects(tasks)
         calls = TaskCalls(tasks, self.projects, places=self._places, default_timezone=default_timezone)
         self.tasks = Tasks(calls)
         self.workflows = Workflows(RunCalls(workflows, calls, places=self._places))
         self.datalake = Datalake(dls, default_timezone)
+        self.stream = Stream(self, ws, sse, sos, direct_exchange=direct_exchange, routing_key=routing_key)
         self.routing = Routing(
             mr, direct_exchange=direct_exchange, routing_key=routing_key, default_timezone=default_timezone
         )
@@ -160,6 +172,16 @@ class Tcup(Connector):
         Raises ``ConfigError`` for a file that cannot be read or holds what it should not, and for what is missing.
         """
         return cls(hub=hub, **options_of(options, read_config(path)))
+
+    async def stop(self) -> None:
+        """End the subscriptions: what came is still handled."""
+        self.mqtt.stop()
+        self.stream.stop()
+
+    async def drain(self, timeout: float) -> FlushReport | None:
+        """Wait for the acknowledgement of what was published."""
+        await self.stream.aclose()
+        return await self.mqtt.drain(timeout)
 
     async def capabilities(self) -> Capabilities:
         """How many sensors and features there are, and what each sensor puts out. Contract: section 2.2."""

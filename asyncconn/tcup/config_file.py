@@ -23,7 +23,7 @@ _OPTIONS = {
         "default_timezone", "timeout", "verify_tls", "ca_file", "routing_key", "direct_exchange",
     ),
     "paths": ("sos_path", "mr_path", "dls_path", "ws_path", "sse_path", "task_path", "workflow_path"),
-    "mqtt": ("host", "port", "username", "password", "topic", "ca_file"),
+    "mqtt": ("host", "port", "tls", "username", "password", "topic", "ca_file", "tls_minimum", "keepalive"),
 }  # fmt: skip
 
 
@@ -95,14 +95,18 @@ def options_of(given: Mapping[str, Any], file: Mapping[str, Mapping[str, str]] |
     sections = file or {}
     settings = load(TcupSettings)
     below = {**sections.get("tcup", {}), **sections.get("paths", {})}
+    below.update({f"mqtt_{name}": value for name, value in sections.get("mqtt", {}).items()})
     above = settings.model_dump(exclude_none=True)
     # The file's texts become what they are by the same rules as the environment's.
     options = load(TcupSettings, **{**below, **above}).model_dump(exclude_none=True)
     if options.pop("verify_tls", True) is False:
         raise ConfigError("verify_tls = false is refused: name the certificate to trust as ca_file instead")
-    paths = {name: options.pop(name) for name in (*BASES, "ws_path", "sse_path") if name in options}
-    made = {**options, "paths": {name: path for name, path in paths.items() if name in BASES}}
+    paths = {name: options.pop(name) for name in BASES if name in options}
+    mqtt = {name: options.pop(f"mqtt_{name}") for name in _OPTIONS["mqtt"] if f"mqtt_{name}" in options}
+    made = {**options, "paths": paths}
     chosen = {name: value for name, value in given.items() if value is not None}
+    if mqtt:
+        chosen["mqtt"] = {**mqtt, **(chosen.get("mqtt") or {})}
     chosen["paths"] = {**made["paths"], **(chosen.get("paths") or {})}
     made.update(chosen)
     if "timeout" in made and "timeouts" in chosen:

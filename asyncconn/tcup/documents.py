@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+import orjson
+
 from asyncconn.errors import ConfigError
+from asyncconn.http.outgoing import json_body
 from asyncconn.tcup.times import SOS
 from asyncconn.tcup.values import Encoding, encoded
 
-__all__ = ["VERSION", "document", "observation", "payload", "record_of"]
+__all__ = ["VERSION", "document", "json_text", "observation", "payload", "record_of"]
 
 #: What every sample says, and SOS discards.
 VERSION = "1.0.1"
@@ -125,3 +128,20 @@ def _name(given: Any, what: str) -> str:
 
 def _kind(given: Any) -> str:
     return type(given).__name__
+
+
+def json_text(given: Any) -> bytes:
+    """JSON of what it can hold, or a text or bytes that are JSON already, as they are. Raises ``ConfigError``.
+
+    >>> json_text({"a": 1}), json_text(' {"a": 1}')
+    (b'{"a":1}', b' {"a": 1}')
+    """
+    if given is None:
+        raise ConfigError("there is no document to send")
+    if not isinstance(given, str | bytes):
+        return json_body(given)
+    try:
+        orjson.loads(given)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"the document is no JSON: {error.msg} at {error.pos}") from None
+    return given.encode() if isinstance(given, str) else given

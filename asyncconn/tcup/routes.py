@@ -1,7 +1,7 @@
 """The tables of TCUP's calls, one for each service: the only place that knows a path.
 
 Which of these paths are the vendor's and which are ours, as nothing is published, the contract tells; every base and
-every call can be replaced. Contract: tcup sections 1.2, 2.2, 3.2, 6.3, 7.2, 8.2.
+every call can be replaced. Contract: tcup sections 1.2, 2.2, 3.2, 4.2, 6.3, 7.2, 8.2.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 from asyncconn.errors import ConfigError
 from asyncconn.http.routes import Route, Routes
 
-__all__ = ["BASES", "DLS", "MR", "SOS", "TABLES", "TASKS", "WORKFLOWS", "tables"]
+__all__ = ["BASES", "DLS", "MR", "SOS", "SSE", "TABLES", "TASKS", "WORKFLOWS", "WS", "tables"]
 
 #: What the paths of each service begin with.
 BASES = {
     "sos_path": "/api/sos/v2.0",
     "mr_path": "/MessageRouting/v2.0",
     "dls_path": "/dls",
+    "ws_path": "/WebSocket",
+    "sse_path": "/SSE",
     "task_path": "/TaskService/v1.0",
     "workflow_path": "/WorkflowService/v1.0",
 }
@@ -33,6 +35,7 @@ SOS = Routes(
         "observations.latest": Route("GET", "{sos_path}/observations/latest"),
         "observations.properties": Route("GET", "{sos_path}/observedproperties"),
         "observations.upload": Route("POST", "{sos_path}/files"),
+        "observations.feed": Route("GET", "{sos_path}/feed"),
         "observations.download": Route("GET", "{sos_path}/files/observations"),
         "features.create": Route("POST", "{sos_path}/features"),
         "features.list": Route("GET", "{sos_path}/features"),
@@ -112,6 +115,16 @@ DLS = Routes(
     bases=BASES,
 )
 
+#: WebSockets and server-sent events (4.2).
+WS = Routes(
+    {
+        "stream.publish": Route("GET", "{ws_path}/publish"),
+        "stream.subscribe": Route("GET", "{ws_path}/subscribe"),
+    },
+    bases=BASES,
+)
+SSE = Routes({"stream.events": Route("GET", "{sse_path}/subscribe")}, bases=BASES)
+
 _TASK = "{task_path}/projects/{project:str}/tasks/{task:str}"
 
 #: Tasks (7.2).
@@ -165,6 +178,8 @@ TABLES: Mapping[str, Routes] = {
     "sos_path": SOS,
     "mr_path": MR,
     "dls_path": DLS,
+    "ws_path": WS,
+    "sse_path": SSE,
     "task_path": TASKS,
     "workflow_path": WORKFLOWS,
 }

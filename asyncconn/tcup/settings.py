@@ -38,3 +38,12 @@ class TcupSettings(BaseSettings):
     sse_path: str | None = None
     task_path: str | None = None
     workflow_path: str | None = None
+    mqtt_host: str | None = None
+    mqtt_port: int | None = None
+    mqtt_tls: bool | None = None
+    mqtt_username: str | None = None
+    mqtt_password: SecretStr | None = None
+    mqtt_topic: str | None = None
+    mqtt_ca_file: str | None = None
+    mqtt_tls_minimum: str | None = None
+    mqtt_keepalive: int | None = None

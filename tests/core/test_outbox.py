@@ -162,3 +162,25 @@ async def test_every_message_is_acknowledged_once_in_order_over_any_breaks(seed:
 def test_a_box_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Outbox[int](**options)
+
+
+async def test_who_refuses_more_still_sends_what_was_accepted() -> None:
+    outbox, posted = await filled(1)
+    outbox.refuse(StreamLost("closing"))
+    with pytest.raises(BufferClosed):
+        await outbox.post(1)
+    outbox.settle((await taken(outbox, 1))[0])
+    await posted[0].done
+
+
+async def test_what_may_have_arrived_ends_otherwise_than_what_was_never_sent() -> None:
+    told: list[tuple[list[int], str]] = []
+    outbox = Outbox[int](
+        window=2, on_settled=lambda ended, error: told.append(([one.item for one in ended], str(error)[:5]))
+    )
+    posted = [await outbox.post(one) for one in range(4)]
+    outbox.settle((await taken(outbox, 2))[0])
+    outbox.close(StreamLost("never sent"), sent=StreamLost("maybe"))
+    assert told == [([0], "None"), ([1], "maybe"), ([2, 3], "never")]
+    with pytest.raises(StreamLost, match="maybe"):
+        await posted[1].done

@@ -65,7 +65,7 @@ def test_bases_and_calls_can_be_replaced() -> None:
         {"sos_path": ""},
         {"sos_path": None},
         {"sensors.get": ("GET", "x")},
-        {"ws_path": "/x"},
+        {"mqtt_path": "/x"},
         [("sos_path", "/x")],
         7,
     ],

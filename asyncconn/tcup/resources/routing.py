@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from asyncconn.errors import ConfigError, NotFound, ProtocolError
-from asyncconn.http.outgoing import json_body
 from asyncconn.http.routes import number
 from asyncconn.tcup import fields
 from asyncconn.tcup.calling import Noun
+from asyncconn.tcup.documents import json_text
 from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.routing_models import Exchange, Overview, RoutingRule, RuleVersion, Statistics
 from asyncconn.tcup.routing_rules import checked_rule
@@ -204,20 +202,8 @@ class Routing(Noun):
     async def _send(self, kind: str, document: Any, to: str, key: str, *, duplicates: bool) -> None:
         headers = {"DirectExchangeName": to, "RoutingKey": key, "Content-Type": "application/json"}
         await self._caller.request(
-            "routing.send", params={"type": kind}, data=_json(document), headers=headers, idempotent=duplicates
+            "routing.send", params={"type": kind}, data=json_text(document), headers=headers, idempotent=duplicates
         )
-
-
-def _json(document: Any) -> bytes:
-    if document is None:
-        raise ConfigError("there is no document to send")
-    if not isinstance(document, str | bytes):
-        return json_body(document)
-    try:
-        orjson.loads(document)
-    except orjson.JSONDecodeError as error:
-        raise ConfigError(f"the document is no JSON: {error.msg} at {error.pos}") from None
-    return document.encode() if isinstance(document, str) else document
 
 
 def _texts(found: Any) -> builtins.list[str]:

@@ -1,0 +1,290 @@
+"""The noun ``mqtt``: publish, subscribe, and deliver into a sink. Contract: tcup section 5."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
+
+from asyncconn.core.closing import each
+from asyncconn.core.durations import positive
+from asyncconn.core.extras import needed
+from asyncconn.core.outbox import Outbox
+from asyncconn.core.supervise import cannot_get_better
+from asyncconn.errors import BufferFull, ConfigError, HubClosed, InvalidRecord, LifecycleError, SubscriptionRefused
+from asyncconn.tcup.streams.bridge import bridged
+from asyncconn.tcup.streams.messages import Ack, Message, Messages
+from asyncconn.tcup.streams.publisher import LARGEST_WINDOW, Outgoing, Publisher, Shipment, given_up
+from asyncconn.tcup.streams.sockets import tls_context
+from asyncconn.tcup.streams.topics import encoded, filter_checked, topic_checked
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+
+    from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.outbox import Posted
+    from asyncconn.core.sinks import Sink
+    from asyncconn.hub import Hub
+    from asyncconn.tcup.streams.inbox import Inbox, Overflow
+    from asyncconn.tcup.streams.link import MqttLink
+    from asyncconn.tcup.streams.options import MqttOptions, Will
+
+__all__ = ["Mqtt"]
+
+Session = Literal["clean", "persistent"]
+
+_LONGEST_ID = 65_535  # bytes
+
+
+class Mqtt:
+    """Messages over MQTT 3.1.1, at least once.
+
+        >>> await tcup.mqtt.publish("amq.topic", {"sensor": "ts1"})
+        >>> async with tcup.mqtt.subscribe("amq.topic", client_id="c1", session="persistent") as messages:
+        ...     async for message in messages:
+        ...         print(message.json)
+
+    Connections are made anew when they break, with growing pauses; what was published and not acknowledged is sent
+    again. Messages keep their order but for such a break, and only those under way then can come twice. QoS 2 there is
+    not: brokers grant 1 for it.
+    """
+
+    def __init__(self, options: MqttOptions | None, hub: Hub) -> None:
+        self._given = options
+        self._hub = hub
+        self._publisher: Publisher | None = None
+        self._subscriptions: WeakSet[Messages[Message]] = WeakSet()
+        self._tls: ssl.SSLContext | None = None
+        self._closed = False
+
+    # -- publish -------------------------------------------------------------------------------------------------------
+
+    async def publish(
+        self, topic: str | None, document: Any, *, qos: int = 1, retain: bool = False, timeout: float | None = 60.0
+    ) -> None:
+        """Publish one message; returns when the broker has acknowledged it, with QoS 0 when it has left.
+
+        ``document`` goes as JSON, bytes and texts as they are; ``topic`` None is that of the options. Without a
+        connection it waits for the next one, ``timeout`` seconds at most (None: without end).
+
+        Raises ``ConfigError`` for a topic that cannot be, ``InvalidRecord`` and ``RecordTooLarge`` for a document that
+        cannot; ``ConnectTimeout`` when it was not sent in time, ``ReadTimeout`` when it was and is not acknowledged;
+        ``Unauthorized``, ``Forbidden`` and other refusals that cannot get better.
+        """
+        limit = None if timeout is None else positive("timeout", timeout)
+        message = self._outgoing(topic, document, qos, retain)
+        outbox = (await self._out()).outbox
+        posted: Posted[Outgoing] | None = None
+        try:
+            async with asyncio.timeout(limit):
+                posted = await outbox.post(message)
+                await asyncio.shield(posted.done)
+        except TimeoutError as error:
+            if posted is None:
+                raise BufferFull(f"{len(outbox):,} messages are waiting for their acknowledgement") from error
+            raise given_up(outbox, posted) from error
+
+    async def publish_many(
+        self,
+        topic: str | None,
+        documents: Iterable[Any] | AsyncIterable[Any],
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        window: int = 100,
+        timeout: float | None = 60.0,
+    ) -> FlushReport:
+        """Publish many, with at most ``window`` (1 to 1,000) unacknowledged, and report what became of them.
+
+        ``timeout`` bounds, in seconds, the wait after the last was taken: what is not acknowledged then is ``unknown``,
+        what was not sent has ``failed``, and ``report.undelivered`` has both. Raises as :meth:`publish`, with the
+        ``index`` of a document that cannot be sent; those before it are on their way.
+
+            >>> report = await tcup.mqtt.publish_many("amq.topic", documents)
+            >>> report.delivered, report.unknown
+            (1000, 0)
+        """
+        if not 1 <= window <= LARGEST_WINDOW:
+            raise ConfigError(f"a window has 1 to {LARGEST_WINDOW:,} messages, not {window!r}")
+        started = self._hub.clock.now()
+        shipment = Shipment((await self._out()).outbox, window)
+        count = 0
+        async for document in each(documents):
+            try:
+                message = self._outgoing(topic, document, qos, retain)
+            except InvalidRecord as error:
+                error.index = count
+                raise
+            await shipment.add(message, document)
+            count += 1
+        await shipment.arrived(timeout)
+        return shipment.report(self._hub.clock.now() - started)
+
+    # -- subscribe -----------------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        topic: str | None = None,
+        *,
+        qos: int = 1,
+        client_id: str | None = None,
+        session: Session = "clean",
+        ack: Ack = "after",
+        max_pending: int = 1_000,
+        overflow: Overflow = "wait",
+    ) -> Messages[Message]:
+        """What is published to ``topic``, which may have wildcards, as an async iterator in a block of its own.
+
+        With ``session="persistent"`` and a ``client_id`` the broker keeps what comes while there is no connection, and
+        what was not acknowledged. ``ack`` says when that is done: see :class:`Messages`. At most ``max_pending``
+        messages are in memory: then nothing more is read, and the broker waits; with ``overflow="drop_oldest"`` the
+        oldest give way instead, and are counted.
+
+        Raises ``ConfigError``, also for a ``client_id`` that another subscription of this client has: the broker would
+        put out one for the other, in turns.
+        """
+        options = self._options()
+        topic = filter_checked(options.topic if topic is None else topic)
+        if qos not in (0, 1):
+            raise ConfigError(f"mqtt: qos is 0 or 1, not {qos!r}: brokers grant 1 for 2")
+        if session not in ("clean", "persistent"):
+            raise ConfigError(f"mqtt: session is 'clean' or 'persistent', not {session!r}")
+        if session == "persistent" and not client_id:
+            raise ConfigError("mqtt: a persistent session needs a client_id, by which the broker knows it again")
+        client_id = _new_id() if client_id is None else _checked_id(client_id)
+        name = f"mqtt:{client_id}"
+        if any(one.name == name and one.state != "closed" for one in self._subscriptions):
+            raise ConfigError(f"mqtt: the client_id {client_id!r} is in use by another subscription")
+
+        @asynccontextmanager
+        async def connect(inbox: Inbox[Message]) -> AsyncIterator[MqttLink]:
+            from asyncconn.tcup.streams.link import subscribed  # it needs a library that few programs have
+
+            kept = session == "persistent"
+            link = await self._link(client_id, clean=not kept)
+            async with subscribed(link, inbox, topic, qos, kept=kept, at_once=ack == "before"):
+                yield link
+
+        messages: Messages[Message] = Messages(
+            connect,
+            name=name,
+            ack=ack,
+            max_pending=max_pending,
+            overflow=overflow,
+            reconnect=options.reconnect,
+            final=_final,
+            clock=self._hub.clock,
+        )
+        self._subscriptions.add(messages)
+        return messages
+
+    async def deliver(
+        self,
+        topic: str | None,
+        *,
+        into: Sink[Any],
+        client_id: str,
+        qos: int = 1,
+        row: Callable[[Message], Any] | None = None,
+        max_items: int = 1_000,
+    ) -> FlushReport:
+        """Deliver what is published to ``topic`` into a sink, until the client is stopped; then the report.
+
+        Each message is acknowledged after its row has arrived, so that nothing is lost whenever this ends. ``row``
+        makes a row of a message, by default its JSON object; what is none, and what the sink rejects, is among
+        ``report.rejections``. Raises ``DeliveryFailed`` when the sink could not deliver: those rows come again, to the
+        next who delivers under this ``client_id``.
+
+            >>> await tcup.mqtt.deliver("amq.topic", into=panoply.table("series"), client_id="bridge-1")
+        """
+        subscription = self.subscribe(
+            topic, qos=qos, client_id=client_id, session="persistent", ack="manual", max_pending=max_items
+        )
+        return await bridged(subscription, into, row=row, max_items=max_items, clock=self._hub.clock)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Take nothing more in: subscriptions end with what came already."""
+        for messages in list(self._subscriptions):
+            messages.stop()
+
+    async def drain(self, timeout: float) -> FlushReport | None:
+        """Wait for what was published, and for those who still handle messages; then end all connections."""
+        self._closed = True
+        started = self._hub.clock.now()
+        publisher, self._publisher = self._publisher, None
+        left = [] if publisher is None else await publisher.aclose(timeout)
+        for messages in list(self._subscriptions):
+            await messages.left(max(0.0, timeout - (self._hub.clock.now() - started)))
+        if publisher is None:
+            return None
+        shipment = Shipment(publisher.outbox, 1)
+        shipment.delivered = publisher.outbox.acknowledged
+        for posted in left:
+            shipment.count(posted, posted.item, LifecycleError("the MQTT client was closed before its acknowledgement"))
+        return shipment.report(self._hub.clock.now() - started)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _options(self) -> MqttOptions:
+        if self._given is None:
+            raise ConfigError("mqtt needs to know the broker: Tcup(..., mqtt={'host': ..., 'username': ...})")
+        if self._closed:
+            raise HubClosed("the client is closed")
+        needed("paho", "tcup")
+        return self._given
+
+    def _outgoing(self, topic: str | None, document: Any, qos: int, retain: bool) -> Outgoing:
+        options = self._options()
+        if qos not in (0, 1):
+            raise ConfigError(f"mqtt: qos is 0 or 1, not {qos!r}: brokers grant 1 for 2")
+        topic = options.topic if topic is None else topic_checked(topic)
+        return Outgoing(topic, encoded(document, options.max_payload), qos, bool(retain))
+
+    async def _out(self) -> Publisher:
+        """The publisher that is open. One that has given up is replaced: what was wrong may be right by now."""
+        if self._publisher is None or self._publisher.is_over:
+            options, client_id = self._options(), _new_id()
+            self._publisher = Publisher(
+                partial(self._link, client_id, window=LARGEST_WINDOW, will=options.will),
+                name=f"mqtt:{client_id}",
+                outbox=Outbox(
+                    window=min(LARGEST_WINDOW, options.max_pending),
+                    max_pending=options.max_pending,
+                    overflow=options.overflow,
+                ),
+                reconnect=options.reconnect,
+                clock=self._hub.clock,
+            )
+            await self._publisher.open()
+        return self._publisher
+
+    async def _link(
+        self, client_id: str, *, clean: bool = True, window: int = 20, will: Will | None = None
+    ) -> MqttLink:
+        from asyncconn.tcup.streams.link import MqttLink  # as above
+
+        options = self._options()
+        if options.tls and self._tls is None:
+            self._tls = await asyncio.to_thread(tls_context, options.ca_file, options.tls_minimum)
+        return MqttLink(options, client_id, self._tls, clean=clean, window=window, will=will)
+
+
+def _final(error: Exception) -> bool:
+    return isinstance(error, SubscriptionRefused) or cannot_get_better(error)
+
+
+def _new_id() -> str:
+    return f"asyncconn-{secrets.token_hex(6)}"
+
+
+def _checked_id(client_id: str) -> str:
+    given: object = client_id
+    if not isinstance(given, str) or not given or "\0" in given or len(given.encode(errors="replace")) > _LONGEST_ID:
+        raise ConfigError(f"mqtt: client_id is a text of 1 to {_LONGEST_ID:,} bytes, not {client_id!r}")
+    return client_id

@@ -1,0 +1,299 @@
+"""MQTT when connections break, acknowledgements get lost and brokers fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncconn.core.supervise import Reconnect
+from asyncconn.errors import ConfigError
+from asyncconn.sandbox.tcup import StreamFault
+from tests.tcup.mqtt_scene import at, client, mosquitto, numbers, real_broker, scene, until, world
+
+_KILLED = """
+import asyncio, json, sys
+from asyncconn import Hub, Tcup
+
+async def main():
+    async with Hub() as hub:
+        tcup = Tcup("http://localhost:9", "0" * 64, hub=hub, mqtt=json.loads(sys.argv[1]))
+        async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent", max_pending=100) as messages:
+            async for message in messages:
+                print(message.json, flush=True)
+                await asyncio.sleep(0.001)
+
+asyncio.run(main())
+"""
+
+
+async def test_five_breaks_while_publishing_and_receiving_lose_nothing() -> None:
+    async with scene() as (tcup, place):
+        seen: Counter[int] = Counter()
+
+        async def receive() -> None:
+            async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent") as messages:
+                ready.set()
+                async for message in messages:
+                    seen[message.json] += 1
+                    if len(seen) == 3000:
+                        return
+
+        ready = asyncio.Event()
+        receiving = asyncio.create_task(receive())
+        await ready.wait()
+        publishing = asyncio.create_task(tcup.mqtt.publish_many("t", range(3000)))
+        for breaks in range(1, 6):
+            await until(lambda enough=breaks * 500: len(seen) >= enough)  # type: ignore[misc] # bound as it is now
+            place.streams.kill()
+        report = await publishing
+        await receiving
+    assert report.delivered == 3000
+    assert sorted(seen) == list(range(3000))
+    assert sum(seen.values()) - 3000 <= 5 * (100 + 10)
+
+
+async def test_an_acknowledgement_goes_out_on_no_later_connection_than_its_messages() -> None:
+    async with scene() as (tcup, place):
+        async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent", ack="manual") as messages:
+            await tcup.mqtt.publish_many("t", range(20))
+            held = [await anext(messages) for _ in range(6)]
+            for message in held[:4]:
+                await message.ack()
+            await until(lambda: place.sessions["c1"].acknowledged == 4)
+            place.streams.kill("c1")
+            await until(lambda: place.streams.pick("c1"))
+            for message in held[4:]:
+                await message.ack()  # renumbered, these would be the acknowledgements of two others
+            rest = [await anext(messages) for _ in range(10)]
+            for message in rest:
+                await message.ack()
+            rest += [await anext(messages) for _ in range(6)]
+            for message in rest[10:]:
+                await message.ack()
+            await until(lambda: place.sessions["c1"].acknowledged == 20)
+        assert [one.json for one in rest] == list(range(4, 20))
+        assert rest[0].again is True
+
+
+async def test_an_acknowledgement_that_never_comes_is_a_message_sent_again() -> None:
+    async with scene() as (tcup, place), tcup.mqtt.subscribe("t", client_id="c1") as messages:
+        place.streams.faults.add(StreamFault("swallow_ack"))
+        publishing = asyncio.create_task(tcup.mqtt.publish("t", 1))
+        assert (await anext(messages)).json == 1
+        place.streams.kill(lambda one: one.name != "c1")
+        await publishing
+        assert (await anext(messages)).json == 1
+
+
+async def test_a_publish_in_flight_when_the_broker_dies_is_sent_again_at_once() -> None:
+    async with scene() as (tcup, place):
+        await tcup.mqtt.publish("t", 0)
+        place.streams.faults.add(StreamFault("swallow_ack"))
+        publishing = asyncio.create_task(tcup.mqtt.publish("t", 1))
+        await until(lambda: place.streams.books["mqtt"].published == 2)
+        place.streams.kill()
+        async with asyncio.timeout(5):  # the library underneath takes ten seconds to see it
+            await publishing
+        assert place.streams.books["mqtt"].published == 3
+
+
+async def test_a_break_of_a_clean_session_is_a_gap_and_of_a_persistent_one_is_none() -> None:
+    told: list[tuple[str, int]] = []
+    async with (
+        scene() as (tcup, place),
+        tcup.mqtt.subscribe("t", client_id="clean") as clean,
+        tcup.mqtt.subscribe("t", client_id="kept", session="persistent") as kept,
+    ):
+        clean.on("lost", lambda change: told.append(("lost", change.connection)))
+        clean.on("gap", lambda gap: told.append(("gap", gap.connection)))
+        place.streams.kill()
+        await until(lambda: len(place.streams.live) == 2)
+        await until(lambda: clean.state == kept.state == "live")
+        await tcup.mqtt.publish("t", 1)
+        assert await numbers(clean, 1) == await numbers(kept, 1) == [1]
+    assert told == [("lost", 1), ("gap", 2)]
+    assert [gap.connection for gap in clean.gaps] == [2]
+    assert kept.gaps == ()
+    assert clean.state == "closed"
+
+
+async def test_what_was_read_of_a_clean_session_is_handed_over_after_a_break() -> None:
+    async with scene() as (tcup, place), tcup.mqtt.subscribe("t", client_id="c1") as messages:
+        await tcup.mqtt.publish_many("t", range(5))
+        await until(lambda: len(messages.inbox) == 5)
+        place.streams.kill("c1")
+        await until(lambda: messages.gaps)
+        assert await numbers(messages, 5) == list(range(5))
+
+
+async def test_a_broker_that_falls_silent_is_left_and_found_again() -> None:
+    async with scene({"keepalive": 1}) as (tcup, place):
+        async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent") as messages:
+            place.streams.stall("c1")
+            await until(lambda: place.streams.books["mqtt"].connects == 2)
+            await tcup.mqtt.publish("t", 1)
+            assert await numbers(messages, 1) == [1]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_an_attempt_at_a_silent_server_leaves_nothing_behind(tls: bool) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        ended.append(await reader.read())
+        writer.close()
+
+    came = asyncio.Event()
+    ended: list[bytes] = []
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server, client({"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1], "tls": tls}) as tcup:
+        before = asyncio.all_tasks()
+
+        async def subscribe() -> None:
+            async with tcup.mqtt.subscribe("t"):
+                pass
+
+        trying = asyncio.create_task(subscribe())
+        await came.wait()
+        trying.cancel()
+        await asyncio.wait({trying})
+        await until(lambda: ended)
+        assert {task for task in asyncio.all_tasks() - before if "mqtt" in task.get_name()} == set()
+
+
+async def test_fifty_reconnects_leave_no_socket_and_no_task() -> None:
+    async with scene() as (tcup, place):
+        async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent") as messages:
+            files, tasks = len([*Path("/proc/self/fd").iterdir()]), len(asyncio.all_tasks())
+            for count in range(2, 52):
+                place.streams.kill("c1")
+                await until(lambda enough=count: place.streams.books["mqtt"].connects == enough)  # type: ignore[misc] # bound as it is now
+            await until(lambda: messages.state == "live")
+            await until(lambda: len([*Path("/proc/self/fd").iterdir()]) <= files)
+            await until(lambda: len(asyncio.all_tasks()) <= tasks)
+
+
+async def test_cancelled_at_every_step_it_ends_and_can_be_begun_anew() -> None:
+    async with scene() as (tcup, _):
+
+        async def work() -> None:
+            async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent") as messages:
+                await tcup.mqtt.publish("t", 1)
+                await anext(messages)
+
+        for steps in range(40):
+            task = asyncio.create_task(work())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+        async with asyncio.timeout(5):
+            await work()
+
+
+async def test_closing_the_hub_ends_an_iteration_and_reports_what_was_not_acknowledged() -> None:
+    async with world() as place:
+        place.streams.faults.add(StreamFault("swallow_ack", times=None))
+        async with client(at(place)) as tcup:
+            seen: list[Any] = []
+
+            async def receive() -> None:
+                async with tcup.mqtt.subscribe("t", client_id="c1") as messages:
+                    seen.extend([message.json async for message in messages])
+                    # (the comprehension ends when the client is closed)
+
+            receiving = asyncio.create_task(receive())
+            await until(lambda: place.streams.pick("c1"))
+            publishing = asyncio.create_task(tcup.mqtt.publish("t", 1))
+            await until(lambda: seen)
+            with pytest.warns(match="1 of 1"):
+                report = await tcup.aclose(timeout=0.1)
+            assert report is not None
+            assert report.unknown == 1
+            await receiving
+            await asyncio.wait({publishing})
+            assert publishing.exception() is not None
+
+
+async def test_a_certificate_file_that_is_missing_is_told_before_the_connect(tmp_path: Path) -> None:
+    mqtt = {"host": "127.0.0.1", "ca_file": tmp_path / "none.crt"}
+    async with client(mqtt) as tcup:
+        with pytest.raises(ConfigError, match=r"none\.crt"):
+            async with tcup.mqtt.subscribe("t"):
+                pass
+        with pytest.raises(ConfigError, match=r"none\.crt"):
+            await tcup.mqtt.publish("t", 1)
+
+
+async def _killed(mqtt: dict[str, Any], publisher: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """What a subscriber got that was killed in the middle, and what its follower got of 2,000."""
+    import json
+
+    own = {name: value for name, value in mqtt.items() if name != "reconnect"}
+    async with client(publisher) as tcup:
+        async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent"):
+            pass
+        assert (await tcup.mqtt.publish_many("t", range(2000))).delivered == 2000
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _KILLED, json.dumps(own), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        first = [int(await process.stdout.readline()) for _ in range(300)]
+        process.send_signal(signal.SIGKILL)
+        first += [int(line) for line in (await process.stdout.read()).splitlines()]
+        await process.wait()
+        rest: list[int] = []
+        async with tcup.mqtt.subscribe("t", client_id="c1", session="persistent") as messages:
+            while not rest or rest[-1] != 1999:
+                rest += await numbers(messages, 1)
+    return first, rest
+
+
+async def test_a_subscriber_killed_in_the_middle_loses_nothing() -> None:
+    async with world() as place:
+        first, rest = await _killed(at(place), at(place))
+    assert {*first, *rest} == set(range(2000))
+    assert len(first) + len(rest) - 2000 <= 10
+
+
+@mosquitto
+async def test_a_subscriber_killed_in_the_middle_loses_nothing_with_mosquitto(tmp_path: Path) -> None:
+    with real_broker(tmp_path) as mqtt:
+        first, rest = await _killed(mqtt, mqtt)
+    assert {*first, *rest} == set(range(2000))
+    assert len(first) + len(rest) - 2000 <= 20
+
+
+@mosquitto
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_mosquitto_is_held_back_by_who_is_slow_through_three_keepalives(tmp_path: Path, qos: int) -> None:
+    with real_broker(tmp_path) as mqtt:
+        async with client({**mqtt, "keepalive": 1}) as tcup:
+            async with tcup.mqtt.subscribe(
+                "t", qos=qos, client_id="c1", session="persistent", max_pending=200
+            ) as messages:
+                publishing = asyncio.create_task(tcup.mqtt.publish_many("t", ["7" * 1024] * 4000, qos=qos))
+                await until(lambda: len(messages.inbox) == 200)
+                await asyncio.sleep(3.2)  # keepalives are the broker's and the wall clock's
+                for _ in range(4000):
+                    await anext(messages)
+                await publishing
+            assert messages.inbox.most <= 220
+            assert messages.gaps == ()
+
+
+@mosquitto
+async def test_a_second_client_of_the_same_id_is_named_as_a_reason(tmp_path: Path) -> None:
+    with real_broker(tmp_path) as mqtt:
+        slow = {**mqtt, "reconnect": Reconnect(initial=60.0, maximum=60.0)}
+        async with client(slow) as one, client(slow) as two, one.mqtt.subscribe("t", client_id="c1") as messages:
+            told: list[str] = []
+            messages.on("lost", lambda change: told.append(str(change.error)))
+            async with two.mqtt.subscribe("t", client_id="c1"):
+                await until(lambda: told)
+            assert "a second client with the id 'c1'" in told[0]
