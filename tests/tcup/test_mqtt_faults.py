@@ -67,7 +67,7 @@ async def test_an_acknowledgement_goes_out_on_no_later_connection_than_its_messa
                 await message.ack()
             await until(lambda: place.sessions["c1"].acknowledged == 4)
             place.streams.kill("c1")
-            await until(lambda: place.streams.pick("c1"))
+            await until(lambda: place.streams.books["mqtt"].connects == 3)
             for message in held[4:]:
                 await message.ack()  # renumbered, these would be the acknowledgements of two others
             rest = [await anext(messages) for _ in range(10)]
@@ -113,8 +113,7 @@ async def test_a_break_of_a_clean_session_is_a_gap_and_of_a_persistent_one_is_no
         clean.on("lost", lambda change: told.append(("lost", change.connection)))
         clean.on("gap", lambda gap: told.append(("gap", gap.connection)))
         place.streams.kill()
-        await until(lambda: len(place.streams.live) == 2)
-        await until(lambda: clean.state == kept.state == "live")
+        await until(lambda: clean.gaps and place.streams.books["mqtt"].connects == 4)
         await tcup.mqtt.publish("t", 1)
         assert await numbers(clean, 1) == await numbers(kept, 1) == [1]
     assert told == [("lost", 1), ("gap", 2)]
@@ -208,7 +207,7 @@ async def test_closing_the_hub_ends_an_iteration_and_reports_what_was_not_acknow
                     # (the comprehension ends when the client is closed)
 
             receiving = asyncio.create_task(receive())
-            await until(lambda: place.streams.pick("c1"))
+            await until(lambda: "c1" in place.sessions and place.sessions["c1"].filters)
             publishing = asyncio.create_task(tcup.mqtt.publish("t", 1))
             await until(lambda: seen)
             with pytest.warns(match="1 of 1"):
@@ -278,7 +277,7 @@ async def test_mosquitto_is_held_back_by_who_is_slow_through_three_keepalives(tm
                 "t", qos=qos, client_id="c1", session="persistent", max_pending=200
             ) as messages:
                 publishing = asyncio.create_task(tcup.mqtt.publish_many("t", ["7" * 1024] * 4000, qos=qos))
-                await until(lambda: len(messages.inbox) == 200)
+                await until(lambda: len(messages.inbox) >= (20 if qos else 200))  # its window is 20
                 await asyncio.sleep(3.2)  # keepalives are the broker's and the wall clock's
                 for _ in range(4000):
                     await anext(messages)
