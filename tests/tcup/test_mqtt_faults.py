@@ -14,6 +14,7 @@ import pytest
 from asyncconn.core.supervise import Reconnect
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.tcup import StreamFault
+from tests.certificates import Authority
 from tests.tcup.mqtt_scene import at, client, mosquitto, numbers, real_broker, scene, until, world
 
 _KILLED = """
@@ -213,8 +214,7 @@ async def test_closing_the_hub_ends_an_iteration_and_reports_what_was_not_acknow
 
             async def receive() -> None:
                 async with tcup.mqtt.subscribe("t", client_id="c1") as messages:
-                    seen.extend([message.json async for message in messages])
-                    # (the comprehension ends when the client is closed)
+                    await messages.each(lambda message: seen.append(message.json))
 
             receiving = asyncio.create_task(receive())
             await until(lambda: "c1" in place.sessions and place.sessions["c1"].filters)
@@ -227,6 +227,30 @@ async def test_closing_the_hub_ends_an_iteration_and_reports_what_was_not_acknow
             await receiving
             await asyncio.wait({publishing})
             assert publishing.exception() is not None
+
+
+async def test_tls_trusts_the_authority_of_the_file_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    authority, other = Authority(tmp_path), Authority(tmp_path / "other")
+    pem = authority.signed("server")
+    async with world(mqtt_tls=(pem, pem)) as place:
+        async with client(at(place, tls=True, ca_file=authority.ca)) as tcup, tcup.mqtt.subscribe("t") as messages:
+            await tcup.mqtt.publish_many("t", ["7" * 20_000] * 50)
+            assert len([await anext(messages) for _ in range(50)]) == 50
+        async with client(at(place, tls=True, ca_file=other.ca)) as tcup:
+            with pytest.raises(ConnectFailed, match="not trusted"):
+                async with tcup.mqtt.subscribe("t"):
+                    pass
+            with pytest.raises(ConnectFailed, match="not trusted"):
+                await tcup.mqtt.publish("t", 1)
+
+
+async def test_a_certificate_that_is_out_of_date_is_final(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pem = authority.signed("server", days=-1)
+    async with world(mqtt_tls=(pem, pem)) as place, client(at(place, tls=True, ca_file=authority.ca)) as tcup:
+        with pytest.raises(ConnectFailed, match="expired"):
+            await tcup.mqtt.publish("t", 1)
 
 
 async def test_a_certificate_file_that_is_missing_is_told_before_the_connect(tmp_path: Path) -> None:
