@@ -44,7 +44,8 @@ def test_an_argument_is_above_the_environment_and_that_above_the_file(
 ) -> None:
     file = tmp_path / "ConfigFile.conf"
     file.write_text(
-        "[tcup]\nURL = https://t\napi_key = k\n[mqtt]\nhost = file\nport = 1\nusername = v:u\npassword = p\ntls = false\n"
+        "[tcup]\nURL = https://t\napi_key = k\n"
+        "[mqtt]\nhost = file\nport = 1\nusername = v:u\npassword = p\ntls = false\n"
     )
     monkeypatch.setenv("ASYNCCONN_TCUP_MQTT_PORT", "2")
     monkeypatch.setenv("ASYNCCONN_TCUP_MQTT_USERNAME", "v:env")
