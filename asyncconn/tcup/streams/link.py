@@ -93,7 +93,7 @@ class MqttLink:
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._greeted: asyncio.Future[None] = self._loop.create_future()
-        self._granted: dict[int, asyncio.Future[int]] = {}
+        self._granted: dict[int, asyncio.Future[None]] = {}
         self._reading = True
         self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -143,18 +143,19 @@ class MqttLink:
 
     # -- what to say ---------------------------------------------------------------------------------------------------
 
-    async def subscribe(self, topic: str, qos: int) -> int:
-        """The QoS that was granted. Raises ``SubscriptionRefused``."""
+    async def subscribe(self, topic: str, qos: int) -> None:
+        """Ask for what fits ``topic``. Raises ``SubscriptionRefused``, here or as the end of the connection.
+
+        Where the broker has kept the session it is subscribed already: then this does not wait for the answer, which
+        may lie behind more messages than anybody takes before.
+        """
         self._check()
         _, number = self._paho.subscribe(topic, qos)
         if number is None:
             raise ConnectionLost("the connection broke while subscribing")
-        granted: asyncio.Future[int] = self._loop.create_future()
-        self._granted[number] = granted
-        code: int = await self._or_over(granted)
-        if code >= _REFUSED:
-            raise SubscriptionRefused(f"the broker refuses the subscription to {topic!r}")
-        return code
+        self._granted[number] = granted = self._loop.create_future()
+        if not self.session_present:
+            await self._or_over(granted)
 
     def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> int:
         """Send it; its number is what ``on_published`` is called with. Raises ``ConnectionLost``."""
@@ -233,9 +234,10 @@ class MqttLink:
             self._lost(_refusal(reason.value, self._options))
 
     def _on_subscribe(self, client: Client, data: Any, number: int, reasons: list[ReasonCode], properties: Any) -> None:
-        granted = self._granted.pop(number, None)
-        if granted is not None and not granted.done():
-            granted.set_result(reasons[0].value)
+        if reasons[0].value >= _REFUSED:
+            self._lost(SubscriptionRefused("the broker refuses the subscription"))
+        elif (granted := self._granted.pop(number, None)) is not None and not granted.done():
+            granted.set_result(None)
 
     def _on_disconnect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         what = "the broker closed the connection" if self._greeted.done() else "the broker closed instead of answering"
@@ -261,11 +263,9 @@ class MqttLink:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _or_over(self, waited: asyncio.Future[Any]) -> Any:
+    async def _or_over(self, waited: asyncio.Future[None]) -> None:
         await asyncio.wait({waited, self._end}, return_when=asyncio.FIRST_COMPLETED)
-        if not waited.done():
-            raise self.over or ConnectionLost("the connection is closed")
-        return waited.result()
+        self._check()
 
     def _lost(self, error: AsyncConnError) -> None:
         """Once: from here on nothing is acknowledged, and whoever waits is told."""

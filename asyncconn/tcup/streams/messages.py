@@ -188,10 +188,12 @@ class Messages(Generic[M]):
     async def aclose(self) -> None:
         """End the connection. What is not acknowledged comes again, where the broker keeps it."""
         self.stop()
-        await self._supervisor.aclose()
-        if self._end is not None:
-            await reap([self._end])
-        self._left.set()
+        try:
+            await self._supervisor.aclose()
+            if self._end is not None:
+                await reap([self._end])
+        finally:
+            self._left.set()
 
     async def left(self, timeout: float) -> None:
         """Wait so many seconds for the block to be left, and end the connection."""
