@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Authority
 
 from asyncconn.core.supervise import Reconnect
 from asyncconn.errors import ConfigError, ConnectFailed
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
-from tests.certificates import Authority
 
 from .mqtt_scene import at, client, mosquitto, numbers, real_broker, scene, until, world
 
