@@ -11,7 +11,8 @@ import pytest
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.closing import each
 from asyncconn.errors import DeliveryFailed
-from tests.tcup.mqtt_scene import scene, until
+
+from .mqtt_scene import scene, until
 
 
 class Sink:

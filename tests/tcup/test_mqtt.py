@@ -17,7 +17,8 @@ from asyncconn.errors import (
     Unauthorized,
 )
 from asyncconn.sandbox.tcup import StreamFault
-from tests.tcup.mqtt_scene import client, numbers, scene, until, world
+
+from .mqtt_scene import client, numbers, scene, until, world
 
 
 async def test_what_is_published_arrives_decoded_and_the_rest_as_bytes() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Authority
 
 from asyncconn.core.supervise import Reconnect
 from asyncconn.errors import ConfigError, ConnectFailed
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
-from tests.certificates import Authority
-from tests.tcup.mqtt_scene import at, client, mosquitto, numbers, real_broker, scene, until, world
+
+from .mqtt_scene import at, client, mosquitto, numbers, real_broker, scene, until, world
 
 _KILLED = """
 import asyncio, json, sys
