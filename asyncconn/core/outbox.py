@@ -66,7 +66,7 @@ class Outbox(Generic[T]):
         self._waiting: deque[Posted[T]] = deque()
         self._flying: dict[Posted[T], None] = {}
         self._closed: AsyncConnError | None = None
-        self._changed = asyncio.Event()  # replaced by each change: everyone who waits looks again
+        self._changed: asyncio.Event | None = None  # there while somebody waits: everyone who does looks again
 
     def __len__(self) -> int:
         """Messages that are accepted and not acknowledged."""
@@ -84,7 +84,7 @@ class Outbox(Generic[T]):
         while len(self) >= self._most and self._closed is None:
             if self._overflow == "raise":
                 raise BufferFull(f"{self._most:,} messages are waiting for their acknowledgement")
-            await self._changed.wait()
+            await self._change()
         if self._closed is not None:
             raise BufferClosed("the publisher is closed: it takes no more messages") from self._closed
         posted = Posted(item)
@@ -97,14 +97,14 @@ class Outbox(Generic[T]):
     async def drained(self) -> None:
         """Wait until everything is acknowledged or given up."""
         while len(self):
-            await self._changed.wait()
+            await self._change()
 
     # -- who sends -----------------------------------------------------------------------------------------------------
 
     async def take(self) -> Posted[T]:
         """The next message for this connection. It counts as sent from here on."""
         while not self._waiting or len(self._flying) >= self._window:
-            await self._changed.wait()
+            await self._change()
         posted = self._waiting.popleft()
         posted.sent += 1
         self._flying[posted] = None
@@ -176,9 +176,15 @@ class Outbox(Generic[T]):
             else:
                 posted.done.set_exception(error)
 
+    async def _change(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
+
     def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 def _heard(done: asyncio.Future[None]) -> None:

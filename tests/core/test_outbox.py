@@ -104,6 +104,18 @@ async def test_or_refuses() -> None:
     assert outbox.accepted == 2
 
 
+@pytest.mark.parametrize("sent", [True, False])
+async def test_what_is_withdrawn_is_not_sent_again(sent: bool) -> None:
+    outbox, posted = await filled(2)
+    if sent:
+        await taken(outbox, 1)
+    outbox.withdraw(posted[0])
+    outbox.withdraw(posted[0])
+    outbox.again()
+    assert [one.item for one in await taken(outbox, 1)] == [1]
+    assert (outbox.refused, len(outbox)) == (1, 1)
+
+
 async def test_giving_up_tells_of_everything_that_is_left() -> None:
     outbox, posted = await filled(3, window=1, max_pending=3)
     waiting = asyncio.ensure_future(outbox.post(3))

@@ -176,6 +176,23 @@ def test_an_error_that_cannot_get_better_ends_it_and_reaches_who_waits(error: Ex
     run(scene)
 
 
+def test_the_end_can_be_waited_for() -> None:
+    async def scene(clock: VirtualClock) -> None:
+        async with Supervisor(Station(ConfigError("no such file")).connect, name="acme", clock=clock) as supervisor:
+            with pytest.raises(ConfigError):
+                await supervisor.over()
+        station = Station()
+        async with Supervisor(station.connect, name="acme", clock=clock) as supervisor:
+            (await supervisor.link()).end.set_result(None)
+            await supervisor.over()
+        supervisor = Supervisor(station.connect, name="acme", clock=clock)
+        async with supervisor:
+            waiting = asyncio.ensure_future(supervisor.over())
+        await waiting
+
+    run(scene)
+
+
 def test_which_errors_are_final_can_be_said() -> None:
     async def scene(clock: VirtualClock) -> None:
         station = Station(ConnectFailed("refused"))
