@@ -230,3 +230,10 @@ async def test_what_is_published_while_the_broker_is_not_available_leaves_when_i
         assert report.delivered == 50
         assert place.streams.books["mqtt"].refused == 3
         assert place.streams.books["mqtt"].published == 50
+
+
+async def test_a_clean_session_is_acknowledged_too() -> None:
+    """Or the broker would hand out no more than its ten."""
+    async with scene() as (tcup, _), tcup.mqtt.subscribe("t") as messages:
+        await tcup.mqtt.publish_many("t", range(25))
+        assert await numbers(messages, 25) == list(range(25))

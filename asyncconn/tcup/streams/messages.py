@@ -70,6 +70,11 @@ class Message:
         """Whether the broker keeps it until it is acknowledged, and it is not: the next connection brings it again."""
         return self._kept and self._acknowledge is not None
 
+    @property
+    def wants_ack(self) -> bool:
+        """Whether the broker waits for its acknowledgement."""
+        return self._acknowledge is not None
+
     async def ack(self) -> None:
         """Acknowledge it. Twice is once, and on a later connection than its own it is nothing: it comes again there."""
         acknowledge, self._acknowledge = self._acknowledge, None
@@ -233,7 +238,7 @@ class Messages(Generic[M]):
                 self._asked = False
             if message is None:
                 raise StopAsyncIteration
-        if self._ack == "after" and message.comes_again:
+        if self._ack == "after" and message.wants_ack:
             self._open.append(message)
         if self._handed is not None:
             self._handed(message)
