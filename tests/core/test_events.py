@@ -81,7 +81,7 @@ def test_a_name_that_is_never_emitted_is_a_config_error_that_lists_the_others() 
 
 
 def test_there_is_one_vocabulary() -> None:
-    with pytest.raises(ConfigError, match="no event of a connector is called sent: use attempt, error, flush, retry,"):
+    with pytest.raises(ConfigError, match="is called sent: use attempt, error, flush, gap, live, lost, retry,"):
         Events("send", "sent")
 
 

@@ -75,9 +75,9 @@ async def test_the_example_describes_itself_and_runs_into_the_panoply_of_the_env
         return Reply(body=(EXAMPLES / "data" / seen.path[1:]).read_bytes(), headers={"Content-Type": "text/csv"})
 
     module = str(EXAMPLES / "weather_source")
-    described = await arun(tmp_path, "source", "describe", module, "--json")
+    described = await arun(tmp_path, "source", "describe", module, "--format", "json")
 
-    assert [param["option"] for param in json.loads(described.out)["params"]] == [
+    assert [param["option"] for param in json.loads(described.out)] == [
         "--url",
         "--station",
         "--tables",
