@@ -60,7 +60,7 @@ async def test_the_wait_for_the_permit_of_a_re_send_is_not_part_of_the_timeout()
         await http.request("GET", "/")
 
     assert len(server.seen) == 3
-    assert server.seen[2].at - server.seen[0].at >= 0.6
+    assert server.seen[2].at - server.seen[0].at > 0.4  # longer than the whole call may take
 
 
 async def test_the_permit_of_a_re_send_obeys_max_wait() -> None:
