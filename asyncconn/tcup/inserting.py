@@ -246,6 +246,9 @@ async def _pieces_awaited(rows: AsyncIterable[Any]) -> AsyncGenerator[list[Any],
 def _ready(piece: list[Any]) -> bool:
     """Whether all are observations as SOS has them, of one record each: the usual of what comes from elsewhere."""
     try:
-        return [len(one["record"]) for one in piece if type(one) is dict and one["sensor"]] == [1] * len(piece)
+        for one in piece:
+            if type(one) is not dict or len(one["record"]) != 1 or not one["sensor"]:
+                return False
     except (KeyError, TypeError):
         return False
+    return True

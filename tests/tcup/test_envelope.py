@@ -6,13 +6,16 @@ import json
 import logging
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from asyncconn import errors
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response
 from asyncconn.http.rules import Rules
-from asyncconn.tcup.envelope import ItemResult, verdict
+from asyncconn.tcup.envelope import ItemResult, all_done, verdict
 from asyncconn.tcup.errors import DocumentRefused, PartlyRefused
 from asyncconn.tcup.rules import DlsRules, JobRules, RoutingRules, SosRules
 
@@ -176,3 +179,42 @@ def test_details_of_a_conflict_are_kept() -> None:
     assert isinstance(found, errors.Conflict)
     assert (found.message, found.details) == ("exists", {"projectId": "P1"})
     assert error(JobRules(), 502, "<html>", kind="text/html").details is None
+
+
+_CODES: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from([0, 99, 100, 200, 201, 207, 399, 400, 404, 500, 2**70, 201.0, True, None, "201", "404", [], {}]),
+    st.integers(),
+)
+_ITEMS = st.one_of(
+    st.none(),
+    st.text(max_size=3),
+    st.dictionaries(st.sampled_from(["code", "status", "index", "statusCode"]), _CODES, max_size=3),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["code", "results", "status", "message", "statusCode", "next"]),
+        st.one_of(_CODES, st.lists(_ITEMS, max_size=4), _ITEMS),
+    )
+)
+@example({"code": 201, "results": [OK, OK]})
+@example({"code": 207, "results": [OK]})
+def test_the_short_look_never_says_done_of_what_was_refused(body: dict[str, Any]) -> None:
+    if all_done(json.dumps(body).encode()):
+        meant = verdict(body, 200)
+        assert meant.status == body["code"]
+        assert meant.status < 400
+        assert meant.status != 207
+
+
+def test_the_short_look_is_enough_for_the_usual_answer_and_for_no_other() -> None:
+    pytest.importorskip("msgspec", reason="without it each answer is read in full")
+
+    assert all_done(orjson.dumps({"code": 201, "status": "Created", "results": [OK] * 500}))
+    assert not all_done(orjson.dumps({"code": 201, "results": [OK] * 499 + [BAD]}))
+    assert not all_done(orjson.dumps({"code": 207, "results": [OK]}))
+    assert not all_done(orjson.dumps({"code": 201, "results": [{"index": 0, "status": "not found"}]}))
+    assert not all_done(orjson.dumps([OK]))
+    assert not all_done(b"<html>")
+    assert not all_done(b"")
