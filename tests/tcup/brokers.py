@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,13 +19,14 @@ import pytest
 from .mqtt_scene import SOON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-#: For tests with a broker of these names; those of RabbitMQ run one after the other, so that they can share one.
+#: For tests with a broker of these names. Those of RabbitMQ run one after the other, so that they can share one, and
+#: the first of them has the time that it takes to come up.
 SERVED = {
     "mosquitto": [pytest.mark.service("mosquitto")],
-    "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.xdist_group("rabbitmq")],
+    "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.xdist_group("rabbitmq"), pytest.mark.slow(150)],
 }
 
 _PATH = f"/usr/lib/rabbitmq/bin:{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
@@ -44,13 +46,12 @@ class Broker(ABC):
         self.folder = folder
         self.port, self.tls_port = free_ports(2)
         self.tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
         """The one that serves."""
-        assert self._process is not None
-        return self._process
+        return self._processes[-1]
 
     def at(self, **options: Any) -> dict[str, Any]:
         """How to get there."""
@@ -58,9 +59,9 @@ class Broker(ABC):
 
     def start(self) -> None:
         """Returns when it lets clients in."""
-        self._process = self._started()
+        self._launch()
         deadline = time.monotonic() + _UP_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
@@ -74,11 +75,14 @@ class Broker(ABC):
         """In order: it writes down what it has to keep."""
         self.process.terminate()
         self.process.wait(_UP_SECONDS)
+        self.kill()
 
     def kill(self) -> None:
-        """At once."""
-        self.process.kill()
-        self.process.wait()
+        """At once, if it runs."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._processes.clear()
 
     @abstractmethod
     def tenant(self, name: str, *, reads: bool = True) -> dict[str, Any]:
@@ -88,11 +92,14 @@ class Broker(ABC):
         """
 
     @abstractmethod
-    def _started(self) -> subprocess.Popen[bytes]: ...
+    def _launch(self) -> None:
+        """Run what it needs, itself last."""
 
-    def _run(self, command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, **environment: str) -> None:
         with (self.folder / "out").open("ab") as out:
-            return subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_with(environment))
+            self._processes.append(
+                subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_with(environment))
+            )
 
 
 class Mosquitto(Broker):
@@ -111,11 +118,11 @@ class Mosquitto(Broker):
         subprocess.run([_program("mosquitto_passwd"), "-b", self._users, name, "secret"], check=True, timeout=15)
         with self._rights.open("a") as file:
             file.write(f"user {name}\ntopic {'readwrite' if reads else 'write'} #\n")
-        if self._process is not None:
-            self._process.send_signal(1)  # it reads its files again
+        if self._processes:
+            self.process.send_signal(signal.SIGHUP)  # it reads its files again
         return self.at(username=name, password="secret")
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> None:
         config = self.folder / "mosquitto.conf"
         config.write_text(
             f"user {getpass.getuser()}\nlistener {self.port} 127.0.0.1\n"
@@ -123,7 +130,7 @@ class Mosquitto(Broker):
             + f"password_file {self._users}\nacl_file {self._rights}\nallow_anonymous false\n"
             + f"persistence true\npersistence_location {self.folder}/\nmax_queued_messages 0\n"
         )
-        return self._run([_program("mosquitto"), "-c", str(config)])
+        self._run(_program("mosquitto"), "-c", str(config))
 
 
 class RabbitMQ(Broker):
@@ -135,22 +142,6 @@ class RabbitMQ(Broker):
         super().__init__(folder, tls)
         self._names, self._nodes, self._amqp = free_ports(3)
         (folder / "plugins").write_text("[rabbitmq_mqtt].")
-
-    def start(self) -> None:
-        command = [_program("epmd"), "-port", str(self._names), "-address", "127.0.0.1"]
-        epmd = self._run(command)
-        try:
-            super().start()
-        finally:
-            self._epmd = epmd
-
-    def stop(self) -> None:
-        super().stop()
-        self._end_epmd()
-
-    def kill(self) -> None:
-        super().kill()
-        self._end_epmd()
 
     def tenant(self, name: str, *, reads: bool = True) -> dict[str, Any]:
         vhost = f"{name}@tcup"
@@ -169,11 +160,7 @@ class RabbitMQ(Broker):
         subprocess.run(command, check=True, timeout=_UP_SECONDS, env=_with(self._environment()), capture_output=True)
         return self.at(username=f"{vhost}:{name}", password="secret")
 
-    def _end_epmd(self) -> None:
-        self._epmd.terminate()
-        self._epmd.wait()
-
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> None:
         config = self.folder / "rabbitmq.conf"
         config.write_text(
             f"listeners.tcp.default = 127.0.0.1:{self._amqp}\nmqtt.listeners.tcp.default = 127.0.0.1:{self.port}\n"
@@ -184,7 +171,8 @@ class RabbitMQ(Broker):
                 else ""
             )
         )
-        return self._run([_program("rabbitmq-server"), "-noinput"], **self._environment())
+        self._run(_program("epmd"), "-port", str(self._names), "-address", "127.0.0.1")
+        self._run(_program("rabbitmq-server"), "-noinput", **self._environment())
 
     def _environment(self) -> dict[str, str]:
         folder = self.folder
@@ -210,12 +198,11 @@ def running(kind: str, folder: Path, tls: Path | None = None) -> Iterator[Broker
     """A broker in a new ``folder``, to the end of the block."""
     folder.mkdir()
     broker = KINDS[kind](folder, tls)
-    broker.start()
     try:
+        broker.start()
         yield broker
     finally:
-        if broker.process.poll() is None:
-            broker.kill()
+        broker.kill()
 
 
 def free_ports(count: int) -> list[int]:
