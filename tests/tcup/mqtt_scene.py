@@ -88,7 +88,7 @@ class Relay:
         await self._server.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info: Any) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         self.cut()
         await self._server.__aexit__(None, None, None)
 
