@@ -11,12 +11,13 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from .mqtt_scene import SOON
+from .mqtt_scene import at_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,21 @@ SERVED = {
     "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.xdist_group("rabbitmq"), pytest.mark.slow(150)],
 }
 
+_T = TypeVar("_T", bound=Callable[..., object])
+
 _PATH = f"/usr/lib/rabbitmq/bin:{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 _UP_SECONDS = 120.0  # RabbitMQ takes 12 on a machine that has nothing else to do
+
+
+def served(kind: str) -> Callable[[_T], _T]:
+    """For a test with this broker only."""
+
+    def marked(test: _T) -> _T:
+        for mark in SERVED[kind]:
+            test = mark(test)
+        return test
+
+    return marked
 
 
 class Broker(ABC):
@@ -55,7 +69,7 @@ class Broker(ABC):
 
     def at(self, **options: Any) -> dict[str, Any]:
         """How to get there."""
-        return {"host": "127.0.0.1", "port": self.port, "tls": False, "reconnect": SOON, **options}
+        return {**at_port(self.port), **options}
 
     def start(self) -> None:
         """Returns when it lets clients in."""

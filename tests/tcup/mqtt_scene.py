@@ -42,6 +42,11 @@ def at(place: TcupWorld, **options: Any) -> dict[str, Any]:
     }
 
 
+def at_port(port: int) -> dict[str, Any]:
+    """How to get to whatever listens there."""
+    return {"host": "127.0.0.1", "port": port, "tls": False, "reconnect": SOON}
+
+
 @asynccontextmanager
 async def client(mqtt: dict[str, Any]) -> AsyncIterator[Tcup]:
     async with Hub() as hub:

@@ -10,12 +10,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import Authority
 
 from asyncconn.core.supervise import Reconnect
+from asyncconn.errors import ConnectFailed, Forbidden, SubscriptionRefused, Unauthorized
 
+from .brokers import running, served
 from .mqtt_scene import Relay, client, new_id, numbers, until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from asyncconn import Tcup
     from asyncconn.tcup.streams.messages import Message, Messages
 
@@ -199,3 +204,57 @@ async def test_a_second_client_of_the_same_id_is_named_as_a_reason(mqtt: dict[st
         async with two.mqtt.subscribe(client_id=name):
             await until(lambda: told)
         assert f"a second client with the id '{name}'" in told[0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"password": "s3cret-no"}, {"username": "nowhere@tcup:user1"}, {"username": "user1"}]
+)
+async def test_who_is_not_let_in_is_told_what_to_look_at(mqtt: dict[str, Any], wrong: dict[str, Any]) -> None:
+    async with client({**mqtt, **wrong}) as tcup:
+        with pytest.raises((Unauthorized, Forbidden), match=r"virtual host.* password is .*wrong") as refused:
+            async with tcup.mqtt.subscribe():
+                pass
+        with pytest.raises(type(refused.value)):
+            await tcup.mqtt.publish(None, 1)
+    assert "s3cret-no" not in str(refused.value)
+
+
+@served("rabbitmq")
+async def test_who_may_not_read_is_told_at_once(rabbitmq: Broker) -> None:
+    async with client(rabbitmq.tenant("writer", reads=False)) as tcup:
+        await tcup.mqtt.publish("t", 1)
+        for session in ("clean", "persistent"):
+            with pytest.raises(SubscriptionRefused):
+                async with tcup.mqtt.subscribe("t", client_id=new_id(), session=session):
+                    pass
+
+
+@served("rabbitmq")
+async def test_a_virtual_host_of_others_is_final(rabbitmq: Broker) -> None:
+    others, ours = rabbitmq.tenant("others"), rabbitmq.tenant("ours")
+    async with client({**ours, "username": others["username"].replace(":others", ":ours")}) as tcup:
+        with pytest.raises(Forbidden, match="virtual host"):
+            await tcup.mqtt.publish("t", 1)
+
+
+async def test_tls_trusts_the_authority_of_the_file_and_no_other(
+    mqtt: dict[str, Any], broker: Broker, authority: Authority, tmp_path: Path
+) -> None:
+    secure = {**mqtt, "tls": True, "port": broker.tls_port}
+    async with client({**secure, "ca_file": authority.ca}) as tcup, tcup.mqtt.subscribe() as messages:
+        await tcup.mqtt.publish_many(None, ["7" * 20_000] * 50)
+        assert len([await anext(messages) for _ in range(50)]) == 50
+    for ca_file in (Authority(tmp_path).ca, None):
+        async with client({**secure, "ca_file": ca_file}) as tcup:
+            with pytest.raises(ConnectFailed, match="not trusted"):
+                async with tcup.mqtt.subscribe():
+                    pass
+
+
+@served("mosquitto")
+async def test_a_certificate_that_is_out_of_date_is_final(authority: Authority, tmp_path: Path) -> None:
+    with running("mosquitto", tmp_path / "broker", authority.signed("old", days=-1)) as broker:
+        at = {**broker.tenant("user1"), "tls": True, "port": broker.tls_port, "ca_file": authority.ca}
+        async with client(at) as tcup:
+            with pytest.raises(ConnectFailed, match="expired"):
+                await tcup.mqtt.publish("t", 1)

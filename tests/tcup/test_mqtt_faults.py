@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from certificates import Authority
+from loopback import Server
 
-from asyncconn.errors import ConfigError, ConnectFailed
+from asyncconn.errors import ConfigError, ConnectFailed, SubscriptionRefused
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
 
-from .mqtt_scene import at, client, numbers, scene, until, world
+from .mqtt_scene import at, at_port, client, numbers, scene, until, world
 
 
 async def test_five_breaks_while_publishing_and_receiving_lose_nothing() -> None:
@@ -248,3 +249,27 @@ async def test_a_certificate_file_that_is_missing_is_told_before_the_connect(tmp
                 pass
         with pytest.raises(ConfigError, match=r"none\.crt"):
             await tcup.mqtt.publish("t", 1)
+
+
+_CONNACK, _SUBACK_REFUSED = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x80"
+
+
+@pytest.mark.parametrize("answer", [_SUBACK_REFUSED, b""])
+async def test_a_subscription_that_the_broker_refuses_is_final(answer: bytes) -> None:
+    """By its answer, or as RabbitMQ does: by closing the connection."""
+    connects = 0
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connects
+        connects += 1
+        await reader.read(1000)
+        writer.write(_CONNACK)
+        await reader.read(1000)
+        writer.write(answer)
+        await writer.drain()
+
+    async with Server(broker) as server, client(at_port(server.port)) as tcup:
+        with pytest.raises(SubscriptionRefused):
+            async with tcup.mqtt.subscribe("t", client_id="c1"):
+                pass
+    assert connects == 1

@@ -46,7 +46,7 @@ _REFUSED = 0x80
 _REFUSALS = {
     132: (1, 400, "it does not speak MQTT 3.1.1"),
     133: (2, 400, "the client id is not allowed"),
-    136: (3, 503, "it is not available"),
+    136: (3, 503, "it is not available, or the user may not read what is kept for this client id"),
     134: (4, 401, "the virtual host, the user or the password is wrong"),
     135: (5, 403, "the user may not connect, or the virtual host or the password is missing or wrong"),
 }
@@ -171,8 +171,8 @@ class MqttLink:
         _, number = self._paho.subscribe(topic, qos)
         if number is None:
             raise ConnectionLost("the connection broke while subscribing")
-        self._granted[number] = granted = self._loop.create_future()
         if not self.session_present:
+            self._granted[number] = granted = self._loop.create_future()
             await self._or_over(granted)
 
     def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> int:
@@ -258,6 +258,11 @@ class MqttLink:
             granted.set_result(None)
 
     def _on_disconnect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        if self._granted:  # as RabbitMQ does for who may not read, and any broker that ends at this moment
+            refused = SubscriptionRefused("the broker closed the connection instead of granting the subscription")
+            refused.permanent = False
+            self._lost(refused)
+            return
         what = "the broker closed the connection" if self._greeted.done() else "the broker closed instead of answering"
         self._lost(ConnectionLost(f"{what}; a second client with the id {self._id!r} is one reason for it"))
 
