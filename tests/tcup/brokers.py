@@ -170,8 +170,8 @@ class RabbitMQ(Broker):
                 }
             )
         )
-        command = [_program("rabbitmqctl"), "--quiet", "import_definitions", str(definitions)]
-        subprocess.run(command, check=True, timeout=_UP_SECONDS, env=_with(self._environment()), capture_output=True)
+        self._control("await_startup")  # the port opens before
+        self._control("import_definitions", str(definitions))
         return self.at(username=f"{vhost}:{name}", password="secret")
 
     def _launch(self) -> None:
@@ -187,6 +187,10 @@ class RabbitMQ(Broker):
         )
         self._run(_program("epmd"), "-port", str(self._names), "-address", "127.0.0.1")
         self._run(_program("rabbitmq-server"), "-noinput", **self._environment())
+
+    def _control(self, *command: str) -> None:
+        full = [_program("rabbitmqctl"), "--quiet", *command]
+        subprocess.run(full, check=True, timeout=_UP_SECONDS, env=_with(self._environment()), capture_output=True)
 
     def _environment(self) -> dict[str, str]:
         folder = self.folder

@@ -15,7 +15,7 @@ from asyncconn.core.tasks import together
 from asyncconn.sandbox import Sandbox, TcupWorld
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from asyncconn.tcup.streams.messages import Message, Messages
 
@@ -67,13 +67,6 @@ async def numbers(messages: Messages[Message], count: int) -> list[int]:
         if len(found) == count:
             break
     return found
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what comes by another connection."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def new_id() -> str:

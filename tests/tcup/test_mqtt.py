@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from helpers import until
 
 from asyncconn.errors import (
     BufferFull,
@@ -18,7 +19,7 @@ from asyncconn.errors import (
 )
 from asyncconn.sandbox.tcup import StreamFault
 
-from .mqtt_scene import client, numbers, scene, until, world
+from .mqtt_scene import client, numbers, scene, world
 
 
 async def test_what_is_published_arrives_decoded_and_the_rest_as_bytes() -> None:

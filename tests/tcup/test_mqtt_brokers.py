@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from certificates import Authority
+from helpers import until
 
 from asyncconn.core.supervise import Reconnect
 from asyncconn.errors import ConnectFailed, Forbidden, SubscriptionRefused, Unauthorized
 
 from .brokers import running, served
-from .mqtt_scene import Relay, client, new_id, numbers, until
+from .mqtt_scene import Relay, client, new_id, numbers
 
 if TYPE_CHECKING:
     from pathlib import Path

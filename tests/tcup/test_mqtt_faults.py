@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from certificates import Authority
+from helpers import until
 from loopback import Server
 
 from asyncconn.errors import ConfigError, ConnectFailed, SubscriptionRefused
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
 
-from .mqtt_scene import at, at_port, client, numbers, scene, until, world
+from .mqtt_scene import at, at_port, client, numbers, scene, world
 
 
 async def test_five_breaks_while_publishing_and_receiving_lose_nothing() -> None:
