@@ -13,9 +13,9 @@ from asyncconn.core.closing import each
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
 from asyncconn.core.outbox import Outbox
-from asyncconn.core.supervise import cannot_get_better
-from asyncconn.errors import BufferFull, ConfigError, HubClosed, InvalidRecord, LifecycleError, SubscriptionRefused
+from asyncconn.errors import BufferFull, ConfigError, HubClosed, InvalidRecord, LifecycleError
 from asyncconn.tcup.streams.bridge import bridged
+from asyncconn.tcup.streams.finality import Finality
 from asyncconn.tcup.streams.messages import Ack, Message, Messages
 from asyncconn.tcup.streams.publisher import LARGEST_WINDOW, Outgoing, Publisher, Shipment, given_up
 from asyncconn.tcup.streams.sockets import tls_context
@@ -157,6 +157,7 @@ class Mqtt:
             raise ConfigError("mqtt: a persistent session needs a client_id, by which the broker knows it again")
         client_id = _new_id() if client_id is None else _checked_id(client_id)
         name = f"mqtt:{client_id}"
+        final = Finality()
         if any(one.name == name and one.state != "closed" for one in self._subscriptions):
             raise ConfigError(f"mqtt: the client_id {client_id!r} is in use by another subscription")
 
@@ -167,6 +168,7 @@ class Mqtt:
             kept = session == "persistent"
             link = await self._link(client_id, clean=not kept)
             async with subscribed(link, inbox, topic, qos, kept=kept, at_once=ack == "before"):
+                final.was_live = True
                 yield link
 
         messages: Messages[Message] = Messages(
@@ -176,7 +178,7 @@ class Mqtt:
             max_pending=max_pending,
             overflow=overflow,
             reconnect=options.reconnect,
-            final=_final,
+            final=final,
             clock=self._hub.clock,
         )
         self._subscriptions.add(messages)
@@ -273,10 +275,6 @@ class Mqtt:
         if options.tls and self._tls is None:
             self._tls = await asyncio.to_thread(tls_context, options.ca_file, options.tls_minimum)
         return MqttLink(options, client_id, self._tls, clean=clean, window=window, will=will)
-
-
-def _final(error: Exception) -> bool:
-    return isinstance(error, SubscriptionRefused) or cannot_get_better(error)
 
 
 def _new_id() -> str:
