@@ -92,16 +92,7 @@ class SpooledOutbox(Outbox[T], Generic[T]):
 
     async def post(self, item: T, tag: Any = None) -> Posted[T]:
         """Accept a message, once it is on disk. Raises also what :meth:`Spool.append` raises. Cancelled: not taken."""
-        encoded = self._encode(item)
-        while True:
-            self._check()
-            try:
-                [number] = await self.spool.append([encoded])
-                break
-            except SpoolFull:
-                if self._overflow == "raise" or not len(self):
-                    raise
-            await self._change()
+        number = await self._stored(self._encode(item))
         posted = Posted(item, tag, number)
         self.accepted += 1
         self._last = number
@@ -131,6 +122,28 @@ class SpooledOutbox(Outbox[T], Generic[T]):
         return []
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    async def _stored(self, encoded: bytes) -> int:
+        while True:
+            self._check()
+            try:
+                [number] = await self.spool.append([encoded])
+            except SpoolFull:
+                if self._overflow == "raise":
+                    raise
+                before = self._room()
+                await self.spool.trim(())  # what is acknowledged may still be there
+                if self._room() != before:
+                    continue
+                if not len(self):
+                    raise
+                await self._change()
+            else:
+                return number
+
+    def _room(self) -> tuple[int, int]:
+        """What changes when there may be more of it."""
+        return self.spool.stats.bytes, self.acknowledged + self.refused
 
     def _end(self, ended: Sequence[Posted[T]], error: Exception | None) -> None:
         self.spool.forget([range(posted.number, posted.number + 1) for posted in ended])
