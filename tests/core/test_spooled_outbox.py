@@ -132,6 +132,27 @@ async def test_a_window_as_large_as_the_memory_goes_on(path: Path) -> None:
         assert (await third).item == 2
 
 
+@pytest.mark.parametrize("memory", [1, 2, 5])
+async def test_who_posts_and_who_takes_do_so_at_once(path: Path, memory: int) -> None:
+    async with opened(path, window=1, max_pending=memory) as outbox:
+        posting = asyncio.gather(*(outbox.post(number) for number in range(50)))
+        first = await sent(outbox, 20)
+        more = asyncio.gather(*(outbox.post(number) for number in range(50, 100)))
+        assert first + await sent(outbox, 80) == list(range(100))
+        await asyncio.gather(posting, more)
+        assert (len(outbox), outbox.accepted, outbox.acknowledged) == (0, 100, 100)
+
+
+async def test_what_is_on_disk_and_not_accepted_yet_is_not_handed_out(path: Path) -> None:
+    async with opened(path, window=1, max_pending=1) as outbox:
+        for number in range(2):
+            await outbox.post(number)
+        await outbox.spool.append([b"2"])  # as by a post that has not returned yet
+        assert await sent(outbox, 2) == [0, 1]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(outbox.take(), 0.05)
+
+
 async def test_a_full_spool_waits_or_raises(path: Path) -> None:
     async with opened(path, max_bytes=3) as outbox:
         for number in range(3):
