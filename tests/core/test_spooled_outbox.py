@@ -144,11 +144,11 @@ async def test_who_posts_and_who_takes_do_so_at_once(path: Path, memory: int) ->
 
 
 async def test_what_is_on_disk_and_not_accepted_yet_is_not_handed_out(path: Path) -> None:
-    async with opened(path, window=1, max_pending=1) as outbox:
-        for number in range(2):
+    async with opened(path, window=1, max_pending=2) as outbox:
+        for number in range(3):
             await outbox.post(number)
-        await outbox.spool.append([b"2"])  # as by a post that has not returned yet
-        assert await sent(outbox, 2) == [0, 1]
+        await outbox.spool.append([b"3"])  # as by a post that has not returned yet
+        assert await sent(outbox, 3) == [0, 1, 2]
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(outbox.take(), 0.05)
 
