@@ -109,11 +109,13 @@ async def test_what_is_withdrawn_is_not_sent_again(sent: bool) -> None:
     outbox, posted = await filled(2)
     if sent:
         await taken(outbox, 1)
-    outbox.withdraw(posted[0])
-    outbox.withdraw(posted[0])
+    outbox.withdraw(posted[0], StreamLost("nobody waits"))
+    outbox.withdraw(posted[0], StreamLost("a second time"))
     outbox.again()
     assert [one.item for one in await taken(outbox, 1)] == [1]
     assert (outbox.refused, len(outbox)) == (1, 1)
+    with pytest.raises(StreamLost, match="nobody"):
+        await posted[0].done
 
 
 async def test_giving_up_tells_of_everything_that_is_left() -> None:

@@ -12,7 +12,7 @@ from certificates import Authority
 from helpers import until
 from loopback import Server
 
-from asyncconn.errors import ConfigError, ConnectFailed, SubscriptionRefused
+from asyncconn.errors import ConfigError, ConnectFailed, ConnectionLost, SubscriptionRefused
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
 
 from .mqtt_scene import at, at_port, client, numbers, scene, world
@@ -191,14 +191,18 @@ async def test_cancelled_at_every_step_it_ends_and_can_be_begun_anew() -> None:
             await work()
 
 
-async def test_closing_the_hub_ends_an_iteration_and_reports_what_was_not_acknowledged() -> None:
+@pytest.mark.parametrize("left", [False, True])
+async def test_closing_the_hub_ends_an_iteration_and_reports_what_was_not_acknowledged(left: bool) -> None:
     async with world() as place:
         place.streams.faults.add(StreamFault("swallow_ack", times=None))
-        with pytest.warns(match="1 lost records"):
-            await _closed_in_the_middle(place)
+        if left:  # then there is nobody but the hub who could tell
+            with pytest.warns(match="1 lost records"):
+                await _closed_in_the_middle(place, left=True)
+        else:
+            await _closed_in_the_middle(place, left=False)
 
 
-async def _closed_in_the_middle(place: TcupWorld) -> None:
+async def _closed_in_the_middle(place: TcupWorld, *, left: bool) -> None:
     seen: list[Any] = []
     async with client(at(place)) as tcup:
 
@@ -210,12 +214,15 @@ async def _closed_in_the_middle(place: TcupWorld) -> None:
         await until(lambda: "c1" in place.sessions and place.sessions["c1"].filters)
         publishing = asyncio.create_task(tcup.mqtt.publish("t", 1))
         await until(lambda: seen)
+        if left:
+            publishing.cancel()
+            await asyncio.wait({publishing})
         report = await tcup.aclose(timeout=0.1)
         assert report is not None
         assert report.unknown == 1
         await receiving
         await asyncio.wait({publishing})
-        assert publishing.exception() is not None
+        assert left or isinstance(publishing.exception(), ConnectionLost)
 
 
 async def test_tls_trusts_the_authority_of_the_file_and_no_other(tmp_path: Path) -> None:
