@@ -37,9 +37,7 @@ async def machine(tcup: Tcup, name: str) -> None:
 
 
 async def main() -> None:
-    logging.getLogger("asyncconn").addHandler(
-        logging.NullHandler()
-    )  # each break is logged: here it is part of the show
+    logging.getLogger("asyncconn").addHandler(logging.NullHandler())  # breaks are logged, and here they are expected
     async with Sandbox(PanoplyWorld(), TcupWorld(), seed=1) as sandbox, Hub() as hub:
         world, account = sandbox.tcup, sandbox.panoply
         panoply = Panoply(account.api_key, account.api_secret, endpoint_url=account.url, hub=hub)

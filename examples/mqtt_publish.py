@@ -30,9 +30,7 @@ def documents() -> Iterator[dict[str, Any]]:
 
 
 async def main() -> None:
-    logging.getLogger("asyncconn").addHandler(
-        logging.NullHandler()
-    )  # each break is logged: here it is part of the show
+    logging.getLogger("asyncconn").addHandler(logging.NullHandler())  # breaks are logged, and here they are expected
     async with Sandbox(TcupWorld(), seed=1) as sandbox, Hub() as hub:
         world = sandbox.tcup
         broker = {"host": world.mqtt.host, "port": world.mqtt.port, "tls": False}

@@ -13,7 +13,7 @@ from asyncconn.sandbox import Sandbox, StreamFault, TcupWorld
 
 
 async def handle(tcup: Tcup, count: int, seen: list[int], *, fail_at: int | None = None) -> None:
-    """So many different ones. Each is acknowledged when the next is asked for, and none when the block ends by an error."""
+    """So many different ones. Each is acknowledged when the next is asked for; one at which the block fails is not."""
     async with tcup.mqtt.subscribe("plant/+", client_id="watcher", session="persistent") as messages:
         messages.on("lost", lambda change: print("  the connection broke:", type(change.error).__name__))
         messages.on("live", lambda change: print("  connection", change.connection))
@@ -26,9 +26,7 @@ async def handle(tcup: Tcup, count: int, seen: list[int], *, fail_at: int | None
 
 
 async def main() -> None:
-    logging.getLogger("asyncconn").addHandler(
-        logging.NullHandler()
-    )  # each break is logged: here it is part of the show
+    logging.getLogger("asyncconn").addHandler(logging.NullHandler())  # breaks are logged, and here they are expected
     async with Sandbox(TcupWorld(), seed=1) as sandbox, Hub() as hub:
         world = sandbox.tcup
         broker = {"host": world.mqtt.host, "port": world.mqtt.port, "tls": False}
