@@ -128,7 +128,8 @@ def published(
     if source.taken or problem is None:
         delivered = sum(report.delivered for report in reports)
         remark(f"{delivered:,} of {count(source.taken, 'message')} {acknowledged}", result=True)
-        status = status or (0 if delivered == source.taken else 1)
+        complete = [report.complete for report in reports]  # asked of each: it is told of what is lost, below
+        status = status or (0 if all(complete) and delivered == source.taken else 1)
     if status >= _SIGNALLED:
         error("interrupted")
     for why in dict.fromkeys(str(one.__cause__) for report in reports for one in report.failures if one.__cause__):
