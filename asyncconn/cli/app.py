@@ -24,7 +24,7 @@ _COMMANDS = {
     "source": "Data sources: what a source module asks for, and runs of it.",
     "datorama": "Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads.",
     "limits": "Atoti Limits: connect it to a session, find out why it is not connected, upload and evaluate limits.",
-    "tcup": "TCUP: observations, files of the data lake, message routing, tasks and workflows.",
+    "tcup": "TCUP: observations, files of the data lake, message routing, live data, tasks and workflows.",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 #: Lines of what is wrong that are shown; the rest is counted.
 SHOWN = 20
@@ -41,6 +42,7 @@ __all__ = [
     "table",
     "told",
     "unset",
+    "warned",
 ]
 
 # Where the credentials are that a user has to have; a sandbox makes some up.
@@ -65,7 +67,7 @@ class Words:
     def listen(self) -> None:
         """Show what the package logs, as far as ``-v`` asks for it."""
         logger = logging.getLogger("asyncconn")
-        if not any(isinstance(handler, _Lines) for handler in logger.handlers):
+        if not _heard(logger):
             logger.addHandler(_Lines())
         logger.setLevel(logging.INFO if self.verbose == 1 else logging.DEBUG)
 
@@ -74,6 +76,22 @@ class _Lines(logging.Handler):
     def emit(self, line: logging.LogRecord) -> None:
         """On standard error as it is now: a bar that moves there is moved out of the way."""
         Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(spoken.scrub(line.getMessage())), "dim"))
+
+
+def _heard(logger: logging.Logger) -> bool:
+    return any(isinstance(handler, _Lines) for handler in logger.handlers)
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Show what the package warns of meanwhile, also without ``-v``: how a connection is that is to stay up."""
+    logger, handler = logging.getLogger("asyncconn"), _Lines(logging.WARNING)
+    if not _heard(logger):
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 #: Those of this process, which is one command.

@@ -41,6 +41,8 @@ from asyncconn.tcup.states import (
     TaskState,
     TaskStatus,
 )
+from asyncconn.tcup.streams.events import StreamEvent
+from asyncconn.tcup.streams.messages import Message, Messages
 from asyncconn.tcup.writer import Writer
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "LakeUser",
     "Link",
     "Logs",
+    "Message",
+    "Messages",
     "MetadataRule",
     "ObservedProperty",
     "Outcome",
@@ -84,6 +88,7 @@ __all__ = [
     "Sensor",
     "Share",
     "Statistics",
+    "StreamEvent",
     "Task",
     "TaskState",
     "TaskStatus",

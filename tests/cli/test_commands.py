@@ -103,6 +103,8 @@ def test_a_shell_completes_commands_of_modules_that_were_not_loaded(tmp_path: Pa
     assert completed(tmp_path, "datorama", "re") == ["rerun", "rename", "report", "reports"]
     assert completed(tmp_path, "datorama", "process", "--dr") == ["--dry-run"]
     assert completed(tmp_path, "tcup", "task", "st") == ["start", "stop"]
+    assert completed(tmp_path, "tcup", "mqtt", "") == ["pub", "sub"]
+    assert completed(tmp_path, "tcup", "ws", "sub", "--ex") == ["--exchange"]
     named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # whichever shell the tests run in
     assert "complete_bash" in run(tmp_path, "--show-completion", "bash", env=named).out
 

@@ -33,7 +33,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         shown = inside(tmp_path, *args, "--help").out
         return [verb for verb in verbs.split() if f" {verb} " not in shown]
 
-    assert missing("sensors register observe query upload download search task workflow rules") == []
+    assert missing("sensors register observe query upload download search sse mqtt ws task workflow rules") == []
     assert missing("list create deploy start wait stop logs outputs delete --quiet", "task") == []
     assert missing("--timeout --quiet --url", "task", "wait") == []
 

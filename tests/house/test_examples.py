@@ -44,6 +44,12 @@ SAID = {
     ],
     "tcup_observations.py": ["1461 stored, 1 refused", "of nobody", "  34.4     sun", "on 31 December 2015: sun"],
     "tcup_workflow.py": ["COMPLETED: 2 of 2 tasks done", "sunny days have 19.36 degrees", "mean) failed"],
+    "mqtt_publish.py": ["the broker has ['on']", "1461 acknowledged, 0 not", "1461 days came, over 3 connections"],
+    "mqtt_subscribe.py": ["says {'n': 40}", "40 handled", "connection broke: ConnectionLost", "200 of 200 handled, "],
+    "mqtt_bridge.py": [
+        "cancelled; the broker keeps what is left",
+        "{'machine': 'mill', 'rows': 500, 'hottest': 26}, {'machine': 'press', 'rows': 500, 'hottest': 26}",
+    ],
     "rate_limited_calls.py": ["60 answers", "within the limit: True", "would take: True"],
 }
 

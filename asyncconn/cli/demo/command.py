@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from asyncconn.cli.demo import datorama, limits, panoply, tcup
+from asyncconn.cli.demo import datorama, limits, panoply, streams, tcup
 from asyncconn.cli.demo.seattle import default_data, load
 from asyncconn.cli.options import SenderName
 from asyncconn.cli.output import console
@@ -42,7 +42,8 @@ def demo(
     """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
 
     Then read and process 200 data streams of an embedded Datorama under its cap, connect an embedded Atoti session to
-    its Limits server to find the breach of a limit, and let an embedded TCUP route the hot days and compute their mean.
+    its Limits server to find the breach of a limit, let an embedded TCUP route the hot days and compute their mean, and
+    let sensors publish over connections that break, with a bridge into Panoply and a viewer.
     Needs no account and no network. Ends with 1 if anything is missing or different.
     """
     if rate is not None and not rate > 0:
@@ -58,19 +59,24 @@ def demo(
     of_datorama, of_limits = datorama.work(), asyncio.run(limits.work())
     with tempfile.TemporaryDirectory(prefix="asyncconn-") as folder:
         of_tcup = asyncio.run(tcup.work(records["weather"], Path(folder)))
+    of_streams = asyncio.run(streams.work(records["weather"]))
     said = [
         (report.ok, panoply.last_word(report)),
         (of_datorama.ok, datorama.last_word(of_datorama)),
         (of_limits.ok, limits.last_word(of_limits)),
         (of_tcup.ok, tcup.last_word(of_tcup)),
+        (of_streams.ok, streams.last_word(of_streams)),
     ]
     report.datorama, report.atoti_limits, report.tcup = asdict(of_datorama), asdict(of_limits), asdict(of_tcup)
+    report.tcup_streams = asdict(of_streams)
     report.ok = all(ok for ok, _ in said)
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:
-        for line in (*datorama.lines(of_datorama), *limits.lines(of_limits), *tcup.lines(of_tcup)):
-            out.print(line)
+        for part in (
+            datorama.lines(of_datorama), limits.lines(of_limits), tcup.lines(of_tcup), streams.lines(of_streams)
+        ):  # fmt: skip
+            out.print(*part, sep="\n")
         # Where something failed, nothing else is praised.
         out.print(Text("\n").join(text for ok, text in said if ok is report.ok))
     raise typer.Exit(0 if report.ok else 1)

@@ -66,6 +66,7 @@ class Report(Part):
     datorama: dict[str, Any] = field(default_factory=dict)
     atoti_limits: dict[str, Any] = field(default_factory=dict)
     tcup: dict[str, Any] = field(default_factory=dict)
+    tcup_streams: dict[str, Any] = field(default_factory=dict)
 
 
 class Probe(Connector):

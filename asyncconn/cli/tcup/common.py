@@ -49,6 +49,10 @@ class Where:
 
     def run(self, work: Callable[[Tcup], Coroutine[Any, Any, T]]) -> T:
         """Do ``work`` with a client as configured. Ctrl-C and SIGTERM cancel it."""
+        return asyncconn.run(self.main(work))
+
+    def main(self, work: Callable[[Tcup], Coroutine[Any, Any, T]]) -> Callable[[Hub], Coroutine[Any, Any, T]]:
+        """The same as a program's main function."""
 
         async def main(_: Hub) -> T:
             # On a hub of its own, which trusts the certificate that the configuration may name.
@@ -57,7 +61,7 @@ class Where:
             async with made as tcup:
                 return await work(tcup)
 
-        return asyncconn.run(main)
+        return main
 
 
 def moment(text: str | None, option: str) -> datetime | None:
