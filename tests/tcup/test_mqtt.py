@@ -42,6 +42,14 @@ async def test_many_are_published_in_order_and_reported() -> None:
     assert (report.delivered, report.unknown, report.complete) == (1000, 0, True)
 
 
+async def test_the_first_of_all_publish_side_by_side() -> None:
+    async with scene() as (tcup, place), tcup.mqtt.subscribe("t") as messages:
+        before = place.streams.books["mqtt"].connects
+        await asyncio.gather(*(tcup.mqtt.publish("t", number) for number in range(10)))
+        assert sorted(await numbers(messages, 10)) == list(range(10))
+        assert place.streams.books["mqtt"].connects == before + 1
+
+
 async def test_a_retained_message_meets_who_comes_later() -> None:
     async with scene() as (tcup, _):
         await tcup.mqtt.publish("t", 1, retain=True)
