@@ -14,7 +14,6 @@ from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
 from asyncconn.core.outbox import Outbox
 from asyncconn.core.spooled_outbox import outbox_for
-from asyncconn.core.supervise import cannot_get_better
 from asyncconn.errors import (
     AsyncConnError,
     BufferFull,
@@ -23,9 +22,9 @@ from asyncconn.errors import (
     HubClosed,
     InvalidRecord,
     ReadTimeout,
-    SubscriptionRefused,
 )  # fmt: skip
 from asyncconn.tcup.streams.bridge import bridged
+from asyncconn.tcup.streams.finality import Finality
 from asyncconn.tcup.streams.messages import Ack, Message, Messages
 from asyncconn.tcup.streams.publisher import LARGEST_WINDOW, Broker, MqttPublisher, Outgoing
 from asyncconn.tcup.streams.sockets import tls_context
@@ -219,6 +218,7 @@ class Mqtt:
             raise ConfigError("mqtt: a persistent session needs a client_id, by which the broker knows it again")
         client_id = _new_id() if client_id is None else _checked_id(client_id)
         name = f"mqtt:{client_id}"
+        final = Finality()
         if any(one.name == name and one.state != "closed" for one in self._subscriptions):
             raise ConfigError(f"mqtt: the client_id {client_id!r} is in use by another subscription")
 
@@ -229,6 +229,7 @@ class Mqtt:
             kept = session == "persistent"
             link = await self._link(client_id, clean=not kept)
             async with subscribed(link, inbox, topic, qos, kept=kept, at_once=ack == "before"):
+                final.was_live = True
                 yield link
 
         messages: Messages[Message] = Messages(
@@ -238,7 +239,7 @@ class Mqtt:
             max_pending=max_pending,
             overflow=overflow,
             reconnect=options.reconnect,
-            final=_final,
+            final=final,
             clock=self._hub.clock,
         )
         self._subscriptions.add(messages)
@@ -336,10 +337,6 @@ class Mqtt:
         if options.tls and self._tls is None:
             self._tls = await asyncio.to_thread(tls_context, options.ca_file, options.tls_minimum)
         return MqttLink(options, client_id, self._tls, clean=clean, window=window, will=will)
-
-
-def _final(error: Exception) -> bool:
-    return isinstance(error, SubscriptionRefused) or cannot_get_better(error)
 
 
 def _given_up(posted: Posted[Outgoing]) -> AsyncConnError:
