@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from abc import ABC, abstractmethod
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.sandbox import Fault, Sandbox, StreamFault, TcupWorld
@@ -16,6 +17,7 @@ from .stream_scene import SOON, TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from asyncconn import Hub
     from asyncconn.tcup.streams.publishing import Publisher
@@ -120,13 +122,27 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def arguments(made: Road, path: object, start: int) -> list[str]:
-    """For the program."""
+@asynccontextmanager
+async def program(made: Road, path: Path, start: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program, at work; at the end it is killed."""
     mqtt = {name: value for name, value in at(made.world).items() if name != "reconnect"}
-    return [made.sandbox.url, made.world.api_key, json.dumps(mqtt), made.name, str(path), str(start)]
+    given = [made.sandbox.url, made.world.api_key, json.dumps(mqtt), made.name, str(path), str(start)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, *given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
 
 
-async def told(process: asyncio.subprocess.Process, enough: int) -> list[int]:
-    """The first so many numbers that it says it has accepted."""
+async def told(process: asyncio.subprocess.Process, enough: int | None = None) -> int:
+    """How many numbers it says it has accepted, all runs together: after so many of this one, or at its end."""
     assert process.stdout is not None
-    return [int(await process.stdout.readline()) for _ in range(enough)]
+    if enough is None:
+        lines = (await process.stdout.read()).splitlines()
+    else:
+        lines = [await process.stdout.readline() for _ in range(enough)]
+    return int(lines[-1]) + 1 if lines else 0
