@@ -253,7 +253,7 @@ class Mqtt:
         if self._publisher is None or self._publisher.is_over:
             options, client_id = self._options(), _new_id()
             self._publisher = Publisher(
-                partial(self._link, client_id, window=LARGEST_WINDOW, will=options.will),
+                partial(self._link, client_id, will=options.will),
                 name=f"mqtt:{client_id}",
                 outbox=Outbox(
                     window=min(LARGEST_WINDOW, options.max_pending),
@@ -266,15 +266,13 @@ class Mqtt:
             await self._publisher.open()
         return self._publisher
 
-    async def _link(
-        self, client_id: str, *, clean: bool = True, window: int = 20, will: Will | None = None
-    ) -> MqttLink:
+    async def _link(self, client_id: str, *, clean: bool = True, will: Will | None = None) -> MqttLink:
         from asyncconn.tcup.streams.link import MqttLink  # as above
 
         options = self._options()
         if options.tls and self._tls is None:
             self._tls = await asyncio.to_thread(tls_context, options.ca_file, options.tls_minimum)
-        return MqttLink(options, client_id, self._tls, clean=clean, window=window, will=will)
+        return MqttLink(options, client_id, self._tls, clean=clean, will=will)
 
 
 def _new_id() -> str:
