@@ -24,6 +24,7 @@ from asyncconn.errors import (
     SubscriptionRefused,
     api_error_class,
 )  # fmt: skip
+from asyncconn.tcup.streams.ahead import ReadAhead
 from asyncconn.tcup.streams.messages import Message
 from asyncconn.tcup.streams.sockets import opened
 
@@ -55,7 +56,7 @@ _REFUSALS = {
 class _Paho(Client):
     """paho's client on a socket that is connected already, and pinging when it is told to."""
 
-    ready: SocketLike
+    ready: ReadAhead
 
     def _create_socket(self) -> SocketLike:
         return self.ready
@@ -81,7 +82,6 @@ class MqttLink:
         tls: ssl.SSLContext | None,
         *,
         clean: bool,
-        window: int,
         will: Will | None,
     ) -> None:
         self.missed = ""
@@ -104,7 +104,7 @@ class MqttLink:
             CallbackAPIVersion.VERSION2, client_id, clean, protocol=MQTTv311, reconnect_on_failure=False
         )
         paho.manual_ack_set(True)
-        paho.max_inflight_messages_set(window)
+        paho.max_inflight_messages_set(0)  # so many as it is given: with a bound it looks through all, each time
         if will is not None:
             paho.will_set(*will)
         if options.username is not None:
@@ -127,7 +127,7 @@ class MqttLink:
         Raises ``ConnectFailed``, ``ConnectionLost``, and what a refusal means.
         """
         options = self._options
-        self._paho.ready = await opened(options.host, options.port, self._tls)
+        self._paho.ready = ReadAhead(await opened(options.host, options.port, self._tls))
         try:
             self._paho.connect(options.host, options.port, options.keepalive)
             self._tick()
@@ -209,12 +209,14 @@ class MqttLink:
         self._read_rest()
 
     def _read_rest(self) -> None:
-        """TLS may hold what no socket tells of."""
-        while self._reading and self.over is None and getattr(self._paho.socket(), "pending", int)():
+        """What is here already, of which no socket tells."""
+        while self._reading and self.over is None and self._paho.ready.pending():
             self._do(self._paho.loop_read)
 
     def _write(self) -> None:
         self._do(self._paho.loop_write)
+        if self.over is None and self._paho.want_write():  # the socket takes no more for now
+            self._loop.add_writer(self._paho.ready.fileno(), self._write)
 
     def _do(self, step: Callable[[], object]) -> None:
         try:
@@ -279,7 +281,7 @@ class MqttLink:
         self._loop.remove_reader(sock.fileno())
 
     def _on_socket_register_write(self, client: Client, data: Any, sock: SocketLike) -> None:
-        self._loop.add_writer(sock.fileno(), self._write)
+        self._loop.call_soon(self._write)
 
     def _on_socket_unregister_write(self, client: Client, data: Any, sock: SocketLike) -> None:
         self._loop.remove_writer(sock.fileno())
