@@ -12,6 +12,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import socket
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 DOCUMENT = payload("ts1", {"temperature": 21.5, "humidity": 40}, "tf1", time="05-JAN-2026 00:00:00.000 UTC")
 TOPIC = "plant/1"
+PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))  # where brokers are
 WARM = 200  # messages before the clock starts
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
 _AT_ONCE = 500  # frames
@@ -90,7 +92,7 @@ async def our_publish(peer: str, port: int, count: int) -> Figures:
 @contextlib.contextmanager
 def broker() -> Iterator[int]:
     """The port of a mosquitto of one's own."""
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    program = shutil.which("mosquitto", path=PATH)
     if program is None:
         raise RuntimeError("the streams are measured with mosquitto: apt-get install mosquitto")
     with socket.socket() as taken:
