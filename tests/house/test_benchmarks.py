@@ -56,7 +56,8 @@ def test_the_sink_ends_with_whoever_started_it(how: signal.Signals | None) -> No
 
 @pytest.mark.slow(60)  # two programs
 @pytest.mark.parametrize("peer", ["websockets", "subscribe"])
-def test_what_comes_by_websocket_is_measured_to_the_last_message(peer: str) -> None:
+def test_what_comes_by_websocket_is_measured_to_the_last_message(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     with streams.server(1_000) as port:
         figures = run_peer("streams", peer, port, 1_000)
 
@@ -67,6 +68,7 @@ def test_what_comes_by_websocket_is_measured_to_the_last_message(peer: str) -> N
 @pytest.mark.slow(60)
 @pytest.mark.skipif(shutil.which("mosquitto", path=streams.PATH) is None, reason="apt-get install mosquitto")
 @pytest.mark.parametrize("peer", ["aiomqtt", "publish", "publish_many"])
-def test_every_message_of_a_measurement_is_acknowledged(peer: str) -> None:
+def test_every_message_of_a_measurement_is_acknowledged(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     with streams.broker() as port:
         assert run_peer("streams", peer, port, 100)["per_s"] > 0
