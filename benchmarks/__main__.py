@@ -1,7 +1,7 @@
 """``make bench``: every goal of this stage, measured beside its peers, as ratios of runs that took turns.
 
-``python -m benchmarks [ROUNDS] [PART...]`` with parts limiter, writer, spool, transport, polling, tcup; nine
-rounds by default.
+``python -m benchmarks [ROUNDS] [PART...]`` with parts limiter, writer, spool, transport, polling, tcup, streams;
+nine rounds by default.
 Absolute figures differ between machines and hours; the ratios much less. The figures also go to
 ``benchmarks/results/latest.json``.
 """
@@ -17,12 +17,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import streams as live
 from benchmarks.measure import Samples
 from benchmarks.sink import running
 
 RECORDS = 200_000
 REQUESTS = 4_000
 OBSERVATIONS = 100_000
+MESSAGES = 4_000
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -153,6 +155,25 @@ def tcup(rounds: int, url: str) -> Part:
     return goals, {"frames": frames, "inserts": inserts}
 
 
+def streams(rounds: int) -> Part:
+    mqtt, websocket = Samples(), Samples()
+    bare, one, many = "aiomqtt", "publish", "publish_many"
+    with live.broker() as port:
+        mqtt.collect("streams", [bare, one, many], rounds, port, MESSAGES)
+    with live.server(20 * MESSAGES) as port:
+        websocket.collect("streams", ["websockets", "subscribe"], rounds, port, 20 * MESSAGES)
+    received = websocket.ratio("per_s", "subscribe", "websockets")
+    goals = [
+        Goal(
+            "streams", "MQTT one by one, messages/s over bare aiomqtt's", mqtt.ratio("per_s", one, bare), ">=", 0.9, 1.0
+        ),
+        Goal("streams", "a window of 100, messages/s over that", mqtt.ratio("per_s", many, bare), ">=", 2.2, 2.6),
+        Goal("streams", "the same, CPU over that", mqtt.ratio("cpu_us", many, bare), "<=", 0.45, 0.32),
+        Goal("streams", "WebSocket, messages/s received over bare websockets'", received, ">=", 0.95, 1.0),
+    ]
+    return goals, {"mqtt": mqtt, "websocket": websocket}
+
+
 def measured(part: str, rounds: int, url: str) -> Part:
     if part == "writer":
         return writer(rounds, url)
@@ -162,6 +183,8 @@ def measured(part: str, rounds: int, url: str) -> Part:
         return transport(rounds, url)
     if part == "tcup":
         return tcup(rounds, url)
+    if part == "streams":
+        return streams(rounds)
     return limiter(rounds) if part == "limiter" else polling()
 
 
@@ -181,7 +204,7 @@ def shown(goals: list[Goal]) -> Table:
 def main() -> int:
     words = sys.argv[1:]
     rounds = int(words.pop(0)) if words and words[0].isdigit() else 9
-    parts = words or ["limiter", "writer", "spool", "transport", "polling", "tcup"]
+    parts = words or ["limiter", "writer", "spool", "transport", "polling", "tcup", "streams"]
     goals: list[Goal] = []
     samples: dict[str, dict[str, Samples]] = {}
     console = Console()

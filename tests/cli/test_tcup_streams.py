@@ -102,24 +102,24 @@ async def test_json_of_several_lines_comes_on_one(tmp_path: Path) -> None:
 
 
 async def test_what_was_retained_comes_first_and_an_empty_message_takes_it_away(tmp_path: Path) -> None:
-    sub = ("mqtt", "sub", "state", "--timeout", "1.5", "-n", "1")
+    sub = ("mqtt", "sub", "state", "-n", "1")
     async with stage(tmp_path) as here:
         await here.done("mqtt", "pub", "state", "on", "--retain")
         assert await here.done(*sub) == "on\n"
         await here.done("mqtt", "pub", "state", "", "--retain")
-        nothing = await here(*sub)
+        nothing = await here(*sub, "--timeout", "3")
     assert (nothing.status, nothing.out, nothing.err) == (1, "", "error: 0 of 1 message came\n")
 
 
 async def test_a_time_that_is_over_is_a_good_end_where_no_number_was_asked_for(tmp_path: Path) -> None:
     async with stage(tmp_path) as here:
-        assert await here.done("mqtt", "sub", "--timeout", "1") == ""
+        assert await here.done("mqtt", "sub", "--timeout", "3") == ""
 
 
 async def test_a_persistent_session_hands_out_what_was_not_written(tmp_path: Path) -> None:
     sub = ("mqtt", "sub", "plant/#", "-i", "c1", "--persistent")
     async with stage(tmp_path) as here:
-        await here.done(*sub, "--timeout", "1")
+        await here.done(*sub, "--timeout", "3")
         await here.done("mqtt", "pub", "plant/1", given=b"1\n2\n3\n4\n5\n")
         assert await here.done(*sub, "-n", "2") == "1\n2\n"
         assert await here.done(*sub, "-n", "3") == "3\n4\n5\n"
@@ -129,10 +129,10 @@ async def test_over_a_break_nothing_is_lost_and_the_break_is_told(tmp_path: Path
     lines = b"".join(b"%d\n" % number for number in range(300))
     async with stage(tmp_path) as here:
         sub = ("mqtt", "sub", "plant/#", "-i", "c1", "--persistent")
-        await here.done(*sub, "--timeout", "1")
+        await here.done(*sub, "--timeout", "3")
         here.world.streams.faults.add(StreamFault("kill", match="mqtt", after=150))
         published = await here("mqtt", "pub", "plant/1", given=lines)
-        found = await here(*sub, "--timeout", "5")
+        found = await here(*sub, "--timeout", "8")
     assert (published.status, published.out) == (0, "300 of 300 messages acknowledged\n")
     assert "connection lost, next attempt in" in published.err
     assert {*map(int, found.out.split())} == {*range(300)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from benchmarks import streams
+from benchmarks.measure import run_peer
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -48,3 +52,23 @@ def test_the_sink_ends_with_whoever_started_it(how: signal.Signals | None) -> No
         holder.wait(timeout=10)
 
     assert ended(sink)
+
+
+@pytest.mark.slow(60)  # two programs
+@pytest.mark.parametrize("peer", ["websockets", "subscribe"])
+def test_what_comes_by_websocket_is_measured_to_the_last_message(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with streams.server(1_000) as port:
+        figures = run_peer("streams", peer, port, 1_000)
+
+    assert figures.keys() == {"per_s", "cpu_us"}
+    assert min(figures.values()) > 0
+
+
+@pytest.mark.slow(60)
+@pytest.mark.skipif(shutil.which("mosquitto", path=streams.PATH) is None, reason="apt-get install mosquitto")
+@pytest.mark.parametrize("peer", ["aiomqtt", "publish", "publish_many"])
+def test_every_message_of_a_measurement_is_acknowledged(peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with streams.broker() as port:
+        assert run_peer("streams", peer, port, 100)["per_s"] > 0

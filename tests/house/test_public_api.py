@@ -164,6 +164,7 @@ ANY = {
     "asyncconn.panoply.sources.source.DataSource.get_resource": _AUTHOR,
     "asyncconn.panoply.sources.source.DataSource.list_resources": _AUTHOR,
     "asyncconn.panoply.sources.source.DataSource.read": _AUTHOR,
+    "asyncconn.tcup.streams.messages.Message.json": "decoded JSON of whoever has published it",
 }
 
 

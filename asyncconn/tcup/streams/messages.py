@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from asyncconn.core.clock import Clock
+    from asyncconn.core.events import Handler
     from asyncconn.core.supervise import Gap, State
 
 __all__ = ["Ack", "Message", "Messages", "Subscribed"]
@@ -156,7 +157,7 @@ class Messages(Generic[M]):
         """Messages that ``overflow="drop_oldest"`` made room of."""
         return self.inbox.dropped
 
-    def on(self, name: str, handler: Callable[[Any], object]) -> Callable[[Any], object]:
+    def on(self, name: str, handler: Handler) -> Handler:
         """Call ``handler`` with each ``live`` and ``lost`` (a Change) or ``gap`` (a Gap)."""
         return self._supervisor.events.on(name, handler)
 
