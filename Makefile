@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := asyncconn tests benchmarks examples
+SOURCES := asyncconn tests benchmarks examples docs
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
 SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server
 
-.PHONY: demo test lowest newer services check bench format clean
+.PHONY: demo test lowest newer services check docs bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
@@ -50,6 +50,11 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pages and the reference as a site, in build/site; whatever Sphinx remarks is an error.
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/site $(ARGS)
+	@echo "The site is in build/site: open build/site/index.html"
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -60,7 +60,7 @@ class Projects(Noun):
         return self._listing(Project, "projects.list", items="projects", params=params)
 
     async def delete(self, project: ProjectLike, *, force: bool = False) -> None:
-        """Delete it with its tasks. Raises ``Conflict`` while one of those is under way, unless that is ``force``d."""
+        """Delete it with its tasks. Raises ``Conflict`` while one of those is under way, unless you ``force`` it."""
         await self._gone("projects.delete", ids={"project": await self.id_of(project)}, params={"force": force})
 
     async def id_of(self, project: ProjectLike) -> str:

@@ -1,0 +1,110 @@
+"""The site: built without a remark, with every public name in its reference, and no link in it that leads nowhere."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urldefrag
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FACES = [
+    "asyncconn",
+    *(f"asyncconn.{face}" for face in ("panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing")),
+    *(f"asyncconn.{platform}.errors" for platform in ("panoply", "datorama", "atoti_limits", "tcup")),
+    "asyncconn.integrations.fastapi",
+]
+
+_HREF = re.compile(r'href="([^"]+)"')
+_ID = re.compile(r'\bid="([^"]+)"')
+
+pytestmark = pytest.mark.slow(900)  # all that is public is imported and laid out, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("sphinx", reason="Sphinx is of the group docs")
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "docs", str(target)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=880, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return target
+
+
+def described(site: Path) -> set[str]:
+    """Everything in the site's inventory of Python names."""
+    from sphinx.util.inventory import InventoryFile
+
+    with (site / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, name: name)
+    return {name for role, names in inventory.items() if role.startswith("py:") for name in names}
+
+
+def names_of(face: str) -> dict[str, object]:
+    """What a face shows, by its full name; modules are faces of their own, ``__version__`` is no thing to describe."""
+    module = importlib.import_module(face)
+    shown = {f"{face}.{name}": getattr(module, name) for name in module.__all__ if name != "__version__"}
+    return {name: thing for name, thing in shown.items() if not isinstance(thing, ModuleType)}
+
+
+def missing(found: set[str], public: dict[str, object]) -> list[str]:
+    """The public names that are described neither by themselves nor by another public name of the same thing."""
+    there = {id(thing) for name, thing in public.items() if name in found}
+    return sorted(name for name, thing in public.items() if id(thing) not in there)
+
+
+def dead_links(site: Path) -> list[str]:
+    """Links of the pages to files or places that are not there."""
+    pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    places = {page: {unescape(place) for place in _ID.findall(text)} for page, text in pages.items()}
+    dead = []
+    for page, text in pages.items():
+        for link in {unescape(link) for link in _HREF.findall(text)}:
+            file, place = urldefrag(link)
+            if re.match(r"[a-z]+:", file) or link == "#":
+                continue
+            target = (page.parent / unquote(file)).resolve() if file else page
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists() or (place and target in places and unquote(place) not in places[target]):
+                dead.append(f"{page.relative_to(site)}: {link}")
+    return sorted(dead)
+
+
+def test_every_public_name_stands_in_the_reference(site: Path) -> None:
+    public = {name: thing for face in FACES for name, thing in names_of(face).items()}
+
+    assert len(public) > 300
+    assert missing(described(site), public) == []
+
+
+def test_no_link_of_the_site_is_dead(site: Path) -> None:
+    assert dead_links(site) == []
+
+
+def test_the_site_can_be_searched_and_is_dark_where_the_reader_wants_it(site: Path) -> None:
+    assert (site / "searchindex.js").stat().st_size > 10_000
+    assert "prefers-color-scheme: dark" in (site / "index.html").read_text(encoding="utf-8")
+
+
+# -- the checks themselves ---------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_not_described_is_found() -> None:
+    thing, other = object(), object()
+
+    assert missing({"a.x"}, {"a.x": thing, "b.x": thing, "a.y": other}) == ["a.y"]
+
+
+def test_a_dead_link_is_found(tmp_path: Path) -> None:
+    page = (
+        '<p id="here"><a href="#here"></a><a href="#no"></a><a href="b.html"></a><a href="https://x.example"></a></p>'
+    )
+    (tmp_path / "a.html").write_text(page)
+
+    assert dead_links(tmp_path) == ["a.html: #no", "a.html: b.html"]
