@@ -1,4 +1,4 @@
-"""Instructions in user space, counted by valgrind's callgrind: a busy machine moves times by a third, these by a percent.
+"""Instructions in user space by valgrind's callgrind: where a busy machine moves times by a third, a percent at most.
 
 ``python -m benchmarks.instructions [PART PEER...]``: thousands of instructions a unit (a request, a record) of each
 peer, and their ratio to the first one's; by default the whole stack's over bare aiohttp's.
