@@ -1,4 +1,4 @@
-"""What a request leaves behind: nothing that only the cyclic collector finds, for it holds the credential and the body."""
+"""What a request leaves behind: nothing that only the cyclic collector finds. It holds the credential and the body."""
 
 from __future__ import annotations
 
