@@ -46,7 +46,7 @@ class Folder(ABC):
     ending: ClassVar[str]
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.path.abspath(file_path(path, "the folder")))  # noqa: PTH100 - resolve() asks the disk
+        self.path = file_path(path, "the folder")
 
     @property
     def by_batch(self) -> bool:
@@ -61,6 +61,7 @@ class Folder(ABC):
 
         Raises ``StateInUse``, and ``ConfigError`` for a folder of another run, or one that cannot be used.
         """
+        self.path = await self._on_disk(self.path.absolute)  # as the workers are told, who have other ideas of "here"
         state = HeldFile(self.path / _STATE, "the state of a run")
         async with state.hold():
             await self._claim(state, run)

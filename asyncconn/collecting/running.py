@@ -114,7 +114,8 @@ async def collect(
         await together((leading.lane(crew) for _ in range(crew.lanes)), name="asyncconn:collect:lane")
     report = leading.report(its.name, clock.now() - started)
     if report.failed:
-        logger.warning("%d partitions failed: %s", report.failed, report.failures[0].error)
+        error = report.failures[0].error
+        logger.warning("%d partitions failed: %s: %s", report.failed, type(error).__name__, error)
     return report
 
 

@@ -3,7 +3,7 @@
     >>> async with Client("tcp://scheduler:8786", asynchronous=True) as client:
     ...     report = await collect(streams, jobs_of, into=JsonLines("/shared/jobs"), client=client)
 
-Each worker has a hub of its own, open on the worker's loop while the run lasts; a worker that is started anew gets a new
+Each worker has a hub of its own, open on the worker's loop while the run lasts; a worker that starts anew gets a new
 one. What a lost worker had is done again by others, but for the partitions that are there already.
 """
 
