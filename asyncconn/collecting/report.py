@@ -36,6 +36,11 @@ class Outcome:
     failures: tuple[FailedPartition, ...] = ()
     seconds: float = 0.0
 
+    @property
+    def count(self) -> int:
+        """The partitions that it is of."""
+        return self.done + self.failed
+
     @classmethod
     def joined(cls, outcomes: Iterable[Self]) -> Self:
         """One of several. The newest 10,000 failures are kept."""

@@ -161,7 +161,7 @@ class _Leading(Generic[P]):
 
     def _tell(self) -> None:
         if self._on_progress is not None:
-            done = self._outcome.done + self._outcome.failed + self._batches.skipped
+            done = self._outcome.count + self._batches.skipped
             self._on_progress(Progress(done, self._total, "partitions"))
 
     def report(self, run: str, seconds: float) -> CollectReport:

@@ -12,16 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from asyncconn.collecting.report import Outcome
+from asyncconn.collecting.report import FailedPartition, Outcome
 from asyncconn.collecting.running import Crew
 from asyncconn.collecting.working import Working
 from asyncconn.core.tasks import TaskScope, drain_guard
-from asyncconn.errors import LifecycleError
+from asyncconn.errors import AsyncConnError
 
 try:
-    from distributed import Client, KilledWorker, WorkerPlugin, get_worker
+    from distributed import Client, KilledWorker, Reschedule, WorkerPlugin, get_worker
 except ImportError as error:
     raise ImportError("asyncconn.integrations.dask needs distributed: pip install 'asyncconn[dask]'") from error
 
@@ -53,7 +53,6 @@ class HubPlugin(WorkerPlugin, Generic[P]):
     idempotent = True
 
     def __init__(self, plan: Plan[P], hub: Callable[[], Hub]) -> None:
-        self.name = f"asyncconn-{plan.run.attempt}"
         self._plan = plan
         self._make = hub
 
@@ -75,25 +74,28 @@ class HubPlugin(WorkerPlugin, Generic[P]):
         await self._hub.aclose()
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
-        """Nobody waits for a task any more: its coroutine would go on to its end all the same."""
-        if finish == "cancelled":
+        """Nobody waits for a task any more, whose coroutine would go on to its end all the same; or somebody does again."""
+        if start in ("executing", "long-running") and finish == "released":
             self._over.add(key)
+        elif start == "cancelled":
+            self._over.discard(key)
 
     async def batch(self, key: str, partitions: Sequence[Named[P]]) -> Outcome:
         """Do a batch, unless and until the run is over."""
-        self._over.discard(key)
-        task = self._scope.spawn(
-            self._working.batch(partitions, lambda: self._over.isdisjoint((key, ""))), name=f"batch {key}"
-        )
-        await asyncio.wait({task})
-        if task.cancelled():
-            raise LifecycleError("the run was over before this batch was done")
-        return task.result()
+        working = self._working.batch(partitions, lambda: self._over.isdisjoint((key, "")))
+        task = self._scope.spawn(working, name=key)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._over.discard(key)
+        if task.cancelled() or (outcome := task.result()).count < len(partitions):
+            raise Reschedule  # if anybody still wants it
+        return outcome
 
 
 async def _batch(plugin: str, key: str, partitions: Sequence[Named[Any]]) -> Outcome:
     """What a task of the cluster is."""
-    found: HubPlugin[Any] = get_worker().plugins[plugin]
+    found = cast("HubPlugin[Any]", get_worker().plugins[plugin])
     return await found.batch(key, partitions)
 
 
@@ -101,54 +103,65 @@ async def _batch(plugin: str, key: str, partitions: Sequence[Named[Any]]) -> Out
 async def crew(plan: Plan[P], client: Client, hub: Callable[[], Hub]) -> AsyncIterator[Crew[P]]:
     """The workers of a client's cluster, with a hub each until this is left."""
     async with _asynchronous(client) as ours:
-        plugin = HubPlugin(plan, hub)
-        await ours.register_plugin(plugin)
+        name = f"asyncconn-{plan.run.attempt}"
+        await ours.register_plugin(HubPlugin(plan, hub), name)
         try:
             lanes = max(_FEWEST, 2 * sum((await ours.nthreads()).values()))
-            yield Crew(lanes, plan.concurrency, None, _Submitting(ours, plan, plugin.name).work)
+            yield Crew(lanes, plan.concurrency, None, _Submitting(ours, plan, name).work)
         finally:
-            leaving = ours.unregister_worker_plugin(plugin.name)
-            await drain_guard(leaving, timeout=_FAREWELL, name="asyncconn:collect:leave")
+            await drain_guard(_leave(ours, name), timeout=_FAREWELL, name="asyncconn:collect:leave")
+
+
+async def _leave(client: Any, plugin: str) -> None:
+    try:
+        await client.unregister_worker_plugin(plugin)
+    except OSError as error:  # a worker that has just been lost; its hub is too
+        logger.warning("not every worker could be told that the run is over: %s", error)
 
 
 @asynccontextmanager
-async def _asynchronous(client: Client) -> AsyncIterator[Client]:
+async def _asynchronous(client: Any) -> AsyncIterator[Any]:
     """A client of this loop: the one that was given, or another one to the same scheduler."""
     if client.asynchronous:
         yield client
         return
-    here = Client(client.scheduler.address, asynchronous=True, security=client.security, set_as_default=False)
-    async with here as ours:
+    make: Any = Client  # which has no types
+    async with make(
+        client.scheduler.address, asynchronous=True, security=client.security, set_as_default=False
+    ) as ours:
         yield ours
 
 
 class _Submitting(Generic[P]):
     """Batches as tasks: counts come back, and no rows."""
 
-    def __init__(self, client: Client, plan: Plan[P], plugin: str) -> None:
+    def __init__(self, client: Any, plan: Plan[P], plugin: str) -> None:
         self._client = client
         self._plan = plan
         self._plugin = plugin
         self._tasks = 0
+        self._searching = asyncio.Lock()
 
     async def work(self, partitions: Sequence[Named[P]]) -> Outcome:
-        """Do a batch. One that took its workers along, time and again, is given out anew."""
-        left = self._plan.retries
-        while True:
+        """Do a batch. Of one that was with workers that died, time and again, the partition at fault is looked for."""
+        try:
+            return await self._submit(partitions)
+        except KilledWorker as error:
+            logger.warning("a batch of %d partitions is looked through: %s", len(partitions), error)
+        # What a lost worker had at hand is suspected all together: one at a time, the innocent come through.
+        async with self._searching:
+            return await self._search(partitions)
+
+    async def _search(self, partitions: Sequence[Named[P]]) -> Outcome:
+        half = (len(partitions) + 1) // 2
+        whole = half == len(partitions) or self._plan.into.by_batch  # one file is not made of two batches
+        outcomes = [Outcome(repeated=len(partitions))]
+        for some in [partitions] if whole else [partitions[:half], partitions[half:]]:
             try:
-                return await self._submit(partitions)
+                outcomes.append(await self._submit(some))
             except KilledWorker as error:
-                # Whatever a lost worker had at hand is suspected of it, and one of these partitions may be at fault.
-                logger.warning("a batch of %d partitions is done again: %s", len(partitions), error)
-                repeated = Outcome(repeated=len(partitions))
-                if len(partitions) > 1 and not self._plan.into.by_batch:
-                    half = len(partitions) // 2
-                    parts = await asyncio.gather(self.work(partitions[:half]), self.work(partitions[half:]))
-                    return Outcome.joined([repeated, *parts])
-                left -= 1
-                if left < 0:
-                    failed = tuple(self._failed(partitions, error))
-                    return Outcome(failed=len(failed), failures=failed)
+                outcomes.append(_lost(some, error) if whole or len(some) == 1 else await self._search(some))
+        return Outcome.joined(outcomes)
 
     async def _submit(self, partitions: Sequence[Named[P]]) -> Outcome:
         self._tasks += 1
@@ -160,3 +173,12 @@ class _Submitting(Generic[P]):
         finally:
             future.release()
         return outcome
+
+
+def _lost(partitions: Sequence[Named[Any]], error: KilledWorker) -> Outcome:
+    failures = []
+    for _, partition in partitions:
+        lost = AsyncConnError("each worker that began it was lost")
+        lost.__cause__ = error
+        failures.append(FailedPartition(partition, lost))
+    return Outcome(failed=len(failures), failures=tuple(failures))
