@@ -74,7 +74,7 @@ class HubPlugin(WorkerPlugin, Generic[P]):
         await self._hub.aclose()
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
-        """Nobody waits for a task any more, whose coroutine would go on to its end all the same; or somebody does again."""
+        """Nobody waits for a task any more, whose coroutine would go on all the same; or somebody does again."""
         if start in ("executing", "long-running") and finish == "released":
             self._over.add(key)
         elif start == "cancelled":
