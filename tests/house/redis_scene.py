@@ -100,10 +100,10 @@ class Between(Server):
     """Passes bytes on to ``port``, and swallows a share of the answers to scripts: of those the connection is lost,
     or no word comes. What was asked has been done by then."""
 
-    def __init__(self, port: int, share: float = 0.0) -> None:
+    def __init__(self, port: int, swallows: float = 0.0) -> None:
         super().__init__(self._pass_on)
         self._there = port
-        self._share = share
+        self._share = swallows
         self._chance = random.Random(11)
         self.swallowed = 0
 
