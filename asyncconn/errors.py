@@ -63,8 +63,8 @@ __all__ = [
     "Conflict", "ConnectFailed", "ConnectTimeout", "ConnectionLost", "DeliveryFailed", "Forbidden", "HubClosed",
     "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
     "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
-    "QuotaExhausted", "RateLimited", "RateStoreUnavailable", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
-    "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
+    "QuotaExhausted", "RateLimited", "RateStoreUnavailable", "ReadTimeout", "RecordTooLarge", "ServerError",
+    "SpoolDamaged", "SpoolError", "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
     "TransportError", "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
 ]  # fmt: skip
 

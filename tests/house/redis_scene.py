@@ -26,8 +26,8 @@ from asyncconn.integrations.redis import RedisRates
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from asyncconn import Window
     from asyncconn.core.rates.parts import Part
+    from asyncconn.core.rates.registry import Rates
 
 HOLDER = Path(__file__).with_name("redis_holder.py")
 CREDENTIAL = "https://api.acme.example\ns3cret-token"
@@ -258,19 +258,36 @@ async def holders(count: int, **what: Any) -> AsyncIterator[list[Holder]]:
 # -- in this process ---------------------------------------------------------------------------------------------------
 
 
+async def shared_for_long(
+    url: str, rates: RedisRates, kinds: Rates, credential: str = CREDENTIAL
+) -> dict[str, list[Any]]:
+    """Shared parts that the server knows already: when it has just been started it grants nothing for a window."""
+    shared: Any = rates.share("acme", credential, kinds)
+    async with Redis.from_url(url) as client:
+        run = (await client.info("server"))["run_id"]
+        for part in (one for parts in shared.values() for one in parts if hasattr(one, "cap")):
+            books: dict[Any, Any] = {"run": run, "kind": part.kind, "label": part.cap.label, "used": 0}
+            books |= {"limit": part.limit, "tokens": part.limit, "period": 1000}
+            await client.hset(part.cap.keys(part.kind)[0], mapping=books)
+    return {kind: [part.fresh() for part in parts] for kind, parts in shared.items()}
+
+
 @asynccontextmanager
-async def limiter(
-    url: str, *parts: Part, credential: str = CREDENTIAL, **options: Any
-) -> AsyncIterator[RateLimiter]:
+async def limiter(url: str, *parts: Part, credential: str = CREDENTIAL, **options: Any) -> AsyncIterator[RateLimiter]:
     """A limiter with ``parts`` shared through the server at ``url``, as another process would have it."""
     async with RedisRates(url, **options) as rates:
-        shared = rates.share("acme", credential, list(parts))
-        assert isinstance(shared, dict)
-        made = RateLimiter(*(part.fresh() for part in shared["default"]), name="acme")
+        shared = await shared_for_long(url, rates, parts, credential)
+        made = RateLimiter(*shared["default"], name="acme")
         try:
             yield made
         finally:
             await made.aclose()
+
+
+async def calls(limiter: RateLimiter, count: int) -> None:
+    """Some, each answered at once."""
+    for _ in range(count):
+        await call(limiter)
 
 
 async def call(limiter: RateLimiter) -> None:
@@ -278,9 +295,3 @@ async def call(limiter: RateLimiter) -> None:
     permit = await limiter.acquire()
     permit.sent()
     permit.done()
-
-
-def window(limit: int, period: float, skew: float = 2.0) -> Window:
-    from asyncconn import Window
-
-    return Window(limit, period, skew=skew)

@@ -1,4 +1,4 @@
-"""Eight processes, one cap: it holds exactly and is used up, whatever becomes of a process, of Redis, or of its answers.
+"""Eight processes, one cap: it holds exactly and is used up, whatever becomes of processes, of Redis, or of answers.
 
 What is counted is counted at the platform, as calls arrive; Redis counts how often its script ran.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from .redis_scene import Between, Counting, Told, holders, redis_server
 
 pytestmark = [pytest.mark.service("redis"), pytest.mark.slow(120)]

@@ -40,12 +40,12 @@ class RedisRates(Unpicklable):
 
         >>> async with Hub(shared_rates=RedisRates("redis://localhost:6379/0", prefix="asyncconn")) as hub: ...
 
-    All hubs with the same server, ``prefix``, platform, address and credential keep one cap together. A part of your own
-    class stays each process's own, as does a ``Quota`` with a store of its own; the log says so once at INFO.
+    All hubs with the same server, ``prefix``, platform, address and credential keep one cap together. A part of a class
+    of your own stays each process's, as does a ``Quota`` with a store of its own; the log says so once at INFO.
 
     The server must answer within ``timeout`` seconds. When it does not, calls get ``RateStoreUnavailable`` within twice
-    that, and are not sent (``gone="fail"``); or with ``gone="share"`` each process goes on with its part of the cap,
-    the limit divided by ``processes``, from when what was granted before cannot count any more until the server is back.
+    that, and are not sent (``gone="fail"``). With ``gone="share"`` each process goes on by itself, with the limit
+    divided by ``processes``: from when nothing that was granted before can count any more, until the server is back.
     Raises ``ConfigError`` for a URL or a setting that cannot be.
     """
 
@@ -125,7 +125,7 @@ class RedisRates(Unpicklable):
         return {kind: [made[id(part)] for part in some] for kind, some in several.items()}
 
     def _key(self, platform: str, credential: str) -> str:
-        """Who has the store does not learn the credential, nor whether it is one that he guesses for another platform."""
+        """Of whoever may read the store, only who has the credential knows which keys are its."""
         digest = hmac.new(credential.encode(), platform.encode(), hashlib.sha256).hexdigest()
         return f"{self._prefix}:{{{digest[:40]}}}"
 

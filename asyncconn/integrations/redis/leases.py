@@ -147,7 +147,7 @@ class Leases:
         """What the store has not been told yet; from here on it counts as told."""
         told = [(lease, calls, at) for (lease, _), (calls, at) in self._reports.items()]
         self._reports.clear()
-        for lease in self._busy:  # its calls may wait for a connection for long: so that it is not taken for dead
+        for lease in self._busy:  # its calls may wait for a connection for long
             if lease.told < now - self._ttl / 2:
                 lease.told = now
                 told.append((lease.id, 0, now))
@@ -155,4 +155,8 @@ class Leases:
 
     def due(self, now: float) -> bool:
         """Whether there is something to tell."""
-        return bool(self._reports) or any(lease.told < now - self._ttl / 2 for lease in self._busy)
+        return bool(self._reports) or self.fading(now)
+
+    def fading(self, now: float) -> bool:
+        """Whether a lease would soon be taken for dead."""
+        return any(lease.told < now - self._ttl / 2 for lease in self._busy)

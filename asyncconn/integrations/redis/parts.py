@@ -78,6 +78,7 @@ class _Leased(BasePart):
         self._asking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0  # as the store said
+        self._need = 0  # of who waits for that
         self._failed: AsyncConnError | None = None  # for whoever asks before it is tried again
         self._again_at = 0.0
         self._gone_since: float | None = None
@@ -187,9 +188,10 @@ class _Leased(BasePart):
             return
         now = self._clock.now()
         self._advance(now)
-        # Who waits asks again at that time, and tells then.
-        if now >= max(self._again_at, self._not_before) and (self._unanswered is not None or self._leases.due(now)):
-            self._ask(now, 0)
+        waits = now < self._not_before  # and tells the rest when it asks again
+        due = self._leases.fading(now) if waits else self._leases.due(now)
+        if now >= self._again_at and (self._unanswered is not None or due):
+            self._ask(now, self._need if waits else 0)
         if self._busy():
             self._later(now)
 
@@ -199,6 +201,7 @@ class _Leased(BasePart):
     def _ask(self, now: float, need: int) -> None:
         if self._asking is not None and not self._asking.get_loop().is_closed():
             return
+        self._need = need
         if self._unanswered is None:
             self._number += 1
             want = self._leases.want(need, max(1, self.limit // 64)) if need else 0

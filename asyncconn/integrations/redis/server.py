@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import weakref
 from importlib.resources import files
@@ -15,6 +16,7 @@ from asyncconn.errors import ConfigError, RateStoreUnavailable
 
 try:
     from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection, parse_url
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as NoConnection
@@ -34,6 +36,14 @@ _SCRIPT = files(__package__).joinpath("rates.lua").read_text(encoding="utf-8")
 # Shares of the timeout that a call and its repetitions may take: an answer that is lost costs little, and a server that
 # hangs is told of before twice the timeout is over.
 _TRIES = (0.25, 0.5, 1.0)
+
+# The server need not know which library this is: two calls a connection, and a look at the disk. How that is said has
+# changed with 7.2.
+_NAMELESS: dict[str, Any] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 
 
 class Server(Unpicklable):
@@ -152,7 +162,12 @@ class _Connections:
         # Its own repetitions would hide a server that hangs, and repeat what has been done.
         never = Retry(NoBackoff(), 0)
         self.client: Redis = Redis.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=never, health_check_interval=0
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=never,
+            health_check_interval=0,
+            **_NAMELESS,
         )
 
 
@@ -166,6 +181,8 @@ def _why(error: BaseException, timeout: float) -> str:
 
 def _without_credentials(url: str) -> str:
     try:
+        parse_url(url)
         return str(URL(url).with_user(None).with_password(None).with_query(None))
     except ValueError:
-        raise ConfigError("the URL of a Redis server is redis://host:port/database") from None
+        problem = "the URL of a Redis server is redis://host:port/database, or rediss:// with TLS"
+    raise ConfigError(problem)  # out here it has no context: that may quote a password
