@@ -7,7 +7,7 @@ SOURCES := asyncconn tests benchmarks examples
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
-SERVICES := sshd:openssh-server
+SERVICES := sshd:openssh-server redis-server:redis-server
 
 .PHONY: demo test lowest newer services check bench format clean
 

@@ -11,7 +11,8 @@
     │   ├── NotSent                           the server never saw the request: safe to repeat
     │   │   ├── ConnectFailed
     │   │   ├── ConnectTimeout
-    │   │   └── PoolTimeout
+    │   │   ├── PoolTimeout
+    │   │   └── RateStoreUnavailable          where rates are shared cannot be asked
     │   └── MaybeSent                         the outcome is unknown: check before repeating
     │       ├── ReadTimeout
     │       └── ConnectionLost
@@ -62,8 +63,8 @@ __all__ = [
     "Conflict", "ConnectFailed", "ConnectTimeout", "ConnectionLost", "DeliveryFailed", "Forbidden", "HubClosed",
     "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
     "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
-    "QuotaExhausted", "RateLimited", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
-    "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
+    "QuotaExhausted", "RateLimited", "RateStoreUnavailable", "ReadTimeout", "RecordTooLarge", "ServerError",
+    "SpoolDamaged", "SpoolError", "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
     "TransportError", "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
 ]  # fmt: skip
 
@@ -153,6 +154,16 @@ class PoolTimeout(NotSent):
     """No free place among the connector's concurrent requests, or no free connection of the pool, in time."""
 
     advice = "nothing was sent; lower the concurrency, or raise max_concurrency or max_connections"
+
+
+class RateStoreUnavailable(NotSent):
+    """The store that rates are shared in cannot be asked, so whether the call may go is not known: it did not.
+
+    It was asked twice; a transport does not repeat such a call by itself, so that its caller hears of it in time.
+    """
+
+    advice = "nothing was sent; look at the store, or try again later"
+    permanent = True
 
 
 class MaybeSent(TransportError):

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.attached import Attached
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.registry import Rates, Share
+    from asyncconn.core.rates.shared import SharedRates
     from asyncconn.draining import Draining, DrainReport, Member, OnUndelivered
 
 __all__ = ["Hub", "HubState"]
@@ -66,6 +67,9 @@ class Hub(Unpicklable):
     environment's ``HTTP_PROXY`` and ``HTTPS_PROXY`` count, and ``""`` means none. Hosts of ``NO_PROXY`` are reached
     directly. ``ca_file`` is a PEM file of authorities to trust besides the system's; ``client_cert`` a PEM file of
     certificate and key, or a pair of files. A borrowed session has its own of all three. Raises ``ConfigError``.
+
+    ``shared_rates`` keeps the rates of every credential together with those of other processes, in a store that they
+    share: ``asyncconn.integrations.redis.RedisRates``.
     """
 
     _elsewhere = "open a Hub of its own there; HubSettings can be handed over"
@@ -80,6 +84,7 @@ class Hub(Unpicklable):
         proxy: str | Concealed | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+        shared_rates: SharedRates | None = None,
     ) -> None:
         proxy = secret(proxy) if isinstance(proxy, str) else proxy  # masked where a traceback shows this frame
         if session is not None and (proxy, ca_file, client_cert) != (None, None, None):
@@ -92,6 +97,7 @@ class Hub(Unpicklable):
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
         self.report: DrainReport | None = None
+        self._shared_rates = shared_rates
         self._session = session
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,15 +129,19 @@ class Hub(Unpicklable):
 
     async def _open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        if self._session is None:
-            session = await open_session(self.settings, self._network)
-            if self.state is not HubState.NEW:
-                await session.close()
-                return
-            self._session = session
-        elif self._session.closed:
+        if self._session is not None and self._session.closed:
             raise ConfigError("the session given to the hub is closed")
-        self.state = HubState.OPEN
+        async with AsyncExitStack() as opened:
+            if self._shared_rates is not None:
+                await self._shared_rates.open()
+                opened.push_async_callback(self._shared_rates.aclose)
+            session = self._session
+            if session is None:
+                session = await open_session(self.settings, self._network)
+                opened.push_async_callback(session.close)
+            if self.state is HubState.NEW:  # it may have been closed meanwhile
+                self._session, self.state = session, HubState.OPEN
+                opened.pop_all()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -170,6 +180,8 @@ class Hub(Unpicklable):
         The same for every connector of this loop, whatever its hub. Where no loop runs yet it is this hub's own; on the
         loop it becomes everybody's, or gives way to what is there already.
         """
+        if self._shared_rates is not None:
+            rates = self._shared_rates.share(platform, credential, rates)
         account = f"{platform}:{hashlib.sha256(credential.encode()).hexdigest()[:16]}"
         return share_of(platform, account, service, rates, places, clock=self.clock, user=self, early=self._early)
 
@@ -258,6 +270,8 @@ class Hub(Unpicklable):
             self._draining = None
             if self._owns_session and self._session is not None:
                 await self._session.close()
+            if self._shared_rates is not None:
+                await self._shared_rates.aclose()
             self.state = HubState.CLOSED
         self.report = DrainReport(reports, errors, self.clock.now() - started)
         return self.report
