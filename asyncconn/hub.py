@@ -8,7 +8,7 @@ import logging
 import sys
 from contextlib import AsyncExitStack, suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from asyncconn.core.buffer.unheard import caller
 from asyncconn.core.clock import Clock, SystemClock
@@ -36,6 +36,18 @@ if TYPE_CHECKING:
 __all__ = ["Hub", "HubState"]
 
 logger = logging.getLogger("asyncconn.hub")
+
+
+C_co = TypeVar("C_co", covariant=True)
+C = TypeVar("C")
+
+
+class FromEnv(Protocol[C_co]):
+    """A class of connectors, as far as a hub knows it."""
+
+    def from_env(self, *, hub: Hub) -> C_co:
+        """A connector of what the environment says."""
+        ...
 
 
 class HubState(Enum):
@@ -102,6 +114,7 @@ class Hub(Unpicklable):
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
+        self._connectors: dict[Any, Any] = {}  # those that were asked for by their class
         self._draining: Draining | None = None
         self._told = False
         self._where = caller()
@@ -191,6 +204,20 @@ class Hub(Unpicklable):
             raise HubClosed("this hub takes no new connectors")
         self._members.append(member)
 
+    def connector(self, kind: type[FromEnv[C]]) -> C:
+        """This hub's connector of that class, made ``from_env`` when it is first asked for, and drained as others are.
+
+        For work that is given a hub, and has to find what it needs there: many pieces of it have one client.
+
+            >>> async def jobs_of(hub: Hub, stream_id: int) -> AsyncIterator[dict[str, Any]]:
+            ...     async for job in hub.connector(Datorama).jobs.list(stream_id):
+            ...         yield job.raw
+        """
+        made: C | None = self._connectors.get(kind)
+        if made is None:
+            made = self._connectors[kind] = kind.from_env(hub=self)
+        return made
+
     def release(self, member: Member, report: FlushReport | None = None) -> None:
         """A connector that has closed by itself, and what became of its records."""
         if self.state is HubState.DRAINING:
@@ -267,6 +294,7 @@ class Hub(Unpicklable):
             await self._close_limiters(errors)
         finally:
             self._members.clear()
+            self._connectors.clear()
             self._draining = None
             if self._owns_session and self._session is not None:
                 await self._session.close()

@@ -22,6 +22,7 @@ from asyncconn.errors import AsyncConnError
 
 try:
     from distributed import Client, KilledWorker, Reschedule, WorkerPlugin, get_worker
+    from distributed.protocol import pickle
 except ImportError as error:
     raise ImportError("asyncconn.integrations.dask needs distributed: pip install 'asyncconn[dask]'") from error
 
@@ -93,10 +94,10 @@ class HubPlugin(WorkerPlugin, Generic[P]):
         return outcome
 
 
-async def _batch(plugin: str, key: str, partitions: Sequence[Named[Any]]) -> Outcome:
+async def _batch(plugin: str, key: str, packed: bytes) -> Outcome:
     """What a task of the cluster is."""
     found = cast("HubPlugin[Any]", get_worker().plugins[plugin])
-    return await found.batch(key, partitions)
+    return await found.batch(key, pickle.loads(packed))
 
 
 @asynccontextmanager
@@ -167,7 +168,9 @@ class _Submitting(Generic[P]):
         self._tasks += 1
         # The name before the digest is the task's in Dask's dashboard; one key twice would be one task.
         key = f"{self._plan.run.name}-{self._plan.run.attempt[:8]}-{self._tasks}"
-        future = self._client.submit(_batch, self._plugin, key, partitions, key=key, pure=False)
+        # Packed here, as the scheduler would unpack them, and keeps the last thousand tasks in its log.
+        packed = pickle.dumps(partitions)
+        future = self._client.submit(_batch, self._plugin, key, packed, key=key, pure=False)
         try:
             outcome: Outcome = await future
         finally:

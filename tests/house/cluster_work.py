@@ -7,12 +7,11 @@ import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from asyncconn import Connector, Platform, RetryPolicy
+from asyncconn import Connector, Hub, Platform, RetryPolicy, Window
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 
-    from asyncconn import Hub
     from asyncconn.collecting.sinks import Run
 
     from .collecting_scene import Row
@@ -21,6 +20,23 @@ if TYPE_CHECKING:
 class Acme(Connector):
     # Errors are left to collect, which is what is tested.
     platform = Platform("acme", retry=RetryPolicy(attempts=1))
+
+
+class Capped(Connector):
+    platform = Platform("capped", retry=RetryPolicy(attempts=1), rates=Window(400, 4.0, skew=0.5))
+
+
+def sharing(redis: str) -> Hub:
+    """A hub whose rates are those of all workers."""
+    from asyncconn.integrations.redis import RedisRates
+
+    return Hub(shared_rates=RedisRates(redis, timeout=5.0))
+
+
+async def under_a_cap(url: str, hub: Hub, partition: int) -> AsyncIterator[Row]:
+    async with Capped(base_url=url, hub=hub) as capped:
+        for row in await capped.http.call("GET", f"/{partition}"):
+            yield row
 
 
 async def from_platform(url: str, hub: Hub, partition: int) -> AsyncIterator[Row]:
