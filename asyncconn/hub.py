@@ -45,7 +45,7 @@ C = TypeVar("C")
 class FromEnv(Protocol[C_co]):
     """A class of connectors, as far as a hub knows it."""
 
-    def from_env(self, *, hub: Hub) -> C_co:
+    def from_env(self, *, hub: Hub, **options: Any) -> C_co:
         """A connector of what the environment says."""
         ...
 
@@ -204,8 +204,10 @@ class Hub(Unpicklable):
             raise HubClosed("this hub takes no new connectors")
         self._members.append(member)
 
-    def connector(self, kind: type[FromEnv[C]]) -> C:
+    def connector(self, kind: type[FromEnv[C]], **options: Any) -> C:
         """This hub's connector of that class, made ``from_env`` when it is first asked for, and drained as others are.
+
+        With ``options``, which ``from_env`` takes, it is the one that was made with the same.
 
         For work that is given a hub, and has to find what it needs there: many pieces of it have one client.
 
@@ -213,9 +215,10 @@ class Hub(Unpicklable):
             ...     async for job in hub.connector(Datorama).jobs.list(stream_id):
             ...         yield job.raw
         """
-        made: C | None = self._connectors.get(kind)
+        key = kind, tuple(sorted(options.items()))
+        made: C | None = self._connectors.get(key)
         if made is None:
-            made = self._connectors[kind] = kind.from_env(hub=self)
+            made = self._connectors[key] = kind.from_env(hub=self, **options)
         return made
 
     def release(self, member: Member, report: FlushReport | None = None) -> None:

@@ -38,6 +38,8 @@ __all__ = ["HubPlugin", "crew"]
 
 logger = logging.getLogger("asyncconn.integrations.dask")
 
+_pickle: Any = pickle  # Dask's, for what a program's main module has too; it has no types
+
 P = TypeVar("P")
 
 _FEWEST = 16  # batches under way: workers may come later
@@ -97,7 +99,7 @@ class HubPlugin(WorkerPlugin, Generic[P]):
 async def _batch(plugin: str, key: str, packed: bytes) -> Outcome:
     """What a task of the cluster is."""
     found = cast("HubPlugin[Any]", get_worker().plugins[plugin])
-    return await found.batch(key, pickle.loads(packed))
+    return await found.batch(key, _pickle.loads(packed))
 
 
 @asynccontextmanager
@@ -169,7 +171,7 @@ class _Submitting(Generic[P]):
         # The name before the digest is the task's in Dask's dashboard; one key twice would be one task.
         key = f"{self._plan.run.name}-{self._plan.run.attempt[:8]}-{self._tasks}"
         # Packed here, as the scheduler would unpack them, and keeps the last thousand tasks in its log.
-        packed = pickle.dumps(partitions)
+        packed = _pickle.dumps(partitions)
         future = self._client.submit(_batch, self._plugin, key, packed, key=key, pure=False)
         try:
             outcome: Outcome = await future

@@ -84,7 +84,8 @@ async def test_a_partition_that_was_cut_short_is_sent_again_as_a_whole(tmp_path:
 
 async def test_a_row_without_the_key_fails_its_partition(tmp_path: Path) -> None:
     async def work(hub: Hub, partition: int) -> list[Any]:
-        return [[{"id": "1"}, {"name": "2"}], [{"id": None}], ["id"]][partition]
+        rows: list[list[Any]] = [[{"id": "1"}, {"name": "2"}], [{"id": None}], ["id"]]
+        return rows[partition]
 
     report = await collect(range(3), work, into=Keyed(Target(), key="id", done=tmp_path))
 
