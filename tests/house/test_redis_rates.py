@@ -409,7 +409,7 @@ async def test_without_redis_what_was_leased_goes_then_an_error_says_so_and_noth
         await one_after_another(3)
         redis.kill()
         async with asyncio.timeout(4.0):
-            with pytest.raises(RateStoreUnavailable, match="nothing was sent"):
+            with pytest.raises(RateStoreUnavailable, match="nothing reached the server"):
                 await one_after_another(20)
         sent = len(server.seen)
         async with asyncio.timeout(4.0):  # all of them, and not one after another
