@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from helpers import cancel_at_every_await, until
 from loopback import Loopback
+from redis_scene import CREDENTIAL, Between, Counting, RedisServer, call, calls, limiter, redis_server, shared_for_long
 
 from asyncconn import Connector, Hub, Platform, Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError, LifecycleError, QuotaExhausted, RateLimited, RateStoreUnavailable
 from asyncconn.http.auth import TokenAuth
 from asyncconn.integrations.redis import RedisRates
-
-from .redis_scene import CREDENTIAL, Between, Counting, RedisServer, call, calls, limiter, redis_server, shared_for_long
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
