@@ -62,10 +62,10 @@ __all__ = [
     "Answer", "ApiError", "AsyncConnError", "BadRequest", "BatchError", "BufferClosed", "BufferFull", "ConfigError",
     "Conflict", "ConnectFailed", "ConnectTimeout", "ConnectionLost", "DeliveryFailed", "Forbidden", "HubClosed",
     "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
-    "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
-    "QuotaExhausted", "RateLimited", "RateStoreUnavailable", "ReadTimeout", "RecordTooLarge", "ServerError",
-    "SpoolDamaged", "SpoolError", "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
-    "TransportError", "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
+    "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError", "QuotaExhausted",
+    "RateLimited", "RateStoreUnavailable", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
+    "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused", "TransportError",
+    "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
 ]  # fmt: skip
 
 
@@ -157,12 +157,8 @@ class PoolTimeout(NotSent):
 
 
 class RateStoreUnavailable(NotSent):
-    """The store that rates are shared in cannot be asked, so whether the call may go is not known: it did not.
+    """The store that rates are shared in does not answer. It was asked more than once: its caller decides what now."""
 
-    It was asked twice; a transport does not repeat such a call by itself, so that its caller hears of it in time.
-    """
-
-    advice = "nothing was sent; look at the store, or try again later"
     permanent = True
 
 
@@ -452,16 +448,13 @@ class DeliveryFailed(BatchError):
             self.advice = "they stay in the spool and are sent again: do not write them again"
 
 
-# -- runs that keep how far they got -----------------------------------------------------------------------------------
+# -- runs, polling and streams -----------------------------------------------------------------------------------------
 
 
 class StateInUse(AsyncConnError):
     """The state file belongs to a run that has not ended yet, or was changed by one."""
 
     advice = "wait until the other run has ended, or give each a state file of its own"
-
-
-# -- polling and streams -----------------------------------------------------------------------------------------------
 
 
 class PollError(AsyncConnError):

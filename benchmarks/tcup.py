@@ -18,6 +18,7 @@ from asyncconn import Hub
 from asyncconn.http.response import Response
 from asyncconn.tcup import Tcup
 from asyncconn.tcup.resources.query import Rows
+from benchmarks.instructions import counting
 from benchmarks.measure import Figures, cpu_seconds, report
 
 PAGE, CHUNK = 10_000, 500  # observations of an answer, and of an insert
@@ -79,7 +80,8 @@ def frame(peer: str, count: int) -> Figures:
     ]
     made_of(bodies[-1:])
     before = cpu_seconds()
-    made = made_of(bodies)
+    with counting(count):
+        made = made_of(bodies)
     used = cpu_seconds() - before
     if len(made) != count or abs(made["value"].mean() - 24.8) > 0.1 or made["starttime"].iloc[-1].tzinfo is None:
         raise RuntimeError(f"not the frame of these observations:\n{made}")
@@ -107,7 +109,8 @@ async def insert(peer: str, count: int, url: str) -> Figures:
             return (await tcup.observations.insert_many(rows)).delivered
 
         before = cpu_seconds()
-        stored = await (bare if peer == "bare" else ours)()
+        with counting(count):
+            stored = await (bare if peer == "bare" else ours)()
         used = cpu_seconds() - before
     if stored != count:
         raise RuntimeError(f"{stored} of {count} observations were stored")

@@ -14,6 +14,7 @@ import orjson
 
 from asyncconn import Connector, Hub, Platform
 from asyncconn.core.rates.limiter import Window
+from benchmarks.instructions import counting
 from benchmarks.measure import Figures, cpu_seconds, report
 
 if TYPE_CHECKING:
@@ -30,16 +31,16 @@ class Bench(Connector):
 
 
 async def measured(get: Callable[[], Awaitable[Any]], requests: int) -> Figures:
-    for _ in range(50):
-        await get()
-    before = cpu_seconds()
 
-    async def worker() -> None:
+    async def worker(requests: int) -> None:
         for _ in range(requests // AT_ONCE):
             if len((await get())["rows"]) != 6:
                 raise RuntimeError("not the answer that was sent")
 
-    await asyncio.gather(*[worker() for _ in range(AT_ONCE)])
+    await asyncio.gather(*[worker(50) for _ in range(AT_ONCE)])  # all connections are there
+    before = cpu_seconds()
+    with counting(requests):
+        await asyncio.gather(*[worker(requests) for _ in range(AT_ONCE)])
     return {"cpu_us": (cpu_seconds() - before) / requests * 1e6}
 
 

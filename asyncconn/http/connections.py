@@ -13,7 +13,7 @@ import aiohttp
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
-__all__ = ["Stale", "forget_address", "pool_is_full", "usable", "watched"]
+__all__ = ["Stale", "forget_address", "pool_is_full", "unwatched", "usable", "watched"]
 
 #: Connections that a request has gone out on: only on these can anything be that no request of ours asked for. With
 #: each, how to ask the system whether there is something to read.
@@ -66,6 +66,7 @@ def watched(
     async def sending(connection: Connection) -> aiohttp.ClientResponse:
         if not usable(connection):
             raise Stale
+        unwatched(request)
         began()
         answer = await send(connection)
         if written is not None:
@@ -73,6 +74,11 @@ def watched(
         return answer
 
     request.send = sending  # type: ignore[assignment, method-assign] # there is no hook between connecting and sending
+
+
+def unwatched(request: aiohttp.ClientRequest) -> None:
+    """Let go of a watched request: it and what watches it would keep each other, and the credential in it, alive."""
+    vars(request).pop("send", None)
 
 
 async def on_a_usable_connection(

@@ -15,7 +15,7 @@ from yarl import URL
 from asyncconn.core.clock import Clock
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectionLost, PoolTimeout, TransportError
 from asyncconn.http.compressed import decoded
-from asyncconn.http.connections import Stale, forget_address, pool_is_full, watched
+from asyncconn.http.connections import Stale, forget_address, pool_is_full, unwatched, watched
 from asyncconn.http.failures import translated
 from asyncconn.http.redact import unprinted
 
@@ -135,6 +135,7 @@ class _Attempt:
                 except Stale:  # that one is closed: another, until one is usable
                     continue
         except BaseException:
+            unwatched(request)
             if not self._began:
                 self.full = pool_is_full(self._session)
                 forget_address(self._session, request)

@@ -20,7 +20,7 @@ from asyncconn.errors import (
     RateLimited,
     api_error_class,
 )
-from asyncconn.http.connections import forget_address, on_a_usable_connection, pool_is_full, watched
+from asyncconn.http.connections import forget_address, on_a_usable_connection, pool_is_full, unwatched, watched
 from asyncconn.http.failures import translated
 from asyncconn.http.redact import UnshownBytes
 from asyncconn.http.response import retry_after
@@ -218,6 +218,7 @@ async def _one_message(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
     try:
         response = await on_a_usable_connection(handler, request)
     except BaseException:
+        unwatched(request)
         if not way.sent:
             way.full = pool_is_full(request.session)
             forget_address(request.session, request)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from .redis_scene import Between, Counting, Told, holders, redis_server
+from redis_scene import Between, Counting, Told, holders, redis_server
 
 pytestmark = [pytest.mark.service("redis"), pytest.mark.slow(120)]
 

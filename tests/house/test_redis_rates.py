@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from helpers import cancel_at_every_await, until
 from loopback import Loopback
+from redis_scene import CREDENTIAL, Between, Counting, RedisServer, call, calls, limiter, redis_server, shared_for_long
 
 from asyncconn import Connector, Hub, Platform, Quota, RateLimiter, TokenBucket, Window
 from asyncconn.errors import ConfigError, LifecycleError, QuotaExhausted, RateLimited, RateStoreUnavailable
 from asyncconn.http.auth import TokenAuth
 from asyncconn.integrations.redis import RedisRates
-
-from .redis_scene import CREDENTIAL, Between, Counting, RedisServer, call, calls, limiter, redis_server, shared_for_long
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -409,7 +408,7 @@ async def test_without_redis_what_was_leased_goes_then_an_error_says_so_and_noth
         await one_after_another(3)
         redis.kill()
         async with asyncio.timeout(4.0):
-            with pytest.raises(RateStoreUnavailable, match="nothing was sent"):
+            with pytest.raises(RateStoreUnavailable, match="nothing reached the server"):
                 await one_after_another(20)
         sent = len(server.seen)
         async with asyncio.timeout(4.0):  # all of them, and not one after another

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.family import Family
+from asyncconn.core.rates.register import Register
 from asyncconn.core.rates.windows import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import Answer, AsyncConnError, ConfigError, LifecycleError, RateLimited, WrongLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 __all__ = [
@@ -61,27 +62,25 @@ class RateSnapshot:
         return 0 if self.paused_for > 0 else min(part.remaining for part in self.parts)
 
 
-class Permit:
+class Permit(Slot):
     """The right to make one call. Report :meth:`sent` and :meth:`done`, or :meth:`cancel` if no answer will come."""
 
-    _sent = False
     _ended = False
+    _slots: Sequence[Slot] = ()  # in parts that are not counted in the limiter's register
 
-    def __init__(self, limiter: RateLimiter, slots: list[Slot]) -> None:
+    def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
-        self._slots = slots
 
     def sent(self) -> None:
         """The request is completely on the wire. Idempotent."""
-        if not self._sent and not self._ended:
-            self._sent = True
-            self._limiter._on_sent(self._slots)
+        if self.sent_at is None and not self._ended:
+            self._limiter._on_sent(self)
 
     def done(self) -> None:
         """The answer is here. Where none will come, as after a cancellation, call :meth:`cancel`. Idempotent."""
         if not self._ended:
             self._ended = True
-            self._limiter._on_done(self._slots)
+            self._limiter._on_done(self)
 
     def cancel(self) -> None:
         """Nobody waits for an answer. If nothing was sent, the call is given back. Idempotent.
@@ -89,14 +88,14 @@ class Permit:
         After :meth:`sent` the request may still be on its way to the server, so it stays counted as long as that
         may take (a window's ``skew``).
         """
-        if self._sent:
+        if self.sent_at is not None:
             if not self._ended:
-                for slot in self._slots:
+                for slot in (self, *self._slots):
                     slot.lost = True
             self.done()
         elif not self._ended:
             self._ended = True
-            self._limiter._on_cancel(self._slots)
+            self._limiter._on_cancel(self)
 
 
 _Waiter = tuple[asyncio.Future[Permit], int, int, object]  # with cost, ticket and owner
@@ -139,7 +138,12 @@ class RateLimiter(Unpicklable):
         self._asked_until = 0.0  # the same, without the pause for good of a closed one
         self._closed = False
         self._held: dict[asyncio.Task[Any] | None, list[Permit]] = {}
-        self._only = parts[0] if len(parts) == 1 else None
+        windows = [part for part in parts if type(part) is Window]
+        windows = [window for window in windows if window.skew == windows[0].skew]  # these are counted together
+        self._others = [part for part in parts if part not in windows]
+        self._register = Register(windows, self)
+        for window in windows:
+            window.join(self._register)
         self._family: Family[RateLimiter] = Family(self, parts)
         self._most = min(part.limit for part in parts)
         self._shortest = min(part.period for part in parts)
@@ -161,21 +165,29 @@ class RateLimiter(Unpicklable):
 
     def acquire_nowait(self, cost: int = 1) -> Permit | None:
         """A permit if one can be had without waiting, else None. Raises what :meth:`acquire` raises at once."""
-        if cost != 1 and not 1 <= cost <= self._most:
-            raise ConfigError(f"{self.name}: a cost of {cost} can never be granted; it must be 1 to {self._most}")
         # A fraction of the price of asking for the running loop; one that has calls in flight need not be asked again.
         if get_ident() != self._thread or not (self._in_flight or self._loop_runs()):
             self._check_loop()
+        register = self._register
+        if 1 <= cost <= register.credit and not self._others:  # neither part nor clock need be asked
+            register.credit -= cost
+            self._in_flight += 1
+            permit = Permit(self)
+            if cost != 1:
+                permit.cost = cost
+            return permit
+        if cost != 1 and not 1 <= cost <= self._most:
+            raise ConfigError(f"{self.name}: a cost of {cost} can never be granted; it must be 1 to {self._most}")
         if self._queue or (now := self._now()) < self._paused_until:
             return None
-        if (only := self._only) is not None:  # most limiters: every request pays for what stands here
-            ready = only.ready_at(now, cost)
-            if ready is None or ready > now:
-                return None
-            self._in_flight += 1
-            return Permit(self, [only.take(now, cost)])
+        lent = cost <= register.credit
         ready = self._ready_at(now, cost)
-        return None if ready is None or ready > now else self._grant(now, cost)
+        if ready is None or ready > now:
+            return None
+        permit = self._grant(now, cost)
+        if not lent:  # and so the windows were asked
+            register.lend(now)
+        return permit
 
     def _check_loop(self) -> None:
         """Belong to the running loop from now on, or raise ``WrongLoop`` where that is another one."""
@@ -203,6 +215,7 @@ class RateLimiter(Unpicklable):
             wait = self.estimated_wait(cost)
             if wait > max_wait:
                 raise self._too_long(wait, max_wait)
+        self._register.call_in()  # whoever comes later must not overtake
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._queue.append((future, cost, next(_tickets), owner))
         self._queued_cost += cost
@@ -247,7 +260,7 @@ class RateLimiter(Unpicklable):
 
     def _ready_at(self, now: float, cost: int) -> float | None:
         ready = self._paused_until
-        for part in self.parts:
+        for part in self._others if cost <= self._register.credit else self.parts:
             at = part.ready_at(now, cost)
             if at is None:
                 return None
@@ -257,7 +270,13 @@ class RateLimiter(Unpicklable):
 
     def _grant(self, now: float, cost: int) -> Permit:
         self._in_flight += 1
-        return Permit(self, [part.take(now, cost) for part in self.parts])
+        self._register.take(cost)
+        permit = Permit(self)
+        if cost != 1:
+            permit.cost = cost
+        if self._others:
+            permit._slots = [part.take(now, cost) for part in self._others]
+        return permit
 
     def _wake(self) -> None:
         """Grant to those who wait here, and at limiters that share a part, while that is possible."""
@@ -305,20 +324,24 @@ class RateLimiter(Unpicklable):
             future.set_result(self._grant(now, cost))
         return False
 
-    def _on_sent(self, slots: list[Slot]) -> None:
+    def _on_sent(self, permit: Permit) -> None:
         now = self._now()
-        for part, slot in zip(self.parts, slots, strict=True):
-            part.sent(now, slot)
+        self._register.sent(now, permit)
+        if self._others:
+            for part, slot in zip(self._others, permit._slots, strict=True):
+                part.sent(now, slot)
         if self._family.others:
             self._family.serve([one for one in self._family.alive() if one._queue and one._timer is None])
         elif self._queue and self._timer is None:
             self.serve()
 
-    def _on_done(self, slots: list[Slot]) -> None:
+    def _on_done(self, permit: Permit) -> None:
         self._in_flight -= 1
         now = self._now()
-        for part, slot in zip(self.parts, slots, strict=True):
-            part.done(now, slot)
+        self._register.done(now, permit)
+        if self._others:
+            for part, slot in zip(self._others, permit._slots, strict=True):
+                part.done(now, slot)
         if self._family.others:
             self._family.serve([one for one in self._family.alive() if one._queue and one._waits_too_long(now)])
         elif self._queue and self._waits_too_long(now):
@@ -328,10 +351,11 @@ class RateLimiter(Unpicklable):
         """Whether an answer that came now frees its slot, a period from now, earlier than the timer assumed."""
         return self._timer is None or self._timer_at > now + self._shortest
 
-    def _on_cancel(self, slots: list[Slot]) -> None:
+    def _on_cancel(self, permit: Permit) -> None:
         self._in_flight -= 1
-        now = self._clock.now()
-        for part, slot in zip(self.parts, slots, strict=True):
+        now = self._now()
+        self._register.give_back(permit)
+        for part, slot in zip(self._others, permit._slots, strict=True):
             part.give_back(now, slot)
         self._wake()
 
@@ -360,6 +384,7 @@ class RateLimiter(Unpicklable):
         """
         if math.isnan(seconds):
             raise ConfigError(f"{self.name}: a pause is a number of seconds, not {seconds!r}")
+        self._register.call_in()
         now = self._now()
         until = now + max(0.0, seconds)
         running = self._asked_until if self._asked_until > now else None
@@ -397,6 +422,7 @@ class RateLimiter(Unpicklable):
             if inherit is not None and type(other) is type(part) and (id(part), id(other)) not in taken:
                 taken.add((id(part), id(other)))
                 inherit(other, now)
+        self._register.call_in()
         self._asked_until = max(self._asked_until, old._asked_until)
         self._paused_until = max(self._paused_until, old._asked_until)
 
@@ -471,6 +497,7 @@ class RateLimiter(Unpicklable):
         Whoever still waits gets a ``LifecycleError``.
         """
         self._closed = True
+        self._register.call_in()
         self._paused_until = math.inf
         while self._queue:
             future, cost, _, _ = self._queue.popleft()

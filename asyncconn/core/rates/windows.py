@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from asyncconn.core.rates.parts import BasePart, Part, PartSnapshot, Slot, slot_of
 from asyncconn.core.rates.quota import Quota
+from asyncconn.core.rates.register import Log, Register
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["Part", "PartSnapshot", "Quota", "Slot", "TokenBucket", "Window"]
 
@@ -98,52 +99,64 @@ class Window(BasePart):
             raise ConfigError(f"{name}: skew must be at least 0 seconds, not {skew!r}")
         self.period = float(period)
         self.skew = float(skew)
-        self._settled: deque[tuple[float, int]] = deque()  # (free again at, cost), in order of time
-        self._sent: deque[Slot] = deque()  # on the wire, in order of sending
-        self._used = 0
-        # Calls that the server counted and we did not, another process's with this credential: (gone at, cost).
-        self._foreign: deque[tuple[float, int]] = deque()
-        self._excess = 0  # all of them
+        self.taken = 0  # granted since the beginning, but for what is lent
+        self.log = Log()  # what the server has counted
+        self._registers: list[Register] = []  # of the limiters it stands in
+        # Calls that the server counted and we did not, another process's with this credential.
+        self._foreign = Log()
         self._heard = False  # whether an answer has told anything yet
         self.held_until = 0.0
 
-    def _settle(self, slot: Slot, at: float) -> None:
-        slot.settled = True
-        self._settled.append((at + self.period, slot.cost))
+    def join(self, register: Register) -> None:
+        """Be counted in ``register`` as well. Those that are over are forgotten."""
+        self._registers = [*(one for one in self._registers if not one.over), register]
+
+    @cached_property
+    def _own(self) -> Register:
+        """For whoever uses it as any other part."""
+        register = Register([self], self)
+        self.join(register)
+        return register
 
     def _advance(self, now: float) -> None:
-        sent = self._sent
-        while sent and (sent[0].settled or (sent[0].sent_at or 0.0) + self.skew <= now):
-            slot = sent.popleft()
-            if not slot.settled:
-                self._settle(slot, (slot.sent_at or 0.0) + self.skew)
-        settled = self._settled
-        while settled and settled[0][0] <= now:
-            self._used -= settled.popleft()[1]
-        foreign = self._foreign
-        while foreign and foreign[0][0] <= now:
-            self._excess -= foreign.popleft()[1]
+        for register in self._registers:
+            register.call_in()
+            register.settle(now)
+        self.log.forget(now)
+        self._foreign.forget(now)
+
+    @property
+    def _ours(self) -> int:
+        return self.taken - self.log.gone
+
+    @property
+    def _used(self) -> int:
+        """Slots that are not free: ours, and those of others."""
+        return self.taken - self.log.gone + len(self._foreign)
+
+    def room(self, now: float) -> int:
+        return 0 if now < self.held_until else self.limit - self._used
 
     def _on_the_wire(self) -> Iterator[tuple[float, int]]:
-        for slot in self._sent:
-            if not slot.settled:
-                yield (slot.sent_at or 0.0) + self.skew + self.period, slot.cost
+        for register in self._registers:
+            for slot in register.wire:
+                if not slot.settled:
+                    yield (slot.sent_at or 0.0) + self.skew + self.period, slot.cost
 
     def _freed_at(self, need: int) -> float | None:
         """When ``need`` of the used slots will be free, as far as is known by now."""
-        known: Iterable[tuple[float, int]] = chain(self._settled, self._on_the_wire())  # these are in order of time
-        if self._foreign:
-            known = heapq.merge(known, self._foreign)
-        for at, cost in known:
+        if not self._foreign and (freed := self.log.freed_at(need)) is not None:
+            return freed
+        # What is on the wire is free after all that is in the log.
+        for at, cost in heapq.merge(chain(self.log, sorted(self._on_the_wire())), self._foreign):
             need -= cost
             if need <= 0:
                 return at
         return None
 
     def ready_at(self, now: float, cost: int) -> float | None:
-        if self._settled or self._sent or self._excess:
-            self._advance(now)
-        need = self._used + self._excess + cost - self.limit
+        self._advance(now)
+        need = self._used + cost - self.limit
         if need <= 0:
             return self.held_until
         freed = self._freed_at(need)
@@ -155,26 +168,17 @@ class Window(BasePart):
         return (now if first is None else max(now, first)) + rounds * self.period
 
     def take(self, now: float, cost: int) -> Slot:
-        self._used += cost
-        return Slot() if cost == 1 else slot_of(cost)
+        self._own.take(cost)
+        return slot_of(cost)
 
     def sent(self, now: float, slot: Slot) -> None:
-        if slot.sent_at is None and not slot.settled:
-            slot.sent_at = now
-            self._sent.append(slot)
+        self._own.sent(now, slot)
 
     def done(self, now: float, slot: Slot) -> None:
-        if not slot.settled:
-            self._advance(now)  # keeps the log in order; it may settle this very slot
-            # Without an answer only the skew bound tells when the server has surely counted the call.
-            counted = not slot.lost or slot.sent_at is None
-            if counted and not slot.settled:
-                self._settle(slot, now)
+        self._own.done(now, slot)
 
     def give_back(self, now: float, slot: Slot) -> None:
-        if not slot.settled:
-            slot.settled = True
-            self._used -= slot.cost
+        self._own.give_back(slot)
 
     def tighten(self, now: float, remaining: int | None, reset_after: float | None) -> None:
         """Make room for calls that are not our own; our own are counted here already, and hold nobody twice.
@@ -187,46 +191,44 @@ class Window(BasePart):
             return
         self._advance(now)
         first, self._heard = not self._heard, True
-        foreign = (self.limit - max(0, remaining)) - self._used - self._excess
+        foreign = (self.limit - max(0, remaining)) - self._used
         if foreign > 0:
             gone = now + self.period
             if first and reset_after is not None:
                 gone = min(gone, now + max(0.0, reset_after))
-            self._foreign.append((gone, foreign))
-            self._excess += foreign
+            self._foreign.add(gone, foreign, now)
         if remaining <= 0 and reset_after is not None and self._all_free(now) + _WHOLE < now + reset_after:
             self.held_until = max(self.held_until, now + reset_after)  # longer than any call we know of explains
 
     def _all_free(self, now: float) -> float:
         """When every call that is known will be free; infinite while one may still be sent."""
-        known = self._used + self._excess
-        if not known:
+        if not self._used:
             return now
-        freed = self._freed_at(known)
+        freed = self._freed_at(self._used)
         return math.inf if freed is None else freed
 
     def lift(self, now: float) -> None:
         self._foreign.clear()
-        self._excess, self.held_until = 0, 0.0
+        self.held_until = 0.0
 
     def inherit(self, old: Part, now: float) -> None:
         """Take over what another window has counted as well; what it granted and never saw sent counts as sent now."""
         if not isinstance(old, Window):
             return
         old._advance(now)
-        known = [*old._settled, *old._on_the_wire()]
-        if unsent := old._used - sum(cost for _, cost in known):
+        self._advance(now)
+        known = [*old.log, *old._on_the_wire()]
+        if unsent := old._ours - sum(cost for _, cost in known):
             known.append((now + self.skew + self.period, unsent))
-        self._settled = deque(sorted([*self._settled, *known]))
-        self._used += old._used
-        self._foreign = deque(sorted([*self._foreign, *old._foreign]))
-        self._excess += old._excess
+        ours = self._ours + old._ours
+        self.log, self._foreign = Log.of([*self.log, *known]), Log.of([*self._foreign, *old._foreign])
+        self.taken = ours
         self._heard = self._heard or old._heard
         self.held_until = max(self.held_until, old.held_until)
 
     def snapshot(self, now: float) -> PartSnapshot:
         self._advance(now)
-        used = self._used + self._excess
+        used = self._used
         freed = self._freed_at(1) if used else now
         wait = max(freed or now, self.held_until) - now
         remaining = 0 if self.held_until > now else max(0, self.limit - used)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from asyncconn.core.durations import positive
 from asyncconn.core.rates.parts import Part
@@ -24,6 +24,7 @@ from asyncconn.integrations.redis.books import SharedRate
 from asyncconn.integrations.redis.parts import Cap, SharedBucket, SharedWindow
 from asyncconn.integrations.redis.quotas import RedisQuotaStore
 from asyncconn.integrations.redis.server import Server
+from asyncconn.settings import variable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.registry import Rates
 
 __all__ = ["RedisRates", "SharedRate"]
+
+#: The variable that has the address of the server.
+URL = "ASYNCCONN_REDIS_URL"
 
 logger = logging.getLogger("asyncconn.rates")
 
@@ -72,6 +76,17 @@ class RedisRates(Unpicklable):
         self._prefix = prefix
         self._alone = processes
         self._told: set[tuple[str, str]] = set()
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """From the variable ``ASYNCCONN_REDIS_URL``, in the environment or ``.env``; ``options`` are the constructor's.
+
+        Raises ``ConfigError`` where it is not set.
+        """
+        url = variable(URL)
+        if not url:
+            raise ConfigError(f"the variable {URL} is not set: it is redis://host:port/database")
+        return cls(url, **options)
 
     def __repr__(self) -> str:
         return f"<RedisRates at {self._server.shown}>"
