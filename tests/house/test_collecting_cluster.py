@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from helpers import until
+from redis_scene import redis_server
 
 from asyncconn import Hub, JsonLines, Progress, TokenAuth, collect
 from asyncconn.errors import ConfigError, NotPicklable
@@ -25,7 +26,6 @@ from asyncconn.errors import ConfigError, NotPicklable
 from .cluster import WORKERS, cluster, environment, pids
 from .cluster_work import Acme, Nowhere, failing, from_platform, poison, sharing, under_a_cap, whose
 from .collecting_scene import all_rows, found_in, numbers, rows_of, unfinished
-from .redis_scene import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -80,7 +80,12 @@ async def jobs_into(
 
     into = JsonLines(folder)
     partitions = [(one, None, None) if isinstance(one, int) else _told(one) for one in streams]
-    what: dict[str, Any] = {"into": into, "hub": spread.hubs(), "key": lambda stream: str(stream[0]), "run": f"jobs {options}"}
+    what: dict[str, Any] = {
+        "into": into,
+        "hub": spread.hubs(),
+        "key": lambda stream: str(stream[0]),
+        "run": f"jobs {options}",
+    }
     with progress(stderr()) as bar:
         what["on_progress"] = advancing(bar, "streams")
         if spread.cluster is None:
