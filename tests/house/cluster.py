@@ -23,8 +23,8 @@ import dask
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    # A worker that starts slowly on a busy machine is not given up, and one that dies is soon suspected.
-    settings = {"distributed.deploy.lost-worker-timeout": "1h", "distributed.scheduler.allowed-failures": 1}
+    # A worker that starts slowly on a busy machine is not given up.
+    settings = {"distributed.deploy.lost-worker-timeout": "1h"}
     with dask.config.set(settings):
         workers, threads = map(int, sys.argv[1:])
         with LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address=None) as cluster:

@@ -264,7 +264,14 @@ async def test_partitions_that_fail_are_reported_from_wherever_they_were(client:
 
 
 async def test_one_partition_that_takes_workers_along_fails_alone(client: Any, tmp_path: Path) -> None:
-    report = await collect(range(8), poison, into=JsonLines(tmp_path), client=client, batch=2)
+    def suspect(after: int, dask_scheduler: Any) -> None:
+        dask_scheduler.allowed_failures = after
+
+    await client.run_on_scheduler(partial(suspect, 0))
+    try:
+        report = await collect(range(8), poison, into=JsonLines(tmp_path), client=client, batch=2)
+    finally:
+        await client.run_on_scheduler(partial(suspect, 3))
 
     assert [one.partition for one in report.failures] == [7]
     assert "was lost" in str(report.failures[0].error)

@@ -126,7 +126,7 @@ def jobs(
             return ended, []
         if spread.folder is not None:
             read, jobs = await jobs_into(spread, spread.folder, chosen, where.options(), page_size)
-            return ended | read, [[job.get(name) for name in _JOB_AND_STREAM] for job in jobs]
+            return ended | read, [[at, id_, name, *record(job, _JOB)] for (id_, at, name), job in jobs]
         with watching() as show:
             result = await datorama.fetch_all_jobs(chosen, page_size=page_size, on_progress=show)
         return ended | settle(result), _rows([job for item in result for job in item.value or ()])

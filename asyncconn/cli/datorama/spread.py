@@ -12,7 +12,7 @@ from asyncconn import Datorama, Hub, JsonLines, collect
 from asyncconn.cli.output import SHOWN, error, plain, progress, stderr
 from asyncconn.cli.running import advancing
 from asyncconn.core.extras import extra
-from asyncconn.datorama.models import DataStream
+from asyncconn.datorama.models import DataStream, Job
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Spread", "jobs_into"]
 
-_ENVIRONMENT = "env"
+#: Its id, and its workspace and source where they are known.
+_Stream = tuple[int, int | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -68,24 +69,19 @@ class Spread:
 
 async def jobs_into(
     spread: Spread, folder: Path, streams: Sequence[DataStream | int], options: dict[str, Any], page_size: int
-) -> tuple[int, list[dict[str, Any]]]:
-    """The status, and the jobs of all streams that were read, now or before, with the stream that each is of."""
+) -> tuple[int, list[tuple[_Stream, Job]]]:
+    """The status, and the jobs of all streams that were read, now or before."""
 
-    async def jobs_of(hub: Hub, stream: tuple[int, int | None, str | None]) -> AsyncIterator[dict[str, Any]]:
+    async def jobs_of(hub: Hub, stream: _Stream) -> AsyncIterator[dict[str, Any]]:
         number, workspace, source = stream
         fields = {"id": number, "workspaceId": workspace, "dataSourceName": source}
         known = number if workspace is None else DataStream.model_validate(fields)
         async for job in hub.connector(Datorama, **options).jobs.list(known, page_size=page_size):
-            yield {**job.raw, "streamId": number, "workspaceId": workspace, "dataSourceName": source}
+            yield {**job.raw, "streamId": number}
 
     into = JsonLines(folder)
-    partitions = [(one, None, None) if isinstance(one, int) else _told(one) for one in streams]
-    what: dict[str, Any] = {
-        "into": into,
-        "hub": spread.hubs(),
-        "key": lambda stream: str(stream[0]),
-        "run": f"jobs {options}",
-    }
+    partitions = [_told(one) for one in streams]
+    what: dict[str, Any] = {"into": into, "hub": spread.hubs(), "key": _name, "run": f"jobs {options}"}
     with progress(stderr()) as bar:
         what["on_progress"] = advancing(bar, "streams")
         if spread.cluster is None:
@@ -96,9 +92,16 @@ async def jobs_into(
                 report = await collect(partitions, jobs_of, client=connected, **what)
     for one in report.failures[:SHOWN]:
         error(plain(f"stream {one.partition[0]}: failed: {one.error}"))
-    wanted = {one[0] for one in partitions}
-    return (1 if report.failed else 0), [row async for row in into.rows() if row["streamId"] in wanted]
+    wanted = {stream[0]: stream for stream in partitions}
+    found = [(stream, Job.model_validate(row)) async for row in into.rows() if (stream := wanted.get(row["streamId"]))]
+    return (1 if report.failed else 0), found
 
 
-def _told(stream: DataStream) -> tuple[int, int | None, str | None]:
+def _told(stream: DataStream | int) -> _Stream:
+    if isinstance(stream, int):
+        return stream, None, None
     return stream.id, stream.workspace_id, stream.data_source_name
+
+
+def _name(stream: _Stream) -> str:
+    return str(stream[0])
