@@ -44,6 +44,7 @@ P = TypeVar("P")
 
 _FEWEST = 16  # batches under way: workers may come later
 _GRACE = 5.0  # seconds that partitions under way have when the run is over
+_LOOK = 30.0  # seconds between looks at whether there are workers at all
 _FAREWELL = 60.0  # seconds that all workers together may take to close their hubs
 
 
@@ -108,11 +109,22 @@ async def crew(plan: Plan[P], client: Client, hub: Callable[[], Hub]) -> AsyncIt
     async with _asynchronous(client) as ours:
         name = f"asyncconn-{plan.run.attempt}"
         await ours.register_plugin(HubPlugin(plan, hub), name)
+        scope = TaskScope("asyncconn:collect")
+        scope.spawn(_watch(ours, plan.run.name), name="workers")
         try:
             lanes = max(_FEWEST, 2 * sum((await ours.nthreads()).values()))
             yield Crew(lanes, plan.concurrency, None, _Submitting(ours, plan, name).work)
         finally:
+            await scope.aclose()
             await drain_guard(_leave(ours, name), timeout=_FAREWELL, name="asyncconn:collect:leave")
+
+
+async def _watch(client: Any, run: str) -> None:
+    """A cluster may get its workers later, or have lost them for good: who waits for them hears of it."""
+    while True:
+        await asyncio.sleep(_LOOK)
+        if not await client.nthreads():
+            logger.warning("%s waits for workers: the cluster of %s has none", run, client.scheduler.address)
 
 
 async def _leave(client: Any, plugin: str) -> None:
