@@ -61,21 +61,19 @@ class HubPlugin(WorkerPlugin, Generic[P]):
         self._make = hub
 
     async def setup(self, worker: Worker) -> None:
-        """Open the hub on the worker's loop. Raises ``ConfigError`` where the sink cannot be used from here."""
+        """Be ready. The hub is opened by the first batch: a worker whose plugin fails would not start."""
         self._over: set[str] = set()
         self._scope = TaskScope("asyncconn:collect")
-        self._hub = await self._make().open()
-        try:
-            self._working = await Working.open(self._plan, self._hub)
-        except BaseException:
-            await self._hub.aclose()
-            raise
+        self._opening = asyncio.Lock()
+        self._hub: Hub | None = None
+        self._working: Working[P] | None = None
 
     async def teardown(self, worker: Worker) -> None:
         """The run is over, or the worker: begin nothing more, give what is under way its end, and close the hub."""
         self._over.add("")
         await self._scope.aclose(_GRACE)
-        await self._hub.aclose()
+        if self._hub is not None:
+            await self._hub.aclose()
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Nobody waits for a task any more, whose coroutine would go on all the same; or somebody does again."""
@@ -85,16 +83,33 @@ class HubPlugin(WorkerPlugin, Generic[P]):
             self._over.discard(key)
 
     async def batch(self, key: str, partitions: Sequence[Named[P]]) -> Outcome:
-        """Do a batch, unless and until the run is over."""
-        working = self._working.batch(partitions, lambda: self._over.isdisjoint((key, "")))
-        task = self._scope.spawn(working, name=key)
+        """Do a batch, unless and until the run is over.
+
+        Raises ``ConfigError`` where the sink cannot be used from here, and what opening a hub raises.
+        """
+        if "" in self._over:
+            raise Reschedule
+        task = self._scope.spawn(self._batch(key, partitions), name=key)
         try:
             await asyncio.wait({task})
         finally:
             self._over.discard(key)
+        # Cut short, as nobody wants it any more: if somebody does all the same, it is done anew.
         if task.cancelled() or (outcome := task.result()).count < len(partitions):
-            raise Reschedule  # if anybody still wants it
+            raise Reschedule
         return outcome
+
+    async def _batch(self, key: str, partitions: Sequence[Named[P]]) -> Outcome:
+        async with self._opening:
+            if self._working is None:
+                hub = await self._make().open()
+                try:
+                    self._working = await Working.open(self._plan, hub)
+                except BaseException:
+                    await hub.aclose()
+                    raise
+                self._hub = hub
+        return await self._working.batch(partitions, lambda: self._over.isdisjoint((key, "")))
 
 
 async def _batch(plugin: str, key: str, packed: bytes) -> Outcome:
@@ -108,10 +123,10 @@ async def crew(plan: Plan[P], client: Client, hub: Callable[[], Hub]) -> AsyncIt
     """The workers of a client's cluster, with a hub each until this is left."""
     async with _asynchronous(client) as ours:
         name = f"asyncconn-{plan.run.attempt}"
-        await ours.register_plugin(HubPlugin(plan, hub), name)
         scope = TaskScope("asyncconn:collect")
-        scope.spawn(_watch(ours, plan.run.name), name="workers")
         try:
+            await ours.register_plugin(HubPlugin(plan, hub), name)
+            scope.spawn(_watch(ours, plan.run.name), name="workers")
             lanes = max(_FEWEST, 2 * sum((await ours.nthreads()).values()))
             yield Crew(lanes, plan.concurrency, None, _Submitting(ours, plan, name).work)
         finally:
@@ -132,6 +147,8 @@ async def _leave(client: Any, plugin: str) -> None:
         await client.unregister_worker_plugin(plugin)
     except OSError as error:  # a worker that has just been lost; its hub is too
         logger.warning("not every worker could be told that the run is over: %s", error)
+    except ValueError:  # it could not even be registered
+        return
 
 
 @asynccontextmanager

@@ -21,6 +21,8 @@ from helpers import until
 from redis_scene import redis_server
 
 from asyncconn import Hub, JsonLines, Progress, TokenAuth, collect
+from asyncconn.collecting.sinks import Run
+from asyncconn.collecting.working import Plan
 from asyncconn.errors import ConfigError, NotPicklable
 
 from .cluster import WORKERS, cluster, environment, pids
@@ -291,6 +293,25 @@ async def test_a_folder_that_workers_do_not_see_is_refused(client: Any, tmp_path
 
     with pytest.raises(ConfigError, match="is not shared"):
         await collect([1], numbers, into=Elsewhere(tmp_path / "here"), client=client)
+
+
+async def test_a_worker_starts_although_the_plugin_of_a_dead_leader_is_still_there(client: Any, tmp_path: Path) -> None:
+    from asyncconn.integrations.dask import HubPlugin
+
+    plan = Plan(numbers, JsonLines(tmp_path / "gone"), Run("it", "of a leader that is dead"), 1, 0)
+    await client.register_plugin(HubPlugin(plan, Hub), "asyncconn-dead")
+    try:
+        [*_, victim] = await pids(client)
+        os.kill(victim, signal.SIGKILL)
+        while victim in await pids(client):
+            await asyncio.sleep(0.05)
+        await client.wait_for_workers(WORKERS)
+
+        report = await collect(range(50), numbers, into=JsonLines(tmp_path / "rows"), client=client)
+    finally:
+        await client.unregister_worker_plugin("asyncconn-dead")
+
+    assert report.done == 50
 
 
 async def test_without_dask_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
