@@ -7,12 +7,15 @@ SOURCES := asyncconn tests benchmarks examples docs
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
-SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server
+SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server redis-server:redis-server
 
-.PHONY: demo test lowest newer services check docs bench format clean
+.PHONY: demo demo-cluster test lowest newer services check docs bench format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
+
+demo-cluster: $(VENV)/installed services
+	@$(BIN)/python -m asyncconn.cli.demo.cluster $(ARGS)
 
 test: services check
 	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)

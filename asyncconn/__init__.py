@@ -16,6 +16,10 @@ from asyncconn._version import __version__
 if TYPE_CHECKING:
     from asyncconn.atoti_limits import AtotiLimits
     from asyncconn.batches import Batches, batched
+    from asyncconn.collecting.folders import JsonLines, Parquet
+    from asyncconn.collecting.keyed import Keyed
+    from asyncconn.collecting.report import CollectReport, FailedPartition
+    from asyncconn.collecting.running import collect
     from asyncconn.connector import Connector, Platform
     from asyncconn.core.buffer.batch import Batch, BatchPolicy
     from asyncconn.core.buffer.memory import BatchBuffer
@@ -71,17 +75,21 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Caller",
     "Calling",
     "Clock",
+    "CollectReport",
     "Connector",
     "DataSource",
     "Datorama",
     "Delivery",
     "DrainReport",
+    "FailedPartition",
     "FileQuotaStore",
     "FlushReport",
     "HeaderKey",
     "Hub",
     "HubSettings",
     "HubState",
+    "JsonLines",
+    "Keyed",
     "LinkHeader",
     "Multipart",
     "NextUrl",
@@ -94,6 +102,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "PageNumber",
     "Pager",
     "Panoply",
+    "Parquet",
     "Part",
     "PartSnapshot",
     "Permit",
@@ -139,6 +148,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Window",
     "__version__",
     "batched",
+    "collect",
     "errors",
     "read_rows",
     "run",
@@ -160,17 +170,21 @@ _HOMES = {
     "Caller": "asyncconn.resource",
     "Calling": "asyncconn.resource",
     "Clock": "asyncconn.core.clock",
+    "CollectReport": "asyncconn.collecting.report",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
     "Datorama": "asyncconn.datorama",
     "Delivery": "asyncconn.core.buffer.receipts",
     "DrainReport": "asyncconn.draining",
+    "FailedPartition": "asyncconn.collecting.report",
     "FileQuotaStore": "asyncconn.core.rates.stores",
     "FlushReport": "asyncconn.core.buffer.receipts",
     "HeaderKey": "asyncconn.http.auth",
     "Hub": "asyncconn.hub",
     "HubSettings": "asyncconn.settings",
     "HubState": "asyncconn.hub",
+    "JsonLines": "asyncconn.collecting.folders",
+    "Keyed": "asyncconn.collecting.keyed",
     "LinkHeader": "asyncconn.http.pages",
     "Multipart": "asyncconn.http.multipart",
     "NextUrl": "asyncconn.http.pages",
@@ -183,6 +197,7 @@ _HOMES = {
     "PageNumber": "asyncconn.http.pages",
     "Pager": "asyncconn.core.paging",
     "Panoply": "asyncconn.panoply",
+    "Parquet": "asyncconn.collecting.folders",
     "Part": "asyncconn.core.rates.parts",
     "PartSnapshot": "asyncconn.core.rates.parts",
     "Permit": "asyncconn.core.rates.limiter",
@@ -227,6 +242,7 @@ _HOMES = {
     "VirtualClock": "asyncconn.core.clock",
     "Window": "asyncconn.core.rates.windows",
     "batched": "asyncconn.batches",
+    "collect": "asyncconn.collecting.running",
     "read_rows": "asyncconn.rows",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",

@@ -11,7 +11,8 @@
     │   ├── NotSent                           the server never saw the request: safe to repeat
     │   │   ├── ConnectFailed
     │   │   ├── ConnectTimeout
-    │   │   └── PoolTimeout
+    │   │   ├── PoolTimeout
+    │   │   └── RateStoreUnavailable          where rates are shared cannot be asked
     │   └── MaybeSent                         the outcome is unknown: check before repeating
     │       ├── ReadTimeout
     │       └── ConnectionLost
@@ -61,10 +62,10 @@ __all__ = [
     "Answer", "ApiError", "AsyncConnError", "BadRequest", "BatchError", "BufferClosed", "BufferFull", "ConfigError",
     "Conflict", "ConnectFailed", "ConnectTimeout", "ConnectionLost", "DeliveryFailed", "Forbidden", "HubClosed",
     "HubNotOpen", "InvalidRecord", "LifecycleError", "MaybeSent", "NotDone", "NotFound", "NotPicklable", "NotSent",
-    "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError",
-    "QuotaExhausted", "RateLimited", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
-    "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused",
-    "TransportError", "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
+    "OperationFailed", "PayloadTooLarge", "PollError", "PollTimeout", "PoolTimeout", "ProtocolError", "QuotaExhausted",
+    "RateLimited", "RateStoreUnavailable", "ReadTimeout", "RecordTooLarge", "ServerError", "SpoolDamaged", "SpoolError",
+    "SpoolFull", "SpoolInUse", "StateInUse", "StreamError", "StreamLost", "SubscriptionRefused", "TransportError",
+    "Unauthorized", "Unprocessable", "WrongLoop", "api_error_class", "outcome_unknown",
 ]  # fmt: skip
 
 
@@ -153,6 +154,12 @@ class PoolTimeout(NotSent):
     """No free place among the connector's concurrent requests, or no free connection of the pool, in time."""
 
     advice = "nothing was sent; lower the concurrency, or raise max_concurrency or max_connections"
+
+
+class RateStoreUnavailable(NotSent):
+    """The store that rates are shared in does not answer. It was asked more than once: its caller decides what now."""
+
+    permanent = True
 
 
 class MaybeSent(TransportError):
@@ -441,16 +448,13 @@ class DeliveryFailed(BatchError):
             self.advice = "they stay in the spool and are sent again: do not write them again"
 
 
-# -- runs that keep how far they got -----------------------------------------------------------------------------------
+# -- runs, polling and streams -----------------------------------------------------------------------------------------
 
 
 class StateInUse(AsyncConnError):
     """The state file belongs to a run that has not ended yet, or was changed by one."""
 
     advice = "wait until the other run has ended, or give each a state file of its own"
-
-
-# -- polling and streams -----------------------------------------------------------------------------------------------
 
 
 class PollError(AsyncConnError):

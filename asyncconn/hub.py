@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 import logging
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from asyncconn.core.buffer.unheard import caller
 from asyncconn.core.clock import Clock, SystemClock
@@ -30,11 +30,24 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.attached import Attached
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.registry import Rates, Share
+    from asyncconn.core.rates.shared import SharedRates
     from asyncconn.draining import Draining, DrainReport, Member, OnUndelivered
 
 __all__ = ["Hub", "HubState"]
 
 logger = logging.getLogger("asyncconn.hub")
+
+
+C_co = TypeVar("C_co", covariant=True)
+C = TypeVar("C")
+
+
+class FromEnv(Protocol[C_co]):
+    """A class of connectors, as far as a hub knows it."""
+
+    def from_env(self, *, hub: Hub, **options: Any) -> C_co:
+        """A connector of what the environment says."""
+        ...
 
 
 class HubState(Enum):
@@ -66,6 +79,9 @@ class Hub(Unpicklable):
     environment's ``HTTP_PROXY`` and ``HTTPS_PROXY`` count, and ``""`` means none. Hosts of ``NO_PROXY`` are reached
     directly. ``ca_file`` is a PEM file of authorities to trust besides the system's; ``client_cert`` a PEM file of
     certificate and key, or a pair of files. A borrowed session has its own of all three. Raises ``ConfigError``.
+
+    ``shared_rates`` keeps the rates of every credential together with those of other processes, in a store that they
+    share: ``asyncconn.integrations.redis.RedisRates``.
     """
 
     _elsewhere = "open a Hub of its own there; HubSettings can be handed over"
@@ -80,6 +96,7 @@ class Hub(Unpicklable):
         proxy: str | Concealed | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+        shared_rates: SharedRates | None = None,
     ) -> None:
         proxy = secret(proxy) if isinstance(proxy, str) else proxy  # masked where a traceback shows this frame
         if session is not None and (proxy, ca_file, client_cert) != (None, None, None):
@@ -93,10 +110,12 @@ class Hub(Unpicklable):
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
         self.report: DrainReport | None = None
+        self._shared_rates = shared_rates
         self._session = session
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._members: list[Member] = []
+        self._connectors: dict[Any, Any] = {}  # those that were asked for by their class
         self._draining: Draining | None = None
         self._told = False
         self._where = caller()
@@ -124,15 +143,19 @@ class Hub(Unpicklable):
 
     async def _open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        if self._session is None:
-            session = await open_session(self.settings, self.network)
-            if self.state is not HubState.NEW:
-                await session.close()
-                return
-            self._session = session
-        elif self._session.closed:
+        if self._session is not None and self._session.closed:
             raise ConfigError("the session given to the hub is closed")
-        self.state = HubState.OPEN
+        async with AsyncExitStack() as opened:
+            if self._shared_rates is not None:
+                await self._shared_rates.open()
+                opened.push_async_callback(self._shared_rates.aclose)
+            session = self._session
+            if session is None:
+                session = await open_session(self.settings, self.network)
+                opened.push_async_callback(session.close)
+            if self.state is HubState.NEW:  # it may have been closed meanwhile
+                self._session, self.state = session, HubState.OPEN
+                opened.pop_all()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -171,6 +194,8 @@ class Hub(Unpicklable):
         The same for every connector of this loop, whatever its hub. Where no loop runs yet it is this hub's own; on the
         loop it becomes everybody's, or gives way to what is there already.
         """
+        if self._shared_rates is not None:
+            rates = self._shared_rates.share(platform, credential, rates)
         account = f"{platform}:{hashlib.sha256(credential.encode()).hexdigest()[:16]}"
         return share_of(platform, account, service, rates, places, clock=self.clock, user=self, early=self._early)
 
@@ -179,6 +204,23 @@ class Hub(Unpicklable):
         if self.state in (HubState.DRAINING, HubState.CLOSED):
             raise HubClosed("this hub takes no new connectors")
         self._members.append(member)
+
+    def connector(self, kind: type[FromEnv[C]], **options: Any) -> C:
+        """This hub's connector of that class, made ``from_env`` when it is first asked for, and drained as others are.
+
+        With ``options``, which ``from_env`` takes, it is the one that was made with the same.
+
+        For work that is given a hub, and has to find what it needs there: many pieces of it have one client.
+
+            >>> async def jobs_of(hub: Hub, stream_id: int) -> AsyncIterator[dict[str, Any]]:
+            ...     async for job in hub.connector(Datorama).jobs.list(stream_id):
+            ...         yield job.raw
+        """
+        key = kind, tuple(sorted(options.items()))
+        made: C | None = self._connectors.get(key)
+        if made is None:
+            made = self._connectors[key] = kind.from_env(hub=self, **options)
+        return made
 
     def release(self, member: Member, report: FlushReport | None = None) -> None:
         """A connector that has closed by itself, and what became of its records."""
@@ -256,9 +298,12 @@ class Hub(Unpicklable):
             await self._close_limiters(errors)
         finally:
             self._members.clear()
+            self._connectors.clear()
             self._draining = None
             if self._owns_session and self._session is not None:
                 await self._session.close()
+            if self._shared_rates is not None:
+                await self._shared_rates.aclose()
             self.state = HubState.CLOSED
         self.report = DrainReport(reports, errors, self.clock.now() - started)
         return self.report

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.row_files import FileForm, RowOptions
 
-__all__ = ["read_rows", "save_rows"]
+__all__ = ["read_rows", "save_into", "save_rows"]
 
 _PIECE = 256 * 1024  # bytes that are written at a time
 _ROWS = 1000  # rows of Parquet that are handed on at a time
@@ -112,10 +112,21 @@ async def save_rows(
     (no mapping, no JSON, a column that the first row did not have), with its number; and what ``rows`` raises. Whatever
     is raised, a file that was there before stays as it was.
     """
-    partial = _partial(path)
+    return await save_into(_partial(path), rows, form=form, columns=columns)
+
+
+async def save_into(
+    partial: PartialFile,
+    rows: AsyncIterable[Mapping[str, Any]] | Iterable[Mapping[str, Any]],
+    *,
+    form: FileForm | None = None,
+    columns: Sequence[str] = (),
+    schema: Any = None,
+) -> int:
+    """As :func:`save_rows`, into a file that somebody else has made; ``schema`` is one of pyarrow, for Parquet."""
     file = partial.path
     form = form or ("parquet" if _is_parquet(file) else form_of_name(file.name))
-    saving = _SavingParquet(partial) if form == "parquet" else _Saving(partial, form, columns)
+    saving = _SavingParquet(partial, schema) if form == "parquet" else _Saving(partial, form, columns)
     count = 0
     try:
         await _on_disk(file, "written", partial.open)
@@ -197,9 +208,9 @@ class _Saving:
 class _SavingParquet:
     """As :class:`_Saving`."""
 
-    def __init__(self, partial: PartialFile) -> None:
+    def __init__(self, partial: PartialFile, schema: Any) -> None:
         self._partial = partial
-        self._writer = ParquetWriter(lambda data: partial.write([data]))
+        self._writer = ParquetWriter(lambda data: partial.write([data]), schema)
         self._rows: list[dict[str, Any]] = []
 
     def add(self, row: Mapping[str, Any]) -> bool:

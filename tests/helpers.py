@@ -167,6 +167,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "rabbitmq": (lambda: _program("rabbitmq-server", "rabbitmqctl"), "apt-get install rabbitmq-server"),
     "moto": (lambda: importlib.util.find_spec("moto") is not None, "pip install 'moto[server]'"),
     "sshd": (lambda: _program("sshd"), "apt-get install openssh-server"),
+    "dask": (lambda: importlib.util.find_spec("distributed") is not None, "pip install 'asyncconn[dask]'"),
     "redis": (lambda: _program("redis-server"), "apt-get install redis-server"),
 }
 

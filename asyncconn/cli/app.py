@@ -25,6 +25,7 @@ _COMMANDS = {
     "datorama": "Datorama: lists, bulk work under the cap of 60 calls a minute, reports, queries, downloads.",
     "limits": "Atoti Limits: connect it to a session, find out why it is not connected, upload and evaluate limits.",
     "tcup": "TCUP: observations, files of the data lake, message routing, live data, tasks and workflows.",
+    "rates": "Shared rates: what several processes may still use of a platform's limits.",
 }
 
 

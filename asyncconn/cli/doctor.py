@@ -47,10 +47,12 @@ _EXTRAS = {
     "jwt": "PyJWT",
     "fastapi": "fastapi",
     "tcup": "cronsim",
+    "redis": "redis",
 }
 _SETTINGS: tuple[type[BaseSettings], ...] = (PanoplySettings, DatoramaSettings, AtotiLimitsSettings, TcupSettings)
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _CONNECT_SECONDS = 5.0
+_STORE = "ASYNCCONN_REDIS_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def _environment() -> Iterator[Check]:
     known = {f"ASYNCCONN_{field.name}".upper() for field in fields(HubSettings)} | {
         f"{kind.model_config.get('env_prefix', '')}{name}".upper() for kind in _SETTINGS for name in kind.model_fields
     }
+    known.add(_STORE)
     names = _names()
     # Those of sources are named by each source, which is not asked here.
     unknown = [name for name in names if name not in known and not name.startswith("ASYNCCONN_SOURCE_")]
@@ -192,6 +195,8 @@ async def _alive(connect: bool) -> list[Check]:
     checks.append(await _round_trip("form"))
     if find_spec("aiobotocore") is not None:
         checks.append(await _round_trip("sqs"))
+    if _STORE in _names() and find_spec("redis") is not None:
+        checks.append(await _store())
     if connect:
         checks.append(await _reach())
     return checks
@@ -214,6 +219,20 @@ async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
         why = str(report.failures[0].__cause__) if report.failures else f"it landed as {json.dumps(landed)}"
         return Check(name, "fail", f"the record did not arrive: {why}", advice)
     return Check(name, "ok", f"a record landed in the sandbox as it was sent, {report.seconds * 1000:.0f} ms")
+
+
+async def _store() -> Check:
+    from asyncconn.integrations.redis import RedisRates
+
+    name = "shared rates"
+    try:
+        async with RedisRates.from_env() as rates:
+            found = await rates.show()
+    except ConfigError as error:
+        return Check(name, "fail", "cannot work", error.message)
+    except AsyncConnError as error:
+        return Check(name, "fail", "no answer", f"{error.message}: does it run, and is {_STORE} its address?")
+    return Check(name, "ok", f"{rates} answers, and forgets nothing by itself; limits in use: {len(found)}")
 
 
 async def _reach() -> Check:

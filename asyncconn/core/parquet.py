@@ -12,11 +12,18 @@ from asyncconn.core.extras import extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
-__all__ = ["ParquetReader", "ParquetWriter"]
+__all__ = ["ParquetReader", "ParquetWriter", "row_count"]
 
 _ROWS = 10_000  # that are read, or written as one group, at a time
+
+
+def row_count(path: Path) -> int:
+    """What a file says of itself."""
+    count: int = extra("pyarrow.parquet", "parquet").read_metadata(path).num_rows
+    return count
 
 
 class ParquetReader:
@@ -41,13 +48,16 @@ class ParquetReader:
 class ParquetWriter:
     """Rows on their way into a file, whose pieces ``write`` takes.
 
-    The first ``_ROWS`` say which columns there are, and of which type; one that has nothing but None there is of texts.
+    ``schema``, one of pyarrow, says which columns there are, and of which type; without one the first ``_ROWS`` do, and
+    a column that has nothing but None there is of texts.
     """
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Callable[[bytes], object], schema: Any = None) -> None:
         self._arrow, self._parquet = extra("pyarrow", "parquet"), extra("pyarrow.parquet", "parquet")
         self._sink = _Sink(write)
-        self._schema: Any = None
+        self._schema = schema
+        rows = f"none of the first {_ROWS} rows, which name the columns, has"
+        self._lacking = rows if schema is None else "the schema lacks"
         self._writer: Any = None
         self._rows: list[dict[str, Any]] = []
 
@@ -68,21 +78,24 @@ class ParquetWriter:
         arrow = self._arrow
         try:
             if self._writer is None:
-                names = dict.fromkeys(chain.from_iterable(rows))
-                found = arrow.Table.from_pydict({name: [row.get(name) for row in rows] for name in names}).schema
-                text = arrow.string()
-                self._schema = arrow.schema(
-                    [arrow.field(one.name, text) if one.type == arrow.null() else one for one in found]
-                )
+                if self._schema is None:
+                    self._schema = self._found(rows)
                 self._writer = self._parquet.ParquetWriter(self._sink, self._schema, compression="zstd")
             known = set(self._schema.names)
             for row in rows:
                 if not row.keys() <= known:
                     other = next(name for name in row if name not in known)
-                    raise ValueError(f"none of the first {_ROWS} rows, which name the columns, has {other!r}")
+                    raise ValueError(f"{self._lacking} {other!r}")
             self._writer.write_table(arrow.Table.from_pylist(rows, schema=self._schema))
         except arrow.ArrowException as error:
             raise ValueError(str(error)) from error
+
+    def _found(self, rows: list[dict[str, Any]]) -> Any:
+        arrow = self._arrow
+        names = dict.fromkeys(chain.from_iterable(rows))
+        found = arrow.Table.from_pydict({name: [row.get(name) for row in rows] for name in names}).schema
+        text = arrow.string()
+        return arrow.schema([arrow.field(one.name, text) if one.type == arrow.null() else one for one in found])
 
 
 class _Sink:

@@ -222,7 +222,7 @@ FormSender.send = send
     found = run(tmp_path, "doctor", patch=patch)
     assert found.status == 1
     assert "no road" in found.out
-    assert "1 of 20 checks failed." in found.out
+    assert "1 of 21 checks failed." in found.out
 
 
 def test_doctor_tells_of_the_extra_that_one_sender_needs(tmp_path: Path) -> None:

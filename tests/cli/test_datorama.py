@@ -324,3 +324,40 @@ async def test_a_fault_on_the_way_is_retried(tmp_path: Path) -> None:
         ended = await arun(tmp_path, "datorama", "workspaces", env=sandbox.env)
         assert sandbox.faults.hits == {"status": 1}
     assert ended.status == 0, ended.text
+
+
+# -- kept in a folder --------------------------------------------------------------------------------------------------
+
+
+async def test_jobs_are_kept_in_a_folder_and_it_goes_on_where_it_was_cut_short(tmp_path: Path) -> None:
+    async with Sandbox(good()) as sandbox:
+        args = ["datorama", "jobs", "--folder", "kept", "--format", "json"]
+        there = await arun(tmp_path, *args, STREAM, env=sandbox.env)
+        calls = sandbox.datorama.counters.platform
+        again = await arun(tmp_path, *args, STREAM, env=sandbox.env)
+        repeated = sandbox.datorama.counters.platform - calls
+        every = await arun(tmp_path, *args, env=sandbox.env)
+        plain = await arun(tmp_path, "datorama", "jobs", "--format", "json", env=sandbox.env)
+
+    assert (there.status, again.status, every.status) == (0, 0, 0)
+    assert json.loads(there.out) == json.loads(again.out) != []
+    assert repeated == 0
+    kept, read = (sorted(json.loads(one.out), key=lambda job: int(job["id"])) for one in (every, plain))
+    assert kept == read
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--cluster", "tcp://x:1"), "need --folder"),
+        (("--redis", "redis://x:1"), "need --folder"),
+        (("--folder", "f", "--snapshot", "s"), "not both"),
+        (("--folder", "f", "--cluster", "x", "--redis", "redis://:made-up@x"), "a password is not sent to workers"),
+    ],
+)
+def test_what_a_cluster_needs_is_said_before_anything_is_sent(tmp_path: Path, args: tuple[str, ...], said: str) -> None:
+    ended = run(tmp_path, "datorama", "jobs", *args, env={TOKEN: "x"})
+
+    assert ended.status == 2
+    assert said in ended.err
+    assert "made-up" not in ended.err

@@ -229,3 +229,26 @@ async def test_a_hub_that_is_forgotten_open_is_a_resource_warning_and_an_unopene
         loop.set_exception_handler(None)
 
     assert {warning.category for warning in caught} == {ResourceWarning}
+
+
+async def test_a_hub_has_one_connector_of_a_class_for_each_set_of_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAIN_TOKEN", "made up")
+    async with Hub() as hub:
+        one = hub.connector(Plain)
+        assert one.hub is hub
+        assert hub.connector(Plain) is one
+        assert hub.connector(Plain, base_url="http://127.0.0.1:2") is not one
+        assert hub.connector(Plain, base_url="http://127.0.0.1:2") is hub.connector(
+            Plain, base_url="http://127.0.0.1:2"
+        )
+        async with Hub() as other:
+            assert other.connector(Plain) is not one
+
+    with pytest.raises(HubClosed):
+        hub.connector(Plain)
+
+
+async def test_a_connector_that_cannot_be_made_names_its_variable() -> None:
+    async with Hub() as hub:
+        with pytest.raises(ConfigError, match="PLAIN_TOKEN"):
+            hub.connector(Plain)

@@ -19,6 +19,7 @@ from asyncconn import (
     Batches,
     BatchPolicy,
     Calling,
+    CollectReport,
     Connector,
     DataSource,
     Datorama,
@@ -27,12 +28,15 @@ from asyncconn import (
     FlushReport,
     Hub,
     HubSettings,
+    JsonLines,
+    Keyed,
     LinkHeader,
     OAuth2,
     Outgoing,
     Page,
     Pager,
     Panoply,
+    Parquet,
     Platform,
     Polled,
     Poller,
@@ -59,6 +63,7 @@ from asyncconn import (
     VirtualClock,
     Window,
     batched,
+    collect,
     errors,
     read_rows,
     run,
@@ -402,3 +407,22 @@ async def main(shared: Hub) -> None:
 
 if __name__ == "__main__":
     run(main)
+
+
+async def jobs_of(hub: Hub, stream_id: int) -> AsyncIterator[dict[str, Any]]:
+    datorama = hub.connector(Datorama)
+    assert_type(datorama, Datorama)
+    async for job in datorama.jobs.list(stream_id):
+        yield job.raw
+
+
+async def rows_of(hub: Hub, name: str) -> list[dict[str, Any]] | None:
+    return None if name else [{"name": name}]
+
+
+async def partitions() -> None:
+    report = await collect([1, 2], jobs_of, into=JsonLines("jobs"))
+    assert_type(report, CollectReport)
+    await collect(["a"], rows_of, into=Parquet("rows", layout="batch"), concurrency=4, on_progress=print)
+    await collect(["a"], rows_of, into=Keyed(lambda hub: hub.connector(Panoply).table("t"), key="id", done="done"))
+    assert_type([one.partition for one in report.failures], list[Any])

@@ -37,11 +37,14 @@ class Where:
             return {"base_url": self.base_url}
         return {} if self.region is None else {"region": self.region, "base_url": None}
 
-    def run(self, work: Callable[[Datorama], Coroutine[Any, Any, T]]) -> T:
-        """Do ``work`` with a client from the environment. Ctrl-C and SIGTERM cancel it."""
+    def run(self, work: Callable[[Datorama], Coroutine[Any, Any, T]], *, hub: Callable[[], Hub] | None = None) -> T:
+        """Do ``work`` with a client from the environment, on another ``hub`` if given. Ctrl-C and SIGTERM cancel it."""
 
-        async def main(hub: Hub) -> T:
-            return await work(Datorama.from_env(hub=hub, **self.options()))
+        async def main(own: Hub) -> T:
+            if hub is None:
+                return await work(Datorama.from_env(hub=own, **self.options()))
+            async with hub() as other:
+                return await work(Datorama.from_env(hub=other, **self.options()))
 
         return asyncconn.run(main)
 
@@ -55,7 +58,7 @@ class Known(Where):
         typer.Option("--snapshot", metavar="DIR", help="What there is, as 'snapshot' wrote it: without a call."),
     ] = None
 
-    def run(self, work: Callable[[Datorama], Coroutine[Any, Any, T]]) -> T:
+    def run(self, work: Callable[[Datorama], Coroutine[Any, Any, T]], *, hub: Callable[[], Hub] | None = None) -> T:
         """With a client that knows the streams of the snapshot."""
 
         async def knowing(datorama: Datorama) -> T:
@@ -63,7 +66,7 @@ class Known(Where):
                 await datorama.snapshots.restore_streams(self.snapshot)
             return await work(datorama)
 
-        return super().run(knowing)
+        return super().run(knowing, hub=hub)
 
 
 async def stream_of(datorama: Datorama, stream_id: int) -> DataStream:

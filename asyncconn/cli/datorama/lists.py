@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asyncconn.cli.datorama.common import Known, Where
+from asyncconn.cli.datorama.spread import Spread, jobs_into
 from asyncconn.cli.datorama.watch import settle, watching
 from asyncconn.cli.options import Output, known
 from asyncconn.cli.output import error
@@ -102,28 +103,37 @@ def jobs(
         list[str] | None, typer.Option("--status", metavar="WORD", help="Such as FAILURE; repeat for more.")
     ] = None,
     page_size: Annotated[int, typer.Option("--page-size", metavar="N", help="Jobs in a call.")] = 100,
+    *,
+    spread: Spread,
 ) -> None:
     """List the jobs of data streams. One call or more for each stream: 5,000 streams take some 83 minutes.
 
-    What it writes is what `rerun --file` reads. Status: 0 all ok, 1 some streams could not be read, 2 bad input.
+    With --folder they are kept there as they are read: called again, it reads the streams that are not there yet. What
+    it writes is what `rerun --file` reads. Status: 0 all ok, 1 some streams could not be read, 2 bad input.
     """
     if stream_ids and workspace:
         raise ConfigError("give streams or workspaces: not both")
+    if spread.folder is not None and where.snapshot is not None:
+        raise ConfigError("--folder is for what is read now, and --snapshot for what was read before: not both")
     wanted = known(status or (), JobStatus, "--status")
 
-    async def work(datorama: Datorama) -> tuple[int, list[Job]]:
+    async def work(datorama: Datorama) -> tuple[int, list[list[Any]]]:
         if where.snapshot is not None:
             chosen = (await _streams(datorama, where, workspace))[1] if workspace else stream_ids
-            return 0, await datorama.snapshots.restore_jobs(where.snapshot, chosen)
+            return 0, _rows(await datorama.snapshots.restore_jobs(where.snapshot, chosen))
         ended, chosen = (0, stream_ids) if stream_ids else await _streams(datorama, where, workspace)
         if not chosen:
             return ended, []
+        if spread.folder is not None:
+            read, jobs = await jobs_into(spread, spread.folder, chosen, where.options(), page_size)
+            return ended | read, [[at, id_, name, *record(job, _JOB)] for (id_, at, name), job in jobs]
         with watching() as show:
             result = await datorama.fetch_all_jobs(chosen, page_size=page_size, on_progress=show)
-        return ended | settle(result), [job for item in result for job in item.value or ()]
+        return ended | settle(result), _rows([job for item in result for job in item.value or ()])
 
-    ended, found = where.run(work)
-    rows = [[*_stream_of(job), *record(job, _JOB)] for job in found if not wanted or str(job.status).upper() in wanted]
+    ended, found = where.run(work, hub=spread.hubs() if spread.redis else None)
+    place = _JOB_AND_STREAM.index("status")
+    rows = [row for row in found if not wanted or str(row[place]).upper() in wanted]
     shown = {
         "job": "id",
         "stream": "streamId",
@@ -135,6 +145,10 @@ def jobs(
     }
     to.put(Sheet("job", _JOB_AND_STREAM, rows, shown))
     raise typer.Exit(ended)
+
+
+def _rows(jobs: list[Job]) -> list[list[Any]]:
+    return [[*_stream_of(job), *record(job, _JOB)] for job in jobs]
 
 
 def _stream_of(job: Job) -> tuple[Any, Any, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncconn.core.buffer.spool_file import Span, SpoolFile
+from asyncconn.core.buffer.spool_folder import files_of
 from asyncconn.core.paths import file_path
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import OwnThread
@@ -73,6 +75,10 @@ class Spool(Unpicklable):
     it. One spool at a time may have the file open, in this process or any other. ``max_bytes`` bounds the records; the
     file is somewhat larger.
 
+    A ``path`` that ends in a slash is a folder, for several processes of one service: each spool takes a file of its
+    own there when it is opened, one of those that nobody has open, the oldest first, or a new one. What a process that
+    was killed has left is sent by the next one that starts; ``path`` is that file's then.
+
     Raises ``ConfigError`` for a path or size that cannot be.
     """
 
@@ -83,6 +89,8 @@ class Spool(Unpicklable):
             raise ConfigError(f"max_bytes of a spool must be more than 0, not {max_bytes}")
         self.path = file_path(path, "the spool")
         self.max_bytes = max_bytes
+        self._folder = self.path if os.fspath(path)[-1:] in ("/", os.sep) else None
+        self._fsync = fsync
         self._file = SpoolFile(self.path, fsync=fsync)
         self._thread: OwnThread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -138,12 +146,21 @@ class Spool(Unpicklable):
             opened = False
             try:
                 # A cancellation is held back until it is known what has to be closed again.
-                opening = self._run(partial(self._file.open, owner, create=create))
+                opening = self._run(partial(self._open, owner, create=create))
                 opened = await drain_guard(opening, timeout=_PATIENCE, name="spool:open")
             finally:
                 if not opened:
                     await self._end()
             return opened
+
+    def _open(self, owner: str, *, create: bool) -> bool:
+        if self._folder is None:
+            return self._file.open(owner, create=create)
+        for path in files_of(self._folder, owner, create=create):
+            self._file, self.path = SpoolFile(path, fsync=self._fsync), path
+            with suppress(SpoolInUse):
+                return self._file.open(owner, create=create)
+        return False
 
     async def aclose(self) -> None:
         """Write what is waiting, and close the file. Goes through although the caller is cancelled. Idempotent."""

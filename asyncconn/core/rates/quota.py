@@ -80,6 +80,11 @@ class Quota(BasePart):
         self._error: AsyncConnError | None = None  # of the store, to be told once
         self._broken: ConfigError | None = None  # the function that tells the resets
 
+    def kept_in(self, store: QuotaStore) -> Quota:
+        """An unused twin that counts in ``store``."""
+        args, options = self._given
+        return type(self)(*args, **{**options, "store": store})
+
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
         # One quota may stand in several limiters: a day's calls shared by two kinds of call.
         self._wakes.append(wake)
