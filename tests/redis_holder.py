@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from typing import Any
@@ -44,6 +45,7 @@ async def main(
                 permit.done()
                 calls += 1
 
+        tell("ready")
         await asyncio.to_thread(sys.stdin.readline)
         until = time.monotonic() + seconds
         await asyncio.gather(*(caller(*one) for one in connections))
@@ -54,5 +56,10 @@ async def main(
     return {"calls": calls, "errors": errors, "longest": longest}
 
 
+def tell(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    pass
+    tell(json.dumps(asyncio.run(main(**json.loads(sys.argv[1])))))

@@ -11,9 +11,10 @@ __all__ = ["Asked", "Leases"]
 
 @dataclass(slots=True, eq=False)
 class _Lease:
-    """``left`` calls may still be granted, until ``until``; ``out`` are granted, and not over."""
+    """``left`` calls of ``size`` may still be granted, until ``until``; ``out`` are granted, and not over."""
 
     id: str
+    size: int
     left: int
     until: float
     told: float  # when the store last heard that it is alive
@@ -61,9 +62,9 @@ class Leases:
 
     def add(self, asked: Asked, lease: str, calls: int) -> None:
         """The store has granted so many."""
-        self._ready.append(_Lease(lease, calls, asked.at + self._ttl, asked.at))
+        self._ready.append(_Lease(lease, calls, calls, asked.at + self._ttl, asked.at))
         self.room += calls
-        self._want = calls
+        self._want = max(self._want, calls)  # where it is less than was wanted, others want some too
 
     def take(self, now: float, cost: int) -> None:
         """Grant so many, of the room there is."""
@@ -139,7 +140,7 @@ class Leases:
 
     def _return(self, lease: _Lease) -> None:
         self.room -= lease.left
-        self._want = max(1, self._want - lease.left)
+        self._want = max(1, lease.size - lease.left)
         self._report(lease.id, lease.left, None)
         lease.left = 0
 

@@ -2,13 +2,13 @@
 -- tell ages, so that no two clocks meet. A call that comes twice gets the answer of the first time.
 --
 -- KEYS  1 books (hash)  2 settled (zset: "number:calls" by when they are free)  3 leases (zset: by when they are dead)
---       4 waiting (zset: holders by since when)  5 holders (zset: by when they were last heard)
+--       4 waiting (zset: holders by when they last got something)  5 holders (zset: by when they were last heard)
 -- ARGV  kind ("window" | "bucket" | "quota"), holder, number of the call, then for a window and a bucket:
 --       need, want, limit, period, ttl, skew, hold, label, rate (calls a millisecond), and three for each report:
 --       lease, calls, age (less than 0: given back unused; 0 calls: the lease is alive)
 --       for a quota: window, label, limit, the holder's calls before this one, and how many more.
 -- In the books: run, hold, used | tokens and at, serial, "l:" a lease's calls, "a:" a holder's number and answer,
---       "w:" what a holder waits for, and what people want to know: kind, label, limit, period.
+--       "w:" what a holder waits for, "g:" when it last got something; for people kind, label, limit and period.
 
 local books, settled, leases, waiting, holders = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local kind, me, number = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -121,7 +121,7 @@ call('ZREMRANGEBYSCORE', settled, '-inf', now)
 -- Who shares it, and who waits.
 call('ZADD', holders, now, me)
 for _, gone in ipairs(call('ZRANGEBYSCORE', holders, '-inf', now - keep)) do
-  call('HDEL', books, 'a:' .. gone, 'w:' .. gone)
+  call('HDEL', books, 'a:' .. gone, 'w:' .. gone, 'g:' .. gone)
   call('ZREM', waiting, gone)
 end
 call('ZREMRANGEBYSCORE', holders, '-inf', now - keep)
@@ -130,7 +130,7 @@ local look = math.max(500, period / 8) -- who waits asks again after so long at 
 local ahead, room = 0, kind == 'bucket' and math.floor(tokens + 0.000001) or limit - used
 if need > 0 then
   want = math.min(math.max(need, math.min(want, math.floor(limit / (3 * sharing)))), limit)
-  call('ZADD', waiting, 'NX', now, me)
+  call('ZADD', waiting, figure('g:' .. me), me) -- in turn: who was late the last time has not lost its place
   call('HSET', books, 'w:' .. me, want)
   for _, other in ipairs(call('ZRANGE', waiting, 0, -1)) do
     if other == me then break end
@@ -183,6 +183,7 @@ if grant > 0 then
   room = room - grant
   call('ZREM', waiting, me)
   call('HDEL', books, 'w:' .. me)
+  call('HSET', books, 'g:' .. me, now)
 end
 
 wait = math.ceil(wait)

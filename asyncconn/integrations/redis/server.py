@@ -35,7 +35,7 @@ logger = logging.getLogger("asyncconn.rates")
 _SCRIPT = files(__package__).joinpath("rates.lua").read_text(encoding="utf-8")
 # Shares of the timeout that a call and its repetitions may take: an answer that is lost costs little, and a server that
 # hangs is told of before twice the timeout is over.
-_TRIES = (0.25, 0.5, 1.0)
+_TRIES = (0.1, 0.4, 1.25)
 
 # The server need not know which library this is: two calls a connection, and a look at the disk. How that is said has
 # changed with 7.2.
