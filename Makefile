@@ -9,7 +9,7 @@ CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
 SERVICES := sshd:openssh-server
 
-.PHONY: demo test lowest newer services check bench format clean
+.PHONY: demo test lowest newer services check bench bench-check format clean
 
 demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
@@ -53,6 +53,10 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Some minutes: the ratios in instructions are those of benchmarks/recorded.json; ARGS=record writes it anew.
+bench-check: $(VENV)/installed-dev
+	@$(BIN)/python -m benchmarks.check $(ARGS)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix $(SOURCES)

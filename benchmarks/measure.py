@@ -36,9 +36,13 @@ def run_peer(module: str, peer: str, *args: object) -> Figures:
 
 @dataclass
 class Samples:
-    """Figures of several peers, one run each per round, so that a noisy moment hits all alike."""
+    """Figures of several peers, one run each per round, so that a noisy moment hits all alike.
+
+    ``instructions`` are thousands a unit, of those that were counted.
+    """
 
     runs: dict[str, list[Figures]] = field(default_factory=dict)
+    instructions: dict[str, float] = field(default_factory=dict)
 
     def collect(self, module: str, peers: list[str], rounds: int, *args: object) -> None:
         for _ in range(rounds):
@@ -47,6 +51,9 @@ class Samples:
 
     def median(self, peer: str, figure: str) -> float:
         return statistics.median(run[figure] for run in self.runs[peer])
+
+    def figures(self, peer: str) -> list[str]:
+        return list(self.runs[peer][0]) if peer in self.runs else []
 
     def ratio(self, figure: str, ours: str, theirs: str) -> float:
         """The median over the rounds of ours to theirs in the same round."""
