@@ -138,14 +138,17 @@ class BatchBuffer(Unpicklable, Generic[T]):
         batch = self._lane
         if batch is None or _running_loop() is not self._loop:
             return None
-        items = batch.items
-        size = batch.size + self._size(item) + self._overhead
+        items, size_of = batch.items, self._size  # a call of an attribute costs twice that of a name
+        size = batch.size + size_of(item) + self._overhead
         if size > batch.most_bytes or len(items) >= batch.most_items:
             return None
         items.append(item)
         batch.size = size
         if key is not None:
-            batch.hold(key, space)
+            try:  # Batch.hold(), without a call for each record
+                batch.keys[space].append(key)
+            except KeyError:
+                batch.keys[space] = [key]
         return batch.receipt
 
     def offer_many(self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = "") -> Receipt | None:
