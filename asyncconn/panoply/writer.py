@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["Panoply", "Table", "WriteReport"]
 
 _KNOWN = 1_000  # tables whose encoders are kept at hand
-_CHUNK = 64  # records encoded at a time by write_many
+_CHUNK = 256  # records encoded at a time by write_many
 _TABLES = 5  # tables that the message of a failed batch names
 _SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit of the spool
 
@@ -239,7 +239,7 @@ class Panoply(Watched, Connector):
         return offer(item, key, space) or await self._put(item, key, space)
 
     def _learn(self, table: str) -> tuple[Callable[[Mapping[Any, Any]], bytes], str]:
-        """A table's encoder and space, kept for the next of its records. Raises ``InvalidRecord`` for what is no name."""
+        """A table's encoder and space, kept for the next of its records. Raises ``InvalidRecord``."""
         known = record_encoder(table), table.lower()
         if len(self._known) < _KNOWN:
             self._known[table] = known
