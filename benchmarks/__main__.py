@@ -21,12 +21,13 @@ from benchmarks import check, instructions
 from benchmarks.counts import counted_goals
 from benchmarks.goals import Goal, Part, goals_table, peers_table
 from benchmarks.measure import Samples
+from benchmarks.scale import MANY
 from benchmarks.sink import running
 
 RECORDS = 200_000
 REQUESTS = 4_000
 OBSERVATIONS = 100_000
-PARTS = ["limiter", "writer", "spool", "transport", "polling", "tcup", "imports"]
+PARTS = ["limiter", "writer", "spool", "transport", "polling", "tcup", "imports", "scale"]
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -114,9 +115,9 @@ def transport(rounds: int, url: str) -> Part:
     return Part(goals, {"stack": stack, "httpx": httpx})
 
 
-def polling() -> Part:
+def polling(rounds: int) -> Part:  # arithmetic: one round is as good as nine
     jobs = Samples()
-    jobs.collect("polling", ["every-second", "asyncconn"], 1)
+    jobs.collect("polling", ["every-second", "asyncconn"], min(rounds, 1))
     polls = jobs.ratio("polls", "asyncconn", "every-second")
     lag = jobs.median("asyncconn", "lag")
     goals = [
@@ -142,6 +143,20 @@ def tcup(rounds: int, url: str) -> Part:
     return Part(goals, {"frames": frames, "inserts": inserts})
 
 
+def scale(rounds: int) -> Part:
+    samples: dict[str, Samples] = {}
+    goals: list[Goal] = []
+    for what, (_, many) in MANY.items():
+        few, some = many // 10, Samples()
+        for _ in range(max(1, rounds // 3)):
+            for count in (few, many):
+                some.add(f"{count:,}", "scale", what, count)
+        samples[what] = some
+        growth = some.ratio("cpu_us", f"{many:,}", f"{few:,}")
+        goals.append(Goal("scale", f"{what}, each of {many:,} over each of {few:,}, CPU", growth, "<=", 1.3, 1.1))
+    return Part(goals, samples)
+
+
 def imports(rounds: int) -> Part:
     starts = Samples()
     starts.collect("imports", ["aiohttp", "asyncconn"], rounds)
@@ -151,17 +166,9 @@ def imports(rounds: int) -> Part:
 
 
 def measured(part: str, rounds: int, url: str) -> Part:
-    if part == "writer":
-        return writer(rounds, url)
-    if part == "spool":
-        return spool(rounds, url)
-    if part == "transport":
-        return transport(rounds, url)
-    if part == "tcup":
-        return tcup(rounds, url)
-    if part == "imports":
-        return imports(rounds)
-    return limiter(rounds, url) if part == "limiter" else polling()
+    beside_a_sink = {"limiter": limiter, "writer": writer, "spool": spool, "transport": transport, "tcup": tcup}
+    alone = {"polling": polling, "imports": imports, "scale": scale}
+    return beside_a_sink[part](rounds, url) if part in beside_a_sink else alone[part](rounds)
 
 
 def main() -> int:

@@ -47,7 +47,11 @@ class Samples:
     def collect(self, module: str, peers: list[str], rounds: int, *args: object) -> None:
         for _ in range(rounds):
             for peer in peers:
-                self.runs.setdefault(peer, []).append(run_peer(module, peer, *args))
+                self.add(peer, module, peer, *args)
+
+    def add(self, name: str, module: str, peer: str, *args: object) -> None:
+        """One run more, which is shown as ``name``."""
+        self.runs.setdefault(name, []).append(run_peer(module, peer, *args))
 
     def median(self, peer: str, figure: str) -> float:
         return statistics.median(run[figure] for run in self.runs[peer])
