@@ -1,6 +1,7 @@
 """Rate limiters: the cost of one acquire, alone and with many waiters, and whether a cap holds at the server.
 
-``python -m benchmarks.limiter PEER uncontended|contended|cap [N]``
+``python -m benchmarks.limiter PEER uncontended|contended|cap|waits [N]``. Peers of ``waits`` are limits of our own,
+as ``100-a-second``: N waiters with ``max_wait``, as every request of a transport is one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from aiolimiter import AsyncLimiter
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.core.rates.limiter import RateLimiter, Window
+from benchmarks.instructions import counting
 from benchmarks.measure import report
 
 if TYPE_CHECKING:
@@ -42,11 +44,13 @@ def acquirer(peer: str, limit: int, period: float, clock: VirtualClock | None = 
 async def uncontended(peer: str) -> dict[str, float]:
     acquire = acquirer(peer, 10**9, 60.0)
     rounds = []
-    for _ in range(5):
-        started = time.process_time_ns()
-        for _ in range(20_000):
-            await acquire()
-        rounds.append((time.process_time_ns() - started) / 20_000)
+    await acquire()
+    with counting(100_000):
+        for _ in range(5):
+            started = time.process_time_ns()
+            for _ in range(20_000):
+                await acquire()
+            rounds.append((time.process_time_ns() - started) / 20_000)
     return {"ns": sorted(rounds)[2]}
 
 
@@ -57,6 +61,24 @@ def contended(peer: str, waiters: int) -> dict[str, float]:
         acquire = acquirer(peer, max(1, waiters // 10), 1.0, clock)
         started = time.process_time_ns()
         await asyncio.gather(*[asyncio.ensure_future(acquire()) for _ in range(waiters)])
+        return (time.process_time_ns() - started) / waiters / 1000
+
+    return {"us_per_waiter": clock.run(main())}
+
+
+def waits(peer: str, waiters: int) -> dict[str, float]:
+    clock = VirtualClock(turn=1e-6)
+
+    async def main() -> float:
+        limiter = RateLimiter(Window(int(peer.partition("-")[0]), 1.0), clock=clock)
+
+        async def whole() -> None:
+            permit = await limiter.acquire(max_wait=1e6)
+            permit.sent()
+            permit.done()
+
+        started = time.process_time_ns()
+        await asyncio.gather(*[asyncio.ensure_future(whole()) for _ in range(waiters)])
         return (time.process_time_ns() - started) / waiters / 1000
 
     return {"us_per_waiter": clock.run(main())}
@@ -118,6 +140,8 @@ def main() -> None:
         report(asyncio.run(uncontended(peer)))
     elif what == "contended":
         report(contended(peer, int(rest[0])))
+    elif what == "waits":
+        report(waits(peer, int(rest[0])))
     else:
         report(cap(peer, int(rest[0])))
 

@@ -36,17 +36,28 @@ def run_peer(module: str, peer: str, *args: object) -> Figures:
 
 @dataclass
 class Samples:
-    """Figures of several peers, one run each per round, so that a noisy moment hits all alike."""
+    """Figures of several peers, one run each per round, so that a noisy moment hits all alike.
+
+    ``instructions`` are thousands a unit, of those that were counted.
+    """
 
     runs: dict[str, list[Figures]] = field(default_factory=dict)
+    instructions: dict[str, float] = field(default_factory=dict)
 
     def collect(self, module: str, peers: list[str], rounds: int, *args: object) -> None:
         for _ in range(rounds):
             for peer in peers:
-                self.runs.setdefault(peer, []).append(run_peer(module, peer, *args))
+                self.add(peer, module, peer, *args)
+
+    def add(self, name: str, module: str, peer: str, *args: object) -> None:
+        """One run more, which is shown as ``name``."""
+        self.runs.setdefault(name, []).append(run_peer(module, peer, *args))
 
     def median(self, peer: str, figure: str) -> float:
         return statistics.median(run[figure] for run in self.runs[peer])
+
+    def figures(self, peer: str) -> list[str]:
+        return list(self.runs[peer][0]) if peer in self.runs else []
 
     def ratio(self, figure: str, ours: str, theirs: str) -> float:
         """The median over the rounds of ours to theirs in the same round."""

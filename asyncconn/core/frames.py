@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["exact_frame"]
 
 _INT64 = (-(2**63), 2**63 - 1)
+_NUMBERS = {int, float, type(None)}
 _FLOAT = 2**53  # above, a float has not every integer
 
 
@@ -23,33 +24,26 @@ def exact_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
     """
     pandas = extra("pandas")
     width = len(columns)
-    rows = [row if len(row) >= width else [*row, *[None] * (width - len(row))] for row in rows]
-    made = pandas.DataFrame(rows, columns=list(columns))
-    for at in range(width):
-        values = [row[at] for row in rows]
-        if (dtype := _dtype(values)) is not None:
-            made.isetitem(at, pandas.Series(values, index=made.index, dtype=dtype))
+    if set(map(len, rows)) != {width}:
+        rows = [row if len(row) >= width else [*row, *[None] * (width - len(row))] for row in rows]
+    if not rows or not width:
+        return pandas.DataFrame(rows, columns=list(columns))
+    # By columns: rows of lists cost pandas a table of objects first, and each type a look at every value of it.
+    values = {at: [row[at] for row in rows] for at in range(width)}
+    made = pandas.DataFrame({at: pandas.Series(some, dtype=_dtype(some)) for at, some in values.items()})
+    made.columns = pandas.Index(columns)
     return made
 
 
 def _dtype(values: list[Any]) -> str | None:
     """The type to name for a column; None where pandas' own choice is right."""
-    integers: list[int] = []
-    missing = floats = False
-    for value in values:
-        if value is None:
-            missing = True
-        elif type(value) is int:
-            integers.append(value)
-        elif type(value) is float:
-            floats = True
-        else:
-            return None
-    if not integers:
+    kinds = set(map(type, values))
+    if int not in kinds or not kinds <= _NUMBERS:
         return None
+    integers = values if kinds == {int} else [value for value in values if type(value) is int]
     least, most = min(integers), max(integers)
-    if floats:
+    if float in kinds:
         return "object" if max(-least, most) > _FLOAT else None
     if least < _INT64[0] or most > _INT64[1]:
         return "object"
-    return "Int64" if missing else None
+    return "Int64" if type(None) in kinds else None

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,9 @@ def streams_frame(streams: Iterable[DataStream], fields: Sequence[str] | None = 
 def jobs_frame(jobs: Iterable[Job]) -> pd.DataFrame:
     """A row for each job: ``index``, ``workspaceId``, ``streamId``, ``dataSourceName``, and every field of the jobs."""
     rows = [(job._stream, job.data_stream_id, _wire(job)) for job in jobs]
-    fields = list(dict.fromkeys(name for _, _, fields in rows for name in fields)) or list(_JOB_FIELDS)
+    found_names = dict.fromkeys(name for _, _, fields in rows for name in fields)
+    declared = [name for name in _on_the_wire(Job).values() if name in found_names]
+    fields = list(dict.fromkeys([*declared, *found_names])) or list(_JOB_FIELDS)
     return _table(
         ["workspaceId", "streamId", "dataSourceName", *fields],
         [
@@ -164,8 +167,17 @@ def _table(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
 
 def _wire(thing: DataStream | Job) -> dict[str, Any]:
     """As the platform tells it; what was added here (a stream's workspace) too."""
-    own = thing.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False)
-    return {**own, **thing.raw} if thing.raw else own
+    raw, names = thing.raw, _on_the_wire(type(thing))
+    # What came is not written anew, which would be most of what a row costs.
+    added = {name for name in thing.model_fields_set.union(thing.model_extra or ()) if names.get(name, name) not in raw}
+    if not added:
+        return raw
+    return {**thing.model_dump(mode="json", by_alias=True, include=added, exclude_none=True, warnings=False), **raw}
+
+
+@cache
+def _on_the_wire(kind: type[DataStream | Job]) -> dict[str, str]:
+    return {name: field.alias or name for name, field in kind.model_fields.items()}
 
 
 def _existing(path: str | os.PathLike[str]) -> list[LogRow]:

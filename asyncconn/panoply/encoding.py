@@ -17,6 +17,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from itertools import repeat
+from operator import contains
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -123,13 +125,11 @@ def _last_member(table: str) -> bytes:
 
 def _encoded_plainly(table: str, records: Sequence[Mapping[Any, Any]]) -> list[bytes] | None:
     """What the encoder makes of ``records``, where orjson does all of it; else None. Saves a call for each."""
-    items: list[bytes] = []
-    member = _last_member(table)
+    if set(map(type, records)) != {dict} or not all(records) or any(map(contains, records, repeat(TABLE))):
+        return None
+    member, dumps, default, options = _last_member(table), _dumps, _default, _OPTIONS
     try:
-        for record in records:
-            if type(record) is not dict or TABLE in record or not record:
-                return None
-            items.append(_dumps(record, _default, _OPTIONS)[:-1] + member)
+        items = [dumps(record, default, options)[:-1] + member for record in records]
     except TypeError:
         return None
     return items if all(map(bytes.isascii, items)) else [*map(_escaped, items)]

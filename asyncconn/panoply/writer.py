@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import (
     AsyncIterable,
+    Callable,
     Generator,
     Hashable,
     Iterable,
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Panoply", "Table", "WriteReport"]
 
-_CHUNK = 64  # records encoded at a time by write_many
+_KNOWN = 1_000  # tables whose encoders are kept at hand
+_CHUNK = 256  # records encoded at a time by write_many
 _TABLES = 5  # tables that the message of a failed batch names
 _SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit of the spool
 
@@ -169,6 +171,8 @@ class Panoply(Watched, Connector):
         else:
             owner = hashlib.sha256(credentials.account.encode()).hexdigest()[:16]
             self._buffer = SpooledBuffer(self._send, self.spool, owner=owner, key=stored_key, **options)
+        self._offer = self._buffer.offer
+        self._known: dict[str, tuple[Callable[[Mapping[Any, Any]], bytes], str]] = {}
 
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
@@ -223,12 +227,23 @@ class Panoply(Watched, Connector):
         if the policy says so, ``SpoolError`` (with a spool), ``HubNotOpen``, ``HubClosed``, ``WrongLoop``. In each
         case nothing of this record is sent.
         """
-        item = record_encoder(table)(record)
+        try:
+            encode, space = self._known[table]
+        except (KeyError, TypeError):
+            encode, space = self._learn(table)
+        item = encode(record)
         key = record.get("id")
         if type(key) is not int:
             key = record_key(record, item)
-        space = table.lower()
-        return self._buffer.offer(item, key, space) or await self._put(item, key, space)
+        offer = self._offer  # a call of an attribute costs twice that of a name
+        return offer(item, key, space) or await self._put(item, key, space)
+
+    def _learn(self, table: str) -> tuple[Callable[[Mapping[Any, Any]], bytes], str]:
+        """A table's encoder and space, kept for the next of its records. Raises ``InvalidRecord``."""
+        known = record_encoder(table), table.lower()
+        if len(self._known) < _KNOWN:
+            self._known[table] = known
+        return known
 
     def write_nowait(self, table: str, record: Mapping[Any, Any]) -> Receipt:
         """:meth:`write` from code that cannot await: raises ``BufferFull`` instead of waiting.

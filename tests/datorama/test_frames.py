@@ -16,6 +16,7 @@ from asyncconn.datorama.frames import job_log_frame, jobs_frame, log_rows_frame,
 from asyncconn.datorama.log import COLUMNS, LogRow
 from asyncconn.datorama.resources.queries import QueryResult
 from asyncconn.errors import ConfigError
+from asyncconn.http.models import decode
 from asyncconn.sandbox import Fault
 
 from .bulk.scene import scene
@@ -163,6 +164,29 @@ def test_a_job_of_no_known_stream_still_has_its_row() -> None:
     frame = jobs_frame([Job.model_validate({"id": 5, "dataStreamId": 7, "startExecutionTime": 1000})])
 
     assert (frame["streamId"][0], frame["workspaceId"][0]) == (7, None)
+
+
+def test_what_was_set_after_it_came_is_in_the_row_too() -> None:
+    job = decode(Job, {"id": 5, "dataStreamId": 7, "rows": 3}, DatoramaProtocolError)
+    job.process_log = "by hand"
+    job.note = "mine"  # type: ignore[attr-defined] # as any field that the platform may add
+    frame = jobs_frame([job])
+
+    assert frame[["id", "rows", "processLog", "note"]].iloc[0].tolist() == [5, 3, "by hand", "mine"]
+
+
+def test_jobs_as_they_came_and_jobs_made_of_the_same_fields_are_the_same_table() -> None:
+    came: list[dict[str, Any]] = [
+        {"status": "SUCCESS", "rows": 1.5, "id": 1, "dataStreamId": 7, "startExecutionTime": 1000, "user_id": 4},
+        {"id": 2, "dataStreamId": 7, "status": "ODD", "endExecutionTime": 2000, "processLog": 5, "rows": None},
+    ]
+    by_raw = jobs_frame([decode(Job, one, DatoramaProtocolError) for one in came])
+    by_models = jobs_frame([Job.model_validate(one) for one in came])
+
+    assert by_raw["userId"].tolist() == by_models["userId"].tolist() == [4, pd.NA]
+    pd.testing.assert_frame_equal(
+        by_raw.drop(columns=["user_id", "processLog"]), by_models.drop(columns=["processLog"])
+    )
 
 
 # -- ids beside gaps ---------------------------------------------------------------------------------------------------

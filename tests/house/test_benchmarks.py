@@ -1,7 +1,8 @@
-"""What the benchmarks start ends with them."""
+"""What the benchmarks start ends with them; what is recorded of them is held."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import streams
+from benchmarks import check, counts, instructions, streams
 from benchmarks.measure import run_peer
 
 ROOT = Path(__file__).parents[2]
@@ -72,3 +73,63 @@ def test_every_message_of_a_measurement_is_acknowledged(peer: str, monkeypatch: 
     monkeypatch.chdir(ROOT)
     with streams.broker() as port:
         assert run_peer("streams", peer, port, 100)["per_s"] > 0
+
+
+RATIOS = {"transport: whole stack over bare aiohttp": 1.05, "writer: the fair floor over ours": 0.6}
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A record of these ratios with the versions that are here, in place of the real one."""
+    path = tmp_path / "recorded.json"
+    path.write_text(json.dumps({"versions": check.versions(), "ratios": RATIOS}))
+    monkeypatch.setattr(check, "RECORDED", path)
+    monkeypatch.setattr(instructions, "available", lambda: True)
+    monkeypatch.setattr(sys, "argv", ["check"])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ratio", "status"), [(1.05, 0), (1.08, 0), (1.02, 0), (1.09, 1), (1.01, 1)], ids=lambda value: str(value)
+)
+@pytest.mark.usefixtures("recorded")
+def test_a_ratio_may_stray_from_the_recorded_one_by_three_percent(
+    monkeypatch: pytest.MonkeyPatch, ratio: float, status: int
+) -> None:
+    monkeypatch.setattr(check, "measured", lambda: {**RATIOS, "transport: whole stack over bare aiohttp": ratio})
+
+    assert check.main() == status
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_ratio_that_is_measured_no_more_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "measured", lambda: dict([*RATIOS.items()][:1]))
+
+    assert check.main() == 1
+
+
+def test_with_other_versions_a_ratio_that_strays_is_told_and_fails_nothing(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.write_text(json.dumps({"versions": {**check.versions(), "aiohttp": "3.0"}, "ratios": RATIOS}))
+    monkeypatch.setattr(check, "measured", lambda: dict.fromkeys(RATIOS, 2.0))
+
+    assert check.main() == 0
+    told = capsys.readouterr().out
+    assert "not within 3%" in told
+    assert "recorded: 3.0" in told
+
+
+def test_without_valgrind_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instructions, "available", lambda: False)
+
+    assert check.main() == 1
+    assert "apt-get install valgrind" in capsys.readouterr().err
+
+
+def test_what_is_recorded_is_what_is_held() -> None:
+    held = [f"{ratio.part}: {ratio.what}" for ratio in counts.RATIOS if ratio.held]
+
+    assert [*json.loads(check.RECORDED.read_text())["ratios"]] == held

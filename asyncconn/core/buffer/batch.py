@@ -104,7 +104,7 @@ class Batch(Generic[T]):
 
     __slots__ = (
         "age", "born", "due", "followers", "items", "kept", "keys", "marks", "most_bytes", "most_items", "once",
-        "places", "receipt", "returned", "size",
+        "places", "receipt", "returned", "size", "spans",
     )  # fmt: skip
 
     def __init__(self, born: float) -> None:
@@ -116,6 +116,7 @@ class Batch(Generic[T]):
         self.most_bytes = self.most_items = 0
         self.receipt = Receipt(self.items)
         self.keys: dict[str, list[Hashable]] = {}
+        self.spans: dict[str, tuple[Any, Any] | None] = {}  # the least and greatest of them, once it takes no more
         self.once: set[tuple[str, Hashable]] = set()  # its keys, where it may hold one item of each only
         self.followers: list[Batch[T]] = []  # that wait until this one is over
         self.kept = False  # failed, and to be sent again

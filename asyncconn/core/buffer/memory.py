@@ -7,7 +7,7 @@ import logging
 import os
 from contextlib import suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.buffer.accounts import Accounts
@@ -40,6 +40,7 @@ T = TypeVar("T")
 _SENDER_GRACE = 2.0  # seconds that cancelled senders have to end, once the time to close is over
 _HANDLER_GRACE = 1.0  # seconds that asynchronous handlers have to end, after the last batch's fate is known
 _GRACE = 5.0  # seconds a close may take beyond its deadline in all
+_FEW = 16  # items that are taken one by one where a batch ends
 _AHEAD = 2  # batches that may wait for each sender, before who puts has to
 
 # None in a forked child, too, which has its parent's buffers and none of its loops.
@@ -138,14 +139,17 @@ class BatchBuffer(Unpicklable, Generic[T]):
         batch = self._lane
         if batch is None or _running_loop() is not self._loop:
             return None
-        items = batch.items
-        size = batch.size + self._size(item) + self._overhead
+        items, size_of = batch.items, self._size  # a call of an attribute costs twice that of a name
+        size = batch.size + size_of(item) + self._overhead
         if size > batch.most_bytes or len(items) >= batch.most_items:
             return None
         items.append(item)
         batch.size = size
         if key is not None:
-            batch.hold(key, space)
+            try:  # Batch.hold(), without a call for each record
+                batch.keys[space].append(key)
+            except KeyError:
+                batch.keys[space] = [key]
         return batch.receipt
 
     def offer_many(self, items: Sequence[T], keys: Sequence[Hashable] | None = None, space: str = "") -> Receipt | None:
@@ -209,17 +213,21 @@ class BatchBuffer(Unpicklable, Generic[T]):
         """
         if (receipt := self.offer_many(items, keys, space)) is not None:
             return [receipt]
-        receipts: list[Receipt] = []
-        for index, item in enumerate(items):
-            key = keys[index] if keys is not None else None
-            try:
-                receipt = self.offer(item, key, space) or await self.put(item, key, space)
-            except RecordTooLarge as error:
-                error.index = index
-                raise
-            if not receipts or receipts[-1] is not receipt:
-                receipts.append(receipt)
-        return receipts
+        receipts: dict[Receipt, None] = {}
+        for start in range(0, len(items), _FEW):  # most of them fit, or fit into the next batch
+            few = items[start : start + _FEW]
+            known = keys[start : start + _FEW] if keys is not None else None
+            if (receipt := self.offer_many(few, known, space)) is not None:
+                receipts[receipt] = None
+                continue
+            for index, (item, key) in enumerate(zip(few, known or repeat(None), strict=False), start):
+                try:
+                    receipt = self.offer(item, key, space) or await self.put(item, key, space)
+                except RecordTooLarge as error:
+                    error.index = index
+                    raise
+                receipts[receipt] = None
+        return list(receipts)
 
     def _checked_size(self, item: T) -> int:
         self._check_open()

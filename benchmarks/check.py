@@ -1,0 +1,73 @@
+"""``make bench-check``: the ratios in instructions are within 3 % of the recorded ones.
+
+``python -m benchmarks.check`` compares, ``python -m benchmarks.check record`` writes ``benchmarks/recorded.json`` anew,
+which belongs into the commit that moved a ratio, better or worse. Another version of aiohttp, orjson or Python moves
+them too: then this tells what it found, and fails nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import counts, instructions
+from benchmarks.measure import Samples
+from benchmarks.sink import running
+
+RECORDED = Path(__file__).parent / "recorded.json"
+TOLERANCE = 0.03
+
+
+def versions() -> dict[str, str]:
+    """Of what a ratio depends on beside this project."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("aiohttp", "orjson")}}
+
+
+def measured() -> dict[str, float]:
+    held = [ratio for ratio in counts.RATIOS if ratio.held]
+    found: dict[str, float] = {}
+    with running() as url:
+        for part in dict.fromkeys(ratio.part for ratio in held):
+            for ratio, now in counts.counted(part, Samples(), url, held):
+                found[f"{part}: {ratio.what}"] = round(now, 4)
+    return found
+
+
+def strayed(now: dict[str, float], recorded: dict[str, float]) -> list[str]:
+    """The ratios that are further from the recorded ones than the tolerance, or are in one of the two only."""
+    return [
+        what
+        for what in dict.fromkeys([*recorded, *now])
+        if what not in now or what not in recorded or abs(now[what] / recorded[what] - 1) > TOLERANCE
+    ]
+
+
+def main() -> int:
+    if not instructions.available():
+        print("valgrind is not installed: on Debian, apt-get install valgrind", file=sys.stderr)
+        return 1
+    here, now = versions(), measured()
+    if sys.argv[1:] == ["record"]:
+        RECORDED.write_text(json.dumps({"versions": here, "ratios": now}, indent=1) + "\n")
+    recorded = json.loads(RECORDED.read_text())
+    moved = strayed(now, recorded["ratios"])
+    for what, ratio in now.items():
+        print(f"{what:60} {ratio:7.3f}  recorded {recorded['ratios'].get(what, float('nan')):7.3f}")
+    if not moved:
+        return 0
+    print(f"not within {TOLERANCE:.0%}: {'; '.join(moved)}")
+    others = [
+        f"{name} {here[name]} (recorded: {old})" for name, old in recorded["versions"].items() if here[name] != old
+    ]
+    if others:
+        print(f"that is no failure, as the versions differ: {', '.join(others)}")
+        return 0
+    print("a change that is meant is recorded with: make bench-check ARGS=record")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
