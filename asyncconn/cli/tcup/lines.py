@@ -125,10 +125,10 @@ def published(
         status = told(problem)
     if not reports and client is not None and client.hub.report is not None:
         reports += client.hub.report.reports.values()  # what became of those that had been taken by then
-    if source.taken or problem is None:
-        delivered = sum(report.delivered for report in reports)
+    delivered = sum(report.delivered for report in reports)
+    complete = [report.complete for report in reports]  # asked of each: it is told of what is lost, below
+    if delivered or problem is None or isinstance(problem, InvalidRecord):
         remark(f"{delivered:,} of {count(source.taken, 'message')} {acknowledged}", result=True)
-        complete = [report.complete for report in reports]  # asked of each: it is told of what is lost, below
         status = status or (0 if all(complete) and delivered == source.taken else 1)
     if status >= _SIGNALLED:
         error("interrupted")
