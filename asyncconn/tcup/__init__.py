@@ -41,6 +41,8 @@ from asyncconn.tcup.states import (
     TaskState,
     TaskStatus,
 )
+from asyncconn.tcup.streams.publisher import MqttPublisher
+from asyncconn.tcup.streams.publishing import Publisher
 from asyncconn.tcup.writer import Writer
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Link",
     "Logs",
     "MetadataRule",
+    "MqttPublisher",
     "ObservedProperty",
     "Outcome",
     "Outcomes",
@@ -74,6 +77,7 @@ __all__ = [
     "Permission",
     "Progress",
     "Project",
+    "Publisher",
     "Relation",
     "RoutingRule",
     "Rows",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.buffer.receipts import BatchStats, FlushReport
     from asyncconn.core.clock import Clock
+    from asyncconn.core.events import Handler
     from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.supervise import Change, Link, Reconnect, State
 
@@ -108,7 +109,7 @@ class Publisher(Unpicklable, Generic[T]):
         """The totals, in which every document is in one place at every moment."""
         return self._books.stats
 
-    def on(self, name: str, handler: Callable[[Any], object]) -> Callable[[Any], object]:
+    def on(self, name: str, handler: Handler) -> Handler:
         """Call ``handler`` with each ``live`` and ``lost`` (a Change), or with each ``error`` (a DeliveryFailed)."""
         return self._events.on(name, handler)
 
