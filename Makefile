@@ -7,7 +7,7 @@ SOURCES := asyncconn tests benchmarks examples
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
-SERVICES := sshd:openssh-server
+SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server
 
 .PHONY: demo test lowest newer services check bench format clean
 
@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
 
 test: services check
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed

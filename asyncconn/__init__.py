@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.buffer.unheard import UndeliveredWarning
     from asyncconn.core.clock import Clock, SystemClock, VirtualClock
+    from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.paging import Page, Pager
     from asyncconn.core.poll_group import Polled, PollGroup
     from asyncconn.core.polling import Poller, PollPolicy
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from asyncconn.core.retrying import ONCE, RetryPolicy
     from asyncconn.core.secret import Secret
     from asyncconn.core.sinks import Sink
+    from asyncconn.core.spooled_outbox import SpooledOutbox
+    from asyncconn.core.supervise import Change, Gap, Reconnect, Supervisor
     from asyncconn.datorama import Datorama
     from asyncconn.draining import DrainReport
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
@@ -70,6 +73,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Batches",
     "Caller",
     "Calling",
+    "Change",
     "Clock",
     "Connector",
     "DataSource",
@@ -78,6 +82,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "DrainReport",
     "FileQuotaStore",
     "FlushReport",
+    "Gap",
     "HeaderKey",
     "Hub",
     "HubSettings",
@@ -89,6 +94,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "OAuth2",
     "ONCE",
     "Offset",
+    "Outbox",
     "Outgoing",
     "Page",
     "PageNumber",
@@ -103,6 +109,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "PollPolicy",
     "Polled",
     "Poller",
+    "Posted",
     "Progress",
     "Quota",
     "QuotaStore",
@@ -111,6 +118,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "RateLimiter",
     "RateSnapshot",
     "Receipt",
+    "Reconnect",
     "Redactor",
     "Rejected",
     "RequestOptions",
@@ -123,8 +131,10 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Secret",
     "Sink",
     "Spool",
+    "SpooledOutbox",
     "Stream",
     "StreamOptions",
+    "Supervisor",
     "SyncFailed",
     "SyncReport",
     "SystemClock",
@@ -159,6 +169,7 @@ _HOMES = {
     "Batches": "asyncconn.batches",
     "Caller": "asyncconn.resource",
     "Calling": "asyncconn.resource",
+    "Change": "asyncconn.core.supervise",
     "Clock": "asyncconn.core.clock",
     "Connector": "asyncconn.connector",
     "DataSource": "asyncconn.panoply",
@@ -167,6 +178,7 @@ _HOMES = {
     "DrainReport": "asyncconn.draining",
     "FileQuotaStore": "asyncconn.core.rates.stores",
     "FlushReport": "asyncconn.core.buffer.receipts",
+    "Gap": "asyncconn.core.supervise",
     "HeaderKey": "asyncconn.http.auth",
     "Hub": "asyncconn.hub",
     "HubSettings": "asyncconn.settings",
@@ -178,6 +190,7 @@ _HOMES = {
     "OAuth2": "asyncconn.http.oauth",
     "ONCE": "asyncconn.core.retrying",
     "Offset": "asyncconn.http.pages",
+    "Outbox": "asyncconn.core.outbox",
     "Outgoing": "asyncconn.http.request",
     "Page": "asyncconn.core.paging",
     "PageNumber": "asyncconn.http.pages",
@@ -192,6 +205,7 @@ _HOMES = {
     "PollPolicy": "asyncconn.core.polling",
     "Polled": "asyncconn.core.poll_group",
     "Poller": "asyncconn.core.polling",
+    "Posted": "asyncconn.core.outbox",
     "Progress": "asyncconn.core.progress",
     "Quota": "asyncconn.core.rates.quota",
     "QuotaStore": "asyncconn.core.rates.stores",
@@ -200,6 +214,7 @@ _HOMES = {
     "RateLimiter": "asyncconn.core.rates.limiter",
     "RateSnapshot": "asyncconn.core.rates.limiter",
     "Receipt": "asyncconn.core.buffer.receipts",
+    "Reconnect": "asyncconn.core.supervise",
     "Redactor": "asyncconn.http.redact",
     "Rejected": "asyncconn.core.buffer.receipts",
     "RequestOptions": "asyncconn.http.requesting",
@@ -212,8 +227,10 @@ _HOMES = {
     "Secret": "asyncconn.core.secret",
     "Sink": "asyncconn.core.sinks",
     "Spool": "asyncconn.core.buffer.spool",
+    "SpooledOutbox": "asyncconn.core.spooled_outbox",
     "Stream": "asyncconn.http.stream",
     "StreamOptions": "asyncconn.http.requesting",
+    "Supervisor": "asyncconn.core.supervise",
     "SyncFailed": "asyncconn.syncing",
     "SyncReport": "asyncconn.syncing",
     "SystemClock": "asyncconn.core.clock",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from asyncconn.errors import AsyncConnError, BufferClosed, BufferFull, ConfigError
 
@@ -17,13 +16,51 @@ __all__ = ["Outbox", "Posted"]
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
 class Posted(Generic[T]):
-    """A message: ``item``, how often it was ``sent``, and ``done``, which ends when it is acknowledged or given up."""
+    """A message: ``item``, and how often it was ``sent``.
 
-    item: T
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    sent: int = 0
+    ``tag`` is what the one who posted it knows it by, ``awaited`` whether somebody waits who will hear of its failure,
+    ``number`` its place in the spool, where there is one.
+    """
+
+    __slots__ = ("__weakref__", "_done", "_error", "_over", "awaited", "item", "number", "sent", "tag")
+
+    def __init__(self, item: T, tag: Any = None, number: int = 0) -> None:
+        self.item = item
+        self.tag = tag
+        self.number = number
+        self.sent = 0
+        self.awaited = False
+        self._over = False
+        self._error: Exception | None = None
+        self._done: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Posted, sent {self.sent} times, {'over' if self._over else 'pending'}>"
+
+    @property
+    def done(self) -> asyncio.Future[None]:
+        """Ends when it is acknowledged, or with the error when it is given up. Nobody need wait for it."""
+        if self._done is None:  # most messages are never asked
+            self._done = asyncio.get_running_loop().create_future()
+            if self._over:
+                self._tell(self._done)
+        return self._done
+
+    def end(self, error: Exception | None) -> None:
+        """For the outbox: this is what became of it."""
+        self._over, self._error = True, error
+        if self._done is not None:
+            self._tell(self._done)
+
+    def _tell(self, done: asyncio.Future[None]) -> None:
+        if done.done():  # who waited for it was cancelled
+            return
+        if self._error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(self._error)
+            done.exception()  # the counts and the report tell of it
 
 
 class Outbox(Generic[T]):
@@ -62,7 +99,8 @@ class Outbox(Generic[T]):
         self._window = window
         self._most = max_pending
         self._overflow = overflow
-        self._on_settled = on_settled
+        #: Called with the messages that have an outcome, and the error if it is one.
+        self.on_settled = on_settled
         self._waiting: deque[Posted[T]] = deque()
         self._flying: dict[Posted[T], None] = {}
         self._closed: AsyncConnError | None = None
@@ -77,22 +115,42 @@ class Outbox(Generic[T]):
         """Those of them that are under way on this connection."""
         return len(self._flying)
 
+    #: Whether they outlive the process.
+    keeps = False
+
+    @property
+    def spooled(self) -> int:
+        """Those of them that are in a spool only."""
+        return 0
+
+    async def open(self) -> None:
+        """Get at what an earlier run has left, where there is a spool."""
+
+    async def aclose(self) -> None:
+        """Leave the spool, where there is one. After :meth:`close`."""
+
     # -- who writes ----------------------------------------------------------------------------------------------------
 
-    async def post(self, item: T) -> Posted[T]:
+    async def post(self, item: T, tag: Any = None) -> Posted[T]:
         """Accept a message. Raises ``BufferFull``, and ``BufferClosed`` after the end."""
         while len(self) >= self._most and self._closed is None:
             if self._overflow == "raise":
                 raise BufferFull(f"{self._most:,} messages are waiting for their acknowledgement")
             await self._change()
-        if self._closed is not None:
-            raise BufferClosed("the publisher is closed: it takes no more messages") from self._closed
-        posted = Posted(item)
-        posted.done.add_done_callback(_heard)
+        self._check()
+        posted = Posted(item, tag)
         self.accepted += 1
         self._waiting.append(posted)
         self._tell()
         return posted
+
+    def _check(self) -> None:
+        if self._closed is not None:
+            raise BufferClosed("the publisher is closed: it takes no more messages") from self._closed
+
+    def of(self, tag: Any) -> list[Posted[T]]:
+        """What was posted with this tag, and has no outcome."""
+        return [posted for posted in (*self._flying, *self._waiting) if posted.tag is tag]
 
     async def drained(self) -> None:
         """Wait until everything is acknowledged or given up."""
@@ -104,7 +162,7 @@ class Outbox(Generic[T]):
     async def take(self) -> Posted[T]:
         """The next message for this connection. It counts as sent from here on."""
         while not self._waiting or len(self._flying) >= self._window:
-            await self._change()
+            await self._more()
         posted = self._waiting.popleft()
         posted.sent += 1
         self._flying[posted] = None
@@ -121,15 +179,15 @@ class Outbox(Generic[T]):
         self._settled(posted, error)
         self._tell()
 
-    def withdraw(self, posted: Posted[T]) -> None:
-        """Whoever posted it waits no longer: it is not sent any more, if it is not on its way already."""
+    def withdraw(self, posted: Posted[T], error: AsyncConnError) -> None:
+        """Whoever posted it waits no longer: it ends with ``error``, and is not sent again."""
         if posted in self._flying:
             del self._flying[posted]
         elif posted in self._waiting:
             self._waiting.remove(posted)
         else:
             return
-        self.refused += 1
+        self._settled(posted, error)
         self._tell()
 
     def again(self) -> None:
@@ -166,15 +224,14 @@ class Outbox(Generic[T]):
         self._end([posted], error)
 
     def _end(self, ended: Sequence[Posted[T]], error: Exception | None) -> None:
-        if ended and self._on_settled is not None:
-            self._on_settled(ended, error)
+        if ended and self.on_settled is not None:
+            self.on_settled(ended, error)
         for posted in ended:
-            if posted.done.done():  # who waited for it was cancelled
-                continue
-            if error is None:
-                posted.done.set_result(None)
-            else:
-                posted.done.set_exception(error)
+            posted.end(error)
+
+    async def _more(self) -> None:
+        """Wait for what may let another message go out."""
+        await self._change()
 
     async def _change(self) -> None:
         if self._changed is None:
@@ -185,9 +242,3 @@ class Outbox(Generic[T]):
         if self._changed is not None:
             self._changed.set()
             self._changed = None
-
-
-def _heard(done: asyncio.Future[None]) -> None:
-    """Nobody need wait for a message: the counts and the report tell of it."""
-    if not done.cancelled():
-        done.exception()

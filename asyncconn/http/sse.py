@@ -16,6 +16,7 @@ __all__ = ["EventParser", "ServerEvent"]
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
+_DIGITS = 9  # of milliseconds: a pause of days
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +106,5 @@ class EventParser:
                 self._event = value
             case "id" if "\0" not in value:
                 self.last_id = value
-            case "retry" if value.isascii() and value.isdigit():
+            case "retry" if value.isascii() and value.isdigit() and len(value) <= _DIGITS:
                 self.retry = int(value) / 1000

@@ -142,7 +142,7 @@ class Tcup(Connector):
         self.observations = Observations(sos, self)
         self.sensors = Sensors(sos)
         self.features = Features(sos)
-        self.mqtt = Mqtt(broker, self.hub)
+        self.mqtt = Mqtt(broker, self)
         self.projects = Projects(tasks)
         calls = TaskCalls(tasks, self.projects, places=self._places, default_timezone=default_timezone)
         self.tasks = Tasks(calls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from typing import Any
 
@@ -109,11 +110,13 @@ async def test_what_is_withdrawn_is_not_sent_again(sent: bool) -> None:
     outbox, posted = await filled(2)
     if sent:
         await taken(outbox, 1)
-    outbox.withdraw(posted[0])
-    outbox.withdraw(posted[0])
+    outbox.withdraw(posted[0], StreamLost("nobody waits"))
+    outbox.withdraw(posted[0], StreamLost("a second time"))
     outbox.again()
     assert [one.item for one in await taken(outbox, 1)] == [1]
     assert (outbox.refused, len(outbox)) == (1, 1)
+    with pytest.raises(StreamLost, match="nobody"):
+        await posted[0].done
 
 
 async def test_giving_up_tells_of_everything_that_is_left() -> None:
@@ -196,3 +199,15 @@ async def test_what_may_have_arrived_ends_otherwise_than_what_was_never_sent() -
     assert told == [([0], "None"), ([1], "maybe"), ([2, 3], "never")]
     with pytest.raises(StreamLost, match="maybe"):
         await posted[1].done
+
+
+async def test_who_asked_and_waits_no_longer_leaves_no_complaint() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    outbox, posted = await filled(2)
+    assert not posted[0].done.done()
+    outbox.close(StreamLost("closed"))
+    assert posted[1].done.done()  # asked afterwards
+    posted.clear()
+    gc.collect()
+    assert complaints == []

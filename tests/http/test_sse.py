@@ -54,6 +54,16 @@ def test_streams(chunks: list[bytes], expected: list[ServerEvent]) -> None:
     assert parsed(*chunks) == expected
 
 
+@pytest.mark.parametrize("case", [name for name, (chunks, _) in CASES.items() if len(b"".join(chunks)) < 1000])
+def test_every_cut_of_every_case_gives_the_same(case: str) -> None:
+    chunks, expected = CASES[case]
+    stream = b"".join(chunks)
+    for first in range(len(stream) + 1):
+        for second in range(first, len(stream) + 1):
+            assert parsed(stream[:first], stream[first:second], stream[second:]) == expected
+    assert parsed(*(bytes([byte]) for byte in stream)) == expected
+
+
 def test_every_cut_of_a_stream_gives_the_same() -> None:
     stream = "\ufeff: c\r\nid: 1\r\ndata: é€𝄞\rdata: b\n\r\nevent: x\rdata\r\rdata: z\r\n\r\n".encode()
     whole = parsed(stream)
@@ -66,7 +76,7 @@ def test_every_cut_of_a_stream_gives_the_same() -> None:
 
 def test_the_pause_asked_for_is_in_seconds_and_digits_only() -> None:
     parser = EventParser()
-    parser.feed(b"retry: 3000\nretry: 1e3\nretry: -1\n")
+    parser.feed(b"retry: 3000\nretry: 1e3\nretry: -1\nretry: %s\n" % (b"9" * 5000))
     assert parser.retry == 3.0
 
 

@@ -1,30 +1,26 @@
-"""A client of TCUP and the broker that the sandbox embeds, or a real one."""
+"""A client of TCUP and the broker that the sandbox embeds."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
-import subprocess
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
-import pytest
+from loopback import Server
 
 from asyncconn import Hub, Tcup
 from asyncconn.core.supervise import Reconnect
+from asyncconn.core.tasks import together
 from asyncconn.sandbox import Sandbox, TcupWorld
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     from asyncconn.tcup.streams.messages import Message, Messages
 
 SOON = Reconnect(initial=0.01, maximum=0.05, timeout=5.0)
 KEY = "0" * 64
-
-mosquitto = pytest.mark.skipif(shutil.which("mosquitto") is None, reason="needs mosquitto: apt-get install mosquitto")
 
 
 @asynccontextmanager
@@ -44,6 +40,11 @@ def at(place: TcupWorld, **options: Any) -> dict[str, Any]:
         "reconnect": SOON,
         **options,
     }
+
+
+def at_port(port: int) -> dict[str, Any]:
+    """How to get to whatever listens there."""
+    return {"host": "127.0.0.1", "port": port, "tls": False, "reconnect": SOON}
 
 
 @asynccontextmanager
@@ -68,25 +69,48 @@ async def numbers(messages: Messages[Message], count: int) -> list[int]:
     return found
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what comes by another connection."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
+def new_id() -> str:
+    """A client id that no broker has a session of."""
+    return f"c-{secrets.token_hex(6)}"
 
 
-@contextmanager
-def real_broker(folder: Path) -> Iterator[dict[str, Any]]:
-    """mosquitto, on a port of its own, and how to get there."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
-    program = shutil.which("mosquitto")
-    assert program is not None
-    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
+class Relay:
+    """Stands before a broker, so that connections can be cut while both ends are well."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server = Server(self._serve)
+
+    async def __aenter__(self) -> Self:
+        await self._server.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.cut()
+        await self._server.__aexit__(None, None, None)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    def cut(self) -> None:
+        """Break off every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        beyond, there = await asyncio.open_connection("127.0.0.1", self._to)
+        self._writers += [writer, there]
         try:
-            yield {"host": "127.0.0.1", "port": port, "tls": False, "reconnect": SOON}
+            await together((_pump(reader, there), _pump(beyond, writer)), name="relay")
         finally:
-            process.terminate()
+            there.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

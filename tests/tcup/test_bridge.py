@@ -7,12 +7,13 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
 import pytest
+from helpers import until
 
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.closing import each
 from asyncconn.errors import DeliveryFailed
 
-from .mqtt_scene import scene, until
+from .mqtt_scene import scene
 
 
 class Sink:

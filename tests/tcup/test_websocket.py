@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from helpers import fail_on_leaked_tasks
+from helpers import fail_on_leaked_tasks, virtual
 from loopback import Loopback, Reply, Server
 
 from asyncconn import Hub
@@ -41,6 +42,7 @@ from .stream_scene import SOON, TOPIC, Steady, firsts, publish, published, stage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from asyncconn import VirtualClock
     from asyncconn.core.supervise import Change
     from asyncconn.tcup.streams.stream import Stream
 
@@ -142,13 +144,16 @@ async def test_what_had_come_before_a_break_is_handed_out() -> None:
         assert await taken(messages, 10) == list(range(10))
 
 
-async def test_a_slow_hand_over_is_not_taken_for_a_dead_server() -> None:
-    async with stage() as made:
-        async with made.client.stream.subscribe(**TOPIC, max_pending=10, ping=0.1, reconnect=SOON) as messages:
-            publish(made, *({"n": n, "ballast": "x" * 5_000} for n in range(900)))
+@virtual
+async def test_a_hand_over_of_three_ping_periods_loses_nothing(clock: VirtualClock) -> None:
+    """Neither by our own pings, whose answers lie behind what nobody reads, nor by the server's, which do, too."""
+    async with stage(clock=clock) as made:
+        async with made.client.stream.subscribe(**TOPIC, max_pending=10) as messages:
+            publish(made, *({"n": n, "ballast": "x" * 20_000} for n in range(900)))
             first = await taken(messages, 1)
-            await asyncio.sleep(0.5)  # what is waited for is that nothing happens
+            await asyncio.sleep(3 * 20.0 + 5.0)
             assert len(messages.inbox) == 10
+            assert books(made).delivered < 900  # the server still has some
             found = first + await taken(messages, 899)
         assert [one["n"] for one in found] == list(range(900))
         assert books(made).connects == 1
@@ -189,12 +194,13 @@ async def test_a_server_that_overflows_is_connected_again_and_the_gap_is_told() 
 
 
 @pytest.mark.parametrize("code", [1001, 1011, 4429, 3000])
-async def test_a_server_that_accepts_and_closes_is_not_hammered(code: int) -> None:
-    async with stage() as made:
+@virtual
+async def test_a_server_that_accepts_and_closes_for_ten_seconds_is_not_hammered(clock: VirtualClock, code: int) -> None:
+    random.seed(code)
+    async with stage(clock=clock) as made:
         made.world.streams.faults.add(StreamFault("close", match="websocket", code=code, times=None))
-        reconnect = Steady(initial=0.05, maximum=3.0)  # a tenth of the usual, for a tenth of the time
-        async with made.client.stream.subscribe(**TOPIC, reconnect=reconnect):
-            await asyncio.sleep(1.0)
+        async with made.client.stream.subscribe(**TOPIC):
+            await asyncio.sleep(10.0)
         assert 2 <= books(made).connects <= 8
 
 
@@ -249,12 +255,13 @@ async def test_a_refused_upgrade_is_the_error_that_it_means() -> None:
                 pass
 
 
-async def test_too_many_requests_are_waited_for_as_long_as_the_server_says() -> None:
-    async with stage() as made:
-        made.fail(Fault("status", match=WS, status=429, retry_after=0.3))
-        began = asyncio.get_running_loop().time()
+@virtual
+async def test_too_many_requests_are_waited_for_as_long_as_the_server_says(clock: VirtualClock) -> None:
+    async with stage(clock=clock) as made:
+        made.fail(Fault("status", match=WS, status=429, retry_after=20))
+        began = clock.now()
         async with made.client.stream.subscribe(**TOPIC, reconnect=SOON):
-            assert asyncio.get_running_loop().time() - began >= 0.3
+            assert 20.0 <= clock.now() - began <= 21.0
 
 
 @pytest.mark.parametrize("fault", [Fault("status", status=503, times=2), Fault("drop_before", times=2)])
@@ -552,13 +559,14 @@ async def test_leaving_while_a_silent_server_is_asked_leaves_nothing_behind() ->
     await fail_on_leaked_tasks()
 
 
-async def test_a_full_inbox_is_left_at_once() -> None:
-    async with stage() as made:
+@virtual
+async def test_a_full_inbox_is_left_at_once(clock: VirtualClock) -> None:
+    async with stage(clock=clock) as made:
         async with made.client.stream.subscribe(**TOPIC, max_pending=1) as messages:
             publish(made, *({"ballast": "x" * 10_000} for _ in range(900)))
             await taken(messages, 1)
-            leaving = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - leaving < 1.0  # the library's patience is two seconds
+            leaving = clock.now()
+        assert clock.now() - leaving < 1.0  # the library's patience is two seconds
 
 
 async def test_leaving_says_goodbye_and_waits_no_longer_than_for_a_connection() -> None:

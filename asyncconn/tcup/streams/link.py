@@ -7,7 +7,9 @@ of the protocol would stand behind the same few methods.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import os
+import socket
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,15 +39,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MqttLink", "subscribed"]
 
-_GOODBYE = 1.0  # seconds for what is written last to leave
+_GOODBYE = 1.0  # seconds for what is written last to leave, and for the broker to hang up
+_DISCARDED = 65_536  # bytes at once that nobody waits for
 _REFUSED = 0x80
 #: By paho's reason codes for CONNACK 1 to 5: the status that says the same, and what to look at.
 _REFUSALS = {
     132: (1, 400, "it does not speak MQTT 3.1.1"),
     133: (2, 400, "the client id is not allowed"),
-    136: (3, 503, "it is not available"),
+    136: (3, 503, "it is not available, or the user may not read what is kept for this client id"),
     134: (4, 401, "the virtual host, the user or the password is wrong"),
-    135: (5, 403, "the user may not connect, or the virtual host is missing or wrong"),
+    135: (5, 403, "the user may not connect, or the virtual host or the password is missing or wrong"),
 }
 
 
@@ -130,8 +133,8 @@ class MqttLink:
             self._tick()
             await self._or_over(self._greeted)
             yield self
-            if self.over is None and self._paho.disconnect() == MQTT_ERR_SUCCESS:
-                await asyncio.wait({self._end}, timeout=_GOODBYE)  # everything that was to be said is said before
+            if self.over is None:
+                await self._goodbye()
         finally:
             self._lost(ConnectionLost("the connection is closed"))
             self._paho.drop()
@@ -140,6 +143,21 @@ class MqttLink:
     async def ended(self) -> None:
         """Wait for the end; raises what broke it."""
         await asyncio.shield(self._end)
+
+    async def _goodbye(self) -> None:
+        """Say it behind everything else, and wait for the broker to hang up.
+
+        paho closes at once; with bytes that nobody has read the system makes that a reset, for which the broker may
+        forget the last acknowledgements.
+        """
+        with socket.socket(fileno=os.dup(self._paho.ready.fileno())) as line, suppress(OSError, TimeoutError):
+            line.setblocking(False)
+            async with asyncio.timeout(_GOODBYE):
+                if self._paho.disconnect() == MQTT_ERR_SUCCESS:
+                    await asyncio.wait({self._end})
+                    line.shutdown(socket.SHUT_WR)
+                    while await self._loop.sock_recv(line, _DISCARDED):
+                        pass
 
     # -- what to say ---------------------------------------------------------------------------------------------------
 
@@ -153,8 +171,8 @@ class MqttLink:
         _, number = self._paho.subscribe(topic, qos)
         if number is None:
             raise ConnectionLost("the connection broke while subscribing")
-        self._granted[number] = granted = self._loop.create_future()
         if not self.session_present:
+            self._granted[number] = granted = self._loop.create_future()
             await self._or_over(granted)
 
     def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> int:
@@ -240,6 +258,11 @@ class MqttLink:
             granted.set_result(None)
 
     def _on_disconnect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        if self._granted:  # as RabbitMQ does for who may not read, and any broker that ends at this moment
+            refused = SubscriptionRefused("the broker closed the connection instead of granting the subscription")
+            refused.permanent = False
+            self._lost(refused)
+            return
         what = "the broker closed the connection" if self._greeted.done() else "the broker closed instead of answering"
         self._lost(ConnectionLost(f"{what}; a second client with the id {self._id!r} is one reason for it"))
 

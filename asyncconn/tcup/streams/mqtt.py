@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
@@ -13,22 +13,34 @@ from asyncconn.core.closing import each
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
 from asyncconn.core.outbox import Outbox
-from asyncconn.core.supervise import cannot_get_better
-from asyncconn.errors import BufferFull, ConfigError, HubClosed, InvalidRecord, LifecycleError, SubscriptionRefused
+from asyncconn.core.spooled_outbox import outbox_for
+from asyncconn.errors import (
+    AsyncConnError,
+    BufferFull,
+    ConfigError,
+    ConnectTimeout,
+    HubClosed,
+    InvalidRecord,
+    ReadTimeout,
+)  # fmt: skip
 from asyncconn.tcup.streams.bridge import bridged
+from asyncconn.tcup.streams.finality import Finality
 from asyncconn.tcup.streams.messages import Ack, Message, Messages
-from asyncconn.tcup.streams.publisher import LARGEST_WINDOW, Outgoing, Publisher, Shipment, given_up
+from asyncconn.tcup.streams.publisher import LARGEST_WINDOW, Broker, MqttPublisher, Outgoing
 from asyncconn.tcup.streams.sockets import tls_context
 from asyncconn.tcup.streams.topics import encoded, filter_checked, topic_checked
 
 if TYPE_CHECKING:
+    import os
     import ssl
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
+    from asyncconn.connector import Connector
     from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.outbox import Posted
     from asyncconn.core.sinks import Sink
-    from asyncconn.hub import Hub
+    from asyncconn.core.supervise import Reconnect
     from asyncconn.tcup.streams.inbox import Inbox, Overflow
     from asyncconn.tcup.streams.link import MqttLink
     from asyncconn.tcup.streams.options import MqttOptions, Will
@@ -53,10 +65,11 @@ class Mqtt:
     not: brokers grant 1 for it.
     """
 
-    def __init__(self, options: MqttOptions | None, hub: Hub) -> None:
+    def __init__(self, options: MqttOptions | None, owner: Connector) -> None:
         self._given = options
-        self._hub = hub
-        self._publisher: Publisher | None = None
+        self._owner = owner
+        self._hub = owner.hub
+        self._publisher: MqttPublisher | None = None  # of what is published without one
         self._subscriptions: WeakSet[Messages[Message]] = WeakSet()
         self._tls: ssl.SSLContext | None = None
         self._closed = False
@@ -77,16 +90,23 @@ class Mqtt:
         """
         limit = None if timeout is None else positive("timeout", timeout)
         message = self._outgoing(topic, document, qos, retain)
-        outbox = (await self._out()).outbox
+        publisher = await self._out()
         posted: Posted[Outgoing] | None = None
         try:
             async with asyncio.timeout(limit):
-                posted = await outbox.post(message)
+                posted = await publisher.post(message)
+                posted.awaited = True
                 await asyncio.shield(posted.done)
         except TimeoutError as error:
             if posted is None:
-                raise BufferFull(f"{len(outbox):,} messages are waiting for their acknowledgement") from error
-            raise given_up(outbox, posted) from error
+                raise BufferFull("the messages that wait for their acknowledgement leave no room") from error
+            given_up = _given_up(posted)
+            publisher.withdraw(posted, given_up)
+            raise given_up from error
+        except asyncio.CancelledError:
+            if posted is not None:
+                posted.awaited = False
+            raise
 
     async def publish_many(
         self,
@@ -111,18 +131,59 @@ class Mqtt:
         if not 1 <= window <= LARGEST_WINDOW:
             raise ConfigError(f"a window has 1 to {LARGEST_WINDOW:,} messages, not {window!r}")
         started = self._hub.clock.now()
-        shipment = Shipment((await self._out()).outbox, window)
-        count = 0
-        async for document in each(documents):
-            try:
-                message = self._outgoing(topic, document, qos, retain)
-            except InvalidRecord as error:
-                error.index = count
-                raise
-            await shipment.add(message, document)
-            count += 1
-        await shipment.arrived(timeout)
-        return shipment.report(self._hub.clock.now() - started)
+        publisher = await self._out()
+        books = publisher.books()
+        async with aclosing(each(documents)) as found:
+            async for document in found:
+                try:
+                    message = self._outgoing(topic, document, qos, retain)
+                except InvalidRecord as error:
+                    error.index = books.accepted
+                    raise
+                await books.below(window)
+                await publisher.post(message, books)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await books.below(1)
+        publisher.give_up(books, _given_up)
+        return books.report(self._hub.clock.now() - started)
+
+    def publisher(
+        self,
+        topic: str | None = None,
+        *,
+        max_unacked: int = 100,
+        max_pending: int = 10_000,
+        overflow: Literal["wait", "raise"] = "wait",
+        spool: str | os.PathLike[str] | Spool | None = None,
+        reconnect: Reconnect | None = None,
+    ) -> MqttPublisher:
+        """A publisher that accepts also while there is no connection, and sends with QoS 1.
+
+        ``max_unacked`` (1 to 1,000) messages may be under way, and ``max_pending`` accepted and not acknowledged: then
+        ``send`` waits, or with ``overflow="raise"`` raises ``BufferFull``. With a ``spool``, a file's path, they are on
+        disk when ``send`` returns: as many as it may hold, and what a killed program left is sent by the next publisher
+        with that file. Several publishers need a file each. Raises ``ConfigError``.
+
+            >>> async with tcup.mqtt.publisher("sensors/1", spool="outbox.spool") as publisher:
+            ...     await publisher.send({"temperature": 21.5})
+        """
+        options = self._options()
+        topic = options.topic if topic is None else topic_checked(topic)
+        if not 1 <= max_unacked <= LARGEST_WINDOW:
+            raise ConfigError(f"max_unacked is 1 to {LARGEST_WINDOW:,} messages, not {max_unacked!r}")
+        outbox = outbox_for(
+            spool,
+            owner=f"mqtt:{options.username or ''}",
+            encode=Outgoing.packed,
+            decode=Outgoing.unpacked,
+            window=max_unacked,
+            max_pending=max_pending,
+            overflow=overflow,
+        )
+        made = self._publishing(outbox, topic, reconnect)
+        self._hub.attached(self._owner).add(made)
+        return made
 
     # -- subscribe -----------------------------------------------------------------------------------------------------
 
@@ -157,6 +218,7 @@ class Mqtt:
             raise ConfigError("mqtt: a persistent session needs a client_id, by which the broker knows it again")
         client_id = _new_id() if client_id is None else _checked_id(client_id)
         name = f"mqtt:{client_id}"
+        final = Finality()
         if any(one.name == name and one.state != "closed" for one in self._subscriptions):
             raise ConfigError(f"mqtt: the client_id {client_id!r} is in use by another subscription")
 
@@ -167,6 +229,7 @@ class Mqtt:
             kept = session == "persistent"
             link = await self._link(client_id, clean=not kept)
             async with subscribed(link, inbox, topic, qos, kept=kept, at_once=ack == "before"):
+                final.was_live = True
                 yield link
 
         messages: Messages[Message] = Messages(
@@ -176,7 +239,7 @@ class Mqtt:
             max_pending=max_pending,
             overflow=overflow,
             reconnect=options.reconnect,
-            final=_final,
+            final=final,
             clock=self._hub.clock,
         )
         self._subscriptions.add(messages)
@@ -217,17 +280,10 @@ class Mqtt:
         """Wait for what was published, and for those who still handle messages; then end all connections."""
         self._closed = True
         started = self._hub.clock.now()
-        publisher, self._publisher = self._publisher, None
-        left = [] if publisher is None else await publisher.aclose(timeout)
+        report = None if self._publisher is None else await self._publisher.aclose(timeout)
         for messages in list(self._subscriptions):
             await messages.left(max(0.0, timeout - (self._hub.clock.now() - started)))
-        if publisher is None:
-            return None
-        shipment = Shipment(publisher.outbox, 1)
-        shipment.delivered = publisher.outbox.acknowledged
-        for posted in left:
-            shipment.count(posted, posted.item, LifecycleError("the MQTT client was closed before its acknowledgement"))
-        return shipment.report(self._hub.clock.now() - started)
+        return report
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -246,23 +302,31 @@ class Mqtt:
         topic = options.topic if topic is None else topic_checked(topic)
         return Outgoing(topic, encoded(document, options.max_payload), qos, bool(retain))
 
-    async def _out(self) -> Publisher:
+    async def _out(self) -> MqttPublisher:
         """The publisher that is open. One that has given up is replaced: what was wrong may be right by now."""
-        if self._publisher is None or self._publisher.is_over:
-            options, client_id = self._options(), _new_id()
-            self._publisher = Publisher(
-                partial(self._link, client_id, window=LARGEST_WINDOW, will=options.will),
-                name=f"mqtt:{client_id}",
-                outbox=Outbox(
-                    window=min(LARGEST_WINDOW, options.max_pending),
-                    max_pending=options.max_pending,
-                    overflow=options.overflow,
-                ),
-                reconnect=options.reconnect,
-                clock=self._hub.clock,
-            )
-            await self._publisher.open()
-        return self._publisher
+        publisher = self._publisher
+        if publisher is None or publisher.state == "closed":
+            options = self._options()
+            window = min(LARGEST_WINDOW, options.max_pending)
+            outbox = Outbox[Outgoing](window=window, max_pending=options.max_pending, overflow=options.overflow)
+            past, publisher = publisher, self._publishing(outbox, options.topic, None)
+            self._publisher = publisher
+            await publisher.open()
+            if past is not None:
+                self._hub.attached(self._owner).left(await past.aclose())
+        return publisher
+
+    def _publishing(self, outbox: Outbox[Outgoing], topic: str, reconnect: Reconnect | None) -> MqttPublisher:
+        options, client_id = self._options(), _new_id()
+        return MqttPublisher(
+            Broker(partial(self._link, client_id, window=LARGEST_WINDOW, will=options.will), outbox),
+            outbox,
+            name=f"mqtt:{client_id}",
+            outgoing=lambda given, document, retain: self._outgoing(given or topic, document, 1, retain),
+            timeout=self._hub.settings.shutdown_timeout,
+            reconnect=reconnect or options.reconnect,
+            clock=self._hub.clock,
+        )
 
     async def _link(
         self, client_id: str, *, clean: bool = True, window: int = 20, will: Will | None = None
@@ -275,8 +339,11 @@ class Mqtt:
         return MqttLink(options, client_id, self._tls, clean=clean, window=window, will=will)
 
 
-def _final(error: Exception) -> bool:
-    return isinstance(error, SubscriptionRefused) or cannot_get_better(error)
+def _given_up(posted: Posted[Outgoing]) -> AsyncConnError:
+    """Nobody waits for it any more: what to tell of it."""
+    if posted.sent:
+        return ReadTimeout("the broker has not acknowledged the message in time")
+    return ConnectTimeout("no connection to the broker in time: the message was not sent")
 
 
 def _new_id() -> str:

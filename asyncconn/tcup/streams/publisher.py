@@ -1,31 +1,27 @@
-"""Messages on their way to an MQTT broker, over as many connections as it takes."""
+"""Messages on their way to an MQTT broker, over as many connections as it takes. Contract: tcup sections 5.1, 5.3."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+import struct
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asyncconn.core.buffer.receipts import FlushReport
-from asyncconn.core.outbox import Outbox
-from asyncconn.core.supervise import Supervisor
-from asyncconn.core.tasks import reap, together
-from asyncconn.errors import AsyncConnError, ConnectTimeout, DeliveryFailed, LifecycleError, ReadTimeout
+from asyncconn.core.supervise import cannot_get_better
+from asyncconn.core.tasks import together
+from asyncconn.tcup.streams.publishing import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from typing import Any
 
-    from asyncconn.core.clock import Clock
-    from asyncconn.core.outbox import Posted
-    from asyncconn.core.supervise import Reconnect
+    from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.tcup.streams.link import MqttLink
 
-__all__ = ["LARGEST_WINDOW", "Outgoing", "Publisher", "Shipment", "given_up"]
+__all__ = ["LARGEST_WINDOW", "Broker", "MqttPublisher", "Outgoing"]
 
 #: Unacknowledged messages at once: with more of them, every acknowledgement takes longer.
 LARGEST_WINDOW = 1_000
+
+_HEAD = struct.Struct(">?H")  # of a message in a spool: retained, and the bytes of its topic
 
 
 class Outgoing(NamedTuple):
@@ -36,64 +32,58 @@ class Outgoing(NamedTuple):
     qos: int = 1
     retain: bool = False
 
+    def packed(self) -> bytes:
+        """For a spool, which keeps what is sent with QoS 1."""
+        topic = self.topic.encode()
+        return _HEAD.pack(self.retain, len(topic)) + topic + self.payload
 
-class Publisher:
-    """What was posted and is not acknowledged, and the connection that is to change that."""
+    @classmethod
+    def unpacked(cls, kept: bytes) -> Outgoing:
+        """The opposite of :meth:`packed`."""
+        retain, size = _HEAD.unpack_from(kept)
+        start = _HEAD.size + size
+        return cls(kept[_HEAD.size : start].decode(), kept[start:], 1, retain)
 
-    def __init__(
-        self,
-        connect: Callable[[], Awaitable[MqttLink]],
-        *,
-        name: str,
-        outbox: Outbox[Outgoing],
-        reconnect: Reconnect,
-        clock: Clock,
-    ) -> None:
-        self.outbox = outbox
-        self._connect = connect
-        self._name = name
-        self._supervisor = Supervisor(self._connected, name=name, policy=reconnect, clock=clock)
-        self._end: asyncio.Task[None] | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it has given up."""
-        return self._end is not None and self._end.done()
+class MqttPublisher(Publisher[Outgoing]):
+    """A :class:`Publisher` of MQTT messages with QoS 1: to one topic, or for each message to another.
 
-    async def open(self) -> None:
-        """Begin to connect."""
-        await self._supervisor.__aenter__()
-        self._end = asyncio.create_task(self._watch(), name=f"{self._name}:watch")
+    >>> async with tcup.mqtt.publisher("sensors/1", spool="outbox.spool") as publisher:
+    ...     await publisher.send({"temperature": 21.5})
+    ...     await publisher.send({"temperature": 19.0}, topic="sensors/2", retain=True)
+    """
 
-    async def aclose(self, timeout: float) -> list[Posted[Outgoing]]:
-        """Wait so many seconds for what is not acknowledged, and end; what is left then."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self.outbox.drained()
-        except TimeoutError:
-            pass
-        finally:
-            left = self.outbox.close(LifecycleError("the MQTT client is closed"))
-            await self._supervisor.aclose()
-            if self._end is not None:
-                await reap([self._end])
-        return left
+    def __init__(self, *args: Any, outgoing: Callable[[str | None, Any, bool], Outgoing], **options: Any) -> None:
+        super().__init__(*args, encode=lambda document: outgoing(None, document, False), payload=_payload, **options)
+        self._outgoing = outgoing
 
-    async def _watch(self) -> None:
-        try:
-            await self._supervisor.over()
-        except AsyncConnError as error:
-            self.outbox.close(error)
+    async def send(self, document: Any, *, topic: str | None = None, retain: bool = False) -> Posted[Outgoing]:
+        """As :meth:`Publisher.send`, to ``topic`` instead of the publisher's own. ``retain``: the broker keeps it."""
+        return await self.post(self._outgoing(topic, document, retain))
+
+
+def _payload(message: Outgoing) -> bytes:
+    return message.payload
+
+
+class Broker:
+    """Opens connections that send an outbox to the broker, each over a new link."""
+
+    def __init__(self, link: Callable[[], Awaitable[MqttLink]], outbox: Outbox[Outgoing]) -> None:
+        self.final = cannot_get_better
+        self._link = link
+        self._outbox = outbox
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[_Sending]:
-        link = await self._connect()
-        sending = _Sending(link, self.outbox)
+    async def connect(self) -> AsyncIterator[_Sending]:
+        """One connection."""
+        link = await self._link()
+        sending = _Sending(link, self._outbox)
         async with link.up():
             try:
                 yield sending
             finally:
-                self.outbox.again()
+                self._outbox.again()
 
 
 class _Sending:
@@ -119,79 +109,3 @@ class _Sending:
         posted = self._flying.pop(number, None)
         if posted is not None:
             self._outbox.settle(posted)
-
-
-class Shipment:
-    """Messages of one caller: at most ``window`` of them unacknowledged, and what became of each."""
-
-    def __init__(self, outbox: Outbox[Outgoing], window: int) -> None:
-        self.delivered = 0
-        self._failed: list[tuple[Any, Exception]] = []
-        self._unknown: list[tuple[Any, Exception]] = []
-        self._outbox = outbox
-        self._window = window
-        self._open: deque[tuple[Posted[Outgoing], Any]] = deque()
-
-    async def add(self, message: Outgoing, document: Any) -> None:
-        """Post it, when there is room for it."""
-        while len(self._open) >= self._window:
-            await self._first()
-        self._open.append((await self._outbox.post(message), document))
-
-    async def arrived(self, timeout: float | None) -> None:
-        """Wait until each has an outcome, so many seconds at most: what has none then is given up."""
-        try:
-            async with asyncio.timeout(timeout):
-                while self._open:
-                    await self._first()
-        except TimeoutError:
-            while self._open:
-                posted, document = self._open.popleft()
-                self.count(posted, document, given_up(self._outbox, posted))
-
-    async def _first(self) -> None:
-        posted, document = self._open[0]
-        error: Exception | None = None
-        try:
-            await asyncio.shield(posted.done)
-        except AsyncConnError as problem:
-            error = problem
-        self._open.popleft()
-        self.count(posted, document, error)
-
-    def count(self, posted: Posted[Outgoing], document: Any, error: Exception | None) -> None:
-        """What became of one."""
-        if error is None:
-            self.delivered += 1
-        else:
-            (self._unknown if posted.sent else self._failed).append((document, error))
-
-    def report(self, seconds: float) -> FlushReport:
-        """What became of all of them."""
-        return FlushReport(
-            delivered=self.delivered,
-            failed=len(self._failed),
-            unknown=len(self._unknown),
-            seconds=seconds,
-            failures=(*_failures(self._failed, maybe=False), *_failures(self._unknown, maybe=True)),
-        )
-
-
-def _failures(lost: list[tuple[Any, Exception]], *, maybe: bool) -> list[DeliveryFailed]:
-    if not lost:
-        return []
-    failure = DeliveryFailed(
-        f"{len(lost):,} messages were not acknowledged: {lost[0][1]}",
-        records=[document for document, _ in lost],
-        maybe_delivered=maybe,
-    )
-    failure.__cause__ = lost[0][1]
-    return [failure]
-
-
-def given_up(outbox: Outbox[Outgoing], posted: Posted[Outgoing]) -> AsyncConnError:
-    """Nobody waits for it any more: it is not sent again. What to tell of it."""
-    outbox.withdraw(posted)
-    if posted.sent:
-        return ReadTimeout("the broker has not acknowledged the message in time")
-    return ConnectTimeout("no connection to the broker in time: the message was not sent")

@@ -8,20 +8,24 @@ from weakref import WeakSet
 
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
+from asyncconn.core.spooled_outbox import outbox_for
 from asyncconn.core.supervise import Reconnect
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, RecordTooLarge
 from asyncconn.tcup import fields
+from asyncconn.tcup.documents import json_text
 from asyncconn.tcup.streams.bridge import bridged
 from asyncconn.tcup.streams.events import StreamEvent, Viewer
 from asyncconn.tcup.streams.messages import Message, Messages
-from asyncconn.tcup.streams.ws_publisher import Publisher
+from asyncconn.tcup.streams.publishing import Publisher
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from asyncconn.connector import Connector
     from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.sinks import Sink
     from asyncconn.tcup.calling import Service
 
@@ -78,17 +82,20 @@ class Stream(Unpicklable):
         max_unacked: int = 100,
         max_pending: int = 10_000,
         overflow: Literal["wait", "raise"] = "wait",
+        spool: str | os.PathLike[str] | Spool | None = None,
         resend: bool = True,
         reconnect: Reconnect | None = None,
         ping: float = _PING,
-    ) -> Publisher:
+    ) -> Publisher[bytes]:
         """A publisher to a ``topic`` of an exchange, to a ``queue``, or else to a direct ``exchange``.
 
         The direct exchange and its ``routing_key`` are by default the client's; without a key the server takes the
         tenant's own. ``max_unacked`` frames may be under way, and ``max_pending`` documents accepted and not
-        acknowledged: then ``send`` waits, or with ``overflow="raise"`` raises ``BufferFull``. Without ``resend`` what a
-        break leaves unacknowledged is not sent again, but counted as unknown. ``ping``: seconds between pings, and
-        after which a server that says nothing is taken for dead. Raises ``ConfigError``.
+        acknowledged: then ``send`` waits, or with ``overflow="raise"`` raises ``BufferFull``. With a ``spool``, a
+        file's path, they are on disk when ``send`` returns: as many as it may hold, and what a killed program left is
+        sent by the next publisher with that file. Several publishers need a file each. Without ``resend`` what a break
+        leaves unacknowledged is not sent again, but counted as unknown. ``ping``: seconds between pings, and after
+        which a server that says nothing is taken for dead. Raises ``ConfigError``.
         """
         if topic is None and queue is None:
             key = (self._key if routing_key is None else routing_key) or ""
@@ -106,13 +113,21 @@ class Stream(Unpicklable):
 
         hub = self._owner.hub
         place = Place(self._ws, hub.network, params, name, LARGEST, positive("ping", ping))
-        made = Publisher(
-            lambda outbox: Mouth(place, outbox, resend=resend),
-            name=name,
-            largest=LARGEST,
-            max_unacked=max_unacked,
+        outbox = outbox_for(
+            spool,
+            owner=name,
+            encode=bytes,
+            decode=bytes,
+            window=max_unacked,
             max_pending=max_pending,
             overflow=overflow,
+        )
+        made = Publisher(
+            Mouth(place, outbox, resend=resend),
+            outbox,
+            name=name,
+            encode=_frame,
+            payload=bytes,
             timeout=hub.settings.shutdown_timeout,
             reconnect=reconnect,
             clock=hub.clock,
@@ -238,6 +253,14 @@ class Stream(Unpicklable):
     def _kept(self, messages: Messages[M]) -> Messages[M]:
         self._subscriptions.add(messages)
         return messages
+
+
+def _frame(document: Any) -> bytes:
+    message = json_text(document)
+    if len(message) > LARGEST:
+        what = f"a document takes {len(message):,} bytes, and a frame has room for {LARGEST:,}"
+        raise RecordTooLarge(what, size=len(message), limit=LARGEST)
+    return message
 
 
 def _source(exchange: str | None, topic: str | None, queue: str | None) -> dict[str, str]:

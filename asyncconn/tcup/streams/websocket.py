@@ -35,6 +35,7 @@ __all__ = ["Ear", "Mouth", "Place"]
 _NORMAL, _TOO_BIG = 1000, 1009
 _PASSING = {1001: "the server is going away", 1011: "the server failed", 4429: "the server found us too slow"}
 _FINAL = {1008: "the key may not do this any more", 4404: "the exchange or queue is gone"}
+_PONGS = 4  # in the time between two pings
 _BREATH = 50  # frames after which others have their turn: the library's send() may never wait
 
 
@@ -75,23 +76,32 @@ class _Line:
         self._dead: StreamLost | None = None
 
     async def watch(self) -> None:
-        """Ping, only while somebody reads: what a full inbox leaves in the socket may hide the answer."""
+        """Ping while somebody reads: what a full inbox leaves in the socket may hide the answer.
+
+        It hides the server's pings, too. Meanwhile pongs that nobody asked for tell that we live.
+        """
         every = self.place.every
-        while True:
-            await asyncio.sleep(every)
-            if self.waiting:
-                continue
-            before = self.came
-            try:
-                async with asyncio.timeout(every):
-                    await (await self.socket.ping())
-            except TimeoutError:
-                if self.came == before:
-                    self._dead = StreamLost(f"{self.name}: nothing came for {every:g} s after a ping")
-                    self.socket.transport.abort()  # nobody is there to say goodbye to
-                    raise self._dead from None
-            except ConnectionClosed as closed:
-                raise self.end(closed) from closed
+        try:
+            while True:
+                for _ in range(_PONGS):
+                    await asyncio.sleep(every / _PONGS)
+                    if self.waiting:
+                        await self.socket.pong()
+                if not self.waiting:
+                    await self._ping(every)
+        except ConnectionClosed as closed:
+            raise self.end(closed) from closed
+
+    async def _ping(self, patience: float) -> None:
+        before = self.came
+        try:
+            async with asyncio.timeout(patience):
+                await (await self.socket.ping())
+        except TimeoutError:
+            if self.came == before and not self.waiting:
+                self._dead = StreamLost(f"{self.name}: nothing came for {patience:g} s after a ping")
+                self.socket.transport.abort()  # nobody is there to say goodbye to
+                raise self._dead from None
 
     def end(self, closed: ConnectionClosed) -> Exception:
         """What its end means."""

@@ -1,0 +1,290 @@
+"""Publishing while there is no connection, by MQTT and by WebSocket: what was accepted arrives, or is reported."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from helpers import until
+
+from asyncconn import Hub
+from asyncconn.core.buffer.spool import Spool
+from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, SpoolFull, SpoolInUse
+from asyncconn.tcup import Tcup
+
+from .mqtt_scene import at
+from .offline_scene import ROADS, OverMqtt, program, road, told
+from .stream_scene import firsts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncconn.tcup.streams.publishing import Publisher
+
+both = pytest.mark.parametrize("name", ROADS)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.spool"
+
+
+async def _send_all(publisher: Publisher[Any], documents: Iterable[Any]) -> None:
+    for document in documents:
+        await publisher.send(document)
+
+
+@both
+async def test_documents_are_accepted_without_a_connection_and_leave_in_order_with_one(name: str) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        async with made.publisher(made.client(hub)) as publisher:
+            sent = [await publisher.send(number) for number in range(50)]
+            assert publisher.state != "live"
+            assert (publisher.stats.accepted, publisher.stats.pending) == (50, 50)
+            made.mend()
+            await asyncio.gather(*(one.done for one in sent))
+        assert made.arrived() == list(range(50))
+
+
+@both
+async def test_a_connection_that_is_lost_in_between_is_no_loss(name: str) -> None:
+    async with road(name) as made, Hub() as hub:
+        async with made.publisher(made.client(hub)) as publisher:
+            for number in range(100):
+                if number % 20 == 5:
+                    made.cut()
+                if number % 20 == 15:
+                    made.mend()
+                    await until(lambda: publisher.state == "live")
+                await publisher.send(number)
+        assert firsts(made.arrived()) == list(range(100))
+        assert publisher.stats.delivered == 100
+
+
+@both
+async def test_without_a_connection_so_many_are_accepted_and_then_it_waits_or_raises(name: str) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        tcup = made.client(hub)
+        bound = {"max_unacked": 3, "max_pending": 3}
+        async with (
+            made.publisher(tcup, **bound) as patient,
+            made.publisher(tcup, **bound, overflow="raise") as hasty,
+        ):
+            for number in range(3):
+                await patient.send(number)
+                await hasty.send(number)
+            fourth = asyncio.ensure_future(patient.send(3))
+            with pytest.raises(BufferFull):
+                await hasty.send(3)
+            assert not fourth.done()
+            made.mend()
+            await fourth
+        assert sorted(made.arrived()) == [0, 0, 1, 1, 2, 2, 3]
+
+
+@both
+async def test_what_could_not_leave_is_reported_when_it_ends(name: str) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        publisher = made.publisher(made.client(hub))
+        await publisher.__aenter__()
+        for number in range(3):
+            await publisher.send({"n": number})
+        report = await publisher.aclose(timeout=0.05)
+        assert (report.failed, report.unknown, report.pending) == (3, 0, 0)
+        with pytest.raises(DeliveryFailed) as failure:
+            await publisher.__aexit__(None, None, None)
+        assert failure.value.records == [{"n": 0}, {"n": 1}, {"n": 2}]
+        assert not failure.value.maybe_delivered
+
+
+@both
+async def test_with_a_spool_it_is_on_disk_and_the_next_publisher_sends_it(name: str, path: Path) -> None:
+    async with road(name) as made:
+        made.refuse()
+        hub = Hub()  # which would warn of what is lost
+        async with hub, made.publisher(made.client(hub), spool=path, max_unacked=2, max_pending=5) as publisher:
+            await _send_all(publisher, range(20))
+            report = await publisher.flush(0.05)
+            assert (report.pending, report.spooled) == (20, 15)
+        assert hub.report is not None
+        assert hub.report.reports["tcup"].spooled == 20
+        assert hub.report.untold == 0
+        assert made.arrived() == []
+        made.mend()
+        async with Hub() as hub, made.publisher(made.client(hub), spool=path) as publisher:
+            await publisher.send(20)
+            assert publisher.stats.accepted == 21
+        assert made.arrived() == list(range(21))
+        assert (publisher.stats.delivered, publisher.stats.pending) == (21, 0)
+
+
+@both
+async def test_a_close_without_a_connection_does_not_wait_for_what_is_on_disk(name: str, path: Path) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        publisher = made.publisher(made.client(hub), spool=path)
+        await publisher.__aenter__()
+        await publisher.send(1)
+        async with asyncio.timeout(5.0):
+            report = await publisher.aclose(timeout=60.0)
+        assert (report.pending, report.spooled, report.complete) == (1, 1, False)
+
+
+@both
+async def test_a_spool_that_is_full_waits_or_raises(name: str, path: Path) -> None:
+    async with road(name) as made, Hub() as hub:
+        tcup = made.client(hub)
+        made.refuse()
+        small = Spool(path, fsync=False, max_bytes=100)
+        async with made.publisher(tcup, spool=small, overflow="raise") as publisher:
+            with pytest.raises(SpoolFull):
+                await _send_all(publisher, range(200))
+            accepted = publisher.stats.accepted
+        small = Spool(path, fsync=False, max_bytes=100)
+        async with made.publisher(tcup, spool=small) as publisher:
+            waiting = asyncio.ensure_future(publisher.send(-1))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            made.mend()
+            await waiting
+        assert made.arrived() == [*range(accepted), -1]
+
+
+@both
+async def test_a_delivery_counts_its_own_documents_and_what_is_pending(name: str, path: Path) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        tcup = made.client(hub)
+        async with made.publisher(tcup, spool=path, max_unacked=2, max_pending=5) as publisher:
+            await publisher.send(-1)
+            report = await publisher.deliver(range(20), timeout=0.05)
+            assert (report.pending, report.accepted) == (20, 20)
+            made.mend()
+            report = await publisher.deliver(range(20, 40))
+            assert (report.delivered, report.accepted, report.complete) == (20, 20, True)
+        assert made.arrived() == [-1, *range(40)]
+
+
+@both
+async def test_a_loss_that_a_delivery_reports_is_told_once_somebody_looks(name: str) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.swallow()
+        publisher = made.publisher(made.client(hub))
+        await publisher.__aenter__()
+        delivering = asyncio.ensure_future(publisher.deliver([1, 2]))
+        await until(lambda: len(made.arrived()) == 2)
+        assert (await publisher.aclose(timeout=0.05)).untold == 2
+        report = await delivering
+        assert (report.unknown, report.undelivered) == (2, [1, 2])
+        assert (await publisher.flush()).untold == 0
+
+
+@both
+async def test_a_spool_is_for_one_publisher_at_a_time_and_for_one_place(name: str, path: Path) -> None:
+    async with road(name) as made, Hub() as hub:
+        tcup = made.client(hub)
+        async with made.publisher(tcup, spool=path):
+            with pytest.raises(SpoolInUse):
+                async with made.publisher(tcup, spool=path):
+                    pass
+        elsewhere = tcup.stream.publisher(queue="q1", spool=path)
+        with pytest.raises(ConfigError, match="another"):
+            await elsewhere.__aenter__()
+        async with made.publisher(tcup, spool=path) as publisher:
+            await publisher.send(1)
+        assert made.arrived() == [1]
+
+
+@both
+async def test_a_refusal_that_cannot_get_better_leaves_the_spool_as_it_is(name: str, path: Path) -> None:
+    async with road(name) as made:
+        made.refuse()
+        async with Hub() as hub, made.publisher(made.client(hub), spool=path) as publisher:
+            await publisher.send(1)
+        made.mend()
+        async with Hub() as hub:
+            stranger = Tcup(made.sandbox.url, "0" * 64, hub=hub, mqtt=at(made.world, password="wrong"))
+            with pytest.raises(Exception, match=r"40[13]|password"):
+                await made.publisher(stranger, spool=path).__aenter__()
+        async with Hub() as hub, made.publisher(made.client(hub), spool=path):
+            pass
+        assert made.arrived() == [1]
+
+
+async def test_mqtt_keeps_topics_and_what_is_retained_in_the_spool(path: Path) -> None:
+    async with road("mqtt") as made:
+        assert isinstance(made, OverMqtt)
+        made.refuse()
+        async with Hub() as hub, made.client(hub).mqtt.publisher("sensors/1", spool=path) as publisher:
+            await publisher.send({"n": 1})
+            await publisher.send({"n": 2}, topic="sensors/2", retain=True)
+            with pytest.raises(ConfigError, match="wildcard"):
+                await publisher.send(3, topic="sensors/#")
+        made.mend()
+        async with Hub() as hub:
+            tcup = made.client(hub)
+            async with tcup.mqtt.publisher(spool=path) as publisher:
+                await publisher.send({"n": 3})
+            async with tcup.mqtt.subscribe("sensors/#") as messages:
+                assert (await anext(messages)).json == {"n": 2}
+        broker = made.world.mr.broker
+        found = [broker.routed("amq.topic", topic) for topic in ("sensors.1", "sensors.2", "amq.topic")]
+        assert found == [[{"n": 1}], [{"n": 2}], [{"n": 3}]]
+
+
+async def test_mqtt_refuses_a_window_that_cannot_be() -> None:
+    async with road("mqtt") as made, Hub() as hub:
+        mqtt = made.client(hub).mqtt
+        for options in ({"max_unacked": 1001}, {"max_unacked": 0}, {"overflow": "drop"}, {"max_pending": 1}):
+            with pytest.raises(ConfigError):
+                mqtt.publisher("test", **options)
+
+
+@pytest.mark.slow(150)
+@both
+async def test_killed_at_random_it_loses_nothing_that_was_accepted(name: str, path: Path) -> None:
+    chance = random.Random(7)
+    accepted = 0
+    kills = 4
+    async with road(name) as made:
+        for number in range(kills):
+            if number % 2:
+                made.cut()
+            async with program(made, path, accepted) as process:
+                accepted = await told(process, chance.randint(20, 120))
+                made.mend()
+                process.kill()
+                accepted = await told(process) or accepted
+        async with Hub() as hub, made.publisher(made.client(hub), spool=path):
+            pass
+        arrived = made.arrived()
+        assert firsts(arrived) == [*range(len(firsts(arrived)))]
+        assert len(firsts(arrived)) in (accepted, accepted + 1)  # one more than was told may be on disk
+        assert len(arrived) - len(firsts(arrived)) <= kills * 2 * 20  # what was in flight, or just acknowledged
+
+
+_FORGOTTEN = """
+import asyncio, sys
+from asyncconn import Hub, Tcup
+
+async def main():
+    hub = await Hub().open()
+    tcup = Tcup("http://127.0.0.1:9", "0" * 64, hub=hub, mqtt={"host": "127.0.0.1", "port": 9, "tls": False})
+    publisher = await tcup.mqtt.publisher("test").__aenter__()
+    await publisher.send(1)
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_closes_nothing_is_told_what_it_lost() -> None:
+    done = subprocess.run([sys.executable, "-c", _FORGOTTEN], capture_output=True, text=True, check=False, timeout=15)
+    assert "1 records that it had accepted were not delivered" in done.stderr
