@@ -22,7 +22,7 @@ from .offline_scene import ROADS, OverMqtt, program, road, told
 from .stream_scene import firsts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from asyncconn.tcup.streams.publishing import Publisher
 
@@ -171,6 +171,30 @@ async def test_a_delivery_counts_its_own_documents_and_what_is_pending(name: str
             report = await publisher.deliver(range(20, 40))
             assert (report.delivered, report.accepted, report.complete) == (20, 20, True)
         assert made.arrived() == [-1, *range(40)]
+
+
+@both
+async def test_a_delivery_into_a_spool_commits_many_at_once_and_loses_none_where_a_row_raises(
+    name: str, path: Path
+) -> None:
+    async with road(name) as made, Hub() as hub:
+        spool = Spool(path, fsync=False)
+        async with made.publisher(made.client(hub), spool=spool) as publisher:
+            made.cut()
+            before = spool.stats.commits
+            assert (await publisher.deliver(range(1000), timeout=0.01)).pending == 1000
+            assert spool.stats.commits - before <= 20
+            with pytest.raises(KeyError):
+                await publisher.deliver(_broken_off(1000, 1050))
+            assert publisher.stats.accepted == 1050
+            made.mend()
+            assert (await publisher.flush()).delivered == 1050
+        assert firsts(made.arrived())[-50:] == list(range(1000, 1050))
+
+
+def _broken_off(start: int, stop: int) -> Iterator[int]:
+    yield from range(start, stop)
+    raise KeyError("the source")
 
 
 @both
