@@ -174,6 +174,19 @@ async def test_a_delivery_counts_its_own_documents_and_what_is_pending(name: str
 
 
 @both
+async def test_a_delivery_that_waits_ends_with_its_publisher(name: str, path: Path) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        publisher = await made.publisher(made.client(hub), spool=path).__aenter__()
+        delivering = asyncio.ensure_future(publisher.deliver(range(5)))
+        await until(lambda: publisher.stats.accepted == 5)
+        await publisher.aclose()
+        async with asyncio.timeout(5.0):
+            report = await delivering
+        assert (report.pending, report.accepted) == (5, 5)
+
+
+@both
 async def test_a_delivery_into_a_spool_commits_many_at_once_and_loses_none_where_a_row_raises(
     name: str, path: Path
 ) -> None:
@@ -309,6 +322,8 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow(90)
 def test_a_program_that_closes_nothing_is_told_what_it_lost() -> None:
-    done = subprocess.run([sys.executable, "-c", _FORGOTTEN], capture_output=True, text=True, check=False, timeout=15)
+    done = subprocess.run([sys.executable, "-c", _FORGOTTEN], capture_output=True, text=True, check=False, timeout=80)
     assert "1 records that it had accepted were not delivered" in done.stderr
+    assert "<string>:7: UndeliveredWarning" in done.stderr  # where the publisher was made

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from weakref import WeakSet
 
 from asyncconn.core.buffer.unheard import watch
 from asyncconn.core.closing import each
@@ -87,6 +88,7 @@ class Publisher(Unpicklable, Generic[T]):
         self._events = Events("live", "lost", "error")
         self._books = Books(name)
         self._accounts = self._books.accounts
+        self._callers: WeakSet[Books] = WeakSet()
         self._outbox = outbox
         outbox.on_settled = self._settled
         self._supervisor = Supervisor(mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock)
@@ -219,7 +221,9 @@ class Publisher(Unpicklable, Generic[T]):
 
     def books(self) -> Books:
         """Those of one caller, for :meth:`post`."""
-        return Books(self.name, told=self._accounts.tell)
+        books = Books(self.name, told=self._accounts.tell)
+        self._callers.add(books)
+        return books
 
     async def post(self, message: T, books: Books | None = None) -> Posted[T]:
         """:meth:`send` for what is encoded; what becomes of it stands in ``books``, too."""
@@ -298,6 +302,8 @@ class Publisher(Unpicklable, Generic[T]):
         unknown = ConnectionLost(f"{self.name} ended before the acknowledgement came")
         unknown.__cause__ = error
         self._outbox.close(error, sent=unknown)
+        for books in self._callers:
+            books.end()
 
 
 def _ours(error: Exception) -> AsyncConnError:
