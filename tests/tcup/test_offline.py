@@ -326,4 +326,4 @@ asyncio.run(main())
 def test_a_program_that_closes_nothing_is_told_what_it_lost() -> None:
     done = subprocess.run([sys.executable, "-c", _FORGOTTEN], capture_output=True, text=True, check=False, timeout=80)
     assert "1 records that it had accepted were not delivered" in done.stderr
-    assert "<string>:7: UndeliveredWarning" in done.stderr  # where the publisher was made
+    assert "<string>:8: UndeliveredWarning" in done.stderr  # where the publisher was made
