@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	@$(BIN)/asyncconn demo $(ARGS)
 
 test: services check
-	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed

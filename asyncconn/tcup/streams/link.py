@@ -11,10 +11,10 @@ import os
 import socket
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from asyncconn.errors import (
     Answer,
@@ -24,6 +24,7 @@ from asyncconn.errors import (
     SubscriptionRefused,
     api_error_class,
 )  # fmt: skip
+from asyncconn.tcup.streams.ahead import ReadAhead
 from asyncconn.tcup.streams.messages import Message
 from asyncconn.tcup.streams.sockets import opened
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["MqttLink", "subscribed"]
 
 _GOODBYE = 1.0  # seconds for what is written last to leave, and for the broker to hang up
+_NUMBER = 2  # bytes of a packet's number
 _DISCARDED = 65_536  # bytes at once that nobody waits for
 _REFUSED = 0x80
 #: By paho's reason codes for CONNACK 1 to 5: the status that says the same, and what to look at.
@@ -55,10 +57,20 @@ _REFUSALS = {
 class _Paho(Client):
     """paho's client on a socket that is connected already, and pinging when it is told to."""
 
-    ready: SocketLike
+    ready: ReadAhead
+    acknowledged: Callable[[int], object]
 
     def _create_socket(self) -> SocketLike:
         return self.ready
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """paho makes objects of MQTT 5 for each acknowledgement: half of what a message costs."""
+        if len(self._in_packet["packet"]) != _NUMBER:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        number = int.from_bytes(self._in_packet["packet"])
+        if self._out_messages.pop(number, None) is not None:
+            self.acknowledged(number)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def ping(self) -> None:
         self._send_pingreq()
@@ -81,7 +93,6 @@ class MqttLink:
         tls: ssl.SSLContext | None,
         *,
         clean: bool,
-        window: int,
         will: Will | None,
     ) -> None:
         self.missed = ""
@@ -104,7 +115,7 @@ class MqttLink:
             CallbackAPIVersion.VERSION2, client_id, clean, protocol=MQTTv311, reconnect_on_failure=False
         )
         paho.manual_ack_set(True)
-        paho.max_inflight_messages_set(window)
+        paho.max_inflight_messages_set(0)  # so many as it is given: with a bound it looks through all, each time
         if will is not None:
             paho.will_set(*will)
         if options.username is not None:
@@ -114,6 +125,7 @@ class MqttLink:
         paho.on_disconnect = self._on_disconnect
         paho.on_message = self._on_message
         paho.on_publish = self._on_publish
+        paho.acknowledged = lambda number: self.on_published(number)
         paho.on_subscribe = self._on_subscribe
         paho.on_socket_open = self._on_socket_open
         paho.on_socket_close = self._on_socket_close
@@ -127,7 +139,7 @@ class MqttLink:
         Raises ``ConnectFailed``, ``ConnectionLost``, and what a refusal means.
         """
         options = self._options
-        self._paho.ready = await opened(options.host, options.port, self._tls)
+        self._paho.ready = ReadAhead(await opened(options.host, options.port, self._tls))
         try:
             self._paho.connect(options.host, options.port, options.keepalive)
             self._tick()
@@ -209,12 +221,14 @@ class MqttLink:
         self._read_rest()
 
     def _read_rest(self) -> None:
-        """TLS may hold what no socket tells of."""
-        while self._reading and self.over is None and getattr(self._paho.socket(), "pending", int)():
+        """What is here already, of which no socket tells."""
+        while self._reading and self.over is None and self._paho.ready.pending():
             self._do(self._paho.loop_read)
 
     def _write(self) -> None:
         self._do(self._paho.loop_write)
+        if self.over is None and self._paho.want_write():  # the socket takes no more for now
+            self._loop.add_writer(self._paho.ready.fileno(), self._write)
 
     def _do(self, step: Callable[[], object]) -> None:
         try:
@@ -279,7 +293,7 @@ class MqttLink:
         self._loop.remove_reader(sock.fileno())
 
     def _on_socket_register_write(self, client: Client, data: Any, sock: SocketLike) -> None:
-        self._loop.add_writer(sock.fileno(), self._write)
+        self._loop.call_soon(self._write)
 
     def _on_socket_unregister_write(self, client: Client, data: Any, sock: SocketLike) -> None:
         self._loop.remove_writer(sock.fileno())

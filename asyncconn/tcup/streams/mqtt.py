@@ -319,7 +319,7 @@ class Mqtt:
     def _publishing(self, outbox: Outbox[Outgoing], topic: str, reconnect: Reconnect | None) -> MqttPublisher:
         options, client_id = self._options(), _new_id()
         return MqttPublisher(
-            Broker(partial(self._link, client_id, window=LARGEST_WINDOW, will=options.will), outbox),
+            Broker(partial(self._link, client_id, will=options.will), outbox),
             outbox,
             name=f"mqtt:{client_id}",
             outgoing=lambda given, document, retain: self._outgoing(given or topic, document, 1, retain),
@@ -328,15 +328,13 @@ class Mqtt:
             clock=self._hub.clock,
         )
 
-    async def _link(
-        self, client_id: str, *, clean: bool = True, window: int = 20, will: Will | None = None
-    ) -> MqttLink:
+    async def _link(self, client_id: str, *, clean: bool = True, will: Will | None = None) -> MqttLink:
         from asyncconn.tcup.streams.link import MqttLink  # as above
 
         options = self._options()
         if options.tls and self._tls is None:
             self._tls = await asyncio.to_thread(tls_context, options.ca_file, options.tls_minimum)
-        return MqttLink(options, client_id, self._tls, clean=clean, window=window, will=will)
+        return MqttLink(options, client_id, self._tls, clean=clean, will=will)
 
 
 def _given_up(posted: Posted[Outgoing]) -> AsyncConnError:
