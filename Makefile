@@ -18,7 +18,7 @@ demo-cluster: $(VENV)/installed services
 	@$(BIN)/python -m asyncconn.cli.demo.cluster $(ARGS)
 
 test: services check
-	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed

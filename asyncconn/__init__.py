@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.buffer.unheard import UndeliveredWarning
     from asyncconn.core.clock import Clock, SystemClock, VirtualClock
+    from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.paging import Page, Pager
     from asyncconn.core.poll_group import Polled, PollGroup
     from asyncconn.core.polling import Poller, PollPolicy
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from asyncconn.core.retrying import ONCE, RetryPolicy
     from asyncconn.core.secret import Secret
     from asyncconn.core.sinks import Sink
+    from asyncconn.core.spooled_outbox import SpooledOutbox
+    from asyncconn.core.supervise import Change, Gap, Reconnect, Supervisor
     from asyncconn.datorama import Datorama
     from asyncconn.draining import DrainReport
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
@@ -74,6 +77,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Batches",
     "Caller",
     "Calling",
+    "Change",
     "Clock",
     "CollectReport",
     "Connector",
@@ -84,6 +88,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "FailedPartition",
     "FileQuotaStore",
     "FlushReport",
+    "Gap",
     "HeaderKey",
     "Hub",
     "HubSettings",
@@ -97,6 +102,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "OAuth2",
     "ONCE",
     "Offset",
+    "Outbox",
     "Outgoing",
     "Page",
     "PageNumber",
@@ -112,6 +118,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "PollPolicy",
     "Polled",
     "Poller",
+    "Posted",
     "Progress",
     "Quota",
     "QuotaStore",
@@ -120,6 +127,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "RateLimiter",
     "RateSnapshot",
     "Receipt",
+    "Reconnect",
     "Redactor",
     "Rejected",
     "RequestOptions",
@@ -132,8 +140,10 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Secret",
     "Sink",
     "Spool",
+    "SpooledOutbox",
     "Stream",
     "StreamOptions",
+    "Supervisor",
     "SyncFailed",
     "SyncReport",
     "SystemClock",
@@ -169,6 +179,7 @@ _HOMES = {
     "Batches": "asyncconn.batches",
     "Caller": "asyncconn.resource",
     "Calling": "asyncconn.resource",
+    "Change": "asyncconn.core.supervise",
     "Clock": "asyncconn.core.clock",
     "CollectReport": "asyncconn.collecting.report",
     "Connector": "asyncconn.connector",
@@ -179,6 +190,7 @@ _HOMES = {
     "FailedPartition": "asyncconn.collecting.report",
     "FileQuotaStore": "asyncconn.core.rates.stores",
     "FlushReport": "asyncconn.core.buffer.receipts",
+    "Gap": "asyncconn.core.supervise",
     "HeaderKey": "asyncconn.http.auth",
     "Hub": "asyncconn.hub",
     "HubSettings": "asyncconn.settings",
@@ -192,6 +204,7 @@ _HOMES = {
     "OAuth2": "asyncconn.http.oauth",
     "ONCE": "asyncconn.core.retrying",
     "Offset": "asyncconn.http.pages",
+    "Outbox": "asyncconn.core.outbox",
     "Outgoing": "asyncconn.http.request",
     "Page": "asyncconn.core.paging",
     "PageNumber": "asyncconn.http.pages",
@@ -207,6 +220,7 @@ _HOMES = {
     "PollPolicy": "asyncconn.core.polling",
     "Polled": "asyncconn.core.poll_group",
     "Poller": "asyncconn.core.polling",
+    "Posted": "asyncconn.core.outbox",
     "Progress": "asyncconn.core.progress",
     "Quota": "asyncconn.core.rates.quota",
     "QuotaStore": "asyncconn.core.rates.stores",
@@ -215,6 +229,7 @@ _HOMES = {
     "RateLimiter": "asyncconn.core.rates.limiter",
     "RateSnapshot": "asyncconn.core.rates.limiter",
     "Receipt": "asyncconn.core.buffer.receipts",
+    "Reconnect": "asyncconn.core.supervise",
     "Redactor": "asyncconn.http.redact",
     "Rejected": "asyncconn.core.buffer.receipts",
     "RequestOptions": "asyncconn.http.requesting",
@@ -227,8 +242,10 @@ _HOMES = {
     "Secret": "asyncconn.core.secret",
     "Sink": "asyncconn.core.sinks",
     "Spool": "asyncconn.core.buffer.spool",
+    "SpooledOutbox": "asyncconn.core.spooled_outbox",
     "Stream": "asyncconn.http.stream",
     "StreamOptions": "asyncconn.http.requesting",
+    "Supervisor": "asyncconn.core.supervise",
     "SyncFailed": "asyncconn.syncing",
     "SyncReport": "asyncconn.syncing",
     "SystemClock": "asyncconn.core.clock",

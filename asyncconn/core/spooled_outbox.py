@@ -92,7 +92,15 @@ class SpooledOutbox(Outbox[T], Generic[T]):
 
     async def post(self, item: T, tag: Any = None) -> Posted[T]:
         """Accept a message, once it is on disk. Raises also what :meth:`Spool.append` raises. Cancelled: not taken."""
-        number = await self._stored(self._encode(item))
+        [number] = await self._stored([self._encode(item)])
+        return self._taken(item, tag, number)
+
+    async def post_many(self, items: Sequence[T], tag: Any = None) -> list[Posted[T]]:
+        """:meth:`post` several with one commit: all or none. Raises ``SpoolFull`` where there is no room for all."""
+        numbers = await self._stored([self._encode(item) for item in items], patient=False)
+        return [self._taken(item, tag, number) for item, number in zip(items, numbers, strict=True)]
+
+    def _taken(self, item: T, tag: Any, number: int) -> Posted[T]:
         posted = Posted(item, tag, number)
         self.accepted += 1
         self._last = number
@@ -123,13 +131,13 @@ class SpooledOutbox(Outbox[T], Generic[T]):
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _stored(self, encoded: bytes) -> int:
+    async def _stored(self, encoded: Sequence[bytes], *, patient: bool = True) -> range:
         while True:
             self._check()
             try:
-                [number] = await self.spool.append([encoded])
+                return await self.spool.append(encoded)
             except SpoolFull:
-                if self._overflow == "raise":
+                if self._overflow == "raise" or not patient:
                     raise
                 before = self._room()
                 await self.spool.trim(())  # what is acknowledged may still be there
@@ -137,9 +145,7 @@ class SpooledOutbox(Outbox[T], Generic[T]):
                     continue
                 if not len(self):
                     raise
-                await self._change()
-            else:
-                return number
+            await self._change()
 
     def _room(self) -> tuple[int, int]:
         """What changes when there may be more of it."""

@@ -43,6 +43,8 @@ from asyncconn.tcup.states import (
 )
 from asyncconn.tcup.streams.events import StreamEvent
 from asyncconn.tcup.streams.messages import Message, Messages
+from asyncconn.tcup.streams.publisher import MqttPublisher
+from asyncconn.tcup.streams.publishing import Publisher
 from asyncconn.tcup.writer import Writer
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "Message",
     "Messages",
     "MetadataRule",
+    "MqttPublisher",
     "ObservedProperty",
     "Outcome",
     "Outcomes",
@@ -78,6 +81,7 @@ __all__ = [
     "Permission",
     "Progress",
     "Project",
+    "Publisher",
     "Relation",
     "RoutingRule",
     "Rows",

@@ -275,3 +275,15 @@ def test_without_a_spool_it_is_kept_in_memory() -> None:
     options: dict[str, Any] = {"window": 1, "max_pending": 2, "overflow": "wait"}
     outbox = outbox_for(None, owner="", encode=bytes, decode=bytes, **options)
     assert (type(outbox), outbox.keeps, outbox.spooled) == (Outbox, False, 0)
+
+
+async def test_several_are_stored_with_one_commit_or_none_of_them(path: Path) -> None:
+    async with opened(path, max_bytes=10, max_pending=3, window=1) as outbox:
+        before = outbox.spool.stats.commits
+        await outbox.post_many(range(8))
+        assert outbox.spool.stats.commits == before + 1
+        assert (len(outbox), outbox.spooled) == (8, 5)
+        with pytest.raises(SpoolFull):
+            await outbox.post_many([8, 9, 10])
+        assert outbox.accepted == 8
+        assert await sent(outbox, 8) == list(range(8))

@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: For tests with a broker of these names. Those of RabbitMQ run one after the other, so that they can share one, and
-#: the first of them has the time that it takes to come up.
+#: For tests with a broker of these names. The first that needs RabbitMQ has the time that it takes to come up.
 SERVED = {
     "mosquitto": [pytest.mark.service("mosquitto")],
-    "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.xdist_group("rabbitmq"), pytest.mark.slow(150)],
+    "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.slow(150)],
 }
 
 _T = TypeVar("_T", bound=Callable[..., object])

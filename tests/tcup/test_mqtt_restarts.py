@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _COUNT = 10_000
+_WINDOW = 20  # these may come twice after each restart, and the ten or more that the subscriber has
 _RESTARTS_AT = [1_500, 3_000, 4_500, 6_000, 7_500]
 
 _ways = pytest.mark.parametrize(
@@ -53,11 +54,11 @@ async def test_five_restarts_of_the_broker_lose_nothing_of_ten_thousand(kind: st
 
             receiving = asyncio.create_task(receive())
             await ready.wait()
-            report = await publisher.mqtt.publish_many(None, _through_restarts(broker, way), window=100)
+            report = await publisher.mqtt.publish_many(None, _through_restarts(broker, way), window=_WINDOW)
             await receiving
     assert (report.delivered, report.complete) == (_COUNT, True)
     assert sorted(seen) == list(range(_COUNT))
-    assert sum(seen.values()) - _COUNT <= 150
+    assert sum(seen.values()) - _COUNT <= 150  # five times the window and RabbitMQ's ten
 
 
 async def _through_restarts(broker: Broker, way: str) -> AsyncIterator[int]:

@@ -22,7 +22,7 @@ from .offline_scene import ROADS, OverMqtt, program, road, told
 from .stream_scene import firsts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from asyncconn.tcup.streams.publishing import Publisher
 
@@ -174,6 +174,43 @@ async def test_a_delivery_counts_its_own_documents_and_what_is_pending(name: str
 
 
 @both
+async def test_a_delivery_that_waits_ends_with_its_publisher(name: str, path: Path) -> None:
+    async with road(name) as made, Hub() as hub:
+        made.refuse()
+        publisher = await made.publisher(made.client(hub), spool=path).__aenter__()
+        delivering = asyncio.ensure_future(publisher.deliver(range(5)))
+        await until(lambda: publisher.stats.accepted == 5)
+        await publisher.aclose()
+        async with asyncio.timeout(5.0):
+            report = await delivering
+        assert (report.pending, report.accepted) == (5, 5)
+
+
+@both
+async def test_a_delivery_into_a_spool_commits_many_at_once_and_loses_none_where_a_row_raises(
+    name: str, path: Path
+) -> None:
+    async with road(name) as made, Hub() as hub:
+        spool = Spool(path, fsync=False)
+        async with made.publisher(made.client(hub), spool=spool) as publisher:
+            made.cut()
+            before = spool.stats.commits
+            assert (await publisher.deliver(range(1000), timeout=0.01)).pending == 1000
+            assert spool.stats.commits - before <= 20
+            with pytest.raises(KeyError):
+                await publisher.deliver(_broken_off(1000, 1050))
+            assert publisher.stats.accepted == 1050
+            made.mend()
+            assert (await publisher.flush()).delivered == 1050
+        assert firsts(made.arrived())[-50:] == list(range(1000, 1050))
+
+
+def _broken_off(start: int, stop: int) -> Iterator[int]:
+    yield from range(start, stop)
+    raise KeyError("the source")
+
+
+@both
 async def test_a_loss_that_a_delivery_reports_is_told_once_somebody_looks(name: str) -> None:
     async with road(name) as made, Hub() as hub:
         made.swallow()
@@ -285,6 +322,8 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow(90)
 def test_a_program_that_closes_nothing_is_told_what_it_lost() -> None:
-    done = subprocess.run([sys.executable, "-c", _FORGOTTEN], capture_output=True, text=True, check=False, timeout=15)
+    done = subprocess.run([sys.executable, "-c", _FORGOTTEN], capture_output=True, text=True, check=False, timeout=80)
     assert "1 records that it had accepted were not delivered" in done.stderr
+    assert "<string>:8: UndeliveredWarning" in done.stderr  # where the publisher was made

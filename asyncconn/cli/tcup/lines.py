@@ -9,6 +9,7 @@ import select
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -17,8 +18,9 @@ import typer
 from asyncconn.cli.output import complain, count, error, plain, remark, told, warned
 from asyncconn.cli.running import run_to_end
 from asyncconn.core.threads import OwnThread
-from asyncconn.errors import ConfigError, InvalidRecord
+from asyncconn.errors import ConfigError, DeliveryFailed, InvalidRecord
 from asyncconn.tcup.streams.events import StreamEvent
+from asyncconn.tcup.streams.publisher import LARGEST_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from asyncconn import FlushReport, Tcup
     from asyncconn.cli.tcup.common import Where
     from asyncconn.tcup.streams.messages import Message, Messages
+    from asyncconn.tcup.streams.publishing import Publisher
 
-__all__ = ["Lines", "Sending", "Taking", "published", "taken"]
+__all__ = ["Lines", "Sending", "Taking", "poured", "published", "taken"]
 
 _PIECE = 65_536  # bytes
 _LONGEST = 256 * 1024 * 1024  # bytes of a line: more than any of the protocols takes
@@ -48,8 +51,14 @@ class Sending:
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for the last acknowledgement.")
     ] = 60.0
+    spool: Annotated[
+        Path | None,
+        typer.Option("--spool", metavar="FILE", help="Keep there what is not acknowledged; the next run sends it."),
+    ] = None
 
     def __post_init__(self) -> None:
+        if not 1 <= self.window <= LARGEST_WINDOW:
+            raise ConfigError(f"--window is 1 to {LARGEST_WINDOW:,} messages, not {self.window}")
         if not self.timeout > 0:
             raise ConfigError(f"--timeout is more than 0 seconds, not {self.timeout:g}")
 
@@ -105,43 +114,72 @@ async def _standard_input() -> AsyncIterator[bytes]:
         thread.close()
 
 
+async def poured(lines: Lines, publisher: Publisher[Any], timeout: float, **options: Any) -> FlushReport:
+    """Send each with these ``options``: what one is refused for is told, and the rest goes on."""
+    publisher.on("error", _refused)
+    async with publisher:
+        async for line in lines:
+            try:
+                await publisher.send(line, **options)
+            except (ConfigError, InvalidRecord) as problem:
+                lines.refuse(problem.message)
+        return await publisher.aclose(timeout)
+
+
+def _refused(failure: DeliveryFailed) -> None:
+    for record, reason in zip(failure.records, failure.reasons, strict=False):  # what was not refused has none
+        complain(plain(f"{getattr(reason, 'message', reason)}: {record}"))
+
+
 def published(
-    where: Where, source: Lines, send: Callable[[Tcup, Lines], Coroutine[Any, Any, FlushReport]], acknowledged: str
+    where: Where, lines: Lines, send: Callable[[Tcup, Lines], Coroutine[Any, Any, FlushReport]], acknowledged: str
 ) -> None:
-    """Publish all of them, and end with 0 if each is ``acknowledged``, in the word for that; else say what is not."""
+    """Publish all of them, and say how many were ``acknowledged``, in the word for that, and what became of the others.
+
+    Ends with 1 where one is lost, or may be.
+    """
     reports: list[FlushReport] = []
     client: Tcup | None = None
 
     async def work(tcup: Tcup) -> None:
         nonlocal client
         client = tcup
-        reports.append(await send(tcup, source))
+        reports.append(await send(tcup, lines))
 
     with warned():
         status, problem = run_to_end(where.main(work))
     if isinstance(problem, InvalidRecord):
-        source.refuse(problem.message)
+        lines.refuse(problem.message)
     elif problem is not None:
         status = told(problem)
     if not reports and client is not None and client.hub.report is not None:
         reports += client.hub.report.reports.values()  # what became of those that had been taken by then
-    if source.taken or problem is None:
-        delivered = sum(report.delivered for report in reports)
-        remark(f"{delivered:,} of {count(source.taken, 'message')} {acknowledged}", result=True)
-        complete = [report.complete for report in reports]  # asked of each: it is told of what is lost, below
-        status = status or (0 if all(complete) and delivered == source.taken else 1)
+    for report in reports:
+        _ = report.undelivered, report.rejections  # who asks is told: here it is told on
+    delivered = sum(report.delivered for report in reports)
+    if delivered or problem is None or isinstance(problem, InvalidRecord):
+        every = max(lines.taken, lines.refused + sum(report.accepted for report in reports))  # with those of the spool
+        remark(f"{delivered:,} of {count(every, 'message')} {acknowledged}", result=True)
+    if kept := sum(report.spooled for report in reports):
+        remark(f"{kept:,} kept in the spool, for the next run with it", result=True)
     if status >= _SIGNALLED:
         error("interrupted")
+    raise typer.Exit(_lost(lines, reports) or status if status < _SIGNALLED else status)
+
+
+def _lost(lines: Lines, reports: list[FlushReport]) -> int:
+    """Tell what is lost, and why; the status."""
     for why in dict.fromkeys(str(one.__cause__) for report in reports for one in report.failures if one.__cause__):
         error(why)
-    for number, words in (
-        (sum(report.rejected for report in reports) + source.refused, "refused"),
-        (sum(report.failed + report.pending for report in reports), "not sent"),
+    found = [
+        (lines.refused + sum(report.rejected for report in reports), "refused"),
+        (sum(report.failed + report.pending - report.spooled for report in reports), "not sent"),
         (sum(report.unknown for report in reports), "unknown: no acknowledgement came; they may have arrived"),
-    ):
+    ]
+    for number, words in found:
         if number:
             error(f"{number:,} {words}")
-    raise typer.Exit(status)
+    return int(any(number for number, _ in found))
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------

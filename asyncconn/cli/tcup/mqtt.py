@@ -8,7 +8,8 @@ import typer
 
 from asyncconn.cli.options import group
 from asyncconn.cli.tcup.common import Where
-from asyncconn.cli.tcup.lines import Lines, Sending, Taking, published, taken
+from asyncconn.cli.tcup.lines import Lines, Sending, Taking, poured, published, taken
+from asyncconn.errors import ConfigError
 from asyncconn.tcup.streams.topics import topic_checked
 
 if TYPE_CHECKING:
@@ -37,12 +38,18 @@ def pub(
     What is not acknowledged when the connection breaks is sent again. A message that is empty ('') takes away the one
     that was retained.
 
-    Status: 0 all acknowledged, 1 not all, 2 bad input.
+    Status: 0 all acknowledged, or kept in the spool, 1 not all, 2 bad input.
     """
     if topic is not None:
         topic_checked(topic)
 
+    if sending.spool is not None and not qos:
+        raise ConfigError("--spool is for --qos 1: of the other no acknowledgement comes")
+
     async def send(tcup: Tcup, lines: Lines) -> FlushReport:
+        if qos == 1:
+            publisher = tcup.mqtt.publisher(topic, max_unacked=sending.window, spool=sending.spool)
+            return await poured(lines, publisher, sending.timeout, retain=retain)
         return await tcup.mqtt.publish_many(
             topic, lines, qos=qos, retain=retain, window=sending.window, timeout=sending.timeout
         )

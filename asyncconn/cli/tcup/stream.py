@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asyncconn.cli.options import group
-from asyncconn.cli.output import complain, plain
 from asyncconn.cli.tcup.common import Where
-from asyncconn.cli.tcup.lines import Lines, Sending, Taking, published, taken
-from asyncconn.errors import ConfigError, DeliveryFailed, InvalidRecord
+from asyncconn.cli.tcup.lines import Lines, Sending, Taking, poured, published, taken
+from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncconn import FlushReport, Tcup
@@ -56,26 +55,16 @@ def pub(
     To --topic of --exchange, to --queue, or else to a direct exchange, by default the configured one. A line that is
     refused is told, and the rest goes on. What is not acknowledged when the connection breaks is sent again.
 
-    Status: 0 all acknowledged, 1 not all, 2 bad input.
+    Status: 0 all acknowledged, or kept in the spool, 1 not all, 2 bad input.
     """
 
     async def send(tcup: Tcup, lines: Lines) -> FlushReport:
-        publisher = tcup.stream.publisher(**place.given, routing_key=routing_key, max_unacked=sending.window)
-        publisher.on("error", _lost)
-        async with publisher:
-            async for line in lines:
-                try:
-                    await publisher.send(line)
-                except (ConfigError, InvalidRecord) as problem:
-                    lines.refuse(problem.message)
-            return await publisher.aclose(sending.timeout)
+        publisher = tcup.stream.publisher(
+            **place.given, routing_key=routing_key, max_unacked=sending.window, spool=sending.spool
+        )
+        return await poured(lines, publisher, sending.timeout)
 
     published(where, Lines(messages), send, "acknowledged")
-
-
-def _lost(failure: DeliveryFailed) -> None:
-    for record, reason in zip(failure.records, failure.reasons, strict=False):  # what was not refused has none
-        complain(plain(f"{getattr(reason, 'message', reason)}: {record}"))
 
 
 def sub(where: Where, taking: Taking, place: Place) -> None:

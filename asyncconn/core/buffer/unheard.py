@@ -12,7 +12,7 @@ from weakref import WeakSet
 __all__ = ["UndeliveredWarning", "caller", "warn", "watch"]
 
 #: Frames of these are never where a user's program stands.
-_OURS = frozenset({"asyncconn", "asyncio", "contextlib"})
+_OURS = frozenset({"asyncconn", "asyncio", "contextlib", "functools"})
 
 
 class UndeliveredWarning(RuntimeWarning):

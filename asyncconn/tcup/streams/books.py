@@ -38,6 +38,7 @@ class Books:
         self.settled = 0
         self._counts = {"delivered": 0, "rejected": 0, "failed": 0, "unknown": 0}
         self._told = told  # who wants to know that somebody has looked at a failure in the report
+        self._over = False
         self._below: tuple[int, asyncio.Future[None]] | None = None
 
     @cached_property
@@ -88,16 +89,25 @@ class Books:
         return replace(self.accounts.report(self.stats, seconds, spooled), tell=self._told)
 
     async def below(self, count: int) -> None:
-        """Wait until fewer than so many have no outcome. For one task at a time."""
-        while self.pending >= count:
+        """Wait until fewer than so many have no outcome, or none will have one. For one task at a time."""
+        while self.pending >= count and not self._over:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._below = count, turn
             await turn
+
+    def end(self) -> None:
+        """The publisher has ended: what is pending stays so, in its spool."""
+        self._over = True
+        self._wake()
 
     def _count(self, outcome: str, count: int) -> None:
         self._counts[outcome] += count
         self.settled += count
         if self._below is not None and self.pending < self._below[0]:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._below is not None:
             (_, turn), self._below = self._below, None
             if not turn.done():
                 turn.set_result(None)

@@ -11,10 +11,10 @@ import os
 import socket
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from asyncconn.errors import (
     Answer,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["MqttLink", "subscribed"]
 
 _GOODBYE = 1.0  # seconds for what is written last to leave, and for the broker to hang up
+_NUMBER = 2  # bytes of a packet's number
 _DISCARDED = 65_536  # bytes at once that nobody waits for
 _REFUSED = 0x80
 #: By paho's reason codes for CONNACK 1 to 5: the status that says the same, and what to look at.
@@ -57,9 +58,19 @@ class _Paho(Client):
     """paho's client on a socket that is connected already, and pinging when it is told to."""
 
     ready: ReadAhead
+    acknowledged: Callable[[int], object]
 
     def _create_socket(self) -> SocketLike:
         return self.ready
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """paho makes objects of MQTT 5 for each acknowledgement: half of what a message costs."""
+        if len(self._in_packet["packet"]) != _NUMBER:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        number = int.from_bytes(self._in_packet["packet"])
+        if self._out_messages.pop(number, None) is not None:
+            self.acknowledged(number)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def ping(self) -> None:
         self._send_pingreq()
@@ -114,6 +125,7 @@ class MqttLink:
         paho.on_disconnect = self._on_disconnect
         paho.on_message = self._on_message
         paho.on_publish = self._on_publish
+        paho.acknowledged = lambda number: self.on_published(number)
         paho.on_subscribe = self._on_subscribe
         paho.on_socket_open = self._on_socket_open
         paho.on_socket_close = self._on_socket_close

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from weakref import WeakSet
 
 from asyncconn.core.buffer.unheard import watch
 from asyncconn.core.closing import each
 from asyncconn.core.events import Events
+from asyncconn.core.spooled_outbox import SpooledOutbox
 from asyncconn.core.supervise import Supervisor
 from asyncconn.core.tasks import Ending, reap
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import AsyncConnError, BufferClosed, ConnectionLost, InvalidRecord, LifecycleError
+from asyncconn.errors import AsyncConnError, BufferClosed, ConnectionLost, InvalidRecord, LifecycleError, SpoolFull
 from asyncconn.tcup.streams.books import Books
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncconn.core.buffer.receipts import BatchStats, FlushReport
     from asyncconn.core.clock import Clock
+    from asyncconn.core.events import Handler
     from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.supervise import Change, Link, Reconnect, State
 
@@ -29,6 +33,7 @@ __all__ = ["Publisher"]
 
 T = TypeVar("T")
 
+_TOGETHER = 100  # documents of a delivery that go into a spool with one commit
 _GRACE = 5.0  # seconds beyond the time to close
 
 
@@ -83,6 +88,7 @@ class Publisher(Unpicklable, Generic[T]):
         self._events = Events("live", "lost", "error")
         self._books = Books(name)
         self._accounts = self._books.accounts
+        self._callers: WeakSet[Books] = WeakSet()
         self._outbox = outbox
         outbox.on_settled = self._settled
         self._supervisor = Supervisor(mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock)
@@ -108,7 +114,7 @@ class Publisher(Unpicklable, Generic[T]):
         """The totals, in which every document is in one place at every moment."""
         return self._books.stats
 
-    def on(self, name: str, handler: Callable[[Any], object]) -> Callable[[Any], object]:
+    def on(self, name: str, handler: Handler) -> Handler:
         """Call ``handler`` with each ``live`` and ``lost`` (a Change), or with each ``error`` (a DeliveryFailed)."""
         return self._events.on(name, handler)
 
@@ -187,13 +193,21 @@ class Publisher(Unpicklable, Generic[T]):
         """
         started = self._clock.now()
         books = self.books()
-        async with aclosing(each(documents)) as found:
-            async for document in found:
-                try:
-                    await self.post(self._encode(document), books)
-                except InvalidRecord as error:
-                    books.accepted += 1
-                    books.enter(books.failure([document], error))
+        together = _TOGETHER if self._outbox.keeps and not isinstance(documents, AsyncIterable) else 1
+        messages: list[T] = []
+        try:
+            async with aclosing(each(documents)) as found:
+                async for document in found:
+                    try:
+                        messages.append(self._encode(document))
+                    except InvalidRecord as error:
+                        books.accepted += 1
+                        books.enter(books.failure([document], error))
+                    if len(messages) >= together:
+                        some, messages = messages, []
+                        await self._post_all(some, books)
+        finally:
+            await self._post_all(messages, books)  # also where the next document raises
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await books.below(1)
@@ -207,7 +221,9 @@ class Publisher(Unpicklable, Generic[T]):
 
     def books(self) -> Books:
         """Those of one caller, for :meth:`post`."""
-        return Books(self.name, told=self._accounts.tell)
+        books = Books(self.name, told=self._accounts.tell)
+        self._callers.add(books)
+        return books
 
     async def post(self, message: T, books: Books | None = None) -> Posted[T]:
         """:meth:`send` for what is encoded; what becomes of it stands in ``books``, too."""
@@ -218,6 +234,16 @@ class Publisher(Unpicklable, Generic[T]):
         if books is not None:
             books.accepted += 1
         return posted
+
+    async def _post_all(self, messages: Sequence[T], books: Books) -> None:
+        if len(messages) > 1 and isinstance(self._outbox, SpooledOutbox):
+            with suppress(SpoolFull):
+                await self._outbox.post_many(messages, books)
+                self._books.accepted += len(messages)
+                books.accepted += len(messages)
+                return
+        for message in messages:
+            await self.post(message, books)
 
     def withdraw(self, posted: Posted[T], error: AsyncConnError) -> None:
         """Whoever posted it waits no longer: it ends with ``error``, and is not sent again."""
@@ -276,6 +302,8 @@ class Publisher(Unpicklable, Generic[T]):
         unknown = ConnectionLost(f"{self.name} ended before the acknowledgement came")
         unknown.__cause__ = error
         self._outbox.close(error, sent=unknown)
+        for books in self._callers:
+            books.end()
 
 
 def _ours(error: Exception) -> AsyncConnError:
