@@ -17,13 +17,14 @@ from asyncconn.errors import (
     ConnectionLost,
     ConnectTimeout,
     HubClosed,
+    NotSent,
     PoolTimeout,
     ProtocolError,
     ReadTimeout,
     TransportError,
 )
 
-__all__ = ["translated"]
+__all__ = ["translated", "with_doubt"]
 
 # In this order: aiohttp's classes inherit from one another.
 _SENT: tuple[tuple[type[Exception], type[AsyncConnError], str], ...] = (
@@ -81,6 +82,16 @@ def _of_an_answer(error: Exception) -> str | None:
     if "\\x15\\x03" in error.message:  # the beginning of TLS's word for "what was that?"
         return "the address must begin with https://, for TLS is spoken by"
     return None
+
+
+def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
+    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
+    if not unknown or error.maybe_sent:
+        return error
+    if isinstance(error, NotSent):
+        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
+    error.maybe_sent = True
+    return error
 
 
 # -- before the first byte ---------------------------------------------------------------------------------------------
