@@ -59,6 +59,9 @@ class HubState(Enum):
     CLOSED = "closed"
 
 
+_OPEN = HubState.OPEN
+
+
 class Hub(Unpicklable):
     """Owns the one session that all connectors of a program share, and ends them in order.
 
@@ -177,10 +180,11 @@ class Hub(Unpicklable):
 
     def check(self) -> None:
         """Raise ``HubNotOpen``, ``HubClosed`` or ``WrongLoop`` if the hub cannot be used here and now."""
-        if self.state is HubState.NEW:
-            raise HubNotOpen("this hub is not open yet")
-        if self.state is HubState.CLOSED:
-            raise HubClosed("this hub is closed")
+        if self.state is not _OPEN:  # each call asks: a member of an enum costs more to find than all the rest
+            if self.state is HubState.NEW:
+                raise HubNotOpen("this hub is not open yet")
+            if self.state is HubState.CLOSED:
+                raise HubClosed("this hub is closed")
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:  # a thread without a loop

@@ -76,7 +76,7 @@ def _read(body: bytes) -> Any:
         if not _has_long_integer(body):  # one of more than 308 digits is too large for a float, too
             raise
     else:
-        if not _has_long_integer(body):
+        if body.translate(_MARKED).find(_LONG) < 0 or not _has_long_integer(body):
             return found
     return _DECODER.decode(body.decode())
 

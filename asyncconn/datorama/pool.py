@@ -16,7 +16,7 @@ from asyncconn.datorama import wire
 from asyncconn.datorama.errors import NotVisible
 from asyncconn.datorama.paths import Paths
 from asyncconn.errors import AsyncConnError, Forbidden, QuotaExhausted, RateLimited, Unauthorized
-from asyncconn.http.transport import with_doubt
+from asyncconn.http.failures import with_doubt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -84,6 +84,16 @@ def _of_an_answer(error: Exception) -> str | None:
     return None
 
 
+def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
+    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
+    if not unknown or error.maybe_sent:
+        return error
+    if isinstance(error, NotSent):
+        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
+    error.maybe_sent = True
+    return error
+
+
 # -- before the first byte ---------------------------------------------------------------------------------------------
 
 

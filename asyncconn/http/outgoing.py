@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,9 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from asyncconn._version import __version__
 from asyncconn.errors import ConfigError
-from asyncconn.http.compressed import ACCEPTED
-from asyncconn.http.exchange import Body
 from asyncconn.http.redact import unshown
+from asyncconn.http.request import ALWAYS, Body
 
 __all__ = [
     "Made",
@@ -39,8 +38,8 @@ __all__ = [
     "query_text",
 ]
 
-_ALWAYS = {"User-Agent": f"asyncconn/{__version__}", "Accept-Encoding": ACCEPTED}
-_ALWAYS_LOW = {name.lower(): name for name in _ALWAYS}
+_ALWAYS_LOW = {name.lower(): name for name in ALWAYS}
+_ALWAYS_JSON = {**ALWAYS, "Content-Type": "application/json"}
 
 _USUAL = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "POST", "PATCH"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110: methods, header names
@@ -59,7 +58,7 @@ class Made:
 
     method: str
     url: URL
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: Body
 
 
@@ -82,12 +81,14 @@ def build(
     if method not in _USUAL:
         method = _method(method)
     url = _url(base_url, path, params, anywhere=anywhere)
-    sent = dict(_ALWAYS) if not headers else _headers(headers)
+    sent = ALWAYS if not headers else _headers(headers)
     if json is not None:
         if data is not None:
             raise ConfigError("a call takes a body as json or as data, not both")
         data = json_body(json)
-        if not headers or not any(name.lower() == "content-type" for name in headers):
+        if not headers:
+            sent = _ALWAYS_JSON
+        elif not any(name.lower() == "content-type" for name in headers):
             sent["Content-Type"] = "application/json"
     elif data is not None and not isinstance(data, bytes):
         data = _data(data)
@@ -146,9 +147,9 @@ def credential(headers: Any) -> dict[str, str]:
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     check_headers(headers)
-    sent = {**_ALWAYS, **headers}
+    sent = {**ALWAYS, **headers}
     for name in headers:
-        if name not in _ALWAYS and (ours := _ALWAYS_LOW.get(name.lower())):
+        if name not in ALWAYS and (ours := _ALWAYS_LOW.get(name.lower())):
             sent.pop(ours, None)
     return sent
 
@@ -179,10 +180,24 @@ def _data(data: Any) -> Body:
 
 
 def _url(base_url: str, path: Any, params: Mapping[str, Any] | None, *, anywhere: bool) -> URL:
-    if not isinstance(path, str):
+    if type(path) is str and path.startswith("/") and "?" not in path:  # a query may hold a credential: it is not kept
+        url = _below(base_url, path)
+    elif not isinstance(path, str):
         raise ConfigError(f"a path is text, not {type(path).__name__}")
-    if is_absolute(path):
-        return _with(_linked(base_url, path, anywhere=anywhere), params)
+    elif is_absolute(path):
+        url = _linked(base_url, path, anywhere=anywhere)
+    else:
+        url = _below.__wrapped__(base_url, path)
+    if not params:
+        return url
+    try:
+        return url.update_query(query(params))
+    except (TypeError, ValueError) as error:
+        raise ConfigError("path and parameters make no valid URL") from error
+
+
+@lru_cache(maxsize=1024)  # to make one costs a fiftieth of a call
+def _below(base_url: str, path: str) -> URL:
     # Anything but a slash would go on with the host's name, and the credentials with it to another host.
     if (path and path[0] not in "/?") or _NOT_ENCODED(path):
         raise ConfigError(
@@ -191,13 +206,9 @@ def _url(base_url: str, path: Any, params: Mapping[str, Any] | None, *, anywhere
     if _DOTS(path):
         raise ConfigError(f"a part of a path cannot be '.' or '..', as in {path!r}")
     try:
-        return _with(URL(base_url + path, encoded=True), params)
+        return URL(base_url + path, encoded=True)
     except (TypeError, ValueError) as error:
         raise ConfigError("path and parameters make no valid URL") from error
-
-
-def _with(url: URL, params: Mapping[str, Any] | None) -> URL:
-    return url.update_query(query(params)) if params else url
 
 
 def is_absolute(path: str) -> bool:

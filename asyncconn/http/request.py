@@ -1,15 +1,86 @@
-"""A request as a credential sees it, once for each attempt, to sign it."""
+"""A request: as a transport hands it on, and as a credential sees it, once for each attempt, to sign it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from multidict import MultiDict
 
+from asyncconn._version import __version__
+from asyncconn.http.compressed import ACCEPTED
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from yarl import URL
 
-__all__ = ["Outgoing"]
+    from asyncconn.core.rates.limiter import RateLimiter
+
+__all__ = ["ALWAYS", "Body", "Call", "Outgoing"]
+
+#: The headers of every request.
+ALWAYS = {"User-Agent": f"asyncconn/{__version__}", "Accept-Encoding": ACCEPTED}
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+_SHORT = 65_536  # bytes of a body
+
+Body = bytes | memoryview | aiohttp.FormData | Callable[[], aiohttp.FormData | AsyncIterable[bytes]] | None
+
+
+@dataclass(slots=True, repr=False, eq=False)  # it holds credentials
+class Call:
+    """One logical call: what to send, and the seconds its attempts have waited for the rate limit so far."""
+
+    service: str
+    method: str
+    url: URL
+    path: str  # as it may be shown
+    body: Body
+    headers: Mapping[str, str]
+    auth: Mapping[str, str]
+    limiter: RateLimiter | None
+    cost: int
+    max_wait: float
+    limit: str = "default"  # the limiter's name
+    timeout: aiohttp.ClientTimeout = _NO_TIMEOUT
+    opening: float | None = None  # seconds until status and headers are there, where the timeout has no total
+    repeatable: bool = True  # whether it may go out again although its outcome is unknown
+    patience: float = 30.0  # seconds that its credential may take
+    waited: float = 0.0
+    resent: bool = False  # by the library underneath, within one attempt, after the connection broke
+    cookies: bool = True  # whether the session's cookie jar takes part
+    sign: Callable[[Call], Awaitable[Call]] | None = None  # what each attempt shows anew
+    own: bool = True  # whether it is the account's: with its credential, and heard by its limiters
+    decode: Callable[[Any], Any] | None = None  # what to make of its Response, within the attempt
+
+    @property
+    def what(self) -> str:
+        """The call, as errors name it."""
+        return f"{self.service}: {self.method} {self.path}"
+
+    @property
+    def host(self) -> str:
+        """Where it goes, as errors name it."""
+        return f"{self.url.host}:{self.url.port}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its body is all there, to be sent as often as may be."""
+        return self.body is None or isinstance(self.body, bytes | memoryview)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it fits a socket's buffer: then all of it is on its way once it was handed over."""
+        body = self.body
+        return body is None or (isinstance(body, bytes | memoryview) and len(body) <= _SHORT)
+
+    def fresh_body(self) -> Any:
+        """The body for one more attempt: a form or a stream is used up by the one before."""
+        body = self.body
+        return body() if callable(body) and not isinstance(body, aiohttp.FormData) else body
 
 
 class Outgoing:

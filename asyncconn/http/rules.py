@@ -208,6 +208,9 @@ class GuardedRules:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._told = False
+        #: Whether an answer may mean something beside what its status says, and hold hints.
+        self.judges = type(rules).error is not PlainRules.error
+        self.tells = type(rules).hints is not PlainRules.hints
         #: Whether the first line of a stream of JSON lines may be an error.
         self.judges_lines = bool(getattr(rules, "error_at", ""))
 

@@ -107,20 +107,26 @@ def _why(error: OSError) -> str:
 
 async def open_session(settings: HubSettings, network: Network) -> aiohttp.ClientSession:
     """A session as a hub wants it. Raises ``ConfigError`` for files and proxies that cannot be used."""
+    from asyncconn.http.attempts.direct import OwnConnector, fits
+
     rule = ProxyRule.of(network)
     own = network.ca_file is not None or network.client_cert is not None
     context = await asyncio.to_thread(network.context) if own else None
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=settings.max_connections,
-            limit_per_host=settings.max_connections_per_host,
-            ttl_dns_cache=settings.dns_cache_seconds,
-            resolver=_Names(),
-            ssl=True if context is None else context,
-        ),
+    connector = OwnConnector(
+        limit=settings.max_connections,
+        limit_per_host=settings.max_connections_per_host,
+        ttl_dns_cache=settings.dns_cache_seconds,
+        resolver=_Names(),
+        ssl=True if context is None else context,
+    )
+    session = aiohttp.ClientSession(
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(rule,) if rule.proxies else (),
     )
+    # Traces are there if somebody watches all sessions, as instruments do.
+    connector.direct = not rule.proxies and not session.trace_configs and fits(session)
+    return session
 
 
 class _Names(aiohttp.ThreadedResolver):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+import aiohttp
 
 from asyncconn.core.durations import positive, seconds
 
-__all__ = ["Timeouts"]
+__all__ = ["Timeouts", "client_timeout"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +32,9 @@ class Timeouts:
         positive("Timeouts.total", self.total)
         seconds("Timeouts.place", self.place)
         seconds("Timeouts.rate", self.rate)
+
+
+@lru_cache(maxsize=64)
+def client_timeout(total: float | None, connect: float, idle: float | None) -> aiohttp.ClientTimeout:
+    """For the library underneath: seconds in all, to connect, and between two pieces of an answer."""
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)

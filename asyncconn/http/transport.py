@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from contextlib import aclosing, nullcontext
-from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
@@ -15,6 +15,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
 from asyncconn.core.rates.quota import Quota
+from asyncconn.core.rates.registry import Room
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import (
@@ -29,13 +30,13 @@ from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import decoded
 from asyncconn.http.exchange import Body, Call, Exchange, Places, Road
 from asyncconn.http.failures import with_doubt
-from asyncconn.http.outgoing import Made, build, check_headers, checked_base, credential, joined
+from asyncconn.http.outgoing import build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, decoded_by
 from asyncconn.http.rules import LINES, GuardedRules, PlainRules, Rules
 from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
-from asyncconn.http.timeouts import Timeouts
+from asyncconn.http.timeouts import Timeouts, client_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.registry import Share
     from asyncconn.core.secret import Concealed
 
-__all__ = ["Stream", "Timeouts", "Transport", "with_doubt"]
+__all__ = ["Stream", "Timeouts", "Transport"]
 
 logger = logging.getLogger("asyncconn.http")
 
@@ -52,6 +53,7 @@ T = TypeVar("T")
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _PEEK = 65_536  # bytes of a download in which an error may be looked for
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
@@ -123,7 +125,7 @@ class Transport(Calls, Unpicklable):
         self._max_answer_bytes = max_answer_bytes
         self._cookies = cookies
         self._clock = clock or SystemClock()
-        places = Places(asyncio.Semaphore(max_concurrency))
+        places = Places(Room(max_concurrency))
         self._road = Road(session, places, self.timeouts.place, self._clock, owner)
 
     @property
@@ -137,7 +139,7 @@ class Transport(Calls, Unpicklable):
         self._share, settled = account()
         self._limiters = self._share.limiters
         if not self._joined:
-            self._road.places.semaphore = self._share.places
+            self._road.places.room = self._share.places
         self._by_part.clear()
         if settled:
             self._account = None
@@ -193,11 +195,20 @@ class Transport(Calls, Unpicklable):
         the total seconds of each attempt.
         """
         total = self.timeouts.total if timeout is None else positive("timeout", timeout)
-        call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth)
+        call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth)
+        if call.own and not self._anonymous:
+            await self._show(call)
         call.decode = decode
         # Of the total, something is left after the connecting, so that who could not connect hears why.
-        call.timeout = _client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
-        return await self._renewing(call, self._attempt, retry, idempotent)
+        call.timeout = client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
+        policy, harmless = self._policy(call, retry, idempotent)
+        started = self._clock.now()
+        try:  # the usual ends here: what a repetition needs is made after a failure
+            return await self._attempt(call)
+        except AsyncConnError as error:
+            self.redactor.clean(error)
+            first = error
+        return await self._renewing(call, self._attempt, policy, harmless, (first, started))
 
     async def repeat(
         self, attempt: Callable[[], Awaitable[T]], *, idempotent: bool, retry: RetryPolicy | None = None
@@ -218,20 +229,26 @@ class Transport(Calls, Unpicklable):
             self.redactor.clean(error)
             raise
 
-    async def _renewing(
-        self, call: Call, attempt: Callable[[Call], Awaitable[T]], retry: RetryPolicy | None, idempotent: bool | None
-    ) -> T:
-        """Run the attempts of a call; after a 401 once more, if there is a newer token to show."""
+    def _policy(self, call: Call, retry: RetryPolicy | None, idempotent: bool | None) -> tuple[RetryPolicy, bool]:
+        """How a call is repeated, and whether that is harmless."""
         policy = retry or self.retry
         harmless = call.method in IDEMPOTENT if idempotent is None else idempotent
         # What is made anew for each attempt is used up by the first: the library must not send it twice.
         call.repeatable = policy.repeats_unknown(idempotent=harmless) and not callable(call.body)
-        started = self._clock.now()
-        try:
-            return await attempt(call)
-        except AsyncConnError as error:
-            self.redactor.clean(error)
-            first = error
+        return policy, harmless
+
+    async def _renewing(
+        self,
+        call: Call,
+        attempt: Callable[[Call], Awaitable[T]],
+        policy: RetryPolicy,
+        harmless: bool,
+        first: tuple[AsyncConnError, float] | None,
+    ) -> T:
+        """Repeat a call whose ``first`` attempt has failed; after a 401 once more, if there is a newer token to show.
+
+        Without a first, all of its attempts are made here.
+        """
 
         async def run(failed: tuple[AsyncConnError, float] | None) -> T:
             try:
@@ -247,7 +264,7 @@ class Transport(Calls, Unpicklable):
                 raise with_doubt(error, call.resent) from error.__cause__
 
         try:
-            return await run((first, started))
+            return await run(first)
         except Unauthorized as error:
             if not call.own:
                 raise
@@ -309,10 +326,12 @@ class Transport(Calls, Unpicklable):
             raise ConfigError("min_rate is 0 or more bytes a second, max_bytes 0 or more bytes")
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = await self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth)
-            call.timeout = _client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
+            call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth)
+            if call.own and not self._anonymous:
+                await self._show(call)
+            call.timeout = client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
             call.opening = opening
-            return await self._renewing(call, self._open, retry, idempotent)
+            return await self._renewing(call, self._open, *self._policy(call, retry, idempotent), None)
 
         shown = str(path).partition("?")[0]  # the query of a presigned address is a credential
         return Stream(opened, Pace(f"{self.service}: {method} {shown}", idle, min_rate, max_bytes))
@@ -358,12 +377,14 @@ class Transport(Calls, Unpicklable):
                 raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
             return found
 
-        call = await self._call("GET", path, params, None, None, None, "default", 1, None)
-        return await self._renewing(call, attempt, ONCE, True)
+        call = self._call("GET", path, params, None, None, None, "default", 1, None)
+        if not self._anonymous:
+            await self._show(call)
+        return await self._renewing(call, attempt, *self._policy(call, ONCE, True), None)
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
-    async def _call(
+    def _call(
         self,
         method: str,
         path: str,
@@ -382,7 +403,15 @@ class Transport(Calls, Unpicklable):
         own = auth_of is not None
         if self._headers and own:
             headers = joined(self._headers, headers)
-        made = self._outgoing(method, path, params=params, json=json, data=data, headers=headers, anywhere=not own)
+        made = refused = None
+        try:
+            made = build(
+                self.base_url, method, path, params=params, json=json, data=data, headers=headers, anywhere=not own
+            )
+        except ConfigError as error:
+            refused = error.message
+        if made is None:  # out here, it has no context to quote from
+            raise ConfigError(self.redactor.scrub(f"{self.service}: {refused}"))
         if self._account is not None:
             self._look_up(self._account)
         limiter = self._limiters.get(limit)
@@ -392,32 +421,28 @@ class Transport(Calls, Unpicklable):
             )
         patience = self.timeouts.total if patience is None else patience
         wait = self.timeouts.rate if max_wait is None else seconds("max_wait", max_wait)
-        auth: Mapping[str, str] = {}
-        if own and not self._anonymous:
-            asked = self._auth.headers()
-            auth = credential(await (in_time(self.service, asked, patience) if waits(self._auth) else asked))
-        if self._account is not None:  # by now it is known who asks
-            self._look_up(self._account)
-            limiter = self._limiters.get(limit)
-        shown = self.redactor.scrub(made.url.path)
-        call = Call(self.service, made.method, made.url, shown, made.body, made.headers, auth, limiter, cost, wait)
+        shown = self.redactor.scrub(made.url.path) if self._anonymous or not own else ""
+        call = Call(self.service, made.method, made.url, shown, made.body, made.headers, _NOTHING, limiter, cost, wait)
         call.cookies = self._cookies
         call.own = own
         if not own and limit == "default":
             call.limiter = None
         call.patience = patience
+        call.limit = limit
         call.sign = self._sign if own else None
         return call
 
+    async def _show(self, call: Call) -> None:
+        """Ask for the credential of a call, and count it for whoever that is."""
+        asked = self._auth.headers()
+        call.auth = credential(await (in_time(self.service, asked, call.patience) if waits(self._auth) else asked))
+        if self._account is not None:  # by now it is known who asks
+            self._look_up(self._account)
+            call.limiter = self._limiters.get(call.limit)
+        call.path = self.redactor.scrub(call.url.path)
+
     async def _signed(self, call: Call) -> Call:
         return await signed(call, self._auth, self.redactor)
-
-    def _outgoing(self, method: str, path: str, **given: Any) -> Made:
-        try:
-            return build(self.base_url, method, path, **given)
-        except ConfigError as error:
-            words = error.message
-        raise ConfigError(self.redactor.scrub(f"{self.service}: {words}"))  # out here, it has no context to quote from
 
     async def _read(self, call: Call, answer: aiohttp.ClientResponse) -> bytes:
         limit = self._max_answer_bytes
@@ -437,6 +462,8 @@ class Transport(Calls, Unpicklable):
     def _observe(self, call: Call, response: Response) -> None:
         """Learn from a complete answer, and raise the error it means if it means one."""
         self._learn(call, response)
+        if 200 <= response.status < 300 and not self._rules.judges:
+            return
         error = self._rules.error(response, self.redactor)
         if error is None:
             return
@@ -459,7 +486,7 @@ class Transport(Calls, Unpicklable):
             logger.debug("%s %s %s -> %d in %.3f s", *shown)
         if self.events.wanted("attempt"):
             self.events.emit("attempt", response)
-        if self._limiters and call.own:
+        if self._limiters and call.own and self._rules.tells:
             # A platform may tell of all its limits with every answer, whichever of them the call counted against.
             for hint in self._rules.hints(response):
                 for limiter, longest in self._limiters_with(hint.part):
@@ -480,11 +507,6 @@ class Transport(Calls, Unpicklable):
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
-
-
-@lru_cache(maxsize=64)
-def _client_timeout(total: float | None, connect: float, idle: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=idle)
 
 
 def _may_say_no(answer: aiohttp.ClientResponse) -> bool:

@@ -223,7 +223,8 @@ async def test_no_repr_shows_a_secret() -> None:
     async with Loopback(saying({"echo": KEY}, X_Echo=KEY)) as server, Hub() as hub:
         http = Transport(lambda: hub.session, service="t", base_url=server.url, auth=auths[0])
         answer = await http.request("GET", "/")
-        call = await http._call("GET", "/", None, None, None, None, "default", 1, None)
+        call = http._call("GET", "/", None, None, None, None, "default", 1, None)
+        await http._show(call)
         assert isinstance(call, Call)
         shown = repr([auths, http, answer, call, http.redactor, auths[0].secrets(), server.seen and hub])
 

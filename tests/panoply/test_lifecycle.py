@@ -69,7 +69,7 @@ class Scene:
         assert stats.delivered == stats.accepted
         arrived = self._sandbox.panoply.tables().get(self.table, 0)
         assert arrived == stats.accepted >= 3
-        assert self.panoply.http._road.places.semaphore._value == 100
+        assert self.panoply.http._road.places.room.free == 100
         assert isinstance(self.panoply._buffer, BatchBuffer)
         assert len(self.panoply._buffer._scope) == 0
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from threading import get_ident
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.family import Family
+from asyncconn.core.rates.parts import RateSnapshot
 from asyncconn.core.rates.register import Register
 from asyncconn.core.rates.windows import Part, PartSnapshot, Quota, Slot, TokenBucket, Window
 from asyncconn.core.unpicklable import Unpicklable
@@ -42,34 +41,16 @@ _tickets = count()  # the order of asking, across limiters that share a part
 _WORTH_TELLING = 1.0  # seconds by which a pause that runs must grow to be told again
 
 
-@dataclass(frozen=True, slots=True)
-class RateSnapshot:
-    """A limiter at one moment: its parts, callers ``waiting``, calls ``in_flight``.
-
-    Paused, it grants nothing for ``paused_for`` seconds, until ``paused_until`` (aware UTC, None if it is not).
-    """
-
-    name: str
-    parts: tuple[PartSnapshot, ...]
-    waiting: int
-    in_flight: int
-    paused_for: float
-    paused_until: datetime | None = None
-
-    @property
-    def remaining(self) -> int:
-        """Calls that may go now: the least that any part has left."""
-        return 0 if self.paused_for > 0 else min(part.remaining for part in self.parts)
-
-
 class Permit(Slot):
     """The right to make one call. Report :meth:`sent` and :meth:`done`, or :meth:`cancel` if no answer will come."""
 
     _ended = False
     _slots: Sequence[Slot] = ()  # in parts that are not counted in the limiter's register
 
-    def __init__(self, limiter: RateLimiter) -> None:
+    def __init__(self, limiter: RateLimiter, cost: int) -> None:
         self._limiter = limiter
+        if cost != 1:
+            self.cost = cost
 
     def sent(self) -> None:
         """The request is completely on the wire. Idempotent."""
@@ -124,8 +105,7 @@ class RateLimiter(Unpicklable):
         self.name = name
         self.parts = parts
         self._clock = clock or SystemClock()
-        # Asked several times a call: the machine's own clock without a method around it.
-        self._now: Callable[[], float] = time.monotonic if type(self._clock) is SystemClock else self._clock.now
+        self._now = self._clock.now  # asked several times a call
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._loop_runs: Callable[[], bool] = bool  # no: there is none yet
@@ -138,12 +118,9 @@ class RateLimiter(Unpicklable):
         self._asked_until = 0.0  # the same, without the pause for good of a closed one
         self._closed = False
         self._held: dict[asyncio.Task[Any] | None, list[Permit]] = {}
-        windows = [part for part in parts if type(part) is Window]
-        windows = [window for window in windows if window.skew == windows[0].skew]  # these are counted together
-        self._others = [part for part in parts if part not in windows]
-        self._register = Register(windows, self)
-        for window in windows:
-            window.join(self._register)
+        self._register = Register([part for part in parts if type(part) is Window], self)
+        counted = set(map(id, self._register.windows))
+        self._others = [part for part in parts if id(part) not in counted]
         self._family: Family[RateLimiter] = Family(self, parts)
         self._most = min(part.limit for part in parts)
         self._shortest = min(part.period for part in parts)
@@ -172,17 +149,13 @@ class RateLimiter(Unpicklable):
         if 1 <= cost <= register.credit and not self._others:  # neither part nor clock need be asked
             register.credit -= cost
             self._in_flight += 1
-            permit = Permit(self)
-            if cost != 1:
-                permit.cost = cost
-            return permit
+            return Permit(self, cost)
         if cost != 1 and not 1 <= cost <= self._most:
             raise ConfigError(f"{self.name}: a cost of {cost} can never be granted; it must be 1 to {self._most}")
         if self._queue or (now := self._now()) < self._paused_until:
             return None
         lent = cost <= register.credit
-        ready = self._ready_at(now, cost)
-        if ready is None or ready > now:
+        if (ready := self._ready_at(now, cost)) is None or ready > now:
             return None
         permit = self._grant(now, cost)
         if not lent:  # and so the windows were asked
@@ -271,9 +244,7 @@ class RateLimiter(Unpicklable):
     def _grant(self, now: float, cost: int) -> Permit:
         self._in_flight += 1
         self._register.take(cost)
-        permit = Permit(self)
-        if cost != 1:
-            permit.cost = cost
+        permit = Permit(self, cost)
         if self._others:
             permit._slots = [part.take(now, cost) for part in self._others]
         return permit

@@ -12,10 +12,11 @@ from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from asyncconn.core.clock import Clock
 
-__all__ = ["BasePart", "Part", "PartSnapshot", "Slot", "slot_of"]
+__all__ = ["BasePart", "Part", "PartSnapshot", "RateSnapshot", "Slot", "slot_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,26 @@ class PartSnapshot:
     limit: int
     remaining: int
     resets_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateSnapshot:
+    """A limiter at one moment: its parts, callers ``waiting``, calls ``in_flight``.
+
+    Paused, it grants nothing for ``paused_for`` seconds, until ``paused_until`` (aware UTC, None if it is not).
+    """
+
+    name: str
+    parts: tuple[PartSnapshot, ...]
+    waiting: int
+    in_flight: int
+    paused_for: float
+    paused_until: datetime | None = None
+
+    @property
+    def remaining(self) -> int:
+        """Calls that may go now: the least that any part has left."""
+        return 0 if self.paused_for > 0 else min(part.remaining for part in self.parts)
 
 
 class Slot:

@@ -94,13 +94,17 @@ class Counting(Protocol):
     taken: int
     log: Log
 
+    def join(self, register: Register) -> None:
+        """Be counted in ``register`` as well."""
+        ...
+
     def room(self, now: float) -> int:
         """How many may go at once, now and until something tightens it."""
         ...
 
 
 class Register:
-    """The calls of one limiter out of ``windows`` of one skew: lent ahead, on the wire, answered.
+    """The calls of one limiter out of those ``windows`` that have the skew of the first: lent, on the wire, answered.
 
     What the windows have left is lent: as long as that lasts, a call is granted without asking them or the clock.
     A window that is asked by anybody calls in what it has lent first. What was sent and answered is kept here, once for
@@ -111,9 +115,11 @@ class Register:
         self.credit = 0  # left of what was lent
         self.wire: deque[Slot] = deque()  # in order of sending; some may be answered
         self._lent = 0
-        self._windows = windows
         self._skew = windows[0].skew if windows else 0.0
+        self.windows = [window for window in windows if window.skew == self._skew]
         self._user = ref(user)
+        for window in self.windows:
+            window.join(self)
 
     @property
     def over(self) -> bool:
@@ -122,14 +128,14 @@ class Register:
 
     def lend(self, now: float) -> None:
         """Borrow what all windows have left, once the last loan is called in."""
-        if self._windows:
-            self.credit = self._lent = max(0, min([window.room(now) for window in self._windows]))
+        if self.windows:
+            self.credit = self._lent = max(0, min([window.room(now) for window in self.windows]))
 
     def call_in(self) -> None:
         """End the loan: the windows hear what was granted of it."""
         if self._lent:
             spent, self._lent, self.credit = self._lent - self.credit, 0, 0
-            for window in self._windows:
+            for window in self.windows:
                 window.taken += spent
 
     def take(self, cost: int) -> None:
@@ -137,14 +143,14 @@ class Register:
         if cost <= self.credit:
             self.credit -= cost
         else:
-            for window in self._windows:
+            for window in self.windows:
                 window.taken += cost
 
     def give_back(self, slot: Slot) -> None:
         """It never was sent."""
         if not slot.settled:
             slot.settled = True
-            for window in self._windows:
+            for window in self.windows:
                 window.taken -= slot.cost
 
     def sent(self, now: float, slot: Slot) -> None:
@@ -156,7 +162,7 @@ class Register:
     def done(self, now: float, slot: Slot) -> None:
         """The answer is here, or with ``slot.lost`` nobody waits for it any more."""
         wire = self.wire
-        if wire:
+        if wire and (wire[0].settled or (wire[0].sent_at or 0.0) + self._skew <= now):
             self.settle(now)  # keeps the logs in order; it may settle this very slot
         # Without an answer only the skew bound tells when the server has surely counted the call.
         if not slot.settled and (slot.sent_at is None or not slot.lost):
@@ -174,5 +180,5 @@ class Register:
 
     def _count(self, slot: Slot, at: float) -> None:
         slot.settled = True
-        for window in self._windows:
+        for window in self.windows:
             window.log.add(at + window.period, slot.cost, at)

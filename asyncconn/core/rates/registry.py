@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -20,7 +21,7 @@ from asyncconn.core.rates.parts import Part
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Rates", "Share", "early_share", "forget_limiters", "fresh_parts", "release_limiters", "share_of"]
+__all__ = ["Rates", "Room", "Share", "early_share", "forget_limiters", "fresh_parts", "release_limiters", "share_of"]
 
 logger = logging.getLogger("asyncconn.ratelimit")
 
@@ -47,6 +48,50 @@ def fresh_parts(rates: Rates) -> dict[str, list[Part]]:
     return {name: [twin(one) for one in some] for name, some in several.items()}
 
 
+class Room:
+    """Room for so many at once, first come, first served: a semaphore that costs next to nothing while there is some.
+
+    ``free`` places of ``size``. Who takes one gives it back by :meth:`leave`.
+
+    >>> room = Room(1)
+    >>> room.enter_nowait(), room.enter_nowait()
+    (True, False)
+    """
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def enter_nowait(self) -> bool:
+        """Take a place if there is one that nobody waits for."""
+        if self.free > 0:
+            self.free -= 1
+            return True
+        return False
+
+    async def enter(self) -> None:
+        """Wait in line for a place, and take it."""
+        if self.enter_nowait():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.leave()  # it was handed over in the very turn in which the waiter was cancelled
+            raise
+
+    def leave(self) -> None:
+        """Give a place back, or on to the first in line."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+        self.free += 1
+
+
 @dataclass(slots=True, repr=False, eq=False)
 class Share:
     """What one service of an account uses: its ``limiters`` by name, and the account's ``places``.
@@ -56,7 +101,7 @@ class Share:
     """
 
     limiters: Mapping[str, RateLimiter]
-    places: asyncio.Semaphore
+    places: Room
     services: Mapping[str, Mapping[str, RateLimiter]] = field(default_factory=dict)
 
     def everywhere(self) -> Iterator[RateLimiter]:
@@ -74,7 +119,7 @@ class _Account:
         self._clock = clock
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._most = places
-        self._places = asyncio.Semaphore(places)
+        self._places = Room(places)
         self.services: dict[str, dict[str, RateLimiter]] = {}
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
         self._told = False  # that another client asked for something else

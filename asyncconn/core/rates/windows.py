@@ -114,9 +114,7 @@ class Window(BasePart):
     @cached_property
     def _own(self) -> Register:
         """For whoever uses it as any other part."""
-        register = Register([self], self)
-        self.join(register)
-        return register
+        return Register([self], self)
 
     def _advance(self, now: float) -> None:
         for register in self._registers:
