@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @pytest.mark.service("redis")
 @pytest.mark.service("dask")
-@pytest.mark.slow(240)
+@pytest.mark.slow(400)
 def test_every_job_arrives_once_although_workers_are_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "asyncconn.cli.demo.cluster", "--partitions", "400", "--cap", "100000"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment(None), capture_output=True, text=True, timeout=230, check=False
+        command, cwd=tmp_path, env=environment(None), capture_output=True, text=True, timeout=390, check=False
     )
 
     assert done.returncode == 0, done.stderr + done.stdout

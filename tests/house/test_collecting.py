@@ -19,6 +19,7 @@ from helpers import cancel_at_every_await, virtual
 
 import asyncconn
 from asyncconn import CollectReport, Hub, JsonLines, Parquet, Progress, collect, read_rows, sync
+from asyncconn.collecting.sinks import Run
 from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import Answer, BadRequest, ConfigError, ConnectFailed, HubClosed, ServerError, StateInUse
 
@@ -524,3 +525,25 @@ async def test_each_row_keeps_every_digit(tmp_path: Path) -> None:
 
 def test_a_report_says_nothing_of_partitions_that_are_well() -> None:
     assert CollectReport(done=2, rows=5).failures == ()
+
+
+async def test_a_batch_that_is_done_again_adds_what_it_lacked(tmp_path: Path) -> None:
+    into, run = JsonLines(tmp_path, layout="batch"), Run("it", "now")
+
+    async def give(*rows: Row) -> AsyncIterator[Row]:
+        for row in rows:
+            yield row
+
+    async with into.hold(run), Hub() as hub:
+        place = await into.open(run, hub)
+        first = place.writing(["a", "b"])
+        await first.write("a", give({"id": 1}, {"id": 2}))
+        await first.finish()  # "b" has failed; and then the process is lost, before it could tell
+        again = place.writing(["a", "b"])
+        assert (await again.found("a"), await again.found("b")) == (2, None)
+        await again.write("b", give({"id": 3}))
+        await again.finish()
+
+    assert sorted([row["id"] async for row in into.rows()]) == [1, 2, 3]
+    async with into.hold(run) as names:
+        assert names == {"a", "b"}

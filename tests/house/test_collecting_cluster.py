@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.service("dask"), pytest.mark.slow(240)]
+pytestmark = [pytest.mark.service("dask"), pytest.mark.slow(400)]
 
 
 @pytest.fixture(scope="module")

@@ -123,8 +123,8 @@ async def test_a_sink_may_be_made_of_the_hub_such_as_a_table_of_panoply(tmp_path
         report = await collect(range(30), numbers, into=Keyed(table, key="id", done=tmp_path))
         landed = sandbox.panoply.tables()
 
-    assert report.rows == 29
-    assert landed == {"rows": 29}
+    assert report.rows == 30
+    assert landed == {"rows": 30}
 
 
 async def test_a_key_is_the_name_of_a_column(tmp_path: Path) -> None:
