@@ -110,13 +110,46 @@ async def test_appends_at_one_time_share_a_commit_and_keep_their_order(path: Pat
 
 
 async def test_what_comes_during_a_commit_goes_with_the_next(path: Path) -> None:
-    async with opened(path) as spool:
+    async with opened(path, fsync=True) as spool:
         tasks = [asyncio.create_task(spool.append([b"first"]))]
         await turns(2)
         assert spool._commit is not None
         tasks += [asyncio.create_task(spool.append([b"%d" % n])) for n in range(9)]
         await asyncio.gather(*tasks)
         assert spool.stats.commits == 2
+
+
+async def test_without_fsync_what_is_small_is_written_by_the_loop_and_what_is_large_is_not(path: Path) -> None:
+    async with opened(path) as spool:
+        small = asyncio.create_task(spool.append([b"small"]))
+        await turns(2)
+        assert spool.stats.commits == 1
+        large = asyncio.create_task(spool.append([bytes(300_000)]))
+        await turns(2)
+        assert spool.stats.commits == 1
+        await asyncio.gather(small, large)
+        assert [len(item) for item in await items(spool)] == [5, 300_000]
+
+
+async def test_without_fsync_the_loop_does_not_wait_for_who_works_on_the_file(path: Path) -> None:
+    async with opened(path) as spool:
+        with spool._at_work:
+            waiting = asyncio.create_task(spool.append([b"a"]))
+            await turns(5)
+            assert not waiting.done()
+        assert await waiting == range(1, 2)
+
+
+async def test_without_fsync_the_log_is_moved_into_the_file_from_time_to_time(path: Path) -> None:
+    item = bytes(100_000)
+    async with opened(path, max_bytes=1 << 30) as spool:
+        for _ in range(200):
+            await spool.append([item])
+        await spool.read()  # after the last of the thread's jobs
+        log = path.with_name(path.name + "-wal").stat().st_size
+        assert path.stat().st_size > 10_000_000
+        assert log < 12_000_000
+        assert len(await items(spool)) == 200
 
 
 async def test_a_large_append_is_stored_in_several_rows(path: Path) -> None:

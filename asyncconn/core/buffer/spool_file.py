@@ -34,6 +34,8 @@ Span = tuple[int, int]  # of record numbers, both ends included
 _APPLICATION = 0x61636F6E  # "acon", for `file` and for not taking a stranger's database for a spool
 _VERSION = 1
 _CHUNK = 256 * 1024  # bytes of records in a row, about
+_LOG = 4 * 1024 * 1024  # bytes of the log, about, from which on it is worth moving into the file; as SQLite has it
+_PAGES = 3 * 4096  # bytes of it that a commit takes beside its records, about
 _COMPACT = 8 * 1024 * 1024  # bytes of an empty file from which on its space is given back
 
 # The records come last: SQLite then finds all else without reading through them.
@@ -80,6 +82,7 @@ class SpoolFile:
         self.records = self.size = self.commits = 0
         self.next = 1
         self._fsync = fsync
+        self._logged = 0  # bytes that commits have added to the log, about
         self._connection: sqlite3.Connection | None = None
         self._firsts: list[int] = []  # of all chunks, in order
         self._chunks: dict[int, _Chunk] = {}
@@ -168,6 +171,8 @@ class SpoolFile:
         if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
             raise SpoolError(f"{self.path} is where SQLite cannot keep a write-ahead log")
         connection.execute(f"PRAGMA synchronous={'FULL' if self._fsync else 'NORMAL'}")
+        if not self._fsync:  # a commit never waits for the disk: checkpoint() does
+            connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("BEGIN IMMEDIATE")  # what cannot be written is found out now
         for statement in _SCHEMA if new else ():
             connection.execute(statement)
@@ -257,7 +262,22 @@ class SpoolFile:
             raise self._error(error, "written") from error
         self._apply(partly, gone, added, number)
         self.commits += 1
+        self._logged += _PAGES + sum(chunk.size for chunk in added.values())
         return first
+
+    @property
+    def log_is_long(self) -> bool:
+        """Whether :meth:`checkpoint` is due, which without fsync no commit does by itself."""
+        return not self._fsync and self._logged > _LOG
+
+    def checkpoint(self) -> None:
+        """Move the log into the file. What cannot be moved now stays where it is, and safe."""
+        if self.log_is_long:
+            self._logged = 0
+            with suppress(sqlite3.Error):
+                self._opened().execute("PRAGMA wal_checkpoint(PASSIVE)")
+                # Whatever is written next begins the log anew, and waits for the disk: this, which changes nothing.
+                self._opened().execute(f"PRAGMA user_version={_VERSION}")
 
     def _trimming(self, done: Sequence[Span]) -> tuple[dict[int, list[Span]], list[Span]]:
         """What has to change: chunks that are partly done, with their spans, and runs of chunks that are wholly so."""
