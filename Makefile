@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := asyncconn tests benchmarks examples docs
+SOURCES := asyncconn tests benchmarks examples docs/conf.py
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.

@@ -148,13 +148,3 @@ def _of_tls(error: ssl.SSLError) -> tuple[str, bool, str]:
     # The other side may break off, or fail, and do better the next time; on what TLS it speaks, it will not.
     passing = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "INTERNAL_ERROR" in reason
     return f"TLS: {words}", not passing, "certificates and TLS versions of both sides (client_cert)"
-
-
-def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
-    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
-    if not unknown or error.maybe_sent:
-        return error
-    if isinstance(error, NotSent):
-        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
-    error.maybe_sent = True
-    return error

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ABOUT = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]  # without programs
 
 _FENCE = re.compile(r"(`{3,})(.*)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -74,7 +75,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def of_all_pages(language: str) -> list[Any]:
-    return [pytest.param(b, id=b.name) for page in PAGES for b in blocks(page) if b.language == language]
+    return [pytest.param(b, id=b.name) for page in [*PAGES, *ABOUT] for b in blocks(page) if b.language == language]
 
 
 # -- programs ----------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *ABOUT], ids=lambda page: page.name)
 def test_a_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert broken_links(page) == []
 
