@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import until
+from helpers import cancel_at_every_await, until
 
 from asyncconn import Hub
 from asyncconn.core.buffer.spool import Spool
@@ -22,7 +22,7 @@ from .offline_scene import ROADS, OverMqtt, program, road, told
 from .stream_scene import firsts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from asyncconn.tcup.streams.publishing import Publisher
 
@@ -283,6 +283,30 @@ async def test_mqtt_refuses_a_window_that_cannot_be() -> None:
         for options in ({"max_unacked": 1001}, {"max_unacked": 0}, {"overflow": "drop"}, {"max_pending": 1}):
             with pytest.raises(ConfigError):
                 mqtt.publisher("test", **options)
+
+
+@both
+async def test_cancelled_at_every_await_it_lets_go_of_the_spool_and_loses_nothing(name: str, path: Path) -> None:
+    accepted: list[int] = []
+    async with road(name) as made:
+
+        async def work() -> None:
+            spool = Spool(path, fsync=False)
+            async with Hub() as hub, made.publisher(made.client(hub), spool=spool) as publisher:
+                await publisher.send(len(accepted))
+                accepted.append(len(accepted))
+                await publisher.deliver([-1, -2])
+
+        async def make() -> Callable[[], Awaitable[object]]:
+            return work
+
+        async def check(_: BaseException | None) -> None:
+            """The next one opens the spool again."""
+
+        assert await cancel_at_every_await(make, check, most=200) > 5
+        async with Hub() as hub, made.publisher(made.client(hub), spool=path) as publisher:
+            await publisher.flush()
+        assert set(accepted) <= set(made.arrived())
 
 
 @pytest.mark.slow(150)
