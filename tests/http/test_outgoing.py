@@ -15,8 +15,8 @@ from loopback import Loopback, road
 from pydantic import SecretStr
 
 from asyncconn.errors import ConfigError
-from asyncconn.http.auth import HeaderKey, NoAuth
 from asyncconn.http import outgoing
+from asyncconn.http.auth import HeaderKey, NoAuth
 from asyncconn.http.outgoing import build, checked_base, json_body, query
 
 
