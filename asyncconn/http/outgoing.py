@@ -196,7 +196,7 @@ def _url(base_url: str, path: Any, params: Mapping[str, Any] | None, *, anywhere
         raise ConfigError("path and parameters make no valid URL") from error
 
 
-@lru_cache(maxsize=1024)  # to make one costs a fiftieth of a call
+@lru_cache(maxsize=1024)  # to look at a path and join it costs a fiftieth of a call
 def _below(base_url: str, path: str) -> URL:
     # Anything but a slash would go on with the host's name, and the credentials with it to another host.
     if (path and path[0] not in "/?") or _NOT_ENCODED(path):

@@ -15,6 +15,7 @@ from loopback import Loopback, road
 from pydantic import SecretStr
 
 from asyncconn.errors import ConfigError
+from asyncconn.http import outgoing
 from asyncconn.http.auth import HeaderKey, NoAuth
 from asyncconn.http.outgoing import build, checked_base, json_body, query
 
@@ -280,3 +281,11 @@ async def test_nothing_is_sent_of_what_is_refused_and_big_integers_arrive() -> N
         assert server.connections == 0
         await http.request("PUT", "/limit", json={"value": 2**64 + 1})
     assert json.loads(server.seen[0].body) == {"value": 2**64 + 1}
+
+
+def test_a_path_is_looked_at_once_but_for_one_whose_query_may_hold_a_credential() -> None:
+    outgoing._below.cache_clear()
+    for path in ("/a", "/a", "/a?sig=s3cret", "/a?sig=s3cret"):
+        build("https://kept.example", "GET", path)
+
+    assert (outgoing._below.cache_info().currsize, outgoing._below.cache_info().hits) == (1, 1)

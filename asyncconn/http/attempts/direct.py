@@ -1,4 +1,4 @@
-"""An attempt straight to the connector of a hub's own session, at two thirds of the price of the session's way.
+"""An attempt straight to the connector of a hub's own session, at three quarters of the price of the session's way.
 
 It does what aiohttp's session does between its pool and an answer, and leaves out what nobody has set on a session of
 ours: cookies, redirects, traces, middlewares, default headers. For that it leans on names of aiohttp that are not
