@@ -106,6 +106,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow(60)
 async def test_processes_that_are_killed_are_made_up_for_by_the_next(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(asyncconn.__file__).parents[1])}
     names = []

@@ -6,7 +6,6 @@ import asyncio
 import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -381,6 +380,7 @@ async def test_cancelled_at_any_await_it_leaves_whole_partitions_only(tmp_path: 
     assert await cancel_at_every_await(make, check) > 3
 
 
+KILLS = 3
 PROGRAM = """
 import asyncio, sys
 from asyncconn import JsonLines, collect
@@ -396,6 +396,7 @@ asyncio.run(collect(range(400), work, into=JsonLines(sys.argv[1], layout=sys.arg
 
 
 @LAYOUTS
+@pytest.mark.slow(90)
 async def test_a_process_that_is_killed_is_made_up_for_by_the_next(tmp_path: Path, layout: Any) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
@@ -404,22 +405,22 @@ async def test_a_process_that_is_killed_is_made_up_for_by_the_next(tmp_path: Pat
     environment = {**os.environ, "PYTHONPATH": str(Path(asyncconn.__file__).parents[1])}
     begun = Counter[str]()
 
-    for _ in range(4):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert process.stdout is not None
-        for _ in range(random.randint(20, 120)):
-            if line := process.stdout.readline():
-                begun[line] += 1
-        process.send_signal(signal.SIGKILL)
-        begun.update(process.stdout)
-        process.stdout.close()
-        process.wait()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=15, env=environment)
+    for _ in range(KILLS):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            try:
+                for _ in range(random.randint(20, 120)):
+                    if line := process.stdout.readline():
+                        begun[line] += 1
+            finally:
+                process.kill()
+            begun.update(process.stdout)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60, env=environment)
     begun.update(done.stdout.splitlines(keepends=True))
 
     assert await found_in(JsonLines(rows, layout=layout)) == all_rows(range(400))
     assert len(begun) == 400
-    assert begun.total() - 400 <= 4 * (16 if layout == "partition" else 40)
+    assert begun.total() - 400 <= KILLS * (16 if layout == "partition" else 40)
     assert unfinished(rows) == []
 
 
