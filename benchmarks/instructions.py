@@ -22,7 +22,7 @@ from benchmarks.sink import running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNITS = {"transport": 800, "tcup": 10_000}  # enough that what happens once counts for nothing
+UNITS = {"transport": 800, "tcup": 10_000, "shared": 20_000}  # enough that what happens once counts for nothing
 _COUNTED = "BENCHMARK_COUNTED"  # set in a process that runs under callgrind
 
 

@@ -45,7 +45,7 @@ async def granted(*limiters: RateLimiter) -> int:
     for one in limiters:
         try:
             while True:
-                permit = await one.acquire(max_wait=0.1)
+                permit = await one.acquire(max_wait=2.0)
                 permit.sent()
                 permit.done()
                 count += 1
