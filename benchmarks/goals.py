@@ -56,12 +56,13 @@ def goals_table(goals: list[Goal]) -> Table:
 
 
 def peers_table(samples: dict[str, Samples]) -> Table:
-    """Every peer of a part: the median of each figure, instructions, and CPU and these over the first peer's."""
+    """Every peer of a part: the median of each figure, instructions, and these over the first that was counted."""
     table = Table(title_justify="left")
     for name in ("measured", "peer", "figures", "K instructions", "over the first"):
         table.add_column(name, justify="left" if name in ("measured", "peer", "figures") else "right")
     for measured, some in samples.items():
         first = next(iter(some.runs or some.instructions))
+        base = next(iter(some.instructions.values()), 0.0)
         for peer in dict.fromkeys([*some.runs, *some.instructions]):
             figures = {figure: some.median(peer, figure) for figure in some.figures(peer)}
             counted = some.instructions.get(peer)
@@ -70,7 +71,7 @@ def peers_table(samples: dict[str, Samples]) -> Table:
                 peer,
                 ", ".join(f"{figure} {found:.4g}" for figure, found in figures.items()),
                 f"{counted:.1f}" if counted else "",
-                f"{counted / some.instructions[first]:.3f}" if counted and first in some.instructions else "",
+                f"{counted / base:.3f}" if counted else "",
             )
         table.add_section()
     return table

@@ -46,6 +46,38 @@ async def test_a_batch_waits_for_an_earlier_one_with_its_key_and_others_overtake
     assert (await buffer.aclose()).complete
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later", "waits"),
+    [
+        ([1, 2, 3], [4, 5], False),  # numbers that run on
+        ([4, 5], [1, 2, 3], False),
+        ([1, 9], [5, 6], False),  # between them
+        ([1, 9], [5, 9], True),
+        ([1, 2], [2, 3], True),
+        (["a", "b"], ["c"], False),
+        (["a", "c"], ["c"], True),
+        ([1, None], [1], True),
+        ([1, "a"], ["a"], True),  # of several kinds
+        ([1], [1.0], True),
+        ([1, 7.0], [7], True),
+        ([True], [1], True),
+        ([frozenset("ab"), frozenset("c")], [frozenset("c")], True),  # what is not in one order
+    ],
+    ids=str,
+)
+def test_a_batch_waits_for_each_earlier_one_that_has_a_key_of_its_own_and_for_no_other(
+    earlier: list[Hashable], later: list[Hashable], waits: bool
+) -> None:
+    queue: BatchQueue[bytes] = BatchQueue()
+    for keys in (earlier, later):
+        batch: Batch[bytes] = Batch(0.0)
+        for key in keys:
+            batch.hold(key, "t")
+        queue.append(batch)
+    assert queue.take() is not None
+    assert (queue.take() is None) is waits
+
+
 @virtual
 async def test_records_without_a_key_all_travel_at_once(clock: VirtualClock) -> None:
     platform = Platform(seconds=1.0)
