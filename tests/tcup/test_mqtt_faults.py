@@ -281,3 +281,18 @@ async def test_a_subscription_that_the_broker_refuses_is_final(answer: bytes) ->
             async with tcup.mqtt.subscribe("t", client_id="c1"):
                 pass
     assert connects == 1
+
+
+async def test_an_acknowledgement_that_is_none_breaks_the_connection_and_the_message_is_sent_again() -> None:
+    wrong = [b"\x40\x03\x00\x01\x00", b"\x40\x02\x00\x09\x40\x02\x00\x01"]  # too long; of another one, too
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(_CONNACK)
+        await reader.read(1000)
+        writer.write(wrong.pop(0))
+        await reader.read()
+
+    async with Server(broker) as server, client(at_port(server.port)) as tcup:
+        await tcup.mqtt.publish("t", 1)
+    assert wrong == []
