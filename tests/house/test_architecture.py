@@ -93,7 +93,8 @@ def test_there_is_one_road_to_the_network() -> None:
         }
 
     assert those_who(".ClientSession") == {"http/session.py", "http/sqs.py"}
-    assert those_who("session.request", "session.get", "session.post") == {"http/exchange.py"}
+    assert those_who("session.request", "session.get", "session.post") == {"http/attempts/by_session.py"}
+    assert those_who("connector.connect") == {"http/attempts/direct.py"}
 
 
 def _modules(path: Path) -> set[str]:
