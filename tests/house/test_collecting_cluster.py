@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestServer
 from helpers import until
 from redis_scene import redis_server
 
-from asyncconn import Hub, JsonLines, Progress, TokenAuth, collect
+from asyncconn import Datorama, Hub, JsonLines, Progress, TokenAuth, collect
 from asyncconn.collecting.sinks import Run
 from asyncconn.collecting.working import Plan
 from asyncconn.errors import ConfigError, NotPicklable
@@ -245,7 +245,7 @@ async def test_each_worker_has_one_hub_and_credentials_come_from_its_own_environ
     assert len({(row["pid"], row["hub"]) for row in rows}) == len({row["pid"] for row in rows})
 
 
-async def test_what_is_sent_has_no_secret_in_it_and_a_connector_is_not_sent(client: Any, tmp_path: Path) -> None:
+async def test_a_connector_is_not_sent(client: Any, tmp_path: Path) -> None:
     async with Hub() as hub, Acme(base_url="http://127.0.0.1:1", auth=TokenAuth("made up"), hub=hub) as acme:
 
         async def work(hub: Hub, partition: int) -> Any:
@@ -253,6 +253,25 @@ async def test_what_is_sent_has_no_secret_in_it_and_a_connector_is_not_sent(clie
 
         with pytest.raises(NotPicklable):
             await collect([1], work, into=JsonLines(tmp_path), client=client)
+
+
+def test_nothing_that_is_sent_to_workers_has_a_secret_of_this_process_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed.protocol.pickle import dumps
+
+    from asyncconn.integrations.dask import HubPlugin
+
+    monkeypatch.setenv("ASYNCCONN_DATORAMA_TOKEN", "s3cret-made-up")
+
+    async def work(hub: Hub, stream_id: int) -> Any:
+        return hub.connector(Datorama).jobs.list(stream_id)
+
+    plan = Plan(work, JsonLines(tmp_path), Run("it", "now"), 1, 0)
+    sent = dumps(HubPlugin(plan, Hub))  # type: ignore[no-untyped-call] # so it is
+
+    assert b"list" in sent
+    assert b"s3cret-made-up" not in sent
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------
