@@ -28,7 +28,7 @@ LENGTH = 60.0  # virtual seconds of a job
 
 
 class Cost:
-    """CPU and memory from here on, without the cyclic collector: it looks at all that lives, for Python's own sake."""
+    """CPU and memory from here on; the cyclic collector, which looks at all that lives for Python, is at rest."""
 
     def __init__(self) -> None:
         gc.collect()

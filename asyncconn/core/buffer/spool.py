@@ -31,7 +31,7 @@ __all__ = ["Spool", "SpoolStats"]
 T = TypeVar("T")
 _Commit: TypeAlias = "asyncio.Future[tuple[int, SpoolError | None]]"
 
-_HERE = 160 * 1024  # bytes that are written on the loop's own thread at most
+_HERE = 32 * 1024  # bytes that the loop writes itself at most; what is larger gains nothing by that
 _GONE = 500  # records that are taken out there at most, each of which may be a row
 _PATIENCE = 60.0  # seconds that a disk may take for an opening or closing that nobody waits for any more
 
@@ -76,7 +76,7 @@ class Spool(Unpicklable):
     It is an SQLite database in WAL mode that nobody but its owner may read: made with mode 0600, also through a
     symbolic link; one that others may read is made private, which is logged. Whatever is appended or trimmed while a
     commit runs goes with the next one. The work is done in a thread, but for what is small without ``fsync``: the loop
-    then hands up to 160 KiB to the system's cache itself, a fraction of a millisecond, which costs less than the way to
+    then hands up to 32 KiB to the system's cache itself, a fraction of a millisecond, which costs less than the way to
     a thread and back. The spool belongs to the event loop that opened it. One spool at a time may have the file open,
     in this process or any other. ``max_bytes`` bounds the records; the file is somewhat larger.
 
