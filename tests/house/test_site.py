@@ -14,6 +14,8 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
+from asyncconn import AtotiLimits, Datorama, Hub, Tcup
+
 ROOT = Path(__file__).parents[2]
 FACES = [
     "asyncconn",
@@ -80,6 +82,17 @@ def test_every_public_name_stands_in_the_reference(site: Path) -> None:
 
     assert len(public) > 300
     assert missing(described(site), public) == []
+
+
+def test_every_noun_of_a_client_stands_in_the_reference(site: Path) -> None:
+    hub = Hub()
+    limits = AtotiLimits("http://a.example", limits_url="http://b.example", auth=("ann", "made-up"), hub=hub)
+    clients = [Datorama("made-up", hub=hub), Tcup("https://c.example", "0" * 64, hub=hub), limits]
+    kinds = {type(noun) for client in clients for name, noun in vars(client).items() if not name.startswith("_")}
+    nouns = {f"{kind.__module__}.{kind.__qualname__}" for kind in kinds if ".resources." in kind.__module__}
+
+    assert len(nouns) > 20
+    assert sorted(nouns - described(site)) == []
 
 
 def test_no_link_of_the_site_is_dead(site: Path) -> None:
