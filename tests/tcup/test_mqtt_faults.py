@@ -283,6 +283,39 @@ async def test_a_subscription_that_the_broker_refuses_is_final(answer: bytes) ->
     assert connects == 1
 
 
+async def test_a_session_that_broke_before_it_was_subscribed_is_live_only_with_the_answer() -> None:
+    fresh, kept, granted = b"\x20\x02\x00\x00", b"\x20\x02\x01\x00", b"\x90\x03\x00\x01\x01"
+    greetings, answers = [fresh, fresh, kept], [granted, b"", granted]
+    begun, asked, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    states: list[str] = []
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(greetings.pop(0))
+        await reader.read(1000)
+        if not greetings:
+            asked.set()
+            await go_on.wait()
+        writer.write(answers.pop(0))
+        await writer.drain()
+        await begun.wait()
+        if not answers:
+            await reader.read()
+
+    async with (
+        Server(broker) as server,
+        client(at_port(server.port)) as tcup,
+        tcup.mqtt.subscribe("t", client_id="c1", session="persistent") as messages,
+    ):
+        messages.on("live", lambda _: states.append("live"))
+        begun.set()
+        await asked.wait()
+        before = list(states)
+        go_on.set()
+        await until(lambda: states)
+    assert before == []
+
+
 async def test_an_acknowledgement_that_is_none_breaks_the_connection_and_the_message_is_sent_again() -> None:
     wrong = [b"\x40\x03\x00\x01\x00", b"\x40\x02\x00\x09\x40\x02\x00\x01"]  # too long; of another one, too
 

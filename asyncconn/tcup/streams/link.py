@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from asyncconn.tcup.streams.inbox import Inbox
     from asyncconn.tcup.streams.options import MqttOptions, Will
 
-__all__ = ["MqttLink", "subscribed"]
+__all__ = ["MqttLink", "Standing", "subscribed"]
 
 _GOODBYE = 1.0  # seconds for what is written last to leave, and for the broker to hang up
 _NUMBER = 2  # bytes of a packet's number
@@ -173,17 +174,16 @@ class MqttLink:
 
     # -- what to say ---------------------------------------------------------------------------------------------------
 
-    async def subscribe(self, topic: str, qos: int) -> None:
-        """Ask for what fits ``topic``. Raises ``SubscriptionRefused``, here or as the end of the connection.
+    async def subscribe(self, topic: str, qos: int, *, answered: bool = True) -> None:
+        """Ask for what fits ``topic``, and wait until it is ``answered``.
 
-        Where the broker has kept the session it is subscribed already: then this does not wait for the answer, which
-        may lie behind more messages than anybody takes before.
+        Raises ``SubscriptionRefused``, here or as the end of the connection.
         """
         self._check()
         _, number = self._paho.subscribe(topic, qos)
         if number is None:
             raise ConnectionLost("the connection broke while subscribing")
-        if not self.session_present:
+        if answered:
             self._granted[number] = granted = self._loop.create_future()
             await self._or_over(granted)
 
@@ -329,9 +329,20 @@ def _refusal(reason: int, options: MqttOptions) -> AsyncConnError:
     return kind(f"the broker at {options.host}:{options.port} lets nobody in{who}: {why}", answer)
 
 
+@dataclass
+class Standing:
+    """What is known of a subscription over its connections: ``new`` as long as its session may be without it.
+
+    Where the broker kept a session it is subscribed already, and its answer may lie behind more messages than anybody
+    takes before. A session that we began and that broke before the answer is kept too, and knows of no subscription.
+    """
+
+    new: bool = False
+
+
 @asynccontextmanager
 async def subscribed(
-    link: MqttLink, inbox: Inbox[Message], topic: str, qos: int, *, kept: bool, at_once: bool
+    link: MqttLink, inbox: Inbox[Message], topic: str, qos: int, standing: Standing, *, kept: bool, at_once: bool
 ) -> AsyncIterator[MqttLink]:
     """Put what comes for ``topic`` into ``inbox``, for the length of a block.
 
@@ -353,7 +364,9 @@ async def subscribed(
 
     link.on_message, link.on_over, inbox.flow = arrived, lost, link.flow
     async with link.up():
-        await link.subscribe(topic, qos)
+        standing.new = standing.new or not link.session_present
+        await link.subscribe(topic, qos, answered=standing.new)
+        standing.new = False
         if not kept:
             link.missed = "a session that the broker does not keep is without what came in between"
         elif not link.session_present:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from asyncconn.core.sinks import Sink
     from asyncconn.core.supervise import Reconnect
     from asyncconn.tcup.streams.inbox import Inbox, Overflow
-    from asyncconn.tcup.streams.link import MqttLink
+    from asyncconn.tcup.streams.link import MqttLink, Standing
     from asyncconn.tcup.streams.options import MqttOptions, Will
 
 __all__ = ["Mqtt"]
@@ -222,13 +222,17 @@ class Mqtt:
         if any(one.name == name and one.state != "closed" for one in self._subscriptions):
             raise ConfigError(f"mqtt: the client_id {client_id!r} is in use by another subscription")
 
+        standing: Standing | None = None
+
         @asynccontextmanager
         async def connect(inbox: Inbox[Message]) -> AsyncIterator[MqttLink]:
-            from asyncconn.tcup.streams.link import subscribed  # it needs a library that few programs have
+            from asyncconn.tcup.streams.link import Standing, subscribed  # it needs a library that few programs have
 
+            nonlocal standing
+            standing = standing or Standing()
             kept = session == "persistent"
             link = await self._link(client_id, clean=not kept)
-            async with subscribed(link, inbox, topic, qos, kept=kept, at_once=ack == "before"):
+            async with subscribed(link, inbox, topic, qos, standing, kept=kept, at_once=ack == "before"):
                 final.was_live = True
                 yield link
 
