@@ -230,9 +230,10 @@ class Exchange:
 
 def _way(session: aiohttp.ClientSession) -> Callable[[Call, Permit | None, aiohttp.ClientSession], Attempt]:
     """How an attempt goes over a session: the connector of a hub's own may know a shorter one."""
-    way: Callable[[], Callable[..., Attempt] | None] | None = getattr(session.connector, "way", None)
-    if way is not None and (shorter := way()) is not None:
-        return shorter
+    if type(session) is aiohttp.ClientSession:  # and nothing that stands in its place
+        way: Callable[[], Callable[..., Attempt] | None] | None = getattr(session.connector, "way", None)
+        if way is not None and (shorter := way()) is not None:
+            return shorter
     from asyncconn.http.attempts.by_session import BySession
 
     return BySession
