@@ -27,8 +27,7 @@
     ├── BatchError
     │   ├── InvalidRecord (ValueError)        this record cannot be sent; says where in it
     │   ├── RecordTooLarge (InvalidRecord)
-    │   ├── BufferFull
-    │   ├── BufferClosed
+    │   ├── BufferFull, BufferClosed
     │   ├── SpoolError                        the file could not be read or written; the record was not taken
     │   │   ├── SpoolInUse                    by another process or writer
     │   │   ├── SpoolFull                     or the disk is

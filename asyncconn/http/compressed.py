@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from asyncconn.errors import ConnectionLost, ProtocolError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["ACCEPTED", "Inflater", "decoded"]
+__all__ = ["ACCEPTED", "Inflater", "decoded", "read_whole"]
 
 #: What a request accepts, as ``Accept-Encoding``.
 ACCEPTED = "gzip, deflate"
@@ -100,3 +101,19 @@ def _has_no_body(answer: aiohttp.ClientResponse) -> bool:
     """Whether nothing was all there was to come: not where only the connection's end says so."""
     framed = answer.content_length is not None or "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
     return framed or answer.method == "HEAD" or answer.status in (204, 304)
+
+
+async def read_whole(answer: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
+    """All of an answer's body, decoded. Raises ``ProtocolError`` beyond ``limit`` bytes."""
+    length = answer.content_length
+    if length is not None and length <= limit and "Content-Encoding" not in answer.headers:
+        return await answer.read()
+    pieces: list[bytes] = []
+    size = 0
+    async with aclosing(decoded(answer, what)) as found:
+        async for piece in found:
+            size += len(piece)
+            if size > limit:
+                raise ProtocolError(f"{what}: the answer is larger than max_answer_bytes ({limit})")
+            pieces.append(piece)
+    return b"".join(pieces)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import Permit
     from asyncconn.http.attempts.attempt import Attempt
 
-__all__ = ["Body", "Call", "Exchange", "Places", "Road"]
+__all__ = ["Body", "Call", "Exchange", "Places", "Road", "may_say_no"]
 
 _NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
 _SOON = 1.0  # seconds: an error comes at once, and what is slow is none
@@ -243,3 +243,9 @@ def _forget_request(error: aiohttp.ClientResponseError) -> None:
     """Take URL, headers and answer out of a stranger's error: it still stands among the locals of our traceback."""
     error.request_info = _NO_REQUEST
     error.args, error.history, error.headers, error.message = (), (), None, ""
+
+
+def may_say_no(answer: aiohttp.ClientResponse, most: int) -> bool:
+    """Whether a download may be an error in disguise: one JSON document, and not known to have more bytes."""
+    kind = answer.content_type.lower()
+    return (kind == "application/json" or kind.endswith("+json")) and (answer.content_length or 0) <= most

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -27,8 +27,8 @@ from asyncconn.errors import (
 )
 from asyncconn.http.auth import Auth, NoAuth, checked, in_time, signs, waits
 from asyncconn.http.calls import Calls
-from asyncconn.http.compressed import decoded
-from asyncconn.http.exchange import Body, Call, Exchange, Places, Road
+from asyncconn.http.compressed import read_whole
+from asyncconn.http.exchange import Body, Call, Exchange, Places, Road, may_say_no
 from asyncconn.http.failures import with_doubt
 from asyncconn.http.outgoing import build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
@@ -284,7 +284,12 @@ class Transport(Calls, Unpicklable):
         async with Exchange(self._road, call) as answer:
             # The body, which may quote a credential, is not to stand among the locals of a traceback.
             response = Response(
-                self.service, call.method, call.path, answer.status, answer.headers, await self._read(call, answer)
+                self.service,
+                call.method,
+                call.path,
+                answer.status,
+                answer.headers,
+                await read_whole(answer, self._max_answer_bytes, call.what),
             )
         response.seconds = self._clock.now() - call.waited - started
         self._observe(call, response)
@@ -342,7 +347,7 @@ class Transport(Calls, Unpicklable):
             response = Response(self.service, call.method, call.path, answer.status, answer.headers, b"")
             if 200 <= answer.status < 300:
                 # What may be an error in spite of its status is a short JSON document: rules look at that.
-                if whole := _may_say_no(answer) and await exchange.peek(_PEEK, call.opening):
+                if whole := may_say_no(answer, _PEEK) and await exchange.peek(_PEEK, call.opening):
                     response.body = exchange.seen
                 elif self._rules.judges_lines and answer.content_type.lower() in LINES:
                     whole = await exchange.first_line()
@@ -351,7 +356,7 @@ class Transport(Calls, Unpicklable):
                 exchange.keep()
                 return exchange, answer
             async with asyncio.timeout(call.opening):
-                response.body = await self._read(call, answer)
+                response.body = await read_whole(answer, self._max_answer_bytes, call.what)
         self._observe(call, response)
         raise ProtocolError(f"{self.service}: {call.method} {call.path} answered {answer.status}, not a stream")
 
@@ -444,21 +449,6 @@ class Transport(Calls, Unpicklable):
     async def _signed(self, call: Call) -> Call:
         return await signed(call, self._auth, self.redactor)
 
-    async def _read(self, call: Call, answer: aiohttp.ClientResponse) -> bytes:
-        limit = self._max_answer_bytes
-        length = answer.content_length
-        if length is not None and length <= limit and "Content-Encoding" not in answer.headers:
-            return await answer.read()
-        pieces: list[bytes] = []
-        size = 0
-        async with aclosing(decoded(answer, call.what)) as found:
-            async for piece in found:
-                size += len(piece)
-                if size > limit:
-                    raise ProtocolError(f"{self.service}: the answer is larger than max_answer_bytes ({limit})")
-                pieces.append(piece)
-        return b"".join(pieces)
-
     def _observe(self, call: Call, response: Response) -> None:
         """Learn from a complete answer, and raise the error it means if it means one."""
         self._learn(call, response)
@@ -507,9 +497,3 @@ class Transport(Calls, Unpicklable):
     def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
-
-
-def _may_say_no(answer: aiohttp.ClientResponse) -> bool:
-    """Whether a download may be an error in disguise: one JSON document, and not known to be long."""
-    kind = answer.content_type.lower()
-    return (kind == "application/json" or kind.endswith("+json")) and (answer.content_length or 0) <= _PEEK

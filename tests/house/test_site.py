@@ -22,6 +22,7 @@ FACES = [
     *(f"asyncconn.{face}" for face in ("panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing")),
     *(f"asyncconn.{platform}.errors" for platform in ("panoply", "datorama", "atoti_limits", "tcup")),
     "asyncconn.integrations.fastapi",
+    "asyncconn.integrations.redis",
 ]
 
 _HREF = re.compile(r'href="([^"]+)"')
