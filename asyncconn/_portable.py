@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import reprlib
 from typing import Any, Self
@@ -87,11 +88,24 @@ def _packed(value: Any) -> Any:
     return packed
 
 
+class _Pickler(pickle.Pickler):
+    """Takes our errors as they are.
+
+    Who installs another way for all errors (as Dask does, with tracebacks) packs the cause beside us: twice for each
+    error of a chain, and so a thousand times for ten.
+    """
+
+    def reducer_override(self, obj: Any) -> Any:
+        return obj.__reduce__() if isinstance(obj, PortableError) else NotImplemented
+
+
 def _whole(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     try:
-        return _Packed(pickle.dumps(value), _text(value))
+        packed = io.BytesIO()
+        _Pickler(packed).dump(value)
+        return _Packed(packed.getvalue(), _text(value))
     except Exception:  # noqa: BLE001 - whatever a stranger's value raises, it is told as text
         return _text(value)
 
