@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Direct", "OwnConnector", "fits"]
 
 _AGAIN = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # what aiohttp itself sends again
-_BUFFER = 65_536  # bytes that an answer is read ahead
 _BASE: CIMultiDict[str] = CIMultiDict({"Host": "", **ALWAYS, "Accept": "*/*"})
 _SAMPLE = URL("http://localhost/")
 _REQUEST = aiohttp.ClientSession._request
@@ -66,8 +65,9 @@ def fits(session: aiohttp.ClientSession) -> bool:
     try:
         for kind, name, places, names in _CALLED:
             signature(getattr(kind, name)).bind("self", *places, **dict.fromkeys(names))
+        int(vars(session)["_read_bufsize"])
         theirs: dict[str, Any] = vars(aiohttp.ClientRequest("POST", _SAMPLE, data=b"", session=session))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return False
     ours = _Request("POST", _SAMPLE, _BASE.copy(), b"", session, TimerNoop())
     return all(hasattr(ours, name) for name in theirs if name != "_source_traceback")  # that is for debugging
@@ -152,7 +152,8 @@ class Direct(Attempt):
         self._times += 1
         began = False
         request = self._request(going, timer)
-        connector: Any = self._session.connector
+        session: Any = self._session
+        connector = session.connector
         try:
             connection = await connector.connect(request, traces=[], timeout=going.timeout)
             while not usable(connection):
@@ -165,7 +166,7 @@ class Direct(Attempt):
                 read_until_eof=True,
                 auto_decompress=False,
                 read_timeout=going.timeout.sock_read,
-                read_bufsize=_BUFFER,
+                read_bufsize=session._read_bufsize,
                 timeout_ceil_threshold=connector._timeout_ceil_threshold,
             )
             began = self.sent = True
