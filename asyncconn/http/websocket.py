@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from multidict import CIMultiDict
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, ProxyError
+from websockets.frames import Opcode
 
 from asyncconn.errors import ConnectFailed, ProtocolError
 from asyncconn.http.failures import translated
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from asyncconn.http.session import Network
     from asyncconn.http.transport import Transport
 
-__all__ = ["ClientConnection", "Dialler"]
+__all__ = ["ClientConnection", "Dialler", "received"]
 
 _FRAMES = 16  # that the library holds; what is behind them stays with the server
 _FAREWELL = 2.0  # seconds for the other side to close
@@ -104,6 +105,20 @@ class Dialler:
             if ours is None:
                 raise
             raise ours from error
+
+
+async def received(socket: ClientConnection) -> list[bytes]:
+    """The messages that have come and nobody has taken: one at least, in order. Raises ``ConnectionClosed``.
+
+    The library hands out one a call, which costs more than all else that is done for one. Those that are whole are
+    taken out of its queue here, which makes it go on reading as its own way does.
+    """
+    found = [await socket.recv(decode=False)]
+    frames = socket.recv_messages.frames.queue
+    while frames and frames[0].fin and frames[0].opcode is not Opcode.CONT:
+        found.append(bytes(frames.popleft().data))
+    socket.recv_messages.maybe_resume()
+    return found
 
 
 class _Connect(connect):

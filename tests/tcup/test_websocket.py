@@ -183,6 +183,33 @@ async def test_a_server_that_sends_is_alive_whether_it_answers_pings_or_not() ->
         assert messages.gaps == ()
 
 
+async def test_what_came_before_the_end_is_handed_over_in_spite_of_it() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        for number in range(40):
+            await socket.send_str(str(number))
+        await socket.close(code=1000)
+
+    async with serving(talk) as stream, stream.subscribe(**TOPIC, max_pending=5, ping=0.02) as messages:
+        first = await taken(messages, 1)
+        await asyncio.sleep(0.2)  # pings on a connection that is over by now
+        assert first + [message.json async for message in messages] == list(range(40))
+
+
+async def test_messages_of_one_packet_come_in_order_in_pieces_or_whole() -> None:
+    whole, begun, going_on, ended = b"\x81\x01%d", b"\x01\x01%d", b"\x00\x01%d", b"\x80\x01%d"
+    packet = (whole + begun + going_on + ended + whole + begun + ended + whole) % (1, 2, 3, 4, 5, 6, 7, 8)
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        request = socket._req  # what it sends itself is never in pieces
+        transport = None if request is None else request.transport
+        assert transport is not None
+        transport.write(packet)
+        await socket.close(code=1000)
+
+    async with serving(talk) as stream, stream.subscribe(**TOPIC) as messages:
+        assert [message.json async for message in messages] == [1, 234, 5, 67, 8]
+
+
 async def test_a_server_that_overflows_is_connected_again_and_the_gap_is_told() -> None:
     async with stage(buffer=5) as made, made.client.stream.subscribe(**TOPIC, reconnect=SOON) as messages:
         publish(made, *range(20))  # before the server has a turn to send

@@ -107,8 +107,11 @@ class Inbox(Generic[T]):
 
     def next(self) -> T | None:
         """The next message, if one is here."""
-        message = self._messages.popleft() if self._messages else None
-        self._room()
+        if not self._messages:
+            return None
+        message = self._messages.popleft()
+        if self._putters or self.flow is not None:
+            self._room()
         return message
 
     # ------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from asyncconn.core.tasks import together
 from asyncconn.errors import Answer, ConnectionLost, ProtocolError, StreamLost, SubscriptionRefused, api_error_class
-from asyncconn.http.websocket import Dialler
+from asyncconn.http.websocket import Dialler, received
 from asyncconn.tcup.streams.finality import Finality
 from asyncconn.tcup.streams.messages import Message
 
@@ -89,8 +89,8 @@ class _Line:
                         await self.socket.pong()
                 if not self.waiting:
                     await self._ping(every)
-        except ConnectionClosed as closed:
-            raise self.end(closed) from closed
+        except ConnectionClosed:
+            return  # who reads hears of it when all that came is taken
 
     async def _ping(self, patience: float) -> None:
         before = self.came
@@ -158,17 +158,18 @@ class _Hearing(_Line):
             return
 
     async def _hear(self) -> None:
-        inbox, topic, receive = self._inbox, self._topic, self.socket.recv
+        inbox, topic = self._inbox, self._topic
         try:
             while True:
-                message = Message(topic, await receive(decode=False))
-                self.came += 1
-                if inbox.full:
-                    self.waiting = True
-                    await inbox.put(message)
-                    self.waiting = False
-                else:
-                    inbox.add(message)
+                for payload in await received(self.socket):
+                    self.came += 1
+                    message = Message(topic, payload)
+                    if inbox.full:
+                        self.waiting = True
+                        await inbox.put(message)
+                        self.waiting = False
+                    else:
+                        inbox.add(message)
         except ConnectionClosed as closed:
             raise self.end(closed) from closed
 
@@ -230,15 +231,18 @@ class _Speaking(_Line):
     async def _hear(self) -> None:
         try:
             while True:
-                said = _acknowledgement(await self.socket.recv(decode=False))
-                self.came += 1
-                posted = None if said is None else self._sent.pop(said["seq"], None)
-                if said is None or posted is None:
-                    raise _permanent(f"{self.name}: an acknowledgement is of no frame that was sent")
-                code = said["code"]
-                self._outbox.settle(posted, None if 200 <= code < 300 else self._refusal(code, said.get("message")))
+                for answer in await received(self.socket):
+                    self.came += 1
+                    self._take(_acknowledgement(answer))
         except ConnectionClosed as closed:
             raise self.end(closed) from closed
+
+    def _take(self, said: dict[str, Any] | None) -> None:
+        posted = None if said is None else self._sent.pop(said["seq"], None)
+        if said is None or posted is None:
+            raise _permanent(f"{self.name}: an acknowledgement is of no frame that was sent")
+        code = said["code"]
+        self._outbox.settle(posted, None if 200 <= code < 300 else self._refusal(code, said.get("message")))
 
     def _refusal(self, code: int, said: object) -> AsyncConnError:
         http = self.place.service.http
