@@ -9,6 +9,9 @@ CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
 SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server redis-server:redis-server
 
+# Tests wait as much as they compute: one worker more than there are cores.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+
 .PHONY: demo demo-cluster test lowest newer services check docs bench bench-check format clean
 
 demo: $(VENV)/installed
@@ -18,7 +21,7 @@ demo-cluster: $(VENV)/installed services
 	@$(BIN)/python -m asyncconn.cli.demo.cluster $(ARGS)
 
 test: services check
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed
