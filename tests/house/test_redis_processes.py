@@ -26,6 +26,7 @@ async def test_the_cap_holds_exactly_and_is_used_up() -> None:
         async with Counting(200, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=12.0, callers=CALLERS) as working:
+                await redis.up_for(2 * PERIOD)
                 for one in working:
                     one.go()
                 told = [await one.told() for one in working]
@@ -45,6 +46,7 @@ async def test_many_calls_take_few_calls_of_redis() -> None:
         async with Counting(2_000, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 2_000, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=8.0, callers=CALLERS) as working:
+                await redis.up_for(2 * PERIOD)
                 for one in working:
                     one.go()
                 told = [await one.told() for one in working]
@@ -60,6 +62,7 @@ async def test_what_two_killed_processes_had_comes_back() -> None:
         async with Counting(200, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=12.0, callers=CALLERS) as working:
+                await redis.up_for(2 * PERIOD)
                 for one in working:
                     one.go()
                 await asyncio.sleep(4.2)  # in the middle of a burst: they hold leases
@@ -77,6 +80,7 @@ async def test_answers_that_are_lost_cost_nothing() -> None:
         async with Counting(200, PERIOD) as platform, Between(redis.port, swallows=0.06) as between:
             what = {"url": between.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=12.0, callers=CALLERS) as working:
+                await redis.up_for(2 * PERIOD)
                 for one in working:
                     one.go()
                 told = [await one.told() for one in working]
@@ -95,6 +99,7 @@ async def test_a_redis_that_comes_back_empty_lets_nobody_exceed_the_cap() -> Non
         async with Counting(200, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=20.0, callers=CALLERS) as working:
+                await redis.up_for(2 * PERIOD)
                 for one in working:
                     one.go()
                 await asyncio.sleep(6.0)

@@ -92,6 +92,7 @@ async def test_what_is_under_way_when_the_broker_dies_is_sent_again_or_its_publi
             async with tcup.mqtt.subscribe(client_id=name, session="persistent"):
                 await tcup.mqtt.publish(None, 0)
             broker.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.2)  # until all of its threads have stopped
             hasty = asyncio.create_task(tcup.mqtt.publish(None, 1, timeout=0.5))
             patient = asyncio.create_task(tcup.mqtt.publish(None, 2))
             await asyncio.sleep(0.1)  # they leave; no more can be seen from here
