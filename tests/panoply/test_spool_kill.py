@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ROUNDS = 20
 
 
+@pytest.mark.slow(60)  # twenty programs, one after the other
 @pytest.mark.parametrize(
     ("seed", "fsync", "modes"),
     [
