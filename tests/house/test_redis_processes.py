@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis_scene import Between, Counting, Told, holders, redis_server
+from redis_scene import Between, Counting, Holder, RedisServer, Told, holders, redis_server
 
 pytestmark = [pytest.mark.service("redis"), pytest.mark.slow(120)]
 
@@ -21,14 +21,19 @@ def _longest(told: list[Told]) -> float:
     return max(one.longest for one in told)
 
 
+async def _begin(redis: RedisServer, working: list[Holder]) -> None:
+    """All at once, when a store that has just started grants anything."""
+    await redis.up_for(2 * PERIOD)
+    for one in working:
+        one.go()
+
+
 async def test_the_cap_holds_exactly_and_is_used_up() -> None:
     with redis_server() as redis:
         async with Counting(200, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=12.0, callers=CALLERS) as working:
-                await redis.up_for(2 * PERIOD)
-                for one in working:
-                    one.go()
+                await _begin(redis, working)
                 told = [await one.told() for one in working]
             scripts = await redis.scripts()
 
@@ -46,9 +51,7 @@ async def test_many_calls_take_few_calls_of_redis() -> None:
         async with Counting(2_000, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 2_000, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=8.0, callers=CALLERS) as working:
-                await redis.up_for(2 * PERIOD)
-                for one in working:
-                    one.go()
+                await _begin(redis, working)
                 told = [await one.told() for one in working]
             scripts = await redis.scripts()
 
@@ -62,9 +65,7 @@ async def test_what_two_killed_processes_had_comes_back() -> None:
         async with Counting(200, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=12.0, callers=CALLERS) as working:
-                await redis.up_for(2 * PERIOD)
-                for one in working:
-                    one.go()
+                await _begin(redis, working)
                 await asyncio.sleep(4.2)  # in the middle of a burst: they hold leases
                 for one in working[:2]:
                     await one.kill()
@@ -80,9 +81,7 @@ async def test_answers_that_are_lost_cost_nothing() -> None:
         async with Counting(200, PERIOD) as platform, Between(redis.port, swallows=0.06) as between:
             what = {"url": between.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=12.0, callers=CALLERS) as working:
-                await redis.up_for(2 * PERIOD)
-                for one in working:
-                    one.go()
+                await _begin(redis, working)
                 told = [await one.told() for one in working]
             scripts = await redis.scripts()
 
@@ -99,9 +98,7 @@ async def test_a_redis_that_comes_back_empty_lets_nobody_exceed_the_cap() -> Non
         async with Counting(200, PERIOD) as platform:
             what = {"url": redis.url, "port": platform.port, "limit": 200, "period": PERIOD, "timeout": 1.0}
             async with holders(PROCESSES, **what, seconds=20.0, callers=CALLERS) as working:
-                await redis.up_for(2 * PERIOD)
-                for one in working:
-                    one.go()
+                await _begin(redis, working)
                 await asyncio.sleep(6.0)
                 redis.kill()
                 await asyncio.sleep(1.5)
