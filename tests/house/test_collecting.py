@@ -410,11 +410,11 @@ async def test_a_process_that_is_killed_is_made_up_for_by_the_next(tmp_path: Pat
             assert process.stdout is not None
             try:
                 for _ in range(random.randint(20, 120)):
-                    if line := process.stdout.readline():
+                    if (line := process.stdout.readline()).endswith("\n"):
                         begun[line] += 1
             finally:
                 process.kill()
-            begun.update(process.stdout)
+            begun.update(line for line in process.stdout if line.endswith("\n"))  # the kill may cut the last one
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60, env=environment)
     begun.update(done.stdout.splitlines(keepends=True))
 
