@@ -12,6 +12,9 @@ SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-ser
 # Tests wait as much as they compute: one worker more than there are cores.
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
+# Tests and benchmarks start hundreds of programs: without bytecode each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-cluster test lowest newer services check docs bench bench-check format clean
 
 demo: $(VENV)/installed
