@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from warm import starter
 
-from cli.commands import DATA
+from cli.commands import DATA, WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == _HERE and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.slow(60))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> Iterator[None]:
+    with starter(*WARNING):
+        yield
 
 
 @pytest.fixture(scope="session")
