@@ -72,8 +72,9 @@ def _plain() -> dict[str, str]:
 
 def _wanted(door: socket.socket) -> socket.socket | None:
     """A connection, in a fork for each program that is asked for; None where there will be no more."""
+    sources: list[Any] = [door, 0]
     while True:
-        ready, _, _ = select.select([door, 0], [], [])
+        ready, _, _ = select.select(sources, [], [])
         if 0 in ready:
             return None
         connection, _ = door.accept()
@@ -86,7 +87,8 @@ def _wanted(door: socket.socket) -> socket.socket | None:
 def _keep(connection: socket.socket, program: int) -> NoReturn:
     """Tell how the program ended; it ends with whoever asked for it."""
     ended = os.pidfd_open(program)
-    ready, _, _ = select.select([connection, ended], [], [])
+    sources: list[Any] = [connection, ended]
+    ready, _, _ = select.select(sources, [], [])
     if connection in ready:
         os.kill(program, signal.SIGKILL)
     _, status = os.waitpid(program, 0)
@@ -129,11 +131,11 @@ if __name__ == "__main__":
     if (_connection := _wanted(socket.socket(fileno=int(sys.argv[1])))) is not None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _message, _files, _, _ = socket.recv_fds(_connection, 1 << 20, 3)
-        _request: Any = marshal.loads(_message)  # noqa: S302 - of our own tests
+        _arguments, _folder, _variables = marshal.loads(_message)  # noqa: S302 - of our own tests
         if _program := os.fork():
             _keep(_connection, _program)
         _connection.close()
-        _become(*_request, _files)
+        _become(_arguments, _folder, _variables, _files)
         if sys.argv[0] == "-m":
             del sys.argv[0]
             runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
