@@ -72,16 +72,16 @@ def _plain() -> dict[str, str]:
 
 def _wanted(door: socket.socket) -> socket.socket | None:
     """A connection, in a fork for each program that is asked for; None where there will be no more."""
-    sources: list[Any] = [door, 0]
-    while True:
-        ready, _, _ = select.select(sources, [], [])
-        if 0 in ready:
-            return None
-        connection, _ = door.accept()
-        if os.fork() == 0:
-            door.close()
-            return connection
-        connection.close()
+    with door:
+        sources: list[Any] = [door, 0]
+        while True:
+            ready, _, _ = select.select(sources, [], [])
+            if 0 in ready:
+                return None
+            connection, _ = door.accept()
+            if os.fork() == 0:
+                return connection
+            connection.close()
 
 
 def _keep(connection: socket.socket, program: int) -> NoReturn:
