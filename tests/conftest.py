@@ -107,6 +107,14 @@ def _orphans_are_ours() -> None:
         ctypes.CDLL(None).prctl(become_subreaper, 1, 0, 0, 0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _kept_for_good() -> Iterator[None]:
+    """What outlives the tests of a module need not be looked through after each of those to come."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def warm_plain() -> Iterator[None]:
     """Programs begin at once, see ``warm.python``."""
@@ -128,7 +136,7 @@ def _no_leaks(_orphans_are_ours: None) -> Iterator[None]:
     yield
     gc.collect()
     if len(sys.modules) > imported:
-        gc.freeze()  # modules stay: they need not be looked through after each of the tests to come
+        gc.freeze()  # nor what has been imported
     left = [t for t in threading.enumerate() if t not in threads and not t.name.startswith(ALLOWED_THREADS)]
     deadline = time.monotonic() + 1.0
     for thread in left:
