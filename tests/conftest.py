@@ -108,9 +108,8 @@ def _orphans_are_ours() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _kept_for_good() -> Iterator[None]:
-    """What outlives the tests of a module need not be looked through after each of those to come."""
-    yield
+def _kept_for_good() -> None:
+    """What has outlived the tests of the modules before need not be looked through after each of those to come."""
     gc.collect()
     gc.freeze()
 
