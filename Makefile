@@ -24,7 +24,7 @@ demo-cluster: $(VENV)/installed services
 	@$(BIN)/python -m asyncconn.cli.demo.cluster $(ARGS)
 
 test: services check
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed

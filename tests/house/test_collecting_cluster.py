@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.service("dask"), pytest.mark.slow(400)]
+pytestmark = [pytest.mark.service("dask"), pytest.mark.slow(400), pytest.mark.xdist_group("dask")]
 
 
 @pytest.fixture(scope="module")
