@@ -162,6 +162,7 @@ class Panoply(Watched, Connector):
             "reveal": decode_record,
             "describe": _described,
             "clock": self.hub.clock,
+            "watching": self.hub.watching,
             "name": self.platform.name,
             "retry": self._retry,
         }

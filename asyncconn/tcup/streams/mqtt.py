@@ -245,6 +245,7 @@ class Mqtt:
             reconnect=options.reconnect,
             final=final,
             clock=self._hub.clock,
+            watching=self._hub.watching,
         )
         self._subscriptions.add(messages)
         return messages
@@ -330,6 +331,7 @@ class Mqtt:
             timeout=self._hub.settings.shutdown_timeout,
             reconnect=reconnect or options.reconnect,
             clock=self._hub.clock,
+            watching=self._hub.watching,
         )
 
     async def _link(self, client_id: str, *, clean: bool = True, will: Will | None = None) -> MqttLink:

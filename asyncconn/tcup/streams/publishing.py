@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncconn.core.events import Handler
     from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.supervise import Change, Link, Reconnect, State
+    from asyncconn.core.watching import Watching
 
 __all__ = ["Publisher"]
 
@@ -79,6 +80,7 @@ class Publisher(Unpicklable, Generic[T]):
         timeout: float,
         reconnect: Reconnect | None,
         clock: Clock,
+        watching: Watching | None = None,
     ) -> None:
         self.name = name
         self._encode = encode
@@ -91,7 +93,9 @@ class Publisher(Unpicklable, Generic[T]):
         self._callers: WeakSet[Books] = WeakSet()
         self._outbox = outbox
         outbox.on_settled = self._settled
-        self._supervisor = Supervisor(mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock)
+        self._supervisor = Supervisor(
+            mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock, watching=watching
+        )
         for change in ("live", "lost"):
             self._supervisor.events.on(change, self._changed)
         self._asked = asyncio.Event()

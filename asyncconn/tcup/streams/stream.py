@@ -131,6 +131,7 @@ class Stream(Unpicklable):
             timeout=hub.settings.shutdown_timeout,
             reconnect=reconnect,
             clock=hub.clock,
+            watching=hub.watching,
         )
         hub.attached(self._owner).add(made)
         return made
@@ -162,7 +163,13 @@ class Stream(Unpicklable):
         ear = Ear(Place(self._ws, hub.network, params, name, LARGEST, positive("ping", ping)))
         return self._kept(
             Messages(
-                ear.connect, name=name, max_pending=max_pending, reconnect=reconnect, final=ear.final, clock=hub.clock
+                ear.connect,
+                name=name,
+                max_pending=max_pending,
+                reconnect=reconnect,
+                final=ear.final,
+                clock=hub.clock,
+                watching=hub.watching,
             )
         )
 
@@ -216,6 +223,7 @@ class Stream(Unpicklable):
                 final=viewer.final,
                 handed=viewer.handed,
                 clock=self._owner.hub.clock,
+                watching=self._owner.hub.watching,
             )
         )
 
