@@ -203,8 +203,11 @@ class Draining:
     def _tell_all(report: FlushReport, seconds: float) -> None:
         if report.accepted:
             counts = (report.delivered, report.rejected, report.failed, report.unknown, report.pending)
-            said = "the hub has drained in %.1f s: %d delivered, %d rejected, %d failed, %d unknown, %d in spools"
-            logger.info(said, seconds, *counts)
+            logger.info(
+                "the hub has drained in %.1f s: %d delivered, %d rejected, %d failed, %d unknown, %d in spools",
+                seconds,
+                *counts,
+            )
 
 
 def tell(report: DrainReport, how: OnUndelivered, where: tuple[str, int], *, free: bool) -> None:

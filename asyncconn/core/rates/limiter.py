@@ -217,8 +217,8 @@ class RateLimiter(Unpicklable):
         wait, self._look_from = self.estimated_wait(0), 2 * waiting
         if wait > _LONG:
             self._look_from, self._told_until = 1, now + wait
-            said = "%s: %d wait for the rate, the last %.3g s, until %s"
-            logger.info(said, self.name, waiting, wait, self._shown_end(wait))
+            end = self._shown_end(wait)
+            logger.info("%s: %d wait for the rate, the last %.3g s, until %s", self.name, waiting, wait, end)
 
     def _abandon(self, future: asyncio.Future[Permit], cost: int) -> None:
         """The waiter has gone: leave no place in the queue and no permit behind."""
