@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import threading
 from collections import defaultdict
 from contextlib import asynccontextmanager, contextmanager
@@ -326,9 +328,10 @@ async def test_an_error_on_the_loop_reaches_the_thread_that_asked(monkeypatch: p
         def broken() -> Any:
             raise ConfigError("broken")
 
-        with monkeypatch.context() as patched, pytest.raises(ConfigError, match="broken"):
+        with monkeypatch.context() as patched:
             patched.setattr(hub, "figures", broken)
-            await asyncio.to_thread(lambda: list(HubCollector(hub).collect()))
+            with pytest.raises(ConfigError, match="broken"):
+                await asyncio.to_thread(lambda: list(HubCollector(hub).collect()))
 
 
 def test_a_timeout_that_is_none_is_refused() -> None:
@@ -345,3 +348,12 @@ def test_the_page_lists_every_metric_and_its_alerts_know_them() -> None:
 
     assert table == known
     assert set(re.findall(r"asyncconn_\w+", page)) - prose == known
+
+
+def test_without_its_library_an_error_says_what_to_install() -> None:
+    code = "import sys; sys.modules['prometheus_client'] = None; import asyncconn.integrations.prometheus"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: asyncconn.integrations.prometheus needs prometheus-client: pip install 'asyncconn[prometheus]'"
+    )
