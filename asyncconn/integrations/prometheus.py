@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.durations import positive
@@ -26,12 +28,12 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from prometheus_client import Metric
 
     from asyncconn.figures import AccountFigures, BufferFigures, StreamFigures
-    from asyncconn.http.traffic import RouteTraffic
+    from asyncconn.http.route_traffic import RouteTraffic
     from asyncconn.hub import Hub
 
 __all__ = ["HubCollector"]
@@ -244,18 +246,15 @@ def _of_streams(streams: Sequence[StreamFigures]) -> Iterator[Metric]:
 
 # ----------------------------------------------------------------------------------------------------------------------
 
-_Values = "Iterable[tuple[Sequence[str], float]]"
+_Values = Iterable[tuple[Sequence[str], float]]
+_Family = CounterMetricFamily | GaugeMetricFamily
 
 
-def _counter(name: str, what: str, labels: Sequence[str], values: _Values) -> Metric:
-    family = CounterMetricFamily(name, what, labels=labels)
+def _filled(kind: type[_Family], name: str, what: str, labels: Sequence[str], values: _Values) -> Metric:
+    family = kind(name, what, labels=labels)
     for at, value in values:
         family.add_metric(at, value)
     return family
 
 
-def _gauge(name: str, what: str, labels: Sequence[str], values: _Values) -> Metric:
-    family = GaugeMetricFamily(name, what, labels=labels)
-    for at, value in values:
-        family.add_metric(at, value)
-    return family
+_counter, _gauge = partial(_filled, CounterMetricFamily), partial(_filled, GaugeMetricFamily)

@@ -226,7 +226,7 @@ async def test_names_units_and_texts_are_as_prometheus_wants_them(sandbox: Sandb
         registry = CollectorRegistry()
         registry.register(HubCollector(hub))
         families = list(registry.collect())
-        strict = list(strictly_parsed(open_metrics(registry).decode()))
+        strict = list(strictly_parsed(open_metrics(registry).decode()))  # type: ignore[no-untyped-call] # the library's
 
     assert {one.name for one in strict} == {one.name for one in families}
     for family in families:
