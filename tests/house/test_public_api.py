@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HEAVY = (
-    "aiobotocore botocore aiomqtt websockets pandas typer rich fastapi starlette tenacity moto aiohttp pydantic anyio"
+    "aiobotocore botocore aiomqtt websockets pandas typer rich fastapi starlette tenacity moto aiohttp pydantic anyio "
+    "prometheus_client"
 )
 
 
