@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.core.paging import Pager
+    from asyncconn.core.watching import Watching
     from asyncconn.datorama.dates import DateRange
 
     #: Reads the jobs of a stream: ``jobs.list``.
@@ -167,13 +168,13 @@ class Waiting:
 
 
 def wait_for(
-    list_jobs: JobList, jobs: Iterable[Job] | str, policy: PollPolicy, clock: Clock
+    list_jobs: JobList, jobs: Iterable[Job] | str, policy: PollPolicy, clock: Clock, watching: Watching
 ) -> Poller[JobStates, JobStates]:
     """See ``jobs.wait``."""
-    return poller(Waiting(list_jobs, _from_token(jobs) if isinstance(jobs, str) else jobs), policy, clock)
+    return poller(Waiting(list_jobs, _from_token(jobs) if isinstance(jobs, str) else jobs), policy, clock, watching)
 
 
-def poller(waiting: Waiting, policy: PollPolicy, clock: Clock) -> Poller[JobStates, JobStates]:
+def poller(waiting: Waiting, policy: PollPolicy, clock: Clock, watching: Watching) -> Poller[JobStates, JobStates]:
     """A poller for a wait. Its ``last`` is there from the beginning, so that a timeout can tell what is left."""
 
     group = PollGroup(
@@ -204,6 +205,7 @@ def poller(waiting: Waiting, policy: PollPolicy, clock: Clock) -> Poller[JobStat
         token=waiting.token(),
         clock=clock,
         name=f"waiting for {len(waiting.states)} jobs",
+        watching=watching,
     )
     made.last = waiting.states
     return made
