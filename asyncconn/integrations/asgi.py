@@ -156,13 +156,13 @@ class Health:
 
     def metrics(self, scope: Scope) -> Answer:
         """What the hub counts, in Prometheus' text format; 503 while there is none."""
+        hub = self.hub(scope)
+        if hub is None:
+            return Answer(503, b"there is no hub\n", "text/plain; charset=utf-8")
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
         from asyncconn.integrations.prometheus import HubCollector
 
-        hub = self.hub(scope)
-        if hub is None:
-            return Answer(503, b"there is no hub\n", "text/plain; charset=utf-8")
         registry = CollectorRegistry(auto_describe=False)
         registry.register(HubCollector(hub))
         return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
