@@ -173,6 +173,10 @@ class Draining:
     ) -> tuple[dict[str, FlushReport], dict[str, BaseException]]:
         """Stop and drain them, within ``timeout`` seconds in all: reports and errors by name."""
         started = self._clock.now()
+        held = [one.stats for one in self.figures(None, members).buffers]
+        if any(stats.accepted for stats in held):
+            pending = sum(stats.pending for stats in held)
+            logger.info("the hub closes: %d records are pending, for which it has %g s", pending, timeout)
         # Who reads from somewhere stops before the first who writes drains: what came last is to arrive, too.
         stops = [asyncio.wait_for(member.stop(), timeout + GRACE) for member in members]
         stopped = await asyncio.gather(*stops, return_exceptions=True)
@@ -192,7 +196,18 @@ class Draining:
                 reports[name] = delivered
         for name, report in self._left.items():
             reports[name if name not in {**reports, **errors} else f"{name}-closed"] = report
+        self._tell_all(FlushReport.joined(reports.values()), self._clock.now() - started)
         return reports, errors
+
+    @staticmethod
+    def _tell_all(report: FlushReport, seconds: float) -> None:
+        if report.accepted:
+            counts = (report.delivered, report.rejected, report.failed, report.unknown, report.pending)
+            logger.info(
+                "the hub has drained in %.1f s: %d delivered, %d rejected, %d failed, %d unknown, %d in spools",
+                seconds,
+                *counts,
+            )
 
 
 def tell(report: DrainReport, how: OnUndelivered, where: tuple[str, int], *, free: bool) -> None:

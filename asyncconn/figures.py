@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.buffer.figures import BufferFigures, Past
+from asyncconn.core.notes import with_notes
 from asyncconn.core.rates.registry import AccountFigures, RateFigures, figures_of
 from asyncconn.core.supervise import StreamFigures
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.attached import Attached
 
 __all__ = ["AccountFigures", "BufferFigures", "HubFigures", "Left", "RateFigures", "StreamFigures", "read"]
+
+logger = logging.getLogger("asyncconn.hub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +72,9 @@ def read(hub: object, members: Iterable[tuple[Any, Attached | None]], left: Left
 
 def _of_member(member: Any, attached: Attached | None) -> Iterable[BufferFigures | StreamFigures]:
     figures = getattr(member, "figures", None)  # who stands for a noun without a connector has none
-    own = () if figures is None else figures()
+    try:
+        own = [] if figures is None else list(figures())
+    except Exception as error:  # noqa: BLE001 - a stranger's code must not hide the others' figures, or stop a close
+        logger.warning("the figures of %r cannot be read: %s: %s", member, type(error).__name__, with_notes(error))
+        own = []
     return chain(own, () if attached is None else attached.figures())

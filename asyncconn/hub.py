@@ -180,6 +180,11 @@ class Hub(Unpicklable):
             raise HubClosed("the hub's session has been closed")
         return self._session
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it belongs to; None before it is open."""
+        return self._loop
+
     def check(self) -> None:
         """Raise ``HubNotOpen``, ``HubClosed`` or ``WrongLoop`` if the hub cannot be used here and now."""
         if self.state is not _OPEN:  # each call asks: a member of an enum costs more to find than all the rest
@@ -319,8 +324,7 @@ class Hub(Unpicklable):
             reports, errors = await self._drains().all_of(list(self._members), timeout)
             await self._close_limiters(errors)
         finally:
-            with suppress(Exception):  # a figure that cannot be read must not keep the session open
-                self._last_figures = self.figures()
+            self._last_figures = self.figures()
             self._members.clear()
             self._connectors.clear()
             self._draining = None

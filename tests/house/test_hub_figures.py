@@ -10,7 +10,7 @@ import pytest
 
 from asyncconn import BufferFigures, Connector, Hub, Panoply, Platform, StreamFigures, StreamTally, TokenAuth, Window
 from asyncconn.core.supervise import Link, Reconnect, Supervisor
-from asyncconn.errors import ConnectionLost, LifecycleError, WrongLoop
+from asyncconn.errors import ConnectionLost, WrongLoop
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 
 from .batched_scene import Acme, Noun, items
@@ -118,18 +118,17 @@ async def test_figures_are_read_on_the_hubs_own_loop() -> None:
     assert hub.figures().buffers == ()
 
 
-async def test_a_connector_whose_figures_cannot_be_read_is_closed_all_the_same() -> None:
+async def test_figures_that_cannot_be_read_hide_no_others(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Acme):
         def figures(self) -> Iterable[BufferFigures]:
             raise ValueError("no")
 
-    hub = await Hub().open()
-    Broken(hub)
-    report = await hub.aclose()
+    async with Hub() as hub:
+        await Broken(hub).points.deliver(items(2))
 
-    assert report.complete
-    with pytest.raises(LifecycleError):
-        hub.figures()
+        assert counts(hub) == {"acme.points": (2, 2)}
+    assert caplog.records[0].getMessage().endswith("cannot be read: ValueError: no")
+    assert counts(hub) == {"acme.points": (2, 2)}
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ class Accounts(Generic[T]):
         if heard := self._heard(error):
             self._known(error, set() if places is None else heard.difference(places))
         if not error.spooled:
-            logger.error("%s", error.message)
+            logger.error("%s; an error handler, on('error', ...), is given them", error.message)
         elif error.__cause__ is not None:  # of those that a close cut short, the spool tells in one line
             logger.warning("%s; they stay in the spool", error.message)
 
