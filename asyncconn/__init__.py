@@ -56,10 +56,12 @@ if TYPE_CHECKING:
     from asyncconn.http.request import Outgoing
     from asyncconn.http.requesting import RequestOptions, StreamOptions
     from asyncconn.http.response import Response
+    from asyncconn.http.route_traffic import RouteTraffic
     from asyncconn.http.routes import Route, Routes
     from asyncconn.http.rules import PlainRules, RateHeaders, RateHint, Rules
     from asyncconn.http.stream import Stream
     from asyncconn.http.timeouts import Timeouts
+    from asyncconn.http.traffic import Traffic
     from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub, HubState
     from asyncconn.panoply import DataSource, Panoply, run_source
@@ -146,6 +148,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Response",
     "RetryPolicy",
     "Route",
+    "RouteTraffic",
     "Routes",
     "Rules",
     "Secret",
@@ -165,6 +168,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Token",
     "TokenAuth",
     "TokenBucket",
+    "Traffic",
     "Transport",
     "UndeliveredWarning",
     "VirtualClock",
@@ -258,6 +262,7 @@ _HOMES = {
     "Response": "asyncconn.http.response",
     "RetryPolicy": "asyncconn.core.retrying",
     "Route": "asyncconn.http.routes",
+    "RouteTraffic": "asyncconn.http.route_traffic",
     "Routes": "asyncconn.http.routes",
     "Rules": "asyncconn.http.rules",
     "Secret": "asyncconn.core.secret",
@@ -277,6 +282,7 @@ _HOMES = {
     "Token": "asyncconn.http.auth",
     "TokenAuth": "asyncconn.http.auth",
     "TokenBucket": "asyncconn.core.rates.windows",
+    "Traffic": "asyncconn.http.traffic",
     "Transport": "asyncconn.http.transport",
     "UndeliveredWarning": "asyncconn.core.buffer.unheard",
     "VirtualClock": "asyncconn.core.clock",

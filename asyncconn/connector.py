@@ -173,6 +173,8 @@ class Connector(Unpicklable):
             max_concurrency=self._places,
             clock=hub.clock,
             cookies=platform.cookies,
+            traffic=hub.traffic,
+            watching=hub.watching,
         )
         if (first := getattr(self, "http", None)) is not None:
             made.join(first)

@@ -17,8 +17,10 @@ from asyncconn.core.rates.registry import release_limiters, share_of
 from asyncconn.core.secret import Concealed, secret
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.session import Network, open_session
+from asyncconn.http.traffic import Traffic
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
@@ -113,6 +115,10 @@ class Hub(Unpicklable):
         self.network = Network.of(self.settings, proxy, ca_file, client_cert)
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
+        #: What went over the road so far, by route.
+        self.traffic = Traffic()
+        #: Who follows the work of its connectors.
+        self.watching = Watching()
         self.report: DrainReport | None = None
         self._shared_rates = shared_rates
         self._session = session

@@ -45,7 +45,10 @@ class Calling(Unpicklable):
         self, name: str, *, ids: Mapping[str, Any], workspace_id: int | None = None
     ) -> AbstractAsyncContextManager[Stream]:
         """A file by the name of its call."""
-        return self.pool.stream(self.pool.paths.path(name, **ids), workspace_id=whose(ids, workspace_id))
+        paths = self.pool.paths
+        return self.pool.stream(
+            paths.path(name, **ids), route=paths.template(name), workspace_id=whose(ids, workspace_id)
+        )
 
     def remember(self, streams: Iterable[DataStream]) -> None:
         """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""

@@ -52,6 +52,7 @@ class _Options(TypedDict, total=False):
     timeout: float | None
     retry: RetryPolicy | None
     auth: Literal["own"] | None
+    route: str
 
 
 class RequestOptions(_Options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from asyncconn.core.rates.quota import Quota
 from asyncconn.core.rates.registry import Room
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
@@ -37,9 +38,10 @@ from asyncconn.http.rules import LINES, GuardedRules, PlainRules, Rules
 from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
 from asyncconn.http.timeouts import Timeouts, client_timeout
+from asyncconn.http.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from asyncconn.core.rates.limiter import RateLimiter
     from asyncconn.core.rates.registry import Share
@@ -72,7 +74,8 @@ class Transport(Calls, Unpicklable):
     its calls wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most, and holds the calls of
     the same limiter; with ``one_account``, all of the account. ``headers`` go along with every request.
 
-    A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too.
+    A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too. Every
+    attempt is counted in ``traffic``, and who is ``watching`` follows each call.
     """
 
     def __init__(
@@ -95,6 +98,8 @@ class Transport(Calls, Unpicklable):
         max_answer_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
         cookies: bool = True,
+        traffic: Traffic | None = None,
+        watching: Watching | None = None,
     ) -> None:
         if max_concurrency < 1:
             raise ConfigError(f"{service}: max_concurrency must be at least 1, not {max_concurrency}")
@@ -126,7 +131,8 @@ class Transport(Calls, Unpicklable):
         self._cookies = cookies
         self._clock = clock or SystemClock()
         places = Places(Room(max_concurrency))
-        self._road = Road(session, places, self.timeouts.place, self._clock, owner)
+        counting = (Traffic() if traffic is None else traffic).of(service)  # one with no rows yet is false
+        self._road = Road(session, places, self.timeouts.place, self._clock, owner, counting, watching or Watching())
 
     @property
     def limiters(self) -> Mapping[str, RateLimiter]:
@@ -179,6 +185,7 @@ class Transport(Calls, Unpicklable):
         retry: RetryPolicy | None = None,
         auth: Literal["own"] | None = "own",
         decode: Callable[[Response], object] | None = None,
+        route: str = "",
     ) -> Response:
         """One call, answered completely; the :class:`Response` of its last attempt.
 
@@ -192,16 +199,20 @@ class Transport(Calls, Unpicklable):
         upload that may have to be repeated must be such a function). ``limit`` names the limiter, ``cost`` what the
         call counts there, ``max_wait`` the seconds to wait for it at most (by default ``timeouts.rate``).
         ``idempotent`` says whether a repetition is harmless (by default what the method implies), ``timeout`` replaces
-        the total seconds of each attempt.
+        the total seconds of each attempt. ``route`` is what the call is counted as (``hub.traffic``): its path with
+        holes for ids; by default one that is made of it, in which what looks like an id is a hole.
         """
         total = self.timeouts.total if timeout is None else positive("timeout", timeout)
-        call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth)
+        call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth, route)
         if call.own and not self._anonymous:
             await self._show(call)
         call.decode = decode
         # Of the total, something is left after the connecting, so that who could not connect hears why.
         call.timeout = client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
         policy, harmless = self._policy(call, retry, idempotent)
+        if self._road.watching.watchers:
+            with self._road.watching.follow("call", call) as call.following:
+                return await self._renewing(call, self._attempt, policy, harmless, None)
         started = self._clock.now()
         try:  # the usual ends here: what a repetition needs is made after a failure
             return await self._attempt(call)
@@ -257,7 +268,7 @@ class Transport(Calls, Unpicklable):
                     idempotent=harmless,
                     clock=self._clock,
                     not_counted=lambda: call.waited,
-                    on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
+                    on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait, call),
                     failed=failed,
                 )
             except AsyncConnError as error:
@@ -273,6 +284,7 @@ class Transport(Calls, Unpicklable):
             # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
             if await in_time(self.service, self._auth.renew(call.auth), call.patience):
                 call.auth = credential(await in_time(self.service, self._auth.headers(), call.patience))
+                call.tries += 1
                 return await run(None)
         except AsyncConnError as error:
             self.redactor.clean(error)
@@ -280,8 +292,8 @@ class Transport(Calls, Unpicklable):
         raise refused
 
     async def _attempt(self, call: Call) -> Response:
-        started = self._clock.now() - call.waited
-        async with Exchange(self._road, call) as answer:
+        exchange = Exchange(self._road, call)
+        async with exchange as answer:
             # The body, which may quote a credential, is not to stand among the locals of a traceback.
             response = Response(
                 self.service,
@@ -291,7 +303,7 @@ class Transport(Calls, Unpicklable):
                 answer.headers,
                 await read_whole(answer, self._max_answer_bytes, call.what),
             )
-        response.seconds = self._clock.now() - call.waited - started
+        response.seconds = exchange.seconds
         self._observe(call, response)
         if call.decode is not None:
             response.value = decoded_by(call.decode, response, call.what)
@@ -316,6 +328,7 @@ class Transport(Calls, Unpicklable):
         max_bytes: int | None = None,
         retry: RetryPolicy | None = None,
         auth: Literal["own"] | None = "own",
+        route: str = "",
     ) -> Stream:
         """A download that is not held in memory: ``async with transport.stream(...) as s: async for chunk in s: ...``.
 
@@ -331,12 +344,13 @@ class Transport(Calls, Unpicklable):
             raise ConfigError("min_rate is 0 or more bytes a second, max_bytes 0 or more bytes")
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth)
+            call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth, route)
             if call.own and not self._anonymous:
                 await self._show(call)
             call.timeout = client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
             call.opening = opening
-            return await self._renewing(call, self._open, *self._policy(call, retry, idempotent), None)
+            with self._road.watching.follow("call", call) as call.following:
+                return await self._renewing(call, self._open, *self._policy(call, retry, idempotent), None)
 
         shown = str(path).partition("?")[0]  # the query of a presigned address is a credential
         return Stream(opened, Pace(f"{self.service}: {method} {shown}", idle, min_rate, max_bytes))
@@ -376,16 +390,46 @@ class Transport(Calls, Unpicklable):
         async def attempt(call: Call) -> T:
             self._road.session()  # a closed hub should say so
             async with call.limiter or nullcontext():
-                found = await dial(call if call.sign is None else await call.sign(call))
-            if isinstance(found, Response):
-                self._observe(call, found)
-                raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
-            return found
+                with self._counted(call, 101):
+                    found = await dial(call if call.sign is None else await call.sign(call))
+                    if isinstance(found, Response):
+                        self._observe(call, found)
+                        raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
+                    return found
 
         call = self._call("GET", path, params, None, None, None, "default", 1, None)
         if not self._anonymous:
             await self._show(call)
-        return await self._renewing(call, attempt, *self._policy(call, ONCE, True), None)
+        with self._road.watching.follow("call", call) as call.following:
+            return await self._renewing(call, attempt, *self._policy(call, ONCE, True), None)
+
+    async def aside(self, method: str, path: str, attempt: Callable[[], Awaitable[T]], *, route: str) -> T:
+        """A call whose attempts go another way, such as a stranger's client: counted, followed and repeated as others.
+
+        It is not idempotent.
+        """
+        call = self._call(method, path, None, None, None, None, "default", 1, None, route=route)
+        call.path = self.redactor.scrub(call.url.path)
+
+        async def counted() -> T:
+            with self._counted(call, 200):
+                return await attempt()
+
+        with self._road.watching.follow("call", call) as call.following:
+            return await self.repeat(counted, idempotent=False)
+
+    @contextmanager
+    def _counted(self, call: Call, status: int) -> Iterator[None]:
+        """An attempt that goes another way; ``status`` is that of its success."""
+        started = self._clock.now()
+        how: int | BaseException = status
+        try:
+            yield
+        except BaseException as error:
+            how = error
+            raise
+        finally:
+            self._road.ended(call, how, self._clock.now() - started)
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 
@@ -402,6 +446,7 @@ class Transport(Calls, Unpicklable):
         max_wait: float | None,
         patience: float | None = None,
         auth_of: Literal["own"] | None = "own",
+        route: str = "",
     ) -> Call:
         if auth_of not in ("own", None):
             raise ConfigError(f"{self.service}: the auth of one call can only be None, which leaves the credential out")
@@ -434,6 +479,7 @@ class Transport(Calls, Unpicklable):
             call.limiter = None
         call.patience = patience
         call.limit = limit
+        call.route = route
         call.sign = self._sign if own else None
         return call
 
@@ -494,6 +540,9 @@ class Transport(Calls, Unpicklable):
             ]
         return self._by_part[part]
 
-    def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
+    def _retrying(self, what: str, error: AsyncConnError, wait: float, call: Call | None = None) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
+        if call is not None:
+            call.tries += 1
+            call.following.event("retry", (error, wait))
