@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +28,7 @@ from .asgi_scene import serving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    Made = tuple[Any, Callable[[], Panoply]]
+PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 
 
 @pytest.fixture
@@ -221,3 +222,23 @@ async def test_a_probe_says_what_readiness_says(sandbox: Sandbox) -> None:
         state = await readiness(hub)
 
     assert [check["name"] for check in said["checks"]] == [check.name for check in state.checks]
+
+
+def of_the_page(section: str) -> Any:
+    """The application that the page's program in a section makes."""
+    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2]
+    program: dict[str, Any] = {"__name__": section.lower()}
+    exec(text.partition("```python\n")[2].partition("```")[0], program)  # noqa: S102 - it is our own page
+    return program["app"]
+
+
+@pytest.mark.parametrize(("section", "ready"), [("FastAPI", "/"), ("Starlette", "/"), ("Litestar", "/ops/")])
+async def test_the_applications_of_the_page_take_records_and_say_how_they_are(
+    section: str, ready: str, sandbox: Sandbox
+) -> None:
+    async with serving(of_the_page(section)) as client:
+        answer = await client.post("/clicks", json={"page": "/"})
+        state = await client.get(f"{ready}readyz")
+
+    assert (answer.is_success, answer.json(), state.status_code) == (True, {"accepted": 1}, 200)
+    assert sandbox.panoply.tables() == {"clicks": 1}
