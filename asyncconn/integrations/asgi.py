@@ -52,7 +52,7 @@ def hub_lifespan(
     settings: HubSettings | None = None,
     then: Lifespan | None = None,
     on_undelivered: OnUndelivered = "warn",
-) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
+) -> Callable[[object], AbstractAsyncContextManager[dict[str, Any]]]:
     """A lifespan that opens a hub, makes its connectors by ``factory``, and drains and closes them at the end.
 
     ``factory`` returns connectors, or a mapping from names to connectors where there are several of one class.
@@ -62,7 +62,7 @@ def hub_lifespan(
     """
 
     @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(app: object) -> AsyncIterator[dict[str, Any]]:
         async with Hub(settings=settings, on_undelivered=on_undelivered) as hub:
             made = factory(hub)
             connectors = dict(made) if isinstance(made, Mapping) else dict(enumerate(made))
