@@ -257,6 +257,11 @@ class Hub(Unpicklable):
         """Drain ``member`` and what is attached to it, once; see :meth:`Draining.finish`."""
         return await self._drains().finish(member, timeout)
 
+    @property
+    def connectors(self) -> tuple[Member, ...]:
+        """Those that it will drain and close, in the order in which they were made."""
+        return tuple(self._members)
+
     def figures(self) -> HubFigures:
         """What its connectors hold, wait for and listen to at this moment; once it is closed, what it came to.
 

@@ -194,7 +194,8 @@ class Panoply(Watched, Connector):
 
     def figures(self) -> Iterable[BufferFigures]:
         """Those of its buffer."""
-        return [BufferFigures(self.platform.name, self._buffer.stats, None if self.spool is None else self.spool.stats)]
+        spool = None if self.spool is None else self.spool.stats
+        return [BufferFigures(self.platform.name, self._buffer.stats, spool, self._buffer.full)]
 
     def __repr__(self) -> str:
         return f"<Panoply at {self.http.base_url}, {self._buffer.stats.pending} records pending>"

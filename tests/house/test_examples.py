@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ALL = {path for path in EXAMPLES.glob("*.py") if path.name != "acme.py"}  # which needs a server: test_acme.py
+SERVED = {"acme.py", "fastapi_serve.py"}  # they need, or are, a server: test_acme.py, test_fastapi_server.py
+ALL = {path for path in EXAMPLES.glob("*.py") if path.name not in SERVED}
 SCRIPTS = sorted(path for path in ALL if "__main__" in path.read_text(encoding="utf-8"))
 OTHERS = sorted(ALL - set(SCRIPTS))
 

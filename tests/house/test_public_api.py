@@ -176,7 +176,7 @@ ANY = {
 def _public() -> Iterator[object]:
     """What the faces show, and the nouns of the clients."""
     faces = ["panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing"]
-    faces += ["integrations.dask", "integrations.fastapi", "integrations.prometheus", "integrations.redis"]
+    faces += [f"integrations.{name}" for name in ("asgi", "dask", "fastapi", "prometheus", "redis")]
     for name in ("asyncconn", *(f"asyncconn.{face}" for face in faces)):
         face = importlib.import_module(name)
         yield from (getattr(face, public) for public in face.__all__)

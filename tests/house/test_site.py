@@ -21,6 +21,7 @@ FACES = [
     "asyncconn",
     *(f"asyncconn.{face}" for face in ("panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing")),
     *(f"asyncconn.{platform}.errors" for platform in ("panoply", "datorama", "atoti_limits", "tcup")),
+    "asyncconn.integrations.asgi",
     "asyncconn.integrations.fastapi",
     "asyncconn.integrations.redis",
 ]

@@ -100,7 +100,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         self._send = send if spooled else self.hold.around(send)
         self._size, self._overhead = size, overhead
         self.accounts: Accounts[T] = Accounts(name, reveal=reveal, describe=describe, spooled=spooled)
-        self._books: Books[T] = Books(self.accounts, self.events, self._measure)
+        self._books: Books[T] = Books(self.accounts, self.events, self._measure, self._clock)
         self._key_of, self._tries, self._shown = key_of, tries, shown
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = self._flushing = 0  # the process that first put something in; flushes under way
@@ -272,6 +272,12 @@ class BatchBuffer(Unpicklable, Generic[T]):
         """Whether ``count`` more items of ``size`` bytes in all are within what may be pending."""
         records, held = self._held()
         return records + count <= self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether the next item, of the size of those that are here, has to wait for room or is refused."""
+        records, held = self._held()
+        return not self.has_room(1, held // records if records else 0)
 
     def _full(self) -> BufferFull:
         records, held = self._held()

@@ -400,6 +400,8 @@ class BatchStats:
 
     ``accepted == delivered + rejected + failed + unknown + pending`` always holds. ``oldest_age`` is the age in seconds
     of the oldest record not yet on its way, ``max_age_at_send`` the greatest age any record had when its batch left.
+    ``lost_at`` is when, in the seconds of the hub's clock, records last failed, or may have (None: none did); with a
+    spool, which keeps them, only as long as nothing has arrived since.
     """
 
     accepted: int
@@ -415,6 +417,7 @@ class BatchStats:
     bytes_delivered: int
     oldest_age: float
     max_age_at_send: float
+    lost_at: float | None = None
 
     @property
     def lost(self) -> int:

@@ -153,6 +153,11 @@ class SpooledBuffer(Unpicklable):
         pending = self._accepted - stats.delivered - stats.rejected - self._given_up
         return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending)
 
+    @property
+    def full(self) -> bool:
+        """As :attr:`BatchBuffer.full`, or there is no room in the spool."""
+        return self._buffer.full or self.spool.full
+
     def when_settled(self, call: Callable[[], object]) -> None:
         """As :meth:`BatchBuffer.when_settled`."""
         self._buffer.when_settled(call)

@@ -6,13 +6,13 @@ No part waits or wakes anybody: :class:`asyncconn.core.rates.limiter.RateLimiter
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from asyncconn.core.clock import Clock
 

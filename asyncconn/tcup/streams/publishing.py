@@ -93,7 +93,7 @@ class Publisher(Unpicklable, Generic[T]):
         self._timeout = timeout
         self._clock = clock
         self._events = Events("live", "lost", "error")
-        self._books = Books(name)
+        self._books = Books(name, clock=clock)
         self._accounts = self._books.accounts
         self._callers: WeakSet[Books] = WeakSet()
         self._outbox = outbox
@@ -127,7 +127,7 @@ class Publisher(Unpicklable, Generic[T]):
         """The totals under the name of its kind, and those of its spool."""
         outbox = self._outbox
         spool = outbox.spool.stats if isinstance(outbox, SpooledOutbox) else None
-        return BufferFigures(self._kind, replace(self.stats, in_flight=outbox.in_flight), spool)
+        return BufferFigures(self._kind, replace(self.stats, in_flight=outbox.in_flight), spool, outbox.full)
 
     def on(self, name: str, handler: Handler) -> Handler:
         """Call ``handler`` with each ``live`` and ``lost`` (a Change), or with each ``error`` (a DeliveryFailed)."""
