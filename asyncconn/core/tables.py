@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -15,12 +16,25 @@ from asyncconn.core.words import count, plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["GAP", "cell", "column_widths", "html_table", "one_by_one", "right_aligned", "text_table", "wrapped"]
+__all__ = [
+    "GAP",
+    "MOST_ROWS",
+    "cell",
+    "column_widths",
+    "html_table",
+    "items_html",
+    "one_by_one",
+    "right_aligned",
+    "text_table",
+    "wrapped",
+]
 
 #: Blanks between two columns.
 GAP = 2
 
-_ROWS = 20  # of a table in a notebook; the rest is counted
+#: Rows of a table in a notebook; the rest is counted.
+MOST_ROWS = 20
+
 _WORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\S*|\S+")  # a day and its time are one
 _HIDDEN = re.compile(r"passw|secret|token|api.?key|credential|authoriz", re.IGNORECASE)
 _MASK = "***"
@@ -45,26 +59,55 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: 
     return "\n".join([title] * bool(title) + [line.rstrip() for line in lines])
 
 
-def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", noun: str = "row") -> str:
+def html_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    noun: str = "row",
+    total: int | None = None,
+) -> str:
     """The same for a notebook: the first 20 of them, everything escaped, and values masked that bear a secret's name.
 
     >>> html_table(("id", "token"), [(7, "t0ken")]).count("***")
     1
+
+    ``total`` is how many there are, where not all are given.
     """
     given = [list(row) for row in rows]
+    more = (len(given) if total is None else total) - MOST_ROWS
+    given = given[:MOST_ROWS]
     right = right_aligned(columns, given)
     parts = [f"<caption>{escape(title)}</caption>"] if title else []
     if any(columns):
         heads = (_tag("th", name, at in right) for at, name in enumerate(columns))
         parts.append(f"<thead><tr>{''.join(heads)}</tr></thead>")
     parts.append("<tbody>")
-    for row in given[:_ROWS]:
+    for row in given:
         named = zip(columns, row, strict=True)
         texts = [cell(_MASK if _hidden(name, value) else _masked(value)) for name, value in named]
         parts.append(f"<tr>{''.join(_tag('td', text, at in right) for at, text in enumerate(texts))}</tr>")
-    if (more := len(given) - _ROWS) > 0:
+    if more > 0:
         parts.append(f'<tr><td colspan="{len(columns)}">and {count(more, noun)} more</td></tr>')
     return f"<table>{''.join(parts)}</tbody></table>"
+
+
+def items_html(items: Sequence[Any], *, title: str, noun: str = "item") -> str:
+    """Things with fields, a row each, for a notebook: mappings, models, dataclasses; anything else is its own text."""
+    records = [_fields(item) for item in items[:MOST_ROWS]]
+    columns = list(dict.fromkeys(str(name) for record in records for name in record))
+    rows = [[record.get(name) for name in columns] for record in records]
+    return html_table(columns, rows, title=title, noun=noun, total=len(items))
+
+
+def _fields(item: Any) -> Mapping[str, Any]:
+    if isinstance(item, Mapping):
+        return {str(name): value for name, value in item.items()}
+    kind = type(item)
+    names: Iterable[str] = getattr(kind, "model_fields", ()) or getattr(kind, "__struct_fields__", ())
+    if dataclasses.is_dataclass(kind):
+        names = [one.name for one in dataclasses.fields(kind) if one.repr]
+    return {name: getattr(item, name) for name in names} or {"": item}
 
 
 def _tag(kind: str, text: str, right: bool) -> str:

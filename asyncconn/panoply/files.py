@@ -11,6 +11,7 @@ from asyncconn.core.files import replace_file
 from asyncconn.core.paths import file_path
 from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.row_files import Problem, Row, RowFile
+from asyncconn.core.shown import Shown
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, InvalidRecord, LifecycleError
 from asyncconn.panoply import wire
@@ -31,8 +32,8 @@ _MOST = 1000  # problems of a file that are kept; the rest is counted
 _FLUSH_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class FileReport:
+@dataclass(frozen=True, repr=False)
+class FileReport(Shown):
     """What became of a file of ``records``: so many were ``accepted`` by the writer, and have been ``delivered``.
 
     ``messages`` and ``bytes`` are how they travelled. ``undelivered`` are the records of the batches that failed, and

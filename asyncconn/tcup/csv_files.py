@@ -49,7 +49,7 @@ class BadLine:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CsvReport(InsertReport):
     """What became of the lines of a file."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["InsertReport", "Inserting", "Seen", "natural_keys"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class InsertReport(FlushReport):
     """What became of the rows of one call. ``duplicates`` were seen before and left out: they are none of the others.
 

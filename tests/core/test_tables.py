@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markup import Markup
 
 from asyncconn.core.secret import Secret
 from asyncconn.core.tables import breadth, cell, html_table, text_table
@@ -74,37 +74,16 @@ def test_a_cell_moves_no_cursor_and_a_moment_is_in_utc() -> None:
 # -- in a notebook -----------------------------------------------------------------------------------------------------
 
 
-class Reader(HTMLParser):
-    """Keeps the tags that are open, and the texts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.tags: set[str] = set()
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open.append(tag)
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
 def test_whatever_is_in_a_cell_is_a_text_of_the_page_and_no_part_of_it() -> None:
     evil = "<script>alert('&')</script>"
-    read = Reader(html_table((evil, "b"), [(evil, 1)], title=evil))
+    read = Markup(html_table((evil, "b"), [(evil, 1)], title=evil))
     assert read.open == []
     assert read.texts == [evil, evil, "b", evil, "1"]
     assert read.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
 def test_many_rows_are_counted() -> None:
-    read = Reader(html_table(("n",), [(n,) for n in range(1_021)], noun="query"))
+    read = Markup(html_table(("n",), [(n,) for n in range(1_021)], noun="query"))
     assert read.texts[-2:] == ["19", "and 1,001 queries more"]
 
 
