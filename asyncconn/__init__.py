@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asyncconn.collecting.running import collect
     from asyncconn.connector import Connector, Platform
     from asyncconn.core.buffer.batch import Batch, BatchPolicy
+    from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.memory import BatchBuffer
     from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt, Rejected
     from asyncconn.core.buffer.spool import Spool
@@ -35,15 +36,17 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import Permit, RateLimiter, RateSnapshot
     from asyncconn.core.rates.parts import Part, PartSnapshot
     from asyncconn.core.rates.quota import Quota
+    from asyncconn.core.rates.registry import AccountFigures, RateFigures
     from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
     from asyncconn.core.rates.windows import TokenBucket, Window
     from asyncconn.core.retrying import ONCE, RetryPolicy
     from asyncconn.core.secret import Secret
     from asyncconn.core.sinks import Sink
     from asyncconn.core.spooled_outbox import SpooledOutbox
-    from asyncconn.core.supervise import Change, Gap, Reconnect, Supervisor
+    from asyncconn.core.supervise import Change, Gap, Reconnect, StreamFigures, StreamTally, Supervisor
     from asyncconn.datorama import Datorama
     from asyncconn.draining import DrainReport
+    from asyncconn.figures import HubFigures
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
     from asyncconn.http.multipart import Multipart
     from asyncconn.http.oauth import OAuth2
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
     from asyncconn.tcup import Tcup
 
 __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
+    "AccountFigures",
     "AtotiLimits",
     "Auth",
     "BasicAuth",
@@ -75,6 +79,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "BatchPolicy",
     "BatchStats",
     "Batches",
+    "BufferFigures",
     "Caller",
     "Calling",
     "Change",
@@ -91,6 +96,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Gap",
     "HeaderKey",
     "Hub",
+    "HubFigures",
     "HubSettings",
     "HubState",
     "JsonLines",
@@ -122,6 +128,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Progress",
     "Quota",
     "QuotaStore",
+    "RateFigures",
     "RateHeaders",
     "RateHint",
     "RateLimiter",
@@ -142,7 +149,9 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Spool",
     "SpooledOutbox",
     "Stream",
+    "StreamFigures",
     "StreamOptions",
+    "StreamTally",
     "Supervisor",
     "SyncFailed",
     "SyncReport",
@@ -169,6 +178,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
+    "AccountFigures": "asyncconn.core.rates.registry",
     "AtotiLimits": "asyncconn.atoti_limits",
     "Auth": "asyncconn.http.auth",
     "BasicAuth": "asyncconn.http.auth",
@@ -177,6 +187,7 @@ _HOMES = {
     "BatchPolicy": "asyncconn.core.buffer.batch",
     "BatchStats": "asyncconn.core.buffer.receipts",
     "Batches": "asyncconn.batches",
+    "BufferFigures": "asyncconn.core.buffer.figures",
     "Caller": "asyncconn.resource",
     "Calling": "asyncconn.resource",
     "Change": "asyncconn.core.supervise",
@@ -193,6 +204,7 @@ _HOMES = {
     "Gap": "asyncconn.core.supervise",
     "HeaderKey": "asyncconn.http.auth",
     "Hub": "asyncconn.hub",
+    "HubFigures": "asyncconn.figures",
     "HubSettings": "asyncconn.settings",
     "HubState": "asyncconn.hub",
     "JsonLines": "asyncconn.collecting.folders",
@@ -224,6 +236,7 @@ _HOMES = {
     "Progress": "asyncconn.core.progress",
     "Quota": "asyncconn.core.rates.quota",
     "QuotaStore": "asyncconn.core.rates.stores",
+    "RateFigures": "asyncconn.core.rates.registry",
     "RateHeaders": "asyncconn.http.rules",
     "RateHint": "asyncconn.http.rules",
     "RateLimiter": "asyncconn.core.rates.limiter",
@@ -244,7 +257,9 @@ _HOMES = {
     "Spool": "asyncconn.core.buffer.spool",
     "SpooledOutbox": "asyncconn.core.spooled_outbox",
     "Stream": "asyncconn.http.stream",
+    "StreamFigures": "asyncconn.core.supervise",
     "StreamOptions": "asyncconn.http.requesting",
+    "StreamTally": "asyncconn.core.supervise",
     "Supervisor": "asyncconn.core.supervise",
     "SyncFailed": "asyncconn.syncing",
     "SyncReport": "asyncconn.syncing",

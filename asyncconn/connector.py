@@ -19,11 +19,13 @@ from asyncconn.hub import Hub
 from asyncconn.settings import variable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from types import TracebackType
 
+    from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.limiter import RateSnapshot
+    from asyncconn.core.supervise import StreamFigures
     from asyncconn.http.redact import Redactor
 
 __all__ = ["Connector", "Platform"]
@@ -202,6 +204,14 @@ class Connector(Unpicklable):
         if limiter is None:
             raise ConfigError(f"{self.platform.name} has no default rate limit")
         return limiter.snapshot()
+
+    def figures(self) -> Iterable[BufferFigures | StreamFigures]:
+        """What can be read of buffers that it drains itself, and of connections that it keeps up; see ``Hub.figures``.
+
+        >>> def figures(self) -> Iterable[BufferFigures | StreamFigures]:
+        ...     return [BufferFigures("acme", self._buffer.stats)]
+        """
+        return ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self.http.base_url}>"

@@ -17,12 +17,14 @@ from asyncconn.core.buffer.unheard import UndeliveredWarning, warn
 from asyncconn.core.shown import Shown
 from asyncconn.core.tasks import Ending
 from asyncconn.errors import DeliveryFailed
+from asyncconn.figures import Left, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asyncconn.core.buffer.receipts import Rejected
     from asyncconn.core.clock import Clock
+    from asyncconn.figures import HubFigures
 
 __all__ = ["GRACE", "DrainReport", "Draining", "Member", "OnUndelivered", "tell"]
 
@@ -117,6 +119,7 @@ class Draining:
         self._attached: dict[Member, Attached] = {}
         self._endings: dict[Member, Ending[tuple[FlushReport | None, BaseException | None]]] = {}
         self._left: dict[str, FlushReport] = {}
+        self._past = Left()
 
     def attached(self, member: Member) -> Attached:
         """The buffers to be drained with ``member``, after its own ``drain``."""
@@ -160,11 +163,15 @@ class Draining:
 
     def leave(self, member: Member, report: FlushReport | None) -> None:
         """A member that has closed by itself."""
-        self._attached.pop(member, None)
+        self._past.add(member, self._attached.pop(member, None))
         self._endings.pop(member, None)
         if report is not None:
             name = member.platform.name
             self._left[name] = FlushReport.joined([self._left.get(name, FlushReport()), report])
+
+    def figures(self, hub: object, members: Iterable[Member]) -> HubFigures:
+        """What can be read of these, and of those that have left."""
+        return read(hub, [(one, self._attached.get(one)) for one in members], self._past)
 
     async def all_of(
         self, members: Sequence[Member], timeout: float

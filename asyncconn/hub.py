@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.registry import Rates, Share
     from asyncconn.core.rates.shared import SharedRates
     from asyncconn.draining import Draining, DrainReport, Member, OnUndelivered
+    from asyncconn.figures import HubFigures
 
 __all__ = ["Hub", "HubState"]
 
@@ -120,6 +121,7 @@ class Hub(Unpicklable):
         self._members: list[Member] = []
         self._connectors: dict[Any, Any] = {}  # those that were asked for by their class
         self._draining: Draining | None = None
+        self._last_figures: HubFigures | None = None  # once it is closed
         self._told = False
         self._where = caller()
         self._early: dict[str, Any] = {}  # accounts, before there is a loop
@@ -245,6 +247,17 @@ class Hub(Unpicklable):
         """Drain ``member`` and what is attached to it, once; see :meth:`Draining.finish`."""
         return await self._drains().finish(member, timeout)
 
+    def figures(self) -> HubFigures:
+        """What its connectors hold, wait for and listen to at this moment; once it is closed, what it came to.
+
+        Raises ``WrongLoop`` elsewhere than on the hub's loop, while it is open.
+        """
+        if self._last_figures is not None:
+            return self._last_figures
+        if self._loop is not None:
+            self.check()
+        return self._drains().figures(self, self._members)
+
     def _drains(self) -> Draining:
         if self._draining is None:
             from asyncconn.draining import Draining
@@ -302,6 +315,8 @@ class Hub(Unpicklable):
             reports, errors = await self._drains().all_of(list(self._members), timeout)
             await self._close_limiters(errors)
         finally:
+            with suppress(Exception):  # a figure that cannot be read must not keep the session open
+                self._last_figures = self.figures()
             self._members.clear()
             self._connectors.clear()
             self._draining = None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.delivering import delivered
+from asyncconn.core.buffer.figures import BufferFigures
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
@@ -191,6 +192,10 @@ class Panoply(Watched, Connector):
             **options,
         }
         return cls(settings.api_key, settings.api_secret, hub=hub, **given)
+
+    def figures(self) -> Iterable[BufferFigures]:
+        """Those of its buffer."""
+        return [BufferFigures(self.platform.name, self._buffer.stats, None if self.spool is None else self.spool.stats)]
 
     def __repr__(self) -> str:
         return f"<Panoply at {self.http.base_url}, {count(self._buffer.stats.pending, 'record')} pending>"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.core.events import Handler
-    from asyncconn.core.supervise import Gap, State
+    from asyncconn.core.supervise import Gap, State, StreamTally
 
 __all__ = ["Ack", "Message", "Messages", "Subscribed"]
 
@@ -123,6 +123,7 @@ class Messages(Generic[M]):
         final: Callable[[Exception], bool] = cannot_get_better,
         handed: Callable[[M], object] | None = None,
         clock: Clock | None = None,
+        tally: StreamTally | None = None,
     ) -> None:
         if ack not in ("after", "manual", "before"):
             raise ConfigError(f"ack is 'after', 'manual' or 'before', not {ack!r}")
@@ -135,7 +136,9 @@ class Messages(Generic[M]):
         self._open: list[M] = []  # handed over, to be acknowledged when the next is asked for
         self._asked = False
         self._left = asyncio.Event()
-        self._supervisor = Supervisor(self._connected, name=name, policy=reconnect, final=final, clock=clock)
+        self._supervisor = Supervisor(
+            self._connected, name=name, policy=reconnect, final=final, clock=clock, tally=tally
+        )
         self._supervisor.events.on("live", self._live)
         self._end: asyncio.Task[None] | None = None
 
