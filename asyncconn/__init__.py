@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from asyncconn.http.timeouts import Timeouts
     from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub, HubState
+    from asyncconn.integrations.progress import progress
     from asyncconn.panoply import DataSource, Panoply, run_source
     from asyncconn.resource import Caller, Calling, Resource
     from asyncconn.rows import read_rows, save_rows
@@ -169,6 +170,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "batched",
     "collect",
     "errors",
+    "progress",
     "read_rows",
     "run",
     "run_source",
@@ -275,6 +277,7 @@ _HOMES = {
     "Window": "asyncconn.core.rates.windows",
     "batched": "asyncconn.batches",
     "collect": "asyncconn.collecting.running",
+    "progress": "asyncconn.integrations.progress",
     "read_rows": "asyncconn.rows",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",

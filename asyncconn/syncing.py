@@ -218,7 +218,7 @@ class _Run:
         self._columns = columns
         self._before = saved
         self._batch = batch
-        self._on_progress = telling(on_progress)
+        self._on_progress = telling(on_progress, "sync")
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._known = Counter(map(bytes.fromhex, saved.edge))  # rows that arrived in earlier runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "plain", "plural", "size"]
+__all__ = ["agreed", "count", "plain", "plural", "size"]
 
 
 def count(number: int, noun: str) -> str:
@@ -15,6 +15,18 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
         return f"{noun[:-1]}ies"
     return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
+def agreed(number: int, nouns: str) -> str:
+    """Words that begin with a noun for many, as they are for so many.
+
+    >>> agreed(1, "records"), agreed(1, "queries of today"), agreed(2, "batches")
+    ('record', 'query of today', 'batches')
+    """
+    noun, blank, rest = nouns.partition(" ")
+    if number == 1:
+        noun = next((one for one in (f"{noun[:-3]}y", noun[:-2], noun[:-1]) if one and plural(one) == noun), noun)
+    return f"{noun}{blank}{rest}"
 
 
 def size(number: int) -> str:

@@ -144,7 +144,7 @@ class CheckedFile:
     # -- looking -------------------------------------------------------------------------------------------------------
 
     async def _look(self, on_progress: OnProgress | None) -> None:
-        tell = telling(on_progress)
+        tell = telling(on_progress, f"reading {self.name}")
         self.told = await in_thread(lambda: self._file.open().told)
         pieces = self._file.pieces()
         while await in_thread(self._look_at_some, pieces):
@@ -204,7 +204,7 @@ class CheckedFile:
         if self._before is not None:
             raise LifecycleError(f"{self.name} was sent: check it again")
         before = self._before = writer.stats
-        tell = telling(on_progress)
+        tell = telling(on_progress, f"writing {self.name}")
 
         def arrived(_: Delivery) -> None:
             if tell is not None:
