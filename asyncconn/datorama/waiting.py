@@ -70,7 +70,7 @@ class JobStates:
     def __repr__(self) -> str:
         left = [job.id for job in self.unfinished]
         shown = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
-        return f"<JobStates of {count(len(self.jobs), 'job')}, {len(left):,} unfinished{': ' if left else ''}{shown}>"
+        return f"<JobStates {count(len(self.jobs), 'job')}, {len(left):,} unfinished{': ' if left else ''}{shown}>"
 
 
 @dataclass(eq=False, slots=True)
