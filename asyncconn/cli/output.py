@@ -30,6 +30,7 @@ BAD_INPUT = 2
 __all__ = [
     "BAD_INPUT",
     "SHOWN",
+    "Fitted",
     "complain",
     "console",
     "count",
