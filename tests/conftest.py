@@ -94,7 +94,12 @@ def blocking() -> Iterator[BlockBuster]:
     """
     with blockbuster_ctx("asyncconn", excluded_modules=["asyncconn.core.clock", "asyncconn.sandbox"]) as found:
         for function in found.functions.values():
-            function.can_block_in("asyncconn/settings.py", {"load", "variable"})  # a constructor looks for .env, once
+            function.can_block_in("asyncconn/settings.py", {"load", "variable", "variables"})  # looks for .env, once
+            for module in ("command", "network", "files"):  # a program of its own, with nobody else on its loop
+                function.can_block_in(
+                    f"asyncconn/cli/doctor/{module}.py",
+                    {"examined", "surroundings", "_place", "_large", "_roomy", "_holder"},
+                )
             function.can_block_in("asyncconn/core/buffer/spool.py", {"_commit_here"})  # the system's cache, no disk
         yield found
 

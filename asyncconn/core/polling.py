@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.core.watching import Watching
+from asyncconn.core.words import count
 from asyncconn.errors import AsyncConnError, ConfigError, NotDone, PollTimeout, RateLimited, ServerError, TransportError
 
 if TYPE_CHECKING:
@@ -107,6 +109,9 @@ class Poller(Unpicklable, Generic[S, T]):
         self.polls = 0
         self.last: S | None = None
 
+    def __repr__(self) -> str:
+        return f"<Poller of {self.name}: {count(self.polls, 'poll')}>"
+
     def token(self) -> str:
         """What another process needs to resume the wait."""
         return self._token
@@ -137,6 +142,7 @@ class Poller(Unpicklable, Generic[S, T]):
         started = self._clock.now()
         deadline = started + policy.deadline
         await self._sleep(policy.first, deadline, None)
+        tell: OnProgress | None = telling(None, self.name)
         errors = 0
         pause = policy.minimum
         failure: AsyncConnError | None = None
@@ -162,6 +168,8 @@ class Poller(Unpicklable, Generic[S, T]):
                 continue
             errors, pause, failure = 0, policy.minimum, None
             final = self._done(state)
+            if tell is not None:
+                tell(Progress(self.polls, None, "polls"))
             yield state
             if final:
                 return

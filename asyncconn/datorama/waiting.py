@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asyncconn.core.poll_group import PollGroup
 from asyncconn.core.polling import Poller, PollPolicy
+from asyncconn.core.words import count
 from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.coverage import covers, matching
 from asyncconn.datorama.models import DataStream, Job, JobStatus
@@ -70,7 +71,7 @@ class JobStates:
     def __repr__(self) -> str:
         left = [job.id for job in self.unfinished]
         shown = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
-        return f"<JobStates {len(self.jobs)} jobs, {len(left)} unfinished{': ' if left else ''}{shown}>"
+        return f"<JobStates {count(len(self.jobs), 'job')}, {len(left):,} unfinished{': ' if left else ''}{shown}>"
 
 
 @dataclass(eq=False, slots=True)

@@ -50,7 +50,7 @@ async def upload(
     """See ``Transport.upload``."""
     positive("idle_timeout", idle_timeout)
     given: Any = source
-    report = telling(on_progress) or _nobody
+    report = telling(on_progress, "upload") or _nobody
     if form is not None:
         options = {**options, "headers": {**(options.get("headers") or {}), "Content-Type": form.header}}
     if isinstance(given, bytes) and form is None:  # in one piece, which credentials that sign a body can see
