@@ -113,8 +113,7 @@ class LimitsWorld(World):
         )
         waiting = [limit for limit in store.limits.values() if limit["limitStatus"] in PENDING]
         counters = {
-            "calls of the session": len(session.arrivals),
-            "calls of Limits": len(self.limits.arrivals),
+            "calls": len(session.arrivals) + len(self.limits.arrivals),
             "structures": len(store.structures),
             "limits": sum(limit["limitStatus"] != "DELETED" for limit in store.limits.values()) + len(store.v1_limits),
             "incidents": len(store.incidents),

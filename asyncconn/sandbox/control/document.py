@@ -125,7 +125,14 @@ def _table(caption: str, members: Schemas, required: Any) -> str:
     for name, schema in members.items():
         kind = schema.get("type", "")
         words = [kind if isinstance(kind, str) else " or ".join(kind), "required" if name in required else ""]
-        said = escape(schema.get("description", ""))
+        said = escape(schema.get("description", "").replace("`", ""))
+        if kinds := schema.get("x-enum-descriptions"):
+            said = "".join(
+                f"<li><code>{one}</code>: {escape(words.replace('`', ''))}</li>" for one, words in kinds.items()
+            )
+            said = f"<ul>{said}</ul>"
+        if members_of_each := schema.get("items", {}).get("properties"):
+            said += f"; each has {escape(', '.join(members_of_each))}"
         if "default" in schema:
             said += f" (unless given: {escape(json.dumps(schema['default']))})"
         about = escape(", ".join(word for word in words if word))

@@ -116,7 +116,7 @@ def _checked(given: dict[str, Any], schemas: Schemas, required: Sequence[str]) -
 
 def _kinds(kinds: Mapping[str, str]) -> Schema:
     said = "; ".join(f"{kind}: {words}" for kind, words in kinds.items())
-    return {"type": "string", "enum": list(kinds), "description": said}
+    return {"type": "string", "enum": list(kinds), "description": said, "x-enum-descriptions": dict(kinds)}
 
 
 _TEXT: Schema = {"type": "string"}
@@ -187,7 +187,8 @@ def _list_of(item: Schemas, description: str) -> Schema:
 
 
 def _faults(path: str, name: str, words: str, fault: Schemas, extra: Schemas) -> list[Operation]:
-    shown = _list_of({**_PLANNED, **fault}, "in the order in which they strike")
+    entry = {**_PLANNED, **fault, "kind": {**_TEXT, "description": "as it was added, as the others"}}
+    shown = _list_of(entry, "in the order in which they strike")
     listed = {"faults": shown, "hits": _HITS}
     one = f"{path}/{{number}}"
     return [
@@ -212,7 +213,7 @@ def _faults(path: str, name: str, words: str, fault: Schemas, extra: Schemas) ->
             "Switch a fault off, or on again; what it has counted stays.",
             body=_ON,
             required=("on",),
-            answer={**_PLANNED, **fault},
+            answer=entry,
         ),
         Operation(f"remove_{name}", "DELETE", one, "Forget a fault.", status=204),
     ]

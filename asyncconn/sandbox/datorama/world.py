@@ -43,7 +43,7 @@ __all__ = ["ApiCall", "Counters", "DatoramaWorld"]
 _log = logging.getLogger("asyncconn.sandbox")
 
 _UNKNOWN_STATUS = "HALTED_FOR_REVIEW"
-_MOST_SHOWN = 30  # jobs of a kind
+_MOST_SHOWN = 10  # jobs of a kind
 
 R = TypeVar("R", bound=Run)
 

@@ -231,7 +231,7 @@ class PanoplyWorld(World):
         """Tables with their rows, and the counters."""
         counters = self.counters
         shown = {
-            "requests": counters.requests,
+            "calls": counters.requests,
             "messages": counters.accepted,
             "records": counters.records,
             "bytes": counters.bytes,

@@ -57,10 +57,15 @@ def channels(streams: Streams, realms: Mapping[str, Realm]) -> Iterator[Channel]
         yield Channel("mqtt", name, " ".join(session.filters), False, 0, session.delivered, *kept)
 
 
-def gaps(streams: Streams) -> Iterable[Gap]:
+def gaps(streams: Streams, realms: Mapping[str, Realm]) -> Iterable[Gap]:
     """The last absences, newest first."""
+    filters = {
+        (realm.tenant.user, name): one.filters for realm in realms.values() for name, one in realm.sessions.items()
+    }
     now = asyncio.get_running_loop().time()
     for one in islice(reversed(streams.absences), _MOST_GAPS):
-        protocol, _, name, about = one.key
+        protocol, user, name, about = one.key
+        if protocol == "mqtt":
+            about = " ".join(filters.get((user, name), ()))
         seconds = (now if one.ended is None else one.ended) - one.began
         yield Gap(protocol, name, about, now - one.began, seconds, one.ended is not None)

@@ -331,12 +331,14 @@ class TcupWorld(World):
         """Of all tenants."""
         known = {tenant.user: self.services(tenant) for tenant in self._known}
         counters = {
-            **{f"calls of {name}": number for name, number in self.counters.requests.items() if name != _NOBODY},
+            "calls": self.counters.requests.total(),
             "refused for the rate limit": self.counters.refused,
             "not authorized": self.counters.unauthorized,
             "sensors": sum(len(one.sos.sensors) for one in known.values()),
-            "messages published by streams": sum(books.published for books in self.streams.books.values()),
-            "messages delivered to streams": sum(books.delivered for books in self.streams.books.values()),
+            "files": sum(len(one.dls.files()) for one in known.values()),
+            "tasks": sum(len(one.tasks.engine.tasks) for one in known.values()),
+            "messages published": sum(books.published for books in self.streams.books.values()),
+            "messages delivered": sum(books.delivered for books in self.streams.books.values()),
         }
         return View(
             counters,
@@ -344,7 +346,7 @@ class TcupWorld(World):
             [*self._rates(), *(gauge for user, one in known.items() for gauge in viewing.quota(user, one.dls))],
             [work for one in known.values() for work in viewing.tasks(one.tasks.engine, one.workflows)],
             list(viewing.channels(self.streams, self.mqtt.realms)),
-            list(viewing.gaps(self.streams)),
+            list(viewing.gaps(self.streams, self.mqtt.realms)),
         )
 
     def secrets(self) -> list[str]:
