@@ -19,7 +19,7 @@ __all__ = ["Entry", "Log", "masked"]
 MASK = "***"
 _MOST = 1000
 _SHORTEST = 4  # shorter "secrets" would blank out ordinary words
-_SECRET_NAME = re.compile(r"key|token|secret|passw|auth(?!or)|sign|credential|cookie|session", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|auth(?!ors?\b)|sign|credential|cookie|session", re.IGNORECASE)
 
 
 @dataclass(slots=True)

@@ -57,4 +57,5 @@ def emulate(browser: WebDriver, *, width: int, height: int, dark: bool = False, 
 
 def complaints(browser: WebDriver) -> list[str]:
     """What the console says that is not mere talk."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    log: list[dict[str, str]] = browser.get_log("browser")  # type: ignore[no-untyped-call] # selenium leaves it so
+    return [entry["message"] for entry in log if entry["level"] in ("SEVERE", "WARNING")]

@@ -8,11 +8,11 @@ from datetime import date
 from itertools import count
 from typing import TYPE_CHECKING
 
+from helpers import until
+
 from asyncconn import AtotiLimits, Datorama, Hub, Panoply, Tcup
 from asyncconn.atoti_limits import Limit, Structure
 from asyncconn.errors import AsyncConnError
-
-from helpers import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
