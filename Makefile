@@ -7,7 +7,8 @@ SOURCES := asyncconn tests benchmarks examples docs/conf.py
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
-SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server redis-server:redis-server
+SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server redis-server:redis-server \
+  chromium:chromium chromedriver:chromium-driver
 
 # Tests wait as much as they compute: one worker more than there are cores.
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)

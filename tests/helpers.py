@@ -182,6 +182,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "moto": (lambda: importlib.util.find_spec("moto") is not None, "pip install 'moto[server]'"),
     "sshd": (lambda: _program("sshd"), "apt-get install openssh-server"),
     "dask": (lambda: importlib.util.find_spec("distributed") is not None, "pip install 'asyncconn[dask]'"),
+    "chromium": (lambda: _program("chromium", "chromedriver"), "apt-get install chromium chromium-driver"),
     "redis": (lambda: _program("redis-server"), "apt-get install redis-server"),
 }
 
