@@ -43,10 +43,11 @@ class Part(NamedTuple):
 
 def partition_goals(samples: Samples, count: int) -> list[Goal]:
     """What the scheduler and the client of a cluster may need for ``count`` partitions."""
-    cpu, memory = (samples.median("cluster", figure) for figure in ("us_each", "grown_mb"))
+    cpu, memory, told = (samples.median("cluster", figure) for figure in ("us_each", "grown_mb", "outcomes"))
     return [
         Goal("collect", f"scheduler and client, each of {count:,} partitions, CPU", cpu, "<=", 30, 10, "us"),
         Goal("collect", f"memory for {count:,} partitions", memory, "<=", 60, 30, "MB"),
+        Goal("collect", "outcomes told by tasks: counts come back, and no rows", told, "<=", 1_000, 500, "messages"),
     ]
 
 
