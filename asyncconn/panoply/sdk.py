@@ -303,11 +303,11 @@ def _takes_at_once(panoply: Panoply) -> bool:
 def _at_end(call: Callable[[], None]) -> Callable[[], object]:
     """Call it when the program ends, after its other threads; what is returned takes that back."""
     processes = sys.modules.get("multiprocessing.process")
-    if processes is None or processes.parent_process() is None:
+    if sys.version_info >= (3, 13) or processes is None or processes.parent_process() is None:
         atexit.register(call)
         return lambda: atexit.unregister(call)
 
-    # A child of multiprocessing ends without atexit when it was forked, and with both when it was spawned.
+    # Before 3.13 a child of multiprocessing ends without atexit when it was forked, and with both when it was spawned.
     from multiprocessing.util import Finalize
 
     def after_threads() -> None:
