@@ -252,7 +252,7 @@ async def test_a_batch_is_a_span_of_messaging_with_its_call_below(told: Told, sa
 
 async def test_no_credential_of_a_platform_is_in_a_span(told: Told, sandbox: Sandbox) -> None:
     async with Hub() as hub:
-        panoply, datorama, tcup = (kind.from_env(hub=hub) for kind in (Panoply, Datorama, Tcup))
+        panoply, datorama, tcup = Panoply.from_env(hub=hub), Datorama.from_env(hub=hub), Tcup.from_env(hub=hub)
         with told.instrument(hub, propagate={"panoply", "datorama", "tcup"}):
             await panoply.write("t", {"id": 1})
             await panoply.flush()
