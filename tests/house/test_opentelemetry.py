@@ -228,6 +228,7 @@ async def test_a_batch_is_a_span_of_messaging_with_its_call_below(told: Told, sa
             for number in range(3):
                 await panoply.write("t", {"id": number})
             await panoply.flush()
+            sandbox.faults.add(Fault("status", match="panoply", status=429, retry_after=0.01, times=1))
             sandbox.faults.add(Fault("status", match="panoply", status=400, times=1))
             await panoply.write("t", {"id": 9})
             await panoply.flush()
@@ -247,7 +248,9 @@ async def test_a_batch_is_a_span_of_messaging_with_its_call_below(told: Told, sa
     outcomes = {"accepted": 4, "delivered": 3, "rejected": 0, "failed": 1, "unknown": 0}
     assert records == {("panoply", outcome): count for outcome, count in outcomes.items()}
     row = next(iter(hub.traffic))
-    assert (row.route, row.calls, dict(row.statuses)) == ("/{account}/{queue}", 2, {200: 1, 400: 1})
+    assert (row.route, row.calls, row.retries) == ("/{account}/{queue}", 2, 1)
+    assert row.statuses == {200: 1, 400: 1, 429: 1}
+    assert [attributes(call).get("http.request.resend_count") for call in calls] == [None, 1]
 
 
 async def test_no_credential_of_a_platform_is_in_a_span(told: Told, sandbox: Sandbox) -> None:
