@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from asyncconn.datorama import Datorama
     from asyncconn.draining import DrainReport
     from asyncconn.figures import HubFigures
+    from asyncconn.health import Check, Readiness, ReadinessPolicy, readiness
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
     from asyncconn.http.multipart import Multipart
     from asyncconn.http.oauth import OAuth2
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from asyncconn.http.traffic import Traffic
     from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub, HubState
+    from asyncconn.integrations.progress import progress
     from asyncconn.panoply import DataSource, Panoply, run_source
     from asyncconn.resource import Caller, Calling, Resource
     from asyncconn.rows import read_rows, save_rows
@@ -85,6 +87,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Caller",
     "Calling",
     "Change",
+    "Check",
     "Clock",
     "CollectReport",
     "Connector",
@@ -135,6 +138,8 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "RateHint",
     "RateLimiter",
     "RateSnapshot",
+    "Readiness",
+    "ReadinessPolicy",
     "Receipt",
     "Reconnect",
     "Redactor",
@@ -173,7 +178,9 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "batched",
     "collect",
     "errors",
+    "progress",
     "read_rows",
+    "readiness",
     "run",
     "run_source",
     "save_rows",
@@ -195,6 +202,7 @@ _HOMES = {
     "Caller": "asyncconn.resource",
     "Calling": "asyncconn.resource",
     "Change": "asyncconn.core.supervise",
+    "Check": "asyncconn.health",
     "Clock": "asyncconn.core.clock",
     "CollectReport": "asyncconn.collecting.report",
     "Connector": "asyncconn.connector",
@@ -245,6 +253,8 @@ _HOMES = {
     "RateHint": "asyncconn.http.rules",
     "RateLimiter": "asyncconn.core.rates.limiter",
     "RateSnapshot": "asyncconn.core.rates.limiter",
+    "Readiness": "asyncconn.health",
+    "ReadinessPolicy": "asyncconn.health",
     "Receipt": "asyncconn.core.buffer.receipts",
     "Reconnect": "asyncconn.core.supervise",
     "Redactor": "asyncconn.http.redact",
@@ -281,7 +291,9 @@ _HOMES = {
     "Window": "asyncconn.core.rates.windows",
     "batched": "asyncconn.batches",
     "collect": "asyncconn.collecting.running",
+    "progress": "asyncconn.integrations.progress",
     "read_rows": "asyncconn.rows",
+    "readiness": "asyncconn.health",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
     "save_rows": "asyncconn.rows",

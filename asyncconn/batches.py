@@ -176,6 +176,7 @@ class Batches(Watched, Unpicklable, Generic[T]):
             "policy": spec.policy,
             "reveal": spec.decode,
             "clock": hub.clock,
+            "watching": hub.watching,
             "name": self.name,
             "retry": retry,
             "key_of": key_of,
@@ -288,7 +289,8 @@ class Batches(Watched, Unpicklable, Generic[T]):
 
     def figures(self) -> BufferFigures:
         """The totals under its name, and those of its spool."""
-        return BufferFigures(self.name, self.stats, None if self._spool is None else self._spool.stats)
+        spool = None if self._spool is None else self._spool.stats
+        return BufferFigures(self.name, self.stats, spool, self._buffer.full)
 
     async def flush(self, timeout: float | None = None) -> FlushReport:
         """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most.

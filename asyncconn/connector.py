@@ -19,13 +19,14 @@ from asyncconn.hub import Hub
 from asyncconn.settings import variable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.limiter import RateSnapshot
     from asyncconn.core.supervise import StreamFigures
+    from asyncconn.health import Check, ReadinessPolicy
     from asyncconn.http.redact import Redactor
 
 __all__ = ["Connector", "Platform"]
@@ -212,6 +213,16 @@ class Connector(Unpicklable):
 
         >>> def figures(self) -> Iterable[BufferFigures | StreamFigures]:
         ...     return [BufferFigures("acme", self._buffer.stats)]
+        """
+        return ()
+
+    async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+        """What else has to be well for this client to be of use, for :func:`asyncconn.readiness`: by default nothing.
+
+        What :meth:`figures` and the rates say is seen without it. It has ``policy.timeout`` seconds to answer.
+
+            >>> async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            ...     return [Check.of("acme login", "" if await self.logged_in() else "the session is over")]
         """
         return ()
 

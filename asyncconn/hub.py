@@ -135,7 +135,8 @@ class Hub(Unpicklable):
         self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<Hub {self.state.value}, {len(self._members)} connectors>"
+        number = len(self._members)
+        return f"<Hub {self.state.value}, {number} connector{'' if number == 1 else 's'}>"
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -256,6 +257,11 @@ class Hub(Unpicklable):
     async def finish(self, member: Member, timeout: float) -> FlushReport | None:
         """Drain ``member`` and what is attached to it, once; see :meth:`Draining.finish`."""
         return await self._drains().finish(member, timeout)
+
+    @property
+    def connectors(self) -> tuple[Member, ...]:
+        """Those that it will drain and close, in the order in which they were made."""
+        return tuple(self._members)
 
     def figures(self) -> HubFigures:
         """What its connectors hold, wait for and listen to at this moment; once it is closed, what it came to.

@@ -25,8 +25,10 @@ from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed  # noqa: E40
 from asyncconn.integrations.fastapi import Provide, hub_lifespan  # noqa: E402 - the imports above must come first
 from asyncconn.sandbox import Fault, Sandbox  # noqa: E402 - the imports above must come first
 
+from .asgi_scene import serving  # noqa: E402 - the imports above must come first
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_service.py"
 ROOT = Path(__file__).parents[2]
@@ -44,24 +46,6 @@ async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
         for name, value in running.env.items():
             monkeypatch.setenv(name, value)
         yield running
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """The application with its lifespan, as a server runs it, in this loop."""
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(
-            scope: MutableMapping[str, Any],
-            receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-            send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-        ) -> None:
-            scope["state"] = dict(state or {})
-            await app(scope, receive, send)
-
-        transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
-            yield client
 
 
 def application(**options: Any) -> FastAPI:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.buffer.receipts import BatchStats
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferFigures", "Past"]
 
-_GREATEST = ("oldest_age", "max_age_at_send")  # of several, where all else is summed
+_GREATEST = ("oldest_age", "max_age_at_send", "lost_at")  # of several, where all else is summed
 
 
 @dataclass(frozen=True, slots=True)
 class BufferFigures:
-    """A buffer's ``stats``, and those of its ``spool``, where it has one.
+    """A buffer's ``stats``, and those of its ``spool``, where it has one; ``full``: it has no room for another record.
 
     ``name`` is that of its kind, as ``panoply``, ``acme.points``, ``tcup.mqtt``: there may be several of a name.
     """
@@ -27,6 +27,7 @@ class BufferFigures:
     name: str
     stats: BatchStats
     spool: SpoolStats | None = None
+    full: bool = False
 
 
 class Past:
@@ -47,4 +48,8 @@ class Past:
 
 def _joined(one: BatchStats, other: BatchStats) -> BatchStats:
     pairs = {name: (getattr(one, name), getattr(other, name)) for name in BatchStats.__slots__}
-    return BatchStats(**{name: max(both) if name in _GREATEST else sum(both) for name, both in pairs.items()})
+    return BatchStats(**{name: _greatest(both) if name in _GREATEST else sum(both) for name, both in pairs.items()})
+
+
+def _greatest(both: Iterable[Any]) -> Any:
+    return max((one for one in both if one is not None), default=None)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncconn.core.events import Handler
     from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.supervise import Change, Link, Reconnect, State, StreamTally
+    from asyncconn.core.watching import Watching
 
 __all__ = ["Publisher"]
 
@@ -83,6 +84,7 @@ class Publisher(Unpicklable, Generic[T]):
         clock: Clock,
         kind: str,
         tally: StreamTally,
+        watching: Watching | None = None,
     ) -> None:
         self.name = name
         self._kind = kind
@@ -91,13 +93,13 @@ class Publisher(Unpicklable, Generic[T]):
         self._timeout = timeout
         self._clock = clock
         self._events = Events("live", "lost", "error")
-        self._books = Books(name)
+        self._books = Books(name, clock=clock)
         self._accounts = self._books.accounts
         self._callers: WeakSet[Books] = WeakSet()
         self._outbox = outbox
         outbox.on_settled = self._settled
         self._supervisor = Supervisor(
-            mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock, tally=tally
+            mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock, tally=tally, watching=watching
         )
         for change in ("live", "lost"):
             self._supervisor.events.on(change, self._changed)
@@ -125,7 +127,7 @@ class Publisher(Unpicklable, Generic[T]):
         """The totals under the name of its kind, and those of its spool."""
         outbox = self._outbox
         spool = outbox.spool.stats if isinstance(outbox, SpooledOutbox) else None
-        return BufferFigures(self._kind, replace(self.stats, in_flight=outbox.in_flight), spool)
+        return BufferFigures(self._kind, replace(self.stats, in_flight=outbox.in_flight), spool, outbox.full)
 
     def on(self, name: str, handler: Handler) -> Handler:
         """Call ``handler`` with each ``live`` and ``lost`` (a Change), or with each ``error`` (a DeliveryFailed)."""
