@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HEAVY = (
     "aiobotocore botocore aiomqtt websockets pandas typer rich fastapi starlette tenacity moto aiohttp pydantic anyio "
-    "prometheus_client"
+    "prometheus_client opentelemetry"
 )
 
 
@@ -176,7 +176,12 @@ ANY = {
 def _public() -> Iterator[object]:
     """What the faces show, and the nouns of the clients."""
     faces = ["panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing"]
+<<<<<<< HEAD
     faces += [f"integrations.{name}" for name in ("asgi", "dask", "fastapi", "prometheus", "redis")]
+=======
+    faces += ["integrations.dask", "integrations.fastapi", "integrations.opentelemetry"]
+    faces += ["integrations.prometheus", "integrations.redis"]
+>>>>>>> w-watch
     for name in ("asyncconn", *(f"asyncconn.{face}" for face in faces)):
         face = importlib.import_module(name)
         yield from (getattr(face, public) for public in face.__all__)
