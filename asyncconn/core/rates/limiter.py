@@ -190,14 +190,14 @@ class RateLimiter(Unpicklable):
             wait = self.estimated_wait(cost)
             if wait > max_wait:
                 raise self._too_long(wait, max_wait)
+        if (waiting := len(self._queue) + 1) == 1 or waiting >= self._look_from:
+            self._look_at_wait(waiting, cost)
         self._register.call_in()  # whoever comes later must not overtake
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._queue.append((future, cost, next(_tickets), owner))
         self._queued_cost += cost
         if self._timer is None:
             self._wake()
-        if (waiting := len(self._queue)) == 1 or waiting >= self._look_from:
-            self._look_at_wait(waiting)
         try:
             if max_wait is None:
                 return await future
@@ -210,15 +210,14 @@ class RateLimiter(Unpicklable):
             self._abandon(future, cost)
             raise
 
-    def _look_at_wait(self, waiting: int) -> None:
+    def _look_at_wait(self, waiting: int, cost: int) -> None:
         """Tell of a wait that will be long, once until it is over; a short one is looked at as the line grows."""
         if (now := self._now()) < self._told_until:
             return
-        wait, self._look_from = self.estimated_wait(0), 2 * waiting
+        wait, self._look_from = self.estimated_wait(cost), 2 * waiting
         if wait > _LONG:
             self._look_from, self._told_until = 1, now + wait
-            end = self._shown_end(wait)
-            logger.info("%s: %d wait for the rate, the last %.3g s, until %s", self.name, waiting, wait, end)
+            logger.info("%s: %d wait for the rate, the last until %s", self.name, waiting, self._shown_end(wait))
 
     def _abandon(self, future: asyncio.Future[Permit], cost: int) -> None:
         """The waiter has gone: leave no place in the queue and no permit behind."""

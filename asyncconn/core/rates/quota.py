@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +26,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _LOOK = 60.0  # seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day
 _JUMP = 5.0  # seconds by which the wall clock may go on faster than ours without having been set
-_NEARLY = 0.1  # the share of the calls that is left when that is told
+_NOTHING = -sys.maxsize  # less than can be left
 _DAYS = 8  # counts that are kept, for a clock that is set back
 
 
@@ -72,7 +72,7 @@ class Quota(BasePart):
         self._wakes: list[Callable[[], None]] = []
         self._since = self._resets_at = self._until = _NEVER  # the day counted: known from here to here; with skew
         self._told_low = _NEVER  # the reset of the day of which it was told that little is left
-        self._low = -math.inf  # calls left, from which on that is told
+        self._low = _NOTHING  # calls left, from which on that is told
         self._days: dict[datetime, int] = {}  # what was counted for other days, by their resets
         # Since a clock that was set back: when that was, on the wall and on ours, and what was counted by then.
         self._set_back: tuple[datetime, float, int] | None = None
@@ -159,7 +159,7 @@ class Quota(BasePart):
         self._resets_at, self._until = resets_at, resets_at + self._skew
         self._exhausted = used >= self.limit
         self._left = -running if self.store else self.limit - used - running
-        self._low = -math.inf if self.store else _NEARLY * self.limit
+        self._low = _NOTHING if self.store else self.limit // 10
         self._late = 0
         self._forget_told()
         self._error = None
@@ -224,7 +224,7 @@ class Quota(BasePart):
 
     def _tell_low(self, used: int) -> None:
         """Nine tenths are used: worth a line, once a day."""
-        self._low = -math.inf
+        self._low = _NOTHING
         if self._told_low != self._resets_at:
             self._told_low = self._resets_at
             when = self._resets_at.isoformat(timespec="seconds")
@@ -335,7 +335,7 @@ class Quota(BasePart):
             if self._resets_at == resets_at and not self._exhausted:  # the server may have said so meanwhile
                 self._left += amount - over
                 self._exhausted = over > 0
-                if total >= self.limit * (1 - _NEARLY):
+                if self.limit - total <= self.limit // 10:
                     self._tell_low(min(total, self.limit))
 
     async def aclose(self) -> None:
