@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from asyncconn.http.traffic import Traffic
     from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub, HubState
+    from asyncconn.integrations.progress import progress
     from asyncconn.panoply import DataSource, Panoply, run_source
     from asyncconn.resource import Caller, Calling, Resource
     from asyncconn.rows import read_rows, save_rows
@@ -177,6 +178,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "batched",
     "collect",
     "errors",
+    "progress",
     "read_rows",
     "readiness",
     "run",
@@ -289,6 +291,7 @@ _HOMES = {
     "Window": "asyncconn.core.rates.windows",
     "batched": "asyncconn.batches",
     "collect": "asyncconn.collecting.running",
+    "progress": "asyncconn.integrations.progress",
     "read_rows": "asyncconn.rows",
     "readiness": "asyncconn.health",
     "run": "asyncconn.running",

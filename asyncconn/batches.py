@@ -176,6 +176,7 @@ class Batches(Watched, Unpicklable, Generic[T]):
             "policy": spec.policy,
             "reveal": spec.decode,
             "clock": hub.clock,
+            "watching": hub.watching,
             "name": self.name,
             "retry": retry,
             "key_of": key_of,

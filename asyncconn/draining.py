@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from asyncconn.core.buffer.attached import Attached
 from asyncconn.core.buffer.receipts import FlushReport, newest
 from asyncconn.core.buffer.unheard import UndeliveredWarning, warn
+from asyncconn.core.shown import Shown
 from asyncconn.core.tasks import Ending
 from asyncconn.errors import DeliveryFailed
 from asyncconn.figures import Left, read
@@ -61,8 +62,8 @@ class Member(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class DrainReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class DrainReport(Shown):
     """What became of every record that the connectors of a hub have accepted, since the start.
 
     ``reports`` by connector name (only those that hold records; one that closed before the hub did is among them),
@@ -72,6 +73,10 @@ class DrainReport:
     reports: Mapping[str, FlushReport] = field(default_factory=dict)
     errors: Mapping[str, BaseException] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def _facts(self) -> Mapping[str, Any]:
+        errors = {f"{name} error": str(error) for name, error in self.errors.items()}
+        return {**self.reports, **errors, "seconds": self.seconds}
 
     @property
     def complete(self) -> bool:

@@ -59,10 +59,10 @@ class Left:
         return chain(self.buffers.figures(), self.streams.values())
 
 
-def read(hub: object, members: Iterable[tuple[Any, Attached | None]], left: Left | None) -> HubFigures:
+def read(hub: object, members: Iterable[tuple[Any, Attached | None]], left: Left) -> HubFigures:
     """Those of the connectors that ``hub`` has, and of those that it had."""
     found = [one for member, attached in members for one in _of_member(member, attached)]
-    found += () if left is None else left.figures()
+    found += left.figures()
     return HubFigures(
         tuple(one for one in found if isinstance(one, BufferFigures)),
         tuple(figures_of(hub)),

@@ -135,7 +135,8 @@ class Hub(Unpicklable):
         self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<Hub {self.state.value}, {len(self._members)} connectors>"
+        number = len(self._members)
+        return f"<Hub {self.state.value}, {number} connector{'' if number == 1 else 's'}>"
 
     # -- opening -----------------------------------------------------------------------------------------------------
 

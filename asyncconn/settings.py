@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic_settings import SettingsConfigDict
 
-__all__ = ["HubSettings", "load", "settings_config", "variable"]
+__all__ = ["HubSettings", "load", "settings_config", "variable", "variables"]
 
 _FILE = ".env"
 _ENCODING = "utf-8-sig"  # with or without the mark that Windows puts in front
@@ -30,12 +30,23 @@ def variable(name: str) -> str | None:
 
     Raises ``ConfigError`` for a file that cannot be read; its contents are not quoted.
     """
-    if (value := os.environ.get(name)) is not None or not Path(_FILE).exists():
+    if (value := os.environ.get(name)) is not None:
         return value
+    return _of_the_file().get(name)
+
+
+def variables() -> set[str]:
+    """The names of all variables of the environment and of ``.env``. Raises ``ConfigError`` as :func:`variable`."""
+    return {*os.environ, *_of_the_file()}
+
+
+def _of_the_file() -> dict[str, str | None]:
+    if not Path(_FILE).exists():
+        return {}
     from dotenv import dotenv_values  # few programs have the file
 
     try:
-        return dotenv_values(_FILE, encoding=_ENCODING).get(name)
+        return dotenv_values(_FILE, encoding=_ENCODING)
     except (OSError, UnicodeError) as error:
         problem = _unreadable(error)
     raise ConfigError(problem)  # out here it has no context: the original holds what it read, credentials too

@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks import check, instructions
 from benchmarks import streams as live
 from benchmarks.counts import counted_goals
-from benchmarks.goals import Goal, Part, goals_table, peers_table
+from benchmarks.goals import Goal, Part, goals_table, partition_goals, peers_table
 from benchmarks.measure import Samples
 from benchmarks.scale import MANY
 from benchmarks.sink import running
@@ -29,7 +29,21 @@ RECORDS = 200_000
 REQUESTS = 4_000
 OBSERVATIONS = 100_000
 MESSAGES = 4_000
-PARTS = ["limiter", "writer", "spool", "transport", "polling", "tcup", "streams", "imports", "scale"]
+CALLS = 100_000
+PARTITIONS = 200_000
+PARTS = [
+    "limiter",
+    "shared",
+    "writer",
+    "spool",
+    "transport",
+    "polling",
+    "tcup",
+    "streams",
+    "imports",
+    "scale",
+    "collect",
+]
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -58,6 +72,14 @@ def limiter(rounds: int, url: str) -> Part:
         Goal("limiter", "refused by a counting server", refused, "<=", 0, 0, "calls"),
     ]
     return Part(goals, {"alone": alone, "thousand": thousand, "many": many, "max_wait": waits, "cap": cap})
+
+
+def shared(rounds: int, url: str) -> Part:
+    calls = Samples()
+    calls.collect("shared", ["aiolimiter", "window", "shared"], max(1, rounds // 3), url, CALLS)
+    found = calls.ratio("ns", "shared", "aiolimiter")
+    what = "acquire, sent and done of a shared window over aiolimiter's acquire, CPU"
+    return Part([*counted_goals("shared", calls, url), Goal("shared", what, found, "<=", 6, 4)], {"calls": calls})
 
 
 def writer(rounds: int, url: str) -> Part:
@@ -167,6 +189,12 @@ def imports(rounds: int) -> Part:
     return Part([goal], {"starts": starts})
 
 
+def collect(rounds: int) -> Part:
+    partitions = Samples()
+    partitions.collect("collect", ["cluster"], max(1, rounds // 9), PARTITIONS)
+    return Part(partition_goals(partitions, PARTITIONS), {"partitions": partitions})
+
+
 def streams(rounds: int) -> Part:
     mqtt, websocket = Samples(), Samples()
     bare, one, many = "aiomqtt", "publish", "publish_many"
@@ -187,8 +215,8 @@ def streams(rounds: int) -> Part:
 
 
 def measured(part: str, rounds: int, url: str) -> Part:
-    beside_a_sink = {"limiter": limiter, "writer": writer, "spool": spool, "transport": transport, "tcup": tcup}
-    alone = {"polling": polling, "imports": imports, "scale": scale, "streams": streams}
+    beside_a_sink = {f.__name__: f for f in (limiter, shared, writer, spool, transport, tcup)}
+    alone = {f.__name__: f for f in (polling, streams, imports, scale, collect)}
     return beside_a_sink[part](rounds, url) if part in beside_a_sink else alone[part](rounds)
 
 

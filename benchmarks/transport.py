@@ -39,17 +39,15 @@ class Bench(Connector):
 
 
 async def measured(get: Get, requests: int) -> Figures:
-    for _ in range(50):
-        await get()
-
-    async def worker() -> None:
-        for _ in range(requests // AT_ONCE):
+    async def worker(requests: int) -> None:
+        for _ in range(requests):
             if len((await get())["rows"]) != 6:
                 raise RuntimeError("not the answer that was sent")
 
+    await asyncio.gather(*[worker(50) for _ in range(AT_ONCE)])  # now all connections are open: they are no request
     before = cpu_seconds()
     with counting(requests):
-        await asyncio.gather(*[worker() for _ in range(AT_ONCE)])
+        await asyncio.gather(*[worker(requests // AT_ONCE) for _ in range(AT_ONCE)])
     return {"cpu_us": (cpu_seconds() - before) / requests * 1e6}
 
 

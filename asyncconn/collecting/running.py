@@ -16,7 +16,7 @@ from asyncconn.collecting.sinks import Run
 from asyncconn.collecting.working import Plan, Working
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.closing import each
-from asyncconn.core.extras import extra
+from asyncconn.core.extras import extra, needed
 from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.tasks import together
 from asyncconn.errors import ConfigError
@@ -124,6 +124,7 @@ def _crew(plan: Plan[P], client: Client | None, hub: Hub | Callable[[], Hub]) ->
         return _here(plan, hub)
     if isinstance(hub, Hub):
         raise ConfigError("a hub belongs to this process: on a cluster, hub= is a function that makes one")
+    needed("distributed", "dask")
     # By its name, as nothing down here may need what only some programs have installed.
     made: AbstractAsyncContextManager[Crew[P]] = extra("asyncconn.integrations.dask", "dask").crew(plan, client, hub)
     return made
@@ -148,7 +149,7 @@ class _Leading(Generic[P]):
         self._batches = batches
         self._size = size
         self._total = total
-        self._on_progress = telling(on_progress)
+        self._on_progress = telling(on_progress, "collect")
         self._outcome = Outcome()
         self._tell()
 

@@ -29,4 +29,6 @@ def needed(module: str, name: str | None = None) -> None:
 
 
 def _missing(module: str, name: str | None) -> ConfigError:
-    return ConfigError(f"{module} is not installed: pip install 'asyncconn[{name or module}]'")
+    missing = ConfigError(f"{module} is not installed: pip install 'asyncconn[{name or module}]'")
+    missing.advice = ""  # no value is wrong, and the message says what to do
+    return missing

@@ -35,6 +35,16 @@ class Page(Generic[T]):
     def __getitem__(self, index: int) -> T:
         return self.items[index]
 
+    def __repr__(self) -> str:
+        from asyncconn.core.words import count
+
+        return f"<Page of {count(len(self.items), 'item')}, {'the last' if self.next is None else 'more to come'}>"
+
+    def _repr_html_(self) -> str:
+        from asyncconn.core.tables import items_html
+
+        return items_html(self.items, title=repr(self).strip("<>"))
+
 
 class Pager(Generic[T]):
     """A list at a platform. Nothing is fetched before it is awaited or iterated, and each use starts anew.

@@ -15,6 +15,7 @@ from asyncconn.core.durations import positive
 from asyncconn.core.events import Events
 from asyncconn.core.notes import with_notes
 from asyncconn.core.tasks import reap
+from asyncconn.core.watching import NOBODY, Following, Watching
 from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectTimeout, LifecycleError, RateLimited
 
 if TYPE_CHECKING:
@@ -178,8 +179,8 @@ class Supervisor(Generic[L]):
 
     ``connect`` makes a new context manager for each attempt; entered, it gives a :class:`Link` that is ready for use:
     what must be said after connecting (who asks, which topics) has been said. ``final`` tells the errors after which
-    there is no further attempt. Events: ``live`` and ``lost`` with a :class:`Change`, ``gap`` with a :class:`Gap`;
-    ``tally`` counts them, for several connections of a kind.
+    there is no further attempt. Who is ``watching`` follows it to its end. Events: ``live`` and ``lost`` with a
+    :class:`Change`, ``gap`` with a :class:`Gap`; ``tally`` counts them, for several connections of a kind.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class Supervisor(Generic[L]):
         policy: Reconnect | None = None,
         final: Callable[[Exception], bool] = cannot_get_better,
         clock: Clock | None = None,
+        watching: Watching | None = None,
         tally: StreamTally | None = None,
     ) -> None:
         self.state: State = "connecting"
@@ -201,6 +203,8 @@ class Supervisor(Generic[L]):
         self._policy = policy or Reconnect()
         self._final = final
         self._clock = clock or SystemClock()
+        self._watching = watching or Watching()
+        self._following: Following = NOBODY
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[L] | None = None
         self._problem: Exception | None = None
@@ -247,7 +251,7 @@ class Supervisor(Generic[L]):
         self.gaps.append(gap)
         del self.gaps[:-_KEPT]
         logger.warning("%s: messages may have been missed: %s", self._name, why)
-        self.events.emit("gap", gap)
+        self._tell("gap", gap)
 
     async def aclose(self) -> None:
         """End the connection, and every attempt to make one."""
@@ -257,6 +261,12 @@ class Supervisor(Generic[L]):
     # -- the task ------------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
+        with self._watching.follow("stream", self._name, self) as self._following:
+            await self._kept_up()
+            if self._problem is not None:
+                self._following.event("final", self._problem)
+
+    async def _kept_up(self) -> None:
         failures = 0
         try:
             while True:
@@ -318,7 +328,7 @@ class Supervisor(Generic[L]):
         logger.info("%s: connection %d is live", self._name, self.connection)
         if self._next is not None:
             self._next.set_result(link)
-        self.events.emit("live", Change("live", self.connection))
+        self._tell("live", Change("live", self.connection))
 
     def _down(self) -> None:
         """Who asks from now on waits for the next."""
@@ -329,7 +339,11 @@ class Supervisor(Generic[L]):
         self.state = "lost"
         said = f"{type(error).__name__}: {with_notes(error)}"
         logger.warning("%s: connection lost, next attempt in %.1f s: %s", self._name, pause, said)
-        self.events.emit("lost", Change("lost", self.connection, error, pause))
+        self._tell("lost", Change("lost", self.connection, error, pause))
+
+    def _tell(self, name: str, data: Change | Gap) -> None:
+        self._following.event(name, data)
+        self.events.emit(name, data)
 
     def _end(self, error: Exception) -> None:
         if self.state == "closed":

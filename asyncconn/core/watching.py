@@ -33,8 +33,8 @@ class Follower(Protocol):
 class Watcher(Protocol):
     """Is asked whenever a piece of work begins, in its task."""
 
-    def __call__(self, work: Work, subject: Any) -> Follower | None:
-        """Who follows this one; None if nobody does."""
+    def __call__(self, work: Work, name: str, subject: Any) -> Follower | None:
+        """Who follows this one; None if nobody does. ``name`` is its platform, or what its author calls it."""
         ...
 
 
@@ -69,16 +69,18 @@ class Following:
 class Watching:
     """Who watches the work of a hub. While nobody does, that costs a call two looks.
 
-    A call has the events ``attempt`` (an ``Attempted``) and ``retry`` (the error, and the seconds until the next), a
-    poll ``state`` (the state), a stream ``live``, ``lost`` (a ``Change``) and ``gap`` (a ``Gap``); a batch has none.
+    A call has the events ``attempt`` (an ``Attempted``) and ``retry`` (the error, and the seconds until the next); a
+    poll ``ask`` (how often it has asked), then ``state`` (the state) or ``passing`` (the error that means "not yet"); a
+    stream ``live``, ``lost`` (a ``Change``), ``gap`` (a ``Gap``) and ``final`` (the error after which it is given up).
+    A batch has none.
 
         >>> class Told:
         ...     def event(self, name: str, data: object) -> None: ...
         ...     def end(self, error: BaseException | None) -> None:
         ...         print("over" if error is None else type(error).__name__)
         >>> watching = Watching()
-        >>> stop = watching.add(lambda work, subject: Told())
-        >>> with watching.follow("poll", "a poller"):
+        >>> stop = watching.add(lambda work, name, subject: Told())
+        >>> with watching.follow("poll", "acme", "a poller"):
         ...     pass
         over
         >>> stop()
@@ -99,14 +101,14 @@ class Watching:
 
         return stop
 
-    def follow(self, work: Work, subject: Any) -> Following:
+    def follow(self, work: Work, name: str, subject: Any) -> Following:
         """Those who follow a piece of work that begins now."""
         if not self.watchers:
             return NOBODY
         followers = []
         for watcher in self.watchers:
             try:
-                follower = watcher(work, subject)
+                follower = watcher(work, name, subject)
             except Exception as error:  # noqa: BLE001 - as above
                 self.failed(watcher, error)
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -16,7 +15,7 @@ from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
 from asyncconn.core.rates.quota import Quota
 from asyncconn.core.rates.registry import Room
-from asyncconn.core.retrying import ONCE, RetryPolicy
+from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.core.watching import Watching
 from asyncconn.errors import (
@@ -31,6 +30,7 @@ from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import read_whole
 from asyncconn.http.exchange import Body, Call, Exchange, Places, Road, may_say_no
 from asyncconn.http.failures import with_doubt
+from asyncconn.http.other_ways import OtherWays
 from asyncconn.http.outgoing import build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, decoded_by
@@ -41,7 +41,7 @@ from asyncconn.http.timeouts import Timeouts, client_timeout
 from asyncconn.http.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from asyncconn.core.rates.limiter import RateLimiter
     from asyncconn.core.rates.registry import Share
@@ -59,7 +59,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
-class Transport(Calls, Unpicklable):
+class Transport(Calls, OtherWays, Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -157,6 +157,11 @@ class Transport(Calls, Unpicklable):
         self._joined = True
 
     @property
+    def watching(self) -> Watching:
+        """Who follows its calls."""
+        return self._road.watching
+
+    @property
     def redactor(self) -> Redactor:
         """Knows every secret that this transport has used lately."""
         if self._given_redactor is not None:
@@ -211,7 +216,7 @@ class Transport(Calls, Unpicklable):
         call.timeout = client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
         policy, harmless = self._policy(call, retry, idempotent)
         if self._road.watching.watchers:
-            with self._road.watching.follow("call", call) as call.following:
+            with self._road.watching.follow("call", self.service, call) as call.following:
                 return await self._renewing(call, self._attempt, policy, harmless, None)
         started = self._clock.now()
         try:  # the usual ends here: what a repetition needs is made after a failure
@@ -349,7 +354,7 @@ class Transport(Calls, Unpicklable):
                 await self._show(call)
             call.timeout = client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
             call.opening = opening
-            with self._road.watching.follow("call", call) as call.following:
+            with self._road.watching.follow("call", self.service, call) as call.following:
                 return await self._renewing(call, self._open, *self._policy(call, retry, idempotent), None)
 
         shown = str(path).partition("?")[0]  # the query of a presigned address is a credential
@@ -373,63 +378,6 @@ class Transport(Calls, Unpicklable):
                 response.body = await read_whole(answer, self._max_answer_bytes, call.what)
         self._observe(call, response)
         raise ProtocolError(f"{self.service}: {call.method} {call.path} answered {answer.status}, not a stream")
-
-    async def upgrade(
-        self,
-        path: str,
-        dial: Callable[[Call], Awaitable[T | Response]],
-        *,
-        params: Mapping[str, Any] | None = None,
-    ) -> T:
-        """A GET that is to become another protocol, as a WebSocket does, over the connection that ``dial`` makes.
-
-        ``dial`` is given the call, with its credential, and returns what it has opened, or the answer where that is a
-        refusal: its error is raised. It counts as a call; nothing is repeated, except once with a newer token.
-        """
-
-        async def attempt(call: Call) -> T:
-            self._road.session()  # a closed hub should say so
-            async with call.limiter or nullcontext():
-                with self._counted(call, 101):
-                    found = await dial(call if call.sign is None else await call.sign(call))
-                    if isinstance(found, Response):
-                        self._observe(call, found)
-                        raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
-                    return found
-
-        call = self._call("GET", path, params, None, None, None, "default", 1, None)
-        if not self._anonymous:
-            await self._show(call)
-        with self._road.watching.follow("call", call) as call.following:
-            return await self._renewing(call, attempt, *self._policy(call, ONCE, True), None)
-
-    async def aside(self, method: str, path: str, attempt: Callable[[], Awaitable[T]], *, route: str) -> T:
-        """A call whose attempts go another way, such as a stranger's client: counted, followed and repeated as others.
-
-        It is not idempotent.
-        """
-        call = self._call(method, path, None, None, None, None, "default", 1, None, route=route)
-        call.path = self.redactor.scrub(call.url.path)
-
-        async def counted() -> T:
-            with self._counted(call, 200):
-                return await attempt()
-
-        with self._road.watching.follow("call", call) as call.following:
-            return await self.repeat(counted, idempotent=False)
-
-    @contextmanager
-    def _counted(self, call: Call, status: int) -> Iterator[None]:
-        """An attempt that goes another way; ``status`` is that of its success."""
-        started = self._clock.now()
-        how: int | BaseException = status
-        try:
-            yield
-        except BaseException as error:
-            how = error
-            raise
-        finally:
-            self._road.ended(call, how, self._clock.now() - started)
 
     # -- one attempt -------------------------------------------------------------------------------------------------
 

@@ -9,15 +9,14 @@ Nothing is counted for it: between two scrapes it costs nothing.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncconn.core.durations import positive
 from asyncconn.figures import HubFigures
+from asyncconn.integrations.reading import books_of
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -28,7 +27,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from prometheus_client import Metric
 
@@ -66,28 +65,7 @@ class HubCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, as they are now."""
-        return _metrics(*self._read())
-
-    def _read(self) -> tuple[HubFigures, Sequence[RouteTraffic]]:
-        loop = self._hub.loop
-        if loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
-            return self._look()
-        answer: Future[tuple[HubFigures, Sequence[RouteTraffic]]] = Future()
-        loop.call_soon_threadsafe(_answer, answer, self._look)
-        try:
-            return answer.result(self._timeout)
-        except TimeoutError as error:
-            raise TimeoutError(f"the hub's loop did not answer in {self._timeout:g} s: is it blocked?") from error
-
-    def _look(self) -> tuple[HubFigures, Sequence[RouteTraffic]]:
-        return self._hub.figures(), tuple(self._hub.traffic)
-
-
-def _answer(answer: Future[Any], look: Callable[[], object]) -> None:
-    try:
-        answer.set_result(look())
-    except Exception as error:  # noqa: BLE001 - it belongs to the thread that asked
-        answer.set_exception(error)
+        return _metrics(*books_of(self._hub, self._timeout))
 
 
 def _metrics(figures: HubFigures, traffic: Iterable[RouteTraffic]) -> Iterator[Metric]:

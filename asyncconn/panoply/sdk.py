@@ -81,7 +81,7 @@ class SDK(Unpicklable):
         self._taken = self._taken_bytes = 0
         self._settled = self._settled_bytes = 0
 
-        self._cutting: asyncio.Task[FlushReport] | None = None
+        self._cutting: asyncio.Task[FlushReport] | None = None  # referenced here: a loop's own references are weak
         self._ending: Future[FlushReport] | None = None
         self._last_stats: BatchStats | None = None
         if self._hands_over:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY, SECRET = "ASYNCCONN_PANOPLY_API_KEY", "ASYNCCONN_PANOPLY_API_SECRET"
-
-
-@pytest.fixture
-def credentials() -> dict[str, str]:
-    """Right in shape."""
-    there = Sandbox(seed=7).panoply
-    return {KEY: there.api_key, SECRET: there.api_secret}
 
 
 def said(process_output: bytes) -> dict[str, str]:
@@ -158,113 +150,6 @@ def test_sizes_are_readable(number: int, text: str) -> None:
 
 def test_counts_agree_with_their_nouns() -> None:
     assert [count(n, "record") for n in (0, 1, 2000)] == ["0 records", "1 record", "2,000 records"]
-
-
-# -- doctor ------------------------------------------------------------------------------------------------------------
-
-
-def test_doctor_finds_a_working_machine_and_missing_credentials(tmp_path: Path) -> None:
-    found = run(tmp_path, "doctor")
-    assert found.status == 0, found.text
-    assert found.out.count("a record landed in the sandbox as it was sent") == 2
-    assert "warn  Panoply credentials: set ASYNCCONN_PANOPLY_API_KEY" in found.out
-    assert "Everything needed is here and works." in found.out
-    assert "\x1b" not in found.text
-
-
-def test_doctor_writes_its_findings_as_rows(tmp_path: Path) -> None:
-    found = run(tmp_path, "doctor", "--format", "jsonl")
-    checks = {one["what"]: one for one in map(json.loads, found.out.splitlines())}
-    assert found.status == 0
-    assert checks["form sender"]["state"] == "ok"
-    assert checks["Panoply credentials"]["advice"].startswith("set ASYNCCONN_PANOPLY_API_KEY and")
-
-
-def test_doctor_names_settings_and_shows_none_of_their_values(tmp_path: Path, credentials: dict[str, str]) -> None:
-    (tmp_path / ".env").write_text("ASYNCCONN_PANOPLY_APIKEY=misspelt-value\n")
-    env = {**credentials, "ASYNCCONN_SOURCE_USER": "read by sources", "ASYNCCONN_TCUP_SOS_PATH": "/moved"}
-    found = run(tmp_path, "doctor", env=env)
-    assert found.status == 0, found.text
-    assert "ASYNCCONN_SOURCE_USER" not in found.out
-    assert "ASYNCCONN_TCUP_SOS_PATH" in found.out
-    assert "right in shape, for region us-east-1" in found.out
-    assert "ASYNCCONN_PANOPLY_APIKEY: " not in found.out
-    assert "unknown settings: nothing reads these" in found.out
-    assert not [value for value in (*credentials.values(), "misspelt-value", "/moved") if value in found.text]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({SECRET: "not-base64-at-all"}, "fail  Panoply credentials: the Panoply secret does not decode"),
-        (
-            {"ASYNCCONN_SHUTDOWN_TIMEOUT": "soonish"},
-            "fail  hub settings: settings do not fit: ASYNCCONN_SHUTDOWN_TIMEOUT",
-        ),
-    ],
-)
-def test_doctor_fails_for_what_cannot_work(
-    tmp_path: Path, credentials: dict[str, str], wrong: dict[str, str], said: str
-) -> None:
-    found = run(tmp_path, "doctor", env={**credentials, **wrong})
-    assert found.status == 1
-    assert said in found.out
-    assert not [value for value in wrong.values() if value in found.text]
-
-
-def test_doctor_fails_when_a_record_does_not_get_through(tmp_path: Path) -> None:
-    patch = """
-from asyncconn.panoply.senders import FormSender
-async def send(self, items):
-    raise OSError("no road")
-FormSender.send = send
-"""
-    found = run(tmp_path, "doctor", patch=patch)
-    assert found.status == 1
-    assert "no road" in found.out
-    assert "1 of 21 checks failed." in found.out
-
-
-def test_doctor_tells_of_the_extra_that_one_sender_needs(tmp_path: Path) -> None:
-    patch = """
-import sys
-from importlib import metadata
-sys.modules["aiobotocore"] = None
-version = metadata.version
-def without(name):
-    if name == "aiobotocore":
-        raise metadata.PackageNotFoundError(name)
-    return version(name)
-metadata.version = without
-"""
-    found = run(tmp_path, "doctor", patch=patch)
-    assert found.status == 0, found.text
-    assert "warn  aiobotocore: only if you use it: pip install 'asyncconn[sqs]'" in found.out
-    assert found.out.count("a record landed in the sandbox as it was sent") == 1
-
-
-@pytest.mark.slow(60)  # three programs that look at all there is
-async def test_doctor_connects_only_when_asked(tmp_path: Path, credentials: dict[str, str]) -> None:
-    connections: list[int] = []
-
-    async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(len(await reader.read()))
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(met, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    env = {**credentials, "ASYNCCONN_PANOPLY_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-    async with server:
-        await arun(tmp_path, "doctor", env=env)
-        assert connections == []
-        reached = await arun(tmp_path, "doctor", "--connect", env=env)
-        assert connections == [0]  # one connection, and not a byte
-    assert f"127.0.0.1:{port} takes connections" in reached.out
-    assert reached.status == 0
-    refused = await arun(tmp_path, "doctor", "--connect", env=env)
-    assert refused.status == 1
-    assert "check the network" in refused.out
 
 
 # -- sandbox -----------------------------------------------------------------------------------------------------------

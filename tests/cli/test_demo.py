@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\x80-\x9f]")
 CREDENTIAL = re.compile(r"demo-[a-z0-9]{6}/|[A-Za-z0-9+/]{60,}")
 
+WIDE = {"COLUMNS": "400"}
+PARTS = ["records", "source", "Datorama", "Atoti Limits", "TCUP", "TCUP streams"]
+
 LOSES_A_ROW = """
 from asyncconn.sandbox.panoply.warehouse import Warehouse
 store = Warehouse._store
@@ -48,6 +51,13 @@ panoply.Probe.platform = Platform("probe")
 def result(ended: Ended) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(ended.out)
     return found
+
+
+def verdicts(ended: Ended) -> dict[str, str]:
+    """The rows of the last table, by their part; of what was run on a screen that is WIDE."""
+    _, _, below = ended.out.partition("\nVerdicts")
+    rows = [re.split(r"\s{2,}", line.strip()) for line in below.splitlines() if line.startswith(("PASS", "FAIL"))]
+    return {part: f"{word} {said}" for word, part, said, _ in rows}
 
 
 def test_all_real_records_land_and_sql_says_what_the_files_say(tmp_path: Path) -> None:
@@ -81,6 +91,9 @@ def test_all_real_records_land_and_sql_says_what_the_files_say(tmp_path: Path) -
     assert found["rate_limit"]["calls"] == 30
     assert found["rate_limit"]["worst_window"] == 10
     assert found["rate_limit"]["seconds"] < 3
+    assert [(one["part"], one["ok"]) for one in found["verdicts"]] == [(part, True) for part in PARTS]
+    assert found["source"]["rows"] == found["source"]["landed"] == 8759
+    assert found["source"]["before"] + found["source"]["after"] == 8759
 
 
 def test_records_survive_faults_and_repetitions_are_counted(tmp_path: Path) -> None:
@@ -94,18 +107,21 @@ def test_records_survive_faults_and_repetitions_are_counted(tmp_path: Path) -> N
 
 
 def test_a_batch_that_is_lost_for_good_fails_the_demo(tmp_path: Path, few: Path) -> None:
-    ended = run(tmp_path, "demo", "--data", str(few), "--faults", "status:400")
+    ended = run(tmp_path, "demo", "--data", str(few), "--faults", "status:400*9", env=WIDE)
     assert ended.status == 1
-    assert "FAIL  of 80 records: 80 missing, 80 reported as undelivered." in ended.out
-    assert "answered 400" in ended.out
-    assert "PASS  all" not in ended.out
+    said = verdicts(ended)
+    assert said["records"].startswith("FAIL of 80 records: 80 missing, 80 reported as undelivered; ")
+    assert "answered 400" in said["records"]
+    assert said["source"].startswith("FAIL ")
+    assert "answered 400" in said["source"]
+    assert said["TCUP"].startswith("PASS ")
 
 
 @pytest.mark.parametrize(
     ("patch", "said"),
     [
-        (LOSES_A_ROW, "of 80 records: 2 missing."),
-        (ALTERS_A_VALUE, "of 80 records: 2 with other values."),
+        (LOSES_A_ROW, "of 80 records: 2 missing;"),
+        (ALTERS_A_VALUE, "of 80 records: 2 with other values;"),
         (FORGETS_ITS_LIMIT, "30 calls within 1 s where 10 are allowed"),
     ],
     ids=["lost", "altered", "unlimited"],
@@ -113,9 +129,9 @@ def test_a_batch_that_is_lost_for_good_fails_the_demo(tmp_path: Path, few: Path)
 def test_the_verdict_is_what_the_server_saw_and_not_what_the_client_believes(
     tmp_path: Path, few: Path, patch: str, said: str
 ) -> None:
-    ended = run(tmp_path, "demo", "--data", str(few), patch=patch)
+    ended = run(tmp_path, "demo", "--data", str(few), patch=patch, env=WIDE)
     assert ended.status == 1, ended.text
-    assert said in ended.out
+    assert said in verdicts(ended)["records"]
 
 
 def test_a_trickle_leaves_within_two_seconds(tmp_path: Path, few: Path) -> None:
@@ -132,8 +148,10 @@ def test_piped_output_is_plain_text_without_a_credential(tmp_path: Path, few: Pa
     assert ended.err == ""
     assert not CONTROL.search(ended.out)
     assert not CREDENTIAL.search(ended.out)
-    assert all(len(line) <= 110 for line in ended.out.splitlines())
-    assert "PASS  all 80 records are in the warehouse, every value as in the files." in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80  # as wide as logs are
+    titles = [line.strip() for line in ended.out.splitlines()]
+    assert titles.index("What landed, by SQL") < titles.index("A data source that breaks off, and goes on")
+    assert sum(line.startswith("PASS   ") for line in titles) == 6
 
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path, few: Path) -> None:
@@ -157,6 +175,8 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path, few: Path) -> None:
     assert "\x1b[" in text
     assert "streaming" in text
     assert "80/80" in text
+    for bar in ("hours from a source", "Atoti Limits", "TCUP", "readings over MQTT"):
+        assert bar in text
 
 
 @pytest.mark.parametrize(
@@ -238,8 +258,7 @@ def test_datorama_is_read_and_processed_under_its_cap(tmp_path: Path, few: Path)
 def test_the_platform_decides_whether_the_part_about_datorama_passes(
     tmp_path: Path, few: Path, patch: str, said: str
 ) -> None:
-    ended = run(tmp_path, "demo", "--data", str(few), patch=patch)
+    ended = run(tmp_path, "demo", "--data", str(few), patch=patch, env=WIDE)
     assert ended.status == 1, ended.text
-    assert "FAIL  Datorama: " in ended.out
-    assert said in ended.out
-    assert "PASS" not in ended.out
+    assert verdicts(ended)["Datorama"].startswith("FAIL ")
+    assert said in verdicts(ended)["Datorama"]

@@ -40,7 +40,7 @@ def test_the_breach_and_the_warning_are_found_and_shown(tmp_path: Path, few: Pat
         ["lada", "WARNING", "9,500", "10,000"],
     ]
     assert not any(line.startswith("saab") for line in lines)
-    assert sum(line.startswith("PASS") for line in lines) == 5
+    assert sum(line.startswith("PASS") for line in lines) == 6
 
 
 def test_a_breach_that_is_overlooked_makes_the_demo_fail(tmp_path: Path, few: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_breach_that_is_overlooked_makes_the_demo_fail(tmp_path: Path, few: Pa
 
 
 def test_a_session_that_does_not_connect_makes_the_demo_fail_and_says_why(tmp_path: Path, few: Path) -> None:
-    ended = run(tmp_path, "demo", "--data", str(few), patch=REFUSES_TO_CONNECT)
+    ended = run(tmp_path, "demo", "--data", str(few), patch=REFUSES_TO_CONNECT, env={"COLUMNS": "1000"})
 
     assert ended.status == 1, ended.text
     [failure] = [line for line in ended.out.splitlines() if line.startswith("FAIL")]

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from asyncconn.cli.demo import streams
+from asyncconn.cli.demo.part import verdicts
 from asyncconn.cli.demo.seattle import default_data, load
 from asyncconn.sandbox.panoply.warehouse import Warehouse
 from asyncconn.sandbox.tcup.streams.mqtt.sessions import Session
@@ -26,9 +27,9 @@ def weather() -> list[Record]:
 
 
 def shown(report: streams.StreamsReport) -> str:
-    console = Console(width=110)
+    console = Console(width=140)
     with console.capture() as capture:
-        console.print(*streams.lines(report), streams.last_word(report))
+        console.print(*streams.lines(report), verdicts([streams.last_word(report)]))
     return " ".join(capture.get().split())
 
 
@@ -43,7 +44,7 @@ async def test_every_reading_lands_over_connections_that_break(weather: list[Rec
     assert report.gaps >= 1
     text = shown(report)
     assert "800 of 800 acknowledged" in text
-    assert "PASS TCUP streams: no reading was lost over broken connections" in text
+    assert "PASS TCUP streams no reading was lost over broken connections" in text
 
 
 def _lossy(store: Callable[..., int]) -> Callable[..., int]:
@@ -95,6 +96,6 @@ async def test_what_is_wrong_fails_the_part_and_is_said(
 
     assert report.ok is False
     assert said in "; ".join(report.wrong)
-    assert "FAIL TCUP streams: " in shown(report)
+    assert "FAIL TCUP streams " in shown(report)
     assert "PASS" not in shown(report)
     json.dumps(report.wrong)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from asyncconn.cli.demo import tcup
+from asyncconn.cli.demo.part import verdicts
 from asyncconn.cli.demo.seattle import default_data, load
 from asyncconn.sandbox import TcupWorld
 from asyncconn.sandbox.tcup.rules import Conditions
@@ -28,9 +29,9 @@ def weather() -> list[Record]:
 
 
 def shown(report: tcup.TcupReport) -> str:
-    console = Console(width=110)
+    console = Console(width=140)
     with console.capture() as capture:
-        console.print(*tcup.lines(report), tcup.last_word(report))
+        console.print(*tcup.lines(report), verdicts([tcup.last_word(report)]))
     return capture.get()
 
 
@@ -50,7 +51,7 @@ async def test_all_of_the_weather_comes_back_and_the_hot_days_are_computed_with(
     text = shown(report)
     assert "157 of 157 hot days" in text
     assert "completed; their mean is 29.44 °C" in text
-    assert "PASS  TCUP: every value came back" in text
+    assert "PASS TCUP every value came back" in " ".join(text.split())
 
 
 async def test_without_pandas_the_rows_are_the_same(
@@ -89,6 +90,6 @@ async def test_what_is_wrong_fails_the_part_and_is_said(
     assert report.ok is False
     assert said in "; ".join(report.wrong)
     text = " ".join(shown(report).split())
-    assert "FAIL TCUP: " in text
+    assert "FAIL TCUP " in text
     assert "PASS" not in text
     json.dumps(report.wrong)

@@ -29,7 +29,10 @@ FACES = [
 _HREF = re.compile(r'href="([^"]+)"')
 _ID = re.compile(r'\bid="([^"]+)"')
 
-pytestmark = pytest.mark.slow(900)  # all that is public is imported and laid out, on a busy machine
+pytestmark = [
+    pytest.mark.slow(900),  # all that is public is imported and laid out, on a busy machine
+    pytest.mark.xdist_group("site"),  # built once
+]
 
 
 @pytest.fixture(scope="module")

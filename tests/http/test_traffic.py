@@ -179,7 +179,6 @@ def test_the_figures_of_many_attempts_are_those_of_all_and_the_quantiles_of_the_
 
 
 async def test_the_table_is_80_columns_wide_and_leaves_nothing_out() -> None:
-    pytest.importorskip("pandas", reason="frames need it")
     server = Loopback(OK, OK)
     route = "/v1/" + "/".join(["a-long-word-of-a-path"] * 8) + "/<b>"
     async with server, Hub() as hub:
@@ -192,9 +191,17 @@ async def test_the_table_is_80_columns_wide_and_leaves_nothing_out() -> None:
     assert f"acme GET {route}: 200" in "".join(line.removeprefix("    ") for line in lines[1:])
     assert repr(hub.traffic) == "<Traffic of 2 calls over 2 routes>"
     assert "&lt;b&gt;" in hub.traffic._repr_html_()
-    frame = hub.traffic.frame()
-    assert list(frame["route"]) == [route, "/y"]
-    assert list(frame["statuses"]) == ["200", "200"]
+
+
+@pytest.mark.slow(60)  # the first use of pandas
+def test_the_rows_are_a_frame() -> None:
+    hub = Hub()
+    call = acme(Loopback(), hub).http._call("GET", "/x", None, None, None, None, "default", 1, None, route="/x")
+    for ended in (200, 200, "ReadTimeout"):
+        hub.traffic.of("acme").count(call, ended, 0.5, 10)
+
+    [row] = hub.traffic.frame().to_dict("records")
+    assert (row["route"], row["calls"], row["statuses"], row["seconds"]) == ("/x", 3, "200 x 2, ReadTimeout", 1.5)
 
 
 # -- following ---------------------------------------------------------------------------------------------------------
@@ -216,7 +223,7 @@ async def test_who_follows_a_call_hears_of_each_attempt_and_of_its_end() -> None
     heard: list[Any] = []
     async with server, Hub(clock=QuickClock()) as hub:
         http = acme(server, hub).http
-        stop = hub.watching.add(lambda work, call: Told(heard))
+        stop = hub.watching.add(lambda work, name, call: Told(heard))
         await http.request("GET", "/x")
         with pytest.raises(BadRequest) as refused:
             await http.request("GET", "/x")
@@ -238,15 +245,15 @@ async def test_a_watcher_that_fails_stops_nothing(caplog: pytest.LogCaptureFixtu
         def end(self, error: BaseException | None) -> None:
             raise ValueError("broken at the end")
 
-    def refuses(work: str, subject: Any) -> None:
+    def refuses(work: str, name: str, subject: Any) -> None:
         raise ValueError("broken at once")
 
     server = Loopback(OK, OK)
     heard: list[Any] = []
     async with server, Hub() as hub:
         hub.watching.add(refuses)
-        hub.watching.add(lambda work, call: Broken([]))
-        hub.watching.add(lambda work, call: Told(heard))
+        hub.watching.add(lambda work, name, call: Broken([]))
+        hub.watching.add(lambda work, name, call: Told(heard))
         for _ in range(2):
             assert (await acme(server, hub).http.request("GET", "/x")).status == 200
 
@@ -283,4 +290,4 @@ async def test_a_request_that_nobody_watches_makes_few_calls_of_our_own() -> Non
 
 
 def test_nobody_is_followed_by_nobody() -> None:
-    assert Hub().watching.follow("call", None) is NOBODY
+    assert Hub().watching.follow("call", "acme", None) is NOBODY

@@ -15,7 +15,7 @@ from asyncconn import Datorama, Hub
 from asyncconn.cli.datorama.common import span
 from asyncconn.cli.datorama.watch import watching
 from asyncconn.cli.demo.counting import worst_window
-from asyncconn.cli.demo.part import Part, verdict
+from asyncconn.cli.demo.part import Part, Verdict
 from asyncconn.cli.output import count, table
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import DatoramaWorld, Sandbox
@@ -123,14 +123,14 @@ def lines(report: DatoramaReport) -> Iterator[RenderableType]:
     yield Text.assemble(
         ("\nRate limit  ", "bold"),
         f"{report.calls} calls in {report.virtual_seconds / 60:.1f} virtual minutes ({report.seconds:.2f} s here); "
-        f"most in any {PERIOD:g} s at the platform: {report.worst_minute}; refused: {report.refused}.\n",
+        f"most in any {PERIOD:g} s at the platform: {report.worst_minute}; refused: {report.refused}.",
     )
 
 
-def last_word(report: DatoramaReport) -> Text:
+def last_word(report: DatoramaReport) -> Verdict:
     """The verdict."""
     good = "all streams and jobs were read, all new jobs ended"
-    return verdict(report.ok, f"Datorama: {good if report.ok else '; '.join(report.wrong)}.")
+    return Verdict("Datorama", report.ok, good if report.ok else "; ".join(report.wrong), report.seconds)
 
 
 def _takes(seconds: float) -> str:

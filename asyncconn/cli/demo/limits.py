@@ -9,14 +9,14 @@ from rich.text import Text
 
 from asyncconn import AtotiLimits, Hub
 from asyncconn.atoti_limits.offline.csv_formats import write_limits, write_structures
-from asyncconn.cli.demo.part import Part, verdict
+from asyncconn.cli.demo.part import Part, Verdict, steps
 from asyncconn.cli.output import count, plain, table
 from asyncconn.core.notes import with_notes
 from asyncconn.errors import AsyncConnError
 from asyncconn.sandbox import LimitsWorld, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
 
@@ -69,20 +69,29 @@ async def work() -> LimitsReport:
 
 
 async def _run(world: LimitsWorld, hub: Hub, report: LimitsReport) -> None:
+    with steps("Atoti Limits", 4) as begin:
+        await _asked(world, hub, report, begin)
+    _compare(report)
+
+
+async def _asked(world: LimitsWorld, hub: Hub, report: LimitsReport, begin: Callable[[str], None]) -> None:
     world.limits.utilizations.update(_USED)
     admin = world.session.users["admin"]
     limits = AtotiLimits(world.url, limits_url=world.limits.url, auth=(admin.name, admin.password), hub=hub)
+    begin("connecting")
     done = await limits.wait_connected(_SECONDS)
     report.polls, report.connected_after = done.polls, round(done.seconds, 3)
+    begin("uploading")
     uploaded = await limits.upload.structures(write_structures([_STRUCTURE]))
     report.structures = uploaded.created or 0
     uploaded = await limits.upload.limits(write_limits(map(_limit, _VALUES)))
     report.limits = uploaded.created or 0
     wanted = ("Limit ID", "Incident Type", "Measure Value", "Location", "As Of Date")
+    begin("evaluating")
     found = (await limits.evaluate.all(DAY)).rows()
     report.found = [{name: _plain(row.get(name)) for name in wanted} for row in found]
+    begin("reading incidents")
     report.incidents = len([one async for one in limits.incidents.list(as_of_date=DAY)])
-    _compare(report)
 
 
 def _limit(name: str) -> dict[str, Any]:
@@ -137,11 +146,11 @@ def lines(report: LimitsReport) -> Iterator[RenderableType]:
         ("\nConnection  ", "bold"),
         f"after {report.connected_after:.2f} s and {count(report.polls, 'poll')}; "
         f"uploaded {count(report.structures, 'structure')} and {count(report.limits, 'limit')} "
-        f"({report.seconds:.2f} s in all).\n",
+        f"({report.seconds:.2f} s in all).",
     )
 
 
-def last_word(report: LimitsReport) -> Text:
+def last_word(report: LimitsReport) -> Verdict:
     """The verdict."""
     good = "the breach and the warning were found, and nothing else"
-    return verdict(report.ok, f"Atoti Limits: {good if report.ok else '; '.join(report.wrong)}.")
+    return Verdict("Atoti Limits", report.ok, good if report.ok else "; ".join(report.wrong), report.seconds)

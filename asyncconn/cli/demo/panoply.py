@@ -12,7 +12,7 @@ from rich.text import Text
 
 from asyncconn import Hub, Panoply
 from asyncconn.cli.demo.counting import worst_window
-from asyncconn.cli.demo.part import Part, verdict
+from asyncconn.cli.demo.part import Part, Verdict
 from asyncconn.cli.demo.seattle import Record, compare
 from asyncconn.cli.output import count, progress, size, stderr, table
 from asyncconn.connector import Connector, Platform
@@ -65,6 +65,7 @@ class Report(Part):
     rate_limit: dict[str, Any] = field(default_factory=dict)
     datorama: dict[str, Any] = field(default_factory=dict)
     atoti_limits: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
     tcup: dict[str, Any] = field(default_factory=dict)
     tcup_streams: dict[str, Any] = field(default_factory=dict)
 
@@ -196,7 +197,13 @@ def announce(out: Console, records: dict[str, list[Record]], sender: str, faults
     """What is going to happen."""
     total = sum(map(len, records.values()))
     speed = "at full speed" if rate is None else f"at {rate:g} a second"
-    out.print(Text(f"Streaming {total:,} records {speed} to a sandbox in this process, through real sockets.", "bold"))
+    out.print(
+        Text(
+            "Six things that programs do with four platforms. The platforms are embedded in this process, keep their "
+            "rules, and are spoken to through real sockets. Nothing leaves this machine.\n"
+        )
+    )
+    out.print(Text(f"Streaming {total:,} records {speed} into Panoply.", "bold"))
     out.print(Text(f"Seattle's weather (NOAA): {', '.join(f'{len(rows):,} in {n}' for n, rows in records.items())}."))
     out.print(Text(f"One hub, one HTTP session, two tables at once; batches leave within 2 s; sender: {sender}."))
     if faults:
@@ -244,10 +251,11 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def last_word(report: Report) -> Text:
+def last_word(report: Report) -> Verdict:
     """Whether all of it arrived, and what did not."""
     if report.ok:
-        return verdict(True, f"all {report.expected:,} records are in the warehouse, every value as in the files.")
+        good = f"all {report.expected:,} records are in the warehouse, every value as in the files"
+        return Verdict("records", True, good, report.seconds)
     reasons = [
         f"{number:,} {word}"
         for number, word in (
@@ -260,9 +268,8 @@ def last_word(report: Report) -> Text:
     ]
     if report.rate_limit["worst_window"] > LIMIT:
         reasons.append(f"{report.rate_limit['worst_window']} calls within {PERIOD:g} s where {LIMIT} are allowed")
-    text = verdict(False, f"of {report.expected:,} records: {', '.join(reasons)}.")
+    words = [f"of {report.expected:,} records: {', '.join(reasons)}"]
     if report.examples:
-        text.append(f"\n      for example {', '.join(report.examples[:3])}")
-    for message in report.wrong[:3]:
-        text.append(f"\n      {' '.join(message.split())}")
-    return text
+        words.append(f"for example {', '.join(report.examples[:3])}")
+    words += [" ".join(message.split()) for message in report.wrong[:3]]
+    return Verdict("records", False, "; ".join(words), report.seconds)

@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from asyncconn import Hub, Panoply, Tcup
-from asyncconn.cli.demo.part import Part, verdict
-from asyncconn.cli.output import count, plain, table
+from asyncconn.cli.demo.part import Part, Verdict
+from asyncconn.cli.output import count, plain, progress, stderr, table
 from asyncconn.core.notes import with_notes
 from asyncconn.core.supervise import Reconnect
 from asyncconn.errors import AsyncConnError
@@ -60,8 +58,11 @@ async def work(weather: list[Record]) -> StreamsReport:
                 account = sandbox.panoply
                 sandbox.tcup.streams.faults.add(*_faults(report.readings))
                 panoply = Panoply(account.api_key, account.api_secret, endpoint_url=account.url, hub=hub)
-                async with _viewing(_client(sandbox.tcup, hub), report):
-                    await _publish(sandbox.tcup, hub, panoply, weather, report)
+                with progress(stderr()) as bar:
+                    task = bar.add_task("readings over MQTT", total=report.readings, note="")
+                    async with _viewing(_client(sandbox.tcup, hub), report, lambda: bar.advance(task)):
+                        await _publish(sandbox.tcup, hub, panoply, weather, report)
+                    bar.update(task, completed=report.readings)
                 report.broken = sandbox.tcup.streams.faults.hits["kill"]
                 found = await asyncio.to_thread(account.sql, f"select id, value from {_TABLE}")  # noqa: S608 - a name of ours
                 _compare(report, weather, {row["id"]: row["value"] for row in found})
@@ -114,12 +115,13 @@ def _reading(sensor: str, day: Record) -> Record:
 
 
 @asynccontextmanager
-async def _viewing(tcup: Tcup, report: StreamsReport) -> AsyncIterator[None]:
-    """Somebody who sees the readings as they come."""
+async def _viewing(tcup: Tcup, report: StreamsReport, seen: Callable[[], object]) -> AsyncIterator[None]:
+    """Somebody who views the readings as they come, and says of each that it was ``seen``."""
 
     async def view(messages: AsyncIterator[object]) -> None:
         async for _ in messages:
             report.viewed += 1
+            seen()
 
     async with tcup.stream.subscribe(exchange=_EXCHANGE, reconnect=_SOON) as messages:
         viewing = asyncio.create_task(view(messages))
@@ -165,10 +167,9 @@ def lines(report: StreamsReport) -> Iterator[RenderableType]:
     yield table(
         "TCUP: sensors, a bridge into Panoply, and a viewer, on a network that breaks", ("step", "result"), rows
     )
-    yield Text(f"\n{report.seconds:.2f} s in all.\n")
 
 
-def last_word(report: StreamsReport) -> Text:
+def last_word(report: StreamsReport) -> Verdict:
     """The verdict."""
     good = "no reading was lost over broken connections, and the viewer was told of its gaps"
-    return verdict(report.ok, f"TCUP streams: {good if report.ok else '; '.join(report.wrong)}.")
+    return Verdict("TCUP streams", report.ok, good if report.ok else "; ".join(report.wrong), report.seconds)

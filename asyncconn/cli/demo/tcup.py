@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from asyncconn import Hub, Tcup
-from asyncconn.cli.demo.part import Part, verdict
+from asyncconn.cli.demo.part import Part, Verdict, steps
 from asyncconn.cli.output import count, plain, table
 from asyncconn.core.notes import with_notes
 from asyncconn.core.polling import PollPolicy
@@ -21,7 +21,7 @@ from asyncconn.sandbox import Sandbox, TcupWorld
 from asyncconn.tcup import Condition, Sensor, Task, routing_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -83,9 +83,10 @@ async def work(weather: list[Record], folder: Path) -> TcupReport:
             async with Sandbox(TcupWorld(), seed=1) as sandbox, Hub(proxy="") as hub:
                 world = sandbox.tcup
                 tcup = Tcup(world.url, world.api_key, hub=hub)
-                await _observe(tcup, weather, report)
-                report.routed = sum(len(one["observations"]) for one in world.routed(_EXCHANGE, _TOPIC))
-                await _compute(tcup, folder, report)
+                with steps("TCUP", 5) as begin:
+                    await _observe(tcup, weather, report, begin)
+                    report.routed = sum(len(one["observations"]) for one in world.routed(_EXCHANGE, _TOPIC))
+                    await _compute(tcup, folder, report, begin)
                 report.calls = world.counters.requests.total()
         except AsyncConnError as error:
             report.wrong.append(plain(with_notes(error)))
@@ -93,8 +94,9 @@ async def work(weather: list[Record], folder: Path) -> TcupReport:
     return report
 
 
-async def _observe(tcup: Tcup, weather: list[Record], report: TcupReport) -> None:
+async def _observe(tcup: Tcup, weather: list[Record], report: TcupReport, begin: Callable[[str], None]) -> None:
     """Store each day, while a rule moves the hot ones, and read all of them again."""
+    begin("storing days")
     await tcup.routing.exchanges.create(_EXCHANGE)
     hot = Condition(_OUTPUT, ">=", report.hot_from)
     rule = routing_rule("hot days", "the hottest tenth", where=[hot], to=(_EXCHANGE, _TOPIC))
@@ -105,6 +107,7 @@ async def _observe(tcup: Tcup, weather: list[Record], report: TcupReport) -> Non
     stored = await tcup.observations.insert_many((_SENSOR, values, _FEATURE, time) for time, values in days)
     report.stored = stored.delivered
 
+    begin("reading them")
     query = tcup.observations.query(sensor=_SENSOR)
     # Without the extra of pandas the same rows come one by one.
     rows = (await query.frame()).to_dict("records") if find_spec("pandas") else await query.collect()
@@ -118,8 +121,9 @@ def _time(day: Record) -> datetime:
     return datetime.fromisoformat(day["date"]).replace(tzinfo=UTC)
 
 
-async def _compute(tcup: Tcup, folder: Path, report: TcupReport) -> None:
+async def _compute(tcup: Tcup, folder: Path, report: TcupReport, begin: Callable[[str], None]) -> None:
     """The mean of the hot days, by two tasks: one chooses, the other computes with what the first has written."""
+    begin("deploying tasks")
     inputs = folder / "inputs"
     await asyncio.to_thread(inputs.mkdir)
     await tcup.observations.download_csv(inputs / "observations.csv", sensor=_SENSOR, properties=_OUTPUT)
@@ -127,10 +131,12 @@ async def _compute(tcup: Tcup, folder: Path, report: TcupReport) -> None:
     mean = await _deployed(tcup, folder / "mean.py", _MEAN)
     await mean.link_files([(chosen, "out.out")])
     flow = await tcup.workflows.create([(chosen, mean)], name="mean of the hot days", version="1")
+    begin("running the workflow")
     run = await flow.pre_initiate()
     await run.relink()
     await run.initiate()
     report.run = str((await run.wait(policy=_QUICK)).status)
+    begin("fetching its result")
     result = await (await run.task(mean)).download("out.out", folder / "mean.txt")
     report.mean = float(await asyncio.to_thread(result.read_text))
 
@@ -164,10 +170,10 @@ def lines(report: TcupReport) -> Iterator[RenderableType]:
         ("run a workflow of two tasks on them", f"{report.run.lower() or 'not begun'}; their mean is {mean}"),
     ]
     yield table("TCUP: the weather of Seattle as observations, routed, and computed with", ("step", "result"), rows)
-    yield Text.assemble(("\nPlatform  ", "bold"), f"{count(report.calls, 'call')} ({report.seconds:.2f} s in all).\n")
+    yield Text.assemble(("\nPlatform  ", "bold"), f"{count(report.calls, 'call')} ({report.seconds:.2f} s in all).")
 
 
-def last_word(report: TcupReport) -> Text:
+def last_word(report: TcupReport) -> Verdict:
     """The verdict."""
     good = "every value came back, the hot days were moved, and their mean is right"
-    return verdict(report.ok, f"TCUP: {good if report.ok else '; '.join(report.wrong)}.")
+    return Verdict("TCUP", report.ok, good if report.ok else "; ".join(report.wrong), report.seconds)

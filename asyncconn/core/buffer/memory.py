@@ -24,6 +24,7 @@ from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.tasks import Ending, TaskScope
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
 from asyncconn.errors import BufferClosed, BufferFull, RecordTooLarge, WrongLoop
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
     may give back single items (:meth:`Batch.again`, at most ``tries`` times it is sent), ``key_of`` gives an item's
     space and key, and a batch holds one item of each key only: a later one of it could not be called back.
 
-    Events: ``send`` (the :class:`Batch`, or what ``shown`` makes of it, just before it leaves), ``flush`` (its
-    :class:`Delivery`), ``error`` (the ``DeliveryFailed`` with the records).
+    Who is ``watching`` follows each batch on its way. Events: ``send`` (the :class:`Batch`, or what ``shown`` makes of
+    it, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the ``DeliveryFailed`` with the records).
 
         >>> async def send(batch: Batch[bytes]) -> None: ...
         >>> buffer = BatchBuffer(send, size=len, policy=BatchPolicy(max_age=0.5))
@@ -86,12 +87,14 @@ class BatchBuffer(Unpicklable, Generic[T]):
         key_of: Callable[[T], tuple[str, Hashable]] | None = None,
         tries: int = 8,
         shown: Callable[[Batch[T]], object] = lambda batch: batch,
+        watching: Watching | None = None,
     ) -> None:
         self.policy = policy or BatchPolicy()
         self.name = name
         self._scope = TaskScope(name)
         self.events = Events("send", "flush", "error", scope=self._scope)
         self._clock = clock or SystemClock()
+        self._watching = watching or Watching()
         #: Over a spool it holds back what goes to the server, not what keeps the spool's books.
         self.hold = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold)
         self._send = send if spooled else self.hold.around(send)
@@ -360,7 +363,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
         try:
             if self.events.wanted("send"):
                 self.events.emit("send", self._shown(batch))
-            return await self._send(batch), None
+            with self._watching.follow("batch", self.name, batch):
+                return await self._send(batch), None
         except Exception as error:  # noqa: BLE001 - whatever the sender raises, the records must be accounted for
             return None, error
 

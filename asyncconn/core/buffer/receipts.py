@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from asyncconn.core.shown import Shown, facts
 from asyncconn.errors import DeliveryFailed
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ LONGEST_LIST = 10_000
 _COUNTS = ("accepted", "delivered", "rejected", "failed", "unknown", "pending", "spooled")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+@dataclass(frozen=True, slots=True, repr=False)
+class Delivery(Shown):
     """One batch that arrived: ``records``, ``bytes``, ``seconds`` on the way, and ``result``, the sender's answer."""
 
     records: int
@@ -279,6 +280,16 @@ class Receipt:
         state = "pending" if not self.done else "failed" if self._losses else "delivered"
         return f"<Receipt {state}>"
 
+    def _repr_html_(self) -> str:
+        from asyncconn.core.tables import html_table
+
+        rows = [("outcome", repr(self).strip("<>").split()[1])]
+        if self.delivery is not None:
+            rows += [(name, str(value)) for name, value in facts(self.delivery).items()]
+        else:
+            rows += [("records", str(self.taken))] if self.taken else []
+        return html_table(("", ""), rows, title="Receipt")
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -288,8 +299,8 @@ class Rejected:
     reason: Any
 
 
-@dataclass(frozen=True, slots=True)
-class FlushReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class FlushReport(Shown):
     """What became of records that were accepted: of all since the start, or of those that one ``deliver`` took.
 
     ``delivered``, ``rejected`` (refused one by one), ``failed`` (surely not carried out), ``unknown`` (perhaps carried
@@ -312,6 +323,9 @@ class FlushReport:
     spooled: int = 0
     told: int = 0
     tell: Callable[[DeliveryFailed], object] | None = field(default=None, repr=False, compare=False)
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"accepted": self.accepted, **facts(self)}
 
     @property
     def accepted(self) -> int:
@@ -411,8 +425,8 @@ def newest_failures(failures: Iterable[DeliveryFailed]) -> tuple[DeliveryFailed,
     return tuple(reversed(found))
 
 
-@dataclass(frozen=True, slots=True)
-class BatchStats:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchStats(Shown):
     """A buffer's totals at one moment, in records.
 
     ``accepted == delivered + rejected + failed + unknown + pending`` always holds. ``oldest_age`` is the age in seconds

@@ -51,6 +51,20 @@ class RateSnapshot:
         """Calls that may go now: the least that any part has left."""
         return 0 if self.paused_for > 0 else min(part.remaining for part in self.parts)
 
+    def __repr__(self) -> str:
+        parts = "; ".join(f"{part.name}: {part.remaining} of {part.limit} left" for part in self.parts)
+        waits = f"; {self.waiting} waiting" if self.waiting else ""
+        pause = f"; paused until {self.paused_until:%Y-%m-%d %H:%M:%S} UTC" if self.paused_until else ""
+        return f"<RateSnapshot {self.name}: {parts}{waits}{pause}>"
+
+    def _repr_html_(self) -> str:
+        from asyncconn.core.tables import html_table
+
+        rows = [(part.name, part.limit, part.remaining, round(part.resets_in, 1)) for part in self.parts]
+        waits = f"{self.waiting} waiting, {self.in_flight} under way"
+        pause = "" if self.paused_until is None else f", paused until {self.paused_until:%Y-%m-%d %H:%M:%S} UTC"
+        return html_table(("limit", "calls", "left", "resets in s"), rows, title=f"{self.name}: {waits}{pause}")
+
 
 class Slot:
     """What one granted permit holds in one part. Its fields are the class's until they change: most never do."""

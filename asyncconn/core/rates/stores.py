@@ -59,6 +59,19 @@ class FileQuotaStore:
         """See :class:`QuotaStore`. Runs in a thread; waits for other processes that hold the lock."""
         return await asyncio.to_thread(self._add, key, window, amount)
 
+    async def check(self) -> int:
+        """How many limits of credentials are counted in it: a look that changes nothing, and raises as :meth:`add`."""
+        return len(await asyncio.to_thread(self._looked))
+
+    def _looked(self) -> dict[str, Any]:
+        try:
+            return self._read()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"the quota file {self._path} cannot be used: {error.strerror}")
+
     def _add(self, key: str, window: str, amount: int) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +81,7 @@ class FileQuotaStore:
                 total: int = counts[key]["used"]
                 self._write(counts)
         except OSError as error:
-            raise ConfigError(f"the quota file {self._path} cannot be used: {error.strerror}") from error
+            raise self._unusable(error) from error
         return total
 
     @contextmanager

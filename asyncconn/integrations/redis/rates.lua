@@ -1,14 +1,16 @@
 -- One call of one holder (a process, say) about one limit. All times are this server's own, in milliseconds; holders
 -- tell ages, so that no two clocks meet. A call that comes twice gets the answer of the first time.
 --
--- KEYS  1 books (hash)  2 settled (zset: "number:calls" by when they are free)  3 leases (zset: by when they are dead)
+-- KEYS  1 books (hash)  2 settled (zset: "number:calls:holder" by when they are free)
+--       3 leases (zset: "holder:number" by when they are dead)
 --       4 waiting (zset: holders by when they last got something)  5 holders (zset: by when they were last heard)
 -- ARGV  kind ("window" | "bucket" | "quota"), holder, number of the call, then for a window and a bucket:
 --       need, want, limit, period, ttl, skew, hold, label, rate (calls a millisecond), and three for each report:
 --       lease, calls, age (less than 0: given back unused; 0 calls: the lease is alive)
 --       for a quota: window, label, limit, the holder's calls before this one, and how many more.
 -- In the books: run, hold, used | tokens and at, serial, "l:" a lease's calls, "a:" a holder's number and answer,
---       "w:" what a holder waits for, "g:" when it last got something; for people kind, label, limit and period.
+--       "w:" what a holder wants, "g:" when it last got something, "u:" what it has of a window; for people kind,
+--       label, limit and period.
 
 local books, settled, leases, waiting, holders = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local kind, me, number = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -52,10 +54,10 @@ local keep = period + ttl + skew + 1000
 
 local answered = call('HGET', books, 'a:' .. me)
 if answered then
-  local last, grant, wait, room, sharing = string.match(answered, '^(%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%d+)$')
+  local last, grant, over, room, sharing = string.match(answered, '^(%d+) (%-?%d+) (%d+) (%-?%d+) (%d+)$')
   if number <= tonumber(last) then
     if number < tonumber(last) then grant = 0 end -- it was under way for long: nobody waits for it any more
-    return {tonumber(grant), tonumber(wait), tonumber(room), tonumber(sharing)}
+    return {tonumber(grant), math.max(0, tonumber(over) - now), tonumber(room), tonumber(sharing)}
   end
 end
 
@@ -81,8 +83,17 @@ end
 local used = figure('used')
 tokens = math.min(limit, tokens + math.max(0, now - at) * rate)
 
-local function settle(free, calls)
-  call('ZADD', settled, free, call('HINCRBY', books, 'serial', 1) .. ':' .. calls)
+local function whose(lease)
+  return string.match(lease, '^[^:]*')
+end
+
+local function settle(free, calls, holder)
+  call('ZADD', settled, free, call('HINCRBY', books, 'serial', 1) .. ':' .. calls .. ':' .. holder)
+end
+
+local function count(calls, holder)
+  used = used + calls
+  if call('HINCRBY', books, 'u:' .. holder, calls) <= 0 then call('HDEL', books, 'u:' .. holder) end
 end
 
 for i = 13, #ARGV, 3 do
@@ -101,20 +112,21 @@ for i = 13, #ARGV, 3 do
       call('HINCRBY', books, 'l:' .. lease, -known)
     end
     if age < 0 then
-      used = used - known
+      count(-known, whose(lease))
     else
-      settle(now - age + period + 1, calls)
-      used = used + calls - known -- of a lease that was given up, or that is not known here: rather counted twice
+      settle(now - age + period + 1, calls, whose(lease))
+      count(calls - known, whose(lease)) -- of a lease that was given up, or is not known here: rather counted twice
     end
   end
 end
 for _, lease in ipairs(call('ZRANGEBYSCORE', leases, '-inf', now)) do -- counted as used at the last possible moment
-  settle(tonumber(call('ZSCORE', leases, lease)) + period, call('HGET', books, 'l:' .. lease))
+  settle(tonumber(call('ZSCORE', leases, lease)) + period, call('HGET', books, 'l:' .. lease), whose(lease))
   call('HDEL', books, 'l:' .. lease)
   call('ZREM', leases, lease)
 end
 for _, one in ipairs(call('ZRANGEBYSCORE', settled, '-inf', now)) do
-  used = used - tonumber(string.match(one, ':(%d+)$'))
+  local calls, holder = string.match(one, ':(%d+):(.*)$')
+  count(-tonumber(calls), holder)
 end
 call('ZREMRANGEBYSCORE', settled, '-inf', now)
 
@@ -126,8 +138,10 @@ for _, gone in ipairs(call('ZRANGEBYSCORE', holders, '-inf', now - keep)) do
 end
 call('ZREMRANGEBYSCORE', holders, '-inf', now - keep)
 local sharing = math.max(1, call('ZCOUNT', holders, now - period, '+inf'))
-local look = math.max(500, period / 8) -- who waits asks again after so long at the latest; after twice it has gone
+local look = math.max(500, period / 6) -- who waits asks again after so long at the latest; after twice it has gone
 local ahead, room = 0, kind == 'bucket' and math.floor(tokens + 0.000001) or limit - used
+local share = limit / sharing
+local mine = math.floor(share) - figure('u:' .. me) -- of the share, what is left
 if need > 0 then
   want = math.min(math.max(need, math.min(want, math.floor(limit / (3 * sharing)))), limit)
   call('ZADD', waiting, figure('g:' .. me), me) -- in turn: who was late the last time has not lost its place
@@ -138,7 +152,9 @@ if need > 0 then
       call('ZREM', waiting, other)
       call('HDEL', books, 'w:' .. other)
     else
-      ahead = ahead + figure('w:' .. other)
+      local wants = figure('w:' .. other)
+      local waits = wants > share or wants + figure('u:' .. other) <= share -- it may have that by now, if I may
+      if want > mine or waits then ahead = ahead + wants end
     end
   end
 else
@@ -146,11 +162,30 @@ else
   call('HDEL', books, 'w:' .. me)
 end
 
+-- What is left of the others' shares, and wanted. It is kept for them as long as a lost answer may keep them away: else
+-- those that are there would take all that becomes free at once, and who was away would wait for another period.
+local away = 600
+local function kept()
+  local names, all = {}, 0
+  for _, other in ipairs(call('ZRANGEBYSCORE', holders, now - away, '+inf')) do
+    if other ~= me then
+      names[#names + 1] = 'w:' .. other
+      names[#names + 1] = 'u:' .. other
+    end
+  end
+  local found = #names > 0 and call('HMGET', books, unpack(names)) or {}
+  for i = 1, #found, 2 do
+    local wants, left = tonumber(found[i] or '0'), math.floor(share - tonumber(found[i + 1] or '0'))
+    if wants > 0 and wants <= left then all = all + math.min(3 * wants, left) end
+  end
+  return all
+end
+
 local function freed(calls, within) -- how long until so many more are free, as far as is known; nil: not within
   if kind == 'bucket' then return math.max(1, (calls + room - tokens) / rate) end
   local found = call('ZRANGEBYSCORE', settled, '-inf', now + within, 'WITHSCORES')
   for i = 1, #found, 2 do
-    calls = calls - tonumber(string.match(found[i], ':(%d+)$'))
+    calls = calls - tonumber(string.match(found[i], ':(%d+):'))
     if calls <= 0 then return math.max(1, tonumber(found[i + 1]) - now) end
   end
 end
@@ -160,6 +195,7 @@ if held > now then
   wait = held - now
 elseif need > 0 then
   local there = room - ahead
+  if kind == 'window' and want > mine and need <= share then there = math.min(there, math.max(mine, room - kept())) end
   local whole = there < want and kind == 'window' and freed(want - there, period / 50)
   if there >= want then
     grant = want
@@ -168,21 +204,20 @@ elseif need > 0 then
   elseif there >= need then
     grant = there
   else
-    wait = math.min(look, freed(need - there, look) or look)
+    wait = math.min(room - ahead >= need and away or look, freed(need - there, look) or look)
   end
 end
 if grant > 0 then
   if kind == 'bucket' then
     tokens = tokens - grant
   else
-    used = used + grant
+    count(grant, me)
     local lease = me .. ':' .. number
     call('HSET', books, 'l:' .. lease, grant)
     call('ZADD', leases, now + ttl + skew, lease)
   end
   room = room - grant
   call('ZREM', waiting, me)
-  call('HDEL', books, 'w:' .. me)
   call('HSET', books, 'g:' .. me, now)
 end
 
@@ -193,6 +228,6 @@ else
   call('HSET', books, 'used', used)
 end
 call('HSET', books, 'kind', kind, 'label', label, 'limit', limit, 'period', period)
-call('HSET', books, 'a:' .. me, string.format('%d %d %d %d %d', number, grant, wait, room, sharing))
+call('HSET', books, 'a:' .. me, string.format('%d %d %d %d %d', number, grant, now + wait, room, sharing))
 for _, key in ipairs(KEYS) do call('PEXPIRE', key, keep) end
 return {grant, wait, room, sharing}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.durations import positive
+from asyncconn.core.extras import extra
 from asyncconn.core.secret import Secret
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.threads import LoopThread
@@ -107,10 +108,7 @@ def _ssh_port(value: Any) -> int:
 
 def _prepare(login: _Login, known_hosts: str | Path | None) -> tuple[SSHKey, SSHKnownHosts | None]:
     """Import, decrypt and read what takes its time: for a thread."""
-    try:
-        import asyncssh
-    except ImportError as error:
-        raise ConfigError("SSH tunnels need asyncssh: pip install 'asyncconn[ssh]'") from error
+    asyncssh = extra("asyncssh", "ssh")
     key = _read_key(login)
     if known_hosts is None:
         return key, None

@@ -248,6 +248,7 @@ class Mqtt:
             reconnect=options.reconnect,
             final=final,
             clock=self._hub.clock,
+            watching=self._hub.watching,
             tally=self._heard,
         )
         self._subscriptions.add(messages)
@@ -339,6 +340,7 @@ class Mqtt:
             timeout=self._hub.settings.shutdown_timeout,
             reconnect=reconnect or options.reconnect,
             clock=self._hub.clock,
+            watching=self._hub.watching,
             kind="tcup.mqtt",
             tally=self._published,
         )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncconn.core.events import Handler
     from asyncconn.core.outbox import Outbox, Posted
     from asyncconn.core.supervise import Change, Link, Reconnect, State, StreamTally
+    from asyncconn.core.watching import Watching
 
 __all__ = ["Publisher"]
 
@@ -83,6 +84,7 @@ class Publisher(Unpicklable, Generic[T]):
         clock: Clock,
         kind: str,
         tally: StreamTally,
+        watching: Watching | None = None,
     ) -> None:
         self.name = name
         self._kind = kind
@@ -97,7 +99,7 @@ class Publisher(Unpicklable, Generic[T]):
         self._outbox = outbox
         outbox.on_settled = self._settled
         self._supervisor = Supervisor(
-            mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock, tally=tally
+            mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock, tally=tally, watching=watching
         )
         for change in ("live", "lost"):
             self._supervisor.events.on(change, self._changed)

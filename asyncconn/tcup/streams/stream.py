@@ -133,6 +133,7 @@ class Stream(Unpicklable):
             timeout=hub.settings.shutdown_timeout,
             reconnect=reconnect,
             clock=hub.clock,
+            watching=hub.watching,
             kind="tcup.stream",
             tally=self._published,
         )
@@ -172,6 +173,7 @@ class Stream(Unpicklable):
                 reconnect=reconnect,
                 final=ear.final,
                 clock=hub.clock,
+                watching=hub.watching,
                 tally=self._heard,
             )
         )
@@ -226,6 +228,7 @@ class Stream(Unpicklable):
                 final=viewer.final,
                 handed=viewer.handed,
                 clock=self._owner.hub.clock,
+                watching=self._owner.hub.watching,
                 tally=self._seen,
             )
         )
