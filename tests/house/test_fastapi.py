@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
-import signal
 import sys
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_service.py"
-ROOT = Path(__file__).parents[2]
 
 Writer = Annotated[Panoply, Provide(Panoply)]
 
@@ -250,28 +247,3 @@ async def test_the_example_works(sandbox: Sandbox) -> None:
         assert (await client.get("/stats")).json() == {"accepted": 1, "delivered": 0}
 
     assert sandbox.panoply.tables() == {"clicks": 1}
-
-
-async def test_the_example_delivers_on_sigterm_to_a_real_server(sandbox: Sandbox, tmp_path: Path) -> None:
-    pytest.importorskip("uvicorn", reason="needs a server: pip install uvicorn")
-    process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "uvicorn", "fastapi_service:app", "--port", "0"],
-        cwd=tmp_path,
-        env={**os.environ, **sandbox.env, "PYTHONPATH": f"{ROOT}{os.pathsep}{EXAMPLE.parent}"},
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stderr is not None
-    url = ""
-    while not url:
-        line = (await process.stderr.readline()).decode()
-        assert line, "it ended"
-        if "running on" in line:
-            url = line.partition("running on ")[2].split()[0]
-    async with httpx.AsyncClient(base_url=url) as client:
-        answers = await asyncio.gather(*[client.post("/events/clicks", json={"id": i}) for i in range(20)])
-    process.send_signal(signal.SIGTERM)
-    await process.communicate()
-
-    assert {answer.status_code for answer in answers} == {202}
-    assert sandbox.panoply.tables() == {"clicks": 20}

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from asyncconn import AtotiLimits, BatchStats, Datorama, Panoply, RateSnapshot, Tcup
+from asyncconn import AtotiLimits, BatchStats, Datorama, FlushReport, Panoply, RateSnapshot, Tcup
 from asyncconn.atoti_limits import Connection, Limit
 from asyncconn.datorama import DataStream, Job, Workspace
 from asyncconn.integrations.fastapi import Provide, hub_lifespan
@@ -45,6 +45,11 @@ def application() -> FastAPI:
     async def panoply(client: Annotated[Panoply, Provide(Panoply)]) -> BatchStats:
         await client.write("events", {"id": 1})
         return client.stats
+
+    @app.get("/flush")
+    async def flush(client: Annotated[Panoply, Provide(Panoply)]) -> FlushReport:
+        await client.write("events", {"id": 1})
+        return await client.flush()
 
     @app.get("/rate")
     async def rate(client: Annotated[Datorama, Provide(Datorama)]) -> RateSnapshot:
@@ -96,7 +101,19 @@ def invalid(app: FastAPI, path: str, answer: Any, method: str = "get") -> list[s
 
 
 @pytest.mark.parametrize(
-    "path", ["/panoply", "/rate", "/workspaces", "/streams", "/job", "/limits", "/connections", "/sensor", "/feature"]
+    "path",
+    [
+        "/panoply",
+        "/flush",
+        "/rate",
+        "/workspaces",
+        "/streams",
+        "/job",
+        "/limits",
+        "/connections",
+        "/sensor",
+        "/feature",
+    ],
 )
 async def test_an_answer_is_as_the_document_says(path: str, sandbox: Sandbox) -> None:
     app = application()
@@ -144,6 +161,16 @@ def test_fields_have_their_types_in_the_document() -> None:
         if not {"type", "anyOf", "$ref"} & set(what)
     }
     assert untyped <= {"DataStream.config", "ValidationError.input"}  # the platform's own objects, of any form
+
+
+async def test_a_report_is_answered_as_its_counts_without_the_records(sandbox: Sandbox) -> None:
+    async with serving(application()) as client:
+        answer = (await client.get("/flush")).json()
+
+    assert answer == {
+        "accepted": 1, "delivered": 1, "rejected": 0, "failed": 0, "unknown": 0, "pending": 0, "spooled": 0,
+        "complete": True,
+    }  # fmt: skip
 
 
 async def test_a_lost_record_is_in_the_books_that_are_returned(sandbox: Sandbox) -> None:

@@ -30,7 +30,7 @@ from asyncconn import (
     readiness,
 )  # fmt: skip
 from asyncconn.datorama import DatoramaLimits
-from asyncconn.errors import ConfigError, ConnectionLost, NotSent, WrongLoop
+from asyncconn.errors import Answer, ConfigError, ConnectionLost, NotSent, RateLimited, WrongLoop
 from asyncconn.sandbox import Fault, Sandbox
 
 from .batched_scene import Acme, Spooling, items
@@ -181,6 +181,21 @@ async def test_a_record_that_waits_too_long_is_seen(clock: VirtualClock) -> None
 
     assert soon.ready
     assert late == {"acme.points age": "the oldest record has waited 40 s"}
+
+
+@virtual
+async def test_a_record_that_waits_for_the_end_of_a_servers_pause_is_seen(clock: VirtualClock) -> None:
+    async with Hub(clock=clock, on_undelivered="log") as hub:
+        acme = Acme(hub)
+        acme.errors = [RateLimited("slow down", Answer("acme", 429, retry_after=3600.0))]
+        await acme.points.put({"id": 1})
+        await asyncio.sleep(60.0)
+        late = failed(await readiness(hub))
+        await asyncio.sleep(3600.0)
+        later = await readiness(hub)
+
+    assert late == {"acme.points age": "the oldest record has waited 60 s"}
+    assert (later.ready, acme.arrived) == (True, [1, 1])
 
 
 async def test_a_buffer_without_room_is_seen(sandbox: Sandbox) -> None:

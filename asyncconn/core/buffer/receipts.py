@@ -13,6 +13,8 @@ from asyncconn.errors import DeliveryFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Sized
 
+    from pydantic_core import CoreSchema
+
 __all__ = [
     "LONGEST_LIST", "BatchStats", "Delivery", "FlushReport", "Listener", "Loss", "Receipt", "Rejected", "newest",
     "newest_failures",
@@ -20,6 +22,8 @@ __all__ = [
 
 #: Records that the lists of a report hold at most: the newest.
 LONGEST_LIST = 10_000
+
+_COUNTS = ("accepted", "delivered", "rejected", "failed", "unknown", "pending", "spooled")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -373,6 +377,19 @@ class FlushReport(Shown):
 
     def _undelivered(self) -> list[Any]:
         return newest([one.records for one in self.failures if not one.spooled and not one.reasons])
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """What an endpoint answers that returns one: the counts, and whether it is ``complete``; no records."""
+        from pydantic_core import core_schema
+
+        kinds = {**dict.fromkeys(_COUNTS, core_schema.int_schema()), "complete": core_schema.bool_schema()}
+        fields = {name: core_schema.typed_dict_field(kind) for name, kind in kinds.items()}
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda report: {name: getattr(report, name) for name in kinds},
+            return_schema=core_schema.typed_dict_schema(fields, ref=cls.__name__, config={"title": cls.__name__}),
+        )
+        return core_schema.is_instance_schema(cls, serialization=written)
 
     @classmethod
     def joined(cls, reports: Iterable[Self]) -> Self:
