@@ -98,9 +98,8 @@ def _check_page(page: Path) -> None:
     """Raise ``ConfigError`` where it cannot be drawn or written: before the work."""
     needed("matplotlib", "report")
     if page.is_dir() or not page.absolute().parent.is_dir():
-        raise ConfigError(
-            f"--report: {page} cannot be written: {'it is a folder' if page.is_dir() else 'no such folder'}"
-        )
+        why = "it is a folder" if page.is_dir() else "there is no such folder"
+        raise ConfigError(f"--report: {page} cannot be written: {why}")
 
 
 def _others(
