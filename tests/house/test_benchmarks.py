@@ -137,6 +137,7 @@ def test_what_is_recorded_is_what_is_held() -> None:
     assert [*json.loads(check.RECORDED.read_text())["ratios"]] == held
 
 
+@pytest.mark.slow(60)  # matplotlib is imported
 def test_the_goals_are_a_page_that_shows_what_was_missed() -> None:
     goals = [
         Goal("limiter", "granted, of the <ideal>", 0.999, ">=", 0.995, 1.0),
