@@ -3,7 +3,7 @@ CPU time of runs that took turns.
 
 ``python -m benchmarks [ROUNDS] [PART...]``, nine rounds by default; the parts are ``PARTS``. Absolute figures differ
 between machines and hours, ratios of CPU time by a third on a busy one, and instructions by a hundredth. All figures
-also go to ``benchmarks/results/latest.json``.
+also go to ``benchmarks/results/latest.json``, and the goals as a page to ``latest.html``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from benchmarks import streams as live
 from benchmarks.counts import counted_goals
 from benchmarks.goals import Goal, Part, goals_table, partition_goals, peers_table
 from benchmarks.measure import Samples
+from benchmarks.report import goals_page
 from benchmarks.scale import MANY
 from benchmarks.sink import running
 
@@ -253,6 +254,8 @@ def main() -> int:
         "instructions": {part: {name: s.instructions for name, s in kept.items()} for part, kept in samples.items()},
     }
     (RESULTS / "latest.json").write_text(json.dumps(result, indent=1))
+    (RESULTS / "latest.html").write_text(goals_page(goals, str(result["machine"])), encoding="utf-8")
+    console.print(f"figures: {RESULTS / 'latest.html'}")
     missed = [goal.what for goal in goals if goal.verdict == "missed"]
     console.print(f"missed: {'; '.join(missed)}" if missed else "every goal is met")
     return 0

@@ -49,10 +49,17 @@ def command(*args: str, patch: str = "") -> list[str]:
     return [sys.executable, "-c", f"{patch}\nfrom asyncconn.cli import main\nmain()", *args]
 
 
-def run(folder: Path, *args: str, env: Mapping[str, str] | None = None, given: bytes = b"", patch: str = "") -> Ended:
+def run(
+    folder: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    patch: str = "",
+    seconds: float = 55,
+) -> Ended:
     """Run to the end. ``patch`` is Python that is run in the process before the command."""
     words = command(*args, patch=patch) if patch else python("-m", "asyncconn", *args, flags=WARNING)
-    done = subprocess.run(words, cwd=folder, env=environment(env), input=given, capture_output=True, timeout=55)
+    done = subprocess.run(words, cwd=folder, env=environment(env), input=given, capture_output=True, timeout=seconds)
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
