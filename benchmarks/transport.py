@@ -1,8 +1,8 @@
 """What the whole stack (connector, limiter, retry, decoding) adds to bare aiohttp: CPU of one GET with a JSON answer.
 
 ``python -m benchmarks.transport PEER URL REQUESTS``: eight at once on one session. Peers: ``bare`` aiohttp;
-``asyncconn``; and what a user would write for retries and two limits: ``aiohttp-retry``, ``tenacity`` over
-aiohttp, and ``httpx-tenacity``, each with two aiolimiters.
+``asyncconn``, and the same ``uncounted``; and what a user would write for retries and two limits: ``aiohttp-retry``,
+``tenacity`` over aiohttp, and ``httpx-tenacity``, each with two aiolimiters.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -64,6 +65,14 @@ async def bare(url: str, stack: AsyncExitStack) -> Get:
 async def ours(url: str, stack: AsyncExitStack) -> Get:
     hub = await stack.enter_async_context(Hub(proxy=""))
     return Bench(hub=hub, base_url=url).get
+
+
+async def uncounted(url: str, stack: AsyncExitStack) -> Get:
+    """As ours, but for the traffic: what stands in its place is a function of C that does nothing."""
+    hub = await stack.enter_async_context(Hub(proxy=""))
+    bench = Bench(hub=hub, base_url=url)
+    bench.http._road.traffic = SimpleNamespace(count="".format)  # type: ignore[assignment] # all that is called
+    return bench.get
 
 
 def limits() -> tuple[AsyncLimiter, AsyncLimiter]:
@@ -122,6 +131,7 @@ async def with_httpx(url: str, stack: AsyncExitStack) -> Get:
 PEERS: dict[str, Callable[[str, AsyncExitStack], Awaitable[Get]]] = {
     "bare": bare,
     "asyncconn": ours,
+    "uncounted": uncounted,
     "aiohttp-retry": with_aiohttp_retry,
     "tenacity": with_tenacity,
     "httpx-tenacity": with_httpx,

@@ -56,6 +56,11 @@ class Road:
     traffic: Counting = field(default_factory=lambda: Traffic().of(""))
     watching: Watching = field(default_factory=Watching)
 
+    def wait(self, call: Call, seconds: float) -> None:
+        """A call has waited for its rate."""
+        call.waited += seconds
+        self.traffic.wait(call, seconds)
+
     def ended(self, call: Call, how: int | BaseException, seconds: float, received: int = 0) -> None:
         """An attempt of ``call`` is over: by an answer of that status, or in an error."""
         if isinstance(how, ApiError) and not getattr(how, "local", False):  # by an answer whose meaning that is
@@ -263,9 +268,7 @@ class Exchange:
         try:
             return await call.limiter.acquire(call.cost, max_wait=call.max_wait, owner=self._road.owner)
         finally:
-            waited = self._road.clock.now() - started
-            call.waited += waited
-            self._road.traffic.wait(call, waited)
+            self._road.wait(call, self._road.clock.now() - started)
 
     async def _wait_for(self, room: Room) -> None:
         seconds = self._road.place_timeout

@@ -48,13 +48,15 @@ class OtherWays:
 
         async def attempt(call: Call) -> T:
             self._road.session()  # a closed hub should say so
-            async with call.limiter or nullcontext():
-                with self._counted(call, 101):
+            with self._counted(call, 101):
+                asked = self._road.clock.now()
+                async with call.limiter or nullcontext():
+                    self._road.wait(call, self._road.clock.now() - asked)
                     found = await dial(call if call.sign is None else await call.sign(call))
-                    if isinstance(found, Response):
-                        self._observe(call, found)
-                        raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
-                    return found
+                if isinstance(found, Response):
+                    self._observe(call, found)
+                    raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
+                return found
 
         call = self._call("GET", path, params, None, None, None, "default", 1, None)
         if not self._anonymous:
@@ -72,8 +74,11 @@ class OtherWays:
         call.path = route
 
         async def counted() -> T:
-            with self._counted(call, 200):
-                return await attempt()
+            try:
+                with self._counted(call, 200):
+                    return await attempt()
+            finally:
+                call.tries += 1
 
         with self._road.watching.follow("call", self.service, call) as call.following:
             answered: T = await self.repeat(counted, idempotent=False)
@@ -82,7 +87,7 @@ class OtherWays:
     @contextmanager
     def _counted(self, call: Call, status: int) -> Iterator[None]:
         """An attempt that goes another way; ``status`` is that of its success."""
-        started = self._road.clock.now()
+        started = self._road.clock.now() - call.waited
         how: int | BaseException = status
         try:
             yield
@@ -90,4 +95,4 @@ class OtherWays:
             how = error
             raise
         finally:
-            self._road.ended(call, how, self._road.clock.now() - started)
+            self._road.ended(call, how, self._road.clock.now() - call.waited - started)

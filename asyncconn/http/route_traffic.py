@@ -11,6 +11,8 @@ from asyncconn.core.frames import exact_frame
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
+
 __all__ = ["RouteTraffic", "frame", "html", "text"]
 
 _COLUMNS = 80
@@ -74,10 +76,11 @@ def html(rows: Sequence[RouteTraffic]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def frame(rows: Sequence[RouteTraffic]) -> Any:
+def frame(rows: Sequence[RouteTraffic]) -> pd.DataFrame:
     """A pandas frame, a row a route. Raises ``ConfigError`` without pandas."""
     names = [field.name for field in fields(RouteTraffic)]
-    return exact_frame(names, [[_cell(row, name) for name in names] for row in rows])
+    made: pd.DataFrame = exact_frame(names, [[_cell(row, name) for name in names] for row in rows])
+    return made
 
 
 def _cell(row: RouteTraffic, name: str) -> Any:

@@ -6,12 +6,14 @@ import math
 import re
 from collections import Counter, deque
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncconn.core.unpicklable import Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pandas as pd
 
     from asyncconn.http.request import Call
     from asyncconn.http.route_traffic import RouteTraffic
@@ -66,7 +68,7 @@ class Traffic(Unpicklable):
 
         return html(list(self))
 
-    def frame(self) -> Any:
+    def frame(self) -> pd.DataFrame:
         """The rows as a pandas frame. Raises ``ConfigError`` without pandas."""
         from asyncconn.http.route_traffic import frame
 

@@ -162,18 +162,19 @@ class _CallSpan:
         self._duration = duration
         method = call.method if call.method in _METHODS else "_OTHER"
         url = call.url
+        route = call.route or route_of(call.path)
         self._shared: _Attributes = {
             "http.request.method": method,
-            "url.template": call.route or route_of(call.path),
+            "url.template": route,
             "server.address": url.host or "",
             "server.port": url.port or 0,
         }
         span = tracer.start_span(
-            f"{'HTTP' if method == '_OTHER' else method} {self._shared['url.template']}",
+            f"{'HTTP' if method == '_OTHER' else method} {route}",
             kind=SpanKind.CLIENT,
             attributes={
                 **self._shared,
-                "url.full": f"{url.scheme}://{url.host}:{url.port}{self._shared['url.template']}",
+                "url.full": f"{url.scheme}://{url.host}:{url.port}{route}",
                 "asyncconn.platform": call.service,
             },
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HEAVY = (
     "aiobotocore botocore aiomqtt websockets pandas typer rich fastapi starlette tenacity moto aiohttp pydantic anyio "
-    "prometheus_client"
+    "prometheus_client opentelemetry"
 )
 
 
@@ -176,7 +176,7 @@ ANY = {
 def _public() -> Iterator[object]:
     """What the faces show, and the nouns of the clients."""
     faces = ["panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing"]
-    faces += [f"integrations.{name}" for name in ("asgi", "dask", "fastapi", "prometheus", "redis")]
+    faces += [f"integrations.{name}" for name in ("asgi", "dask", "fastapi", "opentelemetry", "prometheus", "redis")]
     for name in ("asyncconn", *(f"asyncconn.{face}" for face in faces)):
         face = importlib.import_module(name)
         yield from (getattr(face, public) for public in face.__all__)
