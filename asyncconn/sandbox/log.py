@@ -27,7 +27,7 @@ class Entry:
     """A request from its arrival on.
 
     ``at`` is the sandbox's time; ``seconds`` None while it goes on; ``status`` None without an answer: it goes on, or
-    the connection was closed; ``fault`` the kind that struck it. ``credentials`` are what it came with.
+    the connection was closed; ``fault`` the kind that struck it.
     """
 
     number: int
@@ -36,8 +36,7 @@ class Entry:
     method: str
     path: str = field(repr=False)
     query: str = field(repr=False)
-    client: str = field(repr=False)
-    credentials: tuple[str, ...] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     body_bytes: int = 0
     status: int | None = None
     seconds: float | None = None
@@ -45,7 +44,7 @@ class Entry:
 
     def shown(self, secrets: Iterable[str]) -> dict[str, Any]:
         """As JSON has it, without ``secrets`` and whatever else looks like one."""
-        hidden = (*secrets, *self.credentials)
+        hidden = (*secrets, *_credentials(self.headers))
         query = [
             f"{name}={MASK if _SECRET_NAME.search(name) else value}"
             for name, value in parse_qsl(self.query, keep_blank_values=True)
@@ -57,7 +56,7 @@ class Entry:
             "method": self.method,
             "path": masked(self.path, hidden),
             "query": masked("&".join(query), hidden),
-            "client": masked(self.client, hidden),
+            "client": masked(self.headers.get("User-Agent", ""), hidden),
             "body_bytes": self.body_bytes,
             "status": self.status,
             "seconds": None if self.seconds is None else round(self.seconds, 6),
@@ -77,8 +76,7 @@ class Log:
     ) -> Entry:
         """Note a request that has arrived."""
         self._last += 1
-        client, credentials = headers.get("User-Agent", ""), tuple(_credentials(headers))
-        entry = Entry(self._last, at, platform, method, path, query, client, credentials)
+        entry = Entry(self._last, at, platform, method, path, query, headers)
         self.entries.append(entry)
         return entry
 

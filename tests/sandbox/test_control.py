@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from helpers import until
 
 from asyncconn.sandbox import DatoramaWorld, Fault, PanoplyWorld, Sandbox, TcupWorld, View, World
-from asyncconn.sandbox.control.operations import BASE, OPERATIONS
+from asyncconn.sandbox.control.operations import BASE, OPERATIONS, SECONDS
 from asyncconn.sandbox.exchange import Answer, Call
 
 from .conftest import FORM, form
@@ -114,6 +115,20 @@ async def test_a_query_without_end_is_ended_and_others_go_on(control: Control, m
     assert await asked == (400, "sql: interrupted: it took longer than 0.2 s")
     await control.land({"id": 1})
     assert (await control.ask("POST", "/sql", {"statement": "select id from t"}))[1]["rows"] == [[1]]
+
+
+async def test_the_sandbox_ends_though_a_query_would_go_on() -> None:
+    loop = asyncio.get_running_loop()
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as http:
+        async with Sandbox(seed=1) as sandbox:
+            url = f"{sandbox.url}/_sandbox/sql"
+            asked = asyncio.create_task(http.post(url, json={"statement": endless}))
+            await until(lambda: sandbox.panoply._warehouse._lock.locked())
+            left = loop.time()
+        assert loop.time() - left < SECONDS / 2
+        with suppress(aiohttp.ClientError):
+            (await asked).close()
 
 
 async def test_events_tell_the_state_again_and_again_until_the_sandbox_ends() -> None:

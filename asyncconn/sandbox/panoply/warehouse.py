@@ -67,9 +67,11 @@ class Warehouse:
         self._executor: ThreadPoolExecutor | None = None
         self._columns: dict[str, set[str]] = {}
         self._indexed: set[str] = set()
+        self._closing = False
 
     async def open(self) -> None:
         """Raises :class:`~asyncconn.errors.ConfigError` when the file cannot be opened as a database."""
+        self._closing = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="asyncconn-sandbox-warehouse")
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._connect)
@@ -98,7 +100,7 @@ class Warehouse:
         try:
             with self._lock:
                 reader = self._open_reader()
-                late = None if deadline is None else lambda: time.monotonic() > deadline
+                late = None if deadline is None else lambda: self._closing or time.monotonic() > deadline
                 reader.set_progress_handler(late, _STEPS)
                 cursor = reader.execute(statement, params)
                 rows = cursor.fetchall() if most is None else cursor.fetchmany(most + 1)
@@ -126,6 +128,7 @@ class Warehouse:
 
     def close(self) -> None:
         """End the thread, after the message it is loading, and let the data in memory go."""
+        self._closing = True  # whoever asks something long in another thread need not be waited for
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
