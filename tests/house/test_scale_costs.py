@@ -1,4 +1,4 @@
-"""What sharing a cap and spreading work cost, as the benchmarks measure it: three times the goal, for a busy machine."""
+"""What sharing a cap and spreading work cost, as the benchmarks measure it: three times the goal, for busy machines."""
 
 from __future__ import annotations
 
