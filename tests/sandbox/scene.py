@@ -1,17 +1,40 @@
-"""A sandbox that stands and a client for it."""
+"""A sandbox that stands, a client for it, and what it answers."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
 from asyncconn.sandbox import Sandbox, World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @classmethod
+    async def of(cls, response: aiohttp.ClientResponse) -> Self:
+        return cls(response.status, await response.read(), response.headers)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @asynccontextmanager
