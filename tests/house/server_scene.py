@@ -22,8 +22,9 @@ EXAMPLES = ROOT / "examples"
 class Serving:
     """A server's ``process``, the ``url`` it listens at, and what it ``said`` on standard error."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, workers: int) -> None:
         self.process = process
+        self._to_come = workers
         self.url = ""
         self.said: list[str] = []
         self.answered: list[int] = []
@@ -37,7 +38,8 @@ class Serving:
             for words in ("running on ", "Listening at: "):
                 if words in self.said[-1]:
                     self.url = self.said[-1].partition(words)[2].split()[0]
-            if "Application startup complete" in self.said[-1]:
+            self._to_come -= "Application startup complete" in self.said[-1]
+            if not self._to_come:
                 self._up.set()
         self._up.set()
 
@@ -88,8 +90,8 @@ class Serving:
 
 
 @asynccontextmanager
-async def started(*command: str, folder: Path, env: Mapping[str, str]) -> AsyncIterator[Serving]:
-    """Python with ``command``, in ``folder``, where examples can be imported."""
+async def started(*command: str, folder: Path, env: Mapping[str, str], workers: int = 1) -> AsyncIterator[Serving]:
+    """Python with ``command``, in ``folder``, where examples can be imported, once all ``workers`` are up."""
     process = await asyncio.create_subprocess_exec(
         *[sys.executable, *command],
         cwd=folder,
@@ -98,7 +100,7 @@ async def started(*command: str, folder: Path, env: Mapping[str, str]) -> AsyncI
         stdout=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )
-    serving = Serving(process)
+    serving = Serving(process, workers)
     try:
         await serving.up()
         yield serving

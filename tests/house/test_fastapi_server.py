@@ -125,7 +125,7 @@ async def test_with_a_spool_the_next_one_sends_what_was_left(sandbox: Sandbox, t
 
 async def test_every_answered_write_arrives_when_gunicorn_is_told_to_end(sandbox: Sandbox, tmp_path: Path) -> None:
     env = {**sandbox.env, "ASYNCCONN_PANOPLY_SPOOL": f"{tmp_path}/spools/"}
-    async with started(*GUNICORN, "-w", "2", folder=tmp_path, env=env) as serving:
+    async with started(*GUNICORN, "-w", "2", folder=tmp_path, env=env, workers=2) as serving:
         await serving.load(until=serving.terminate)
         status = await serving.ended()
 
