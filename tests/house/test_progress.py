@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn import Datorama, Hub, Panoply, Poller, PollPolicy, VirtualClock, progress, save_rows, sync
-from asyncconn.core.progress import Progress, telling
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import DatoramaWorld, PanoplyWorld, Sandbox
 
@@ -167,7 +167,7 @@ def test_a_display_that_breaks_is_told_of_once_and_stops_no_work(caplog: pytest.
 
     async def main() -> str:
         async with Hub(clock=clock) as hub, progress(hub, to=Broken(), every=1.0):
-            tell = telling(None, "work")
+            tell: OnProgress | None = telling(None, "work")
             assert tell is not None
             tell(Progress(1, 2, "files"))
             await clock.sleep(10.0)
