@@ -60,6 +60,9 @@ class Pager(Generic[T]):
     def __init__(self, fetch: Callable[[Any], Awaitable[Page[T]]]) -> None:
         self._fetch = fetch
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: await it for the first page, iterate over all>"
+
     def __await__(self) -> Generator[Any, None, Page[T]]:
         return self._fetch(None).__await__()
 

@@ -80,6 +80,9 @@ class PollGroup(Unpicklable, Generic[K, S]):
         self.ended: dict[K, Polled[K, S]] = {}
         self.add(*ids)
 
+    def __repr__(self) -> str:
+        return f"<PollGroup of {self.name}: {len(self.ended):,} of {len(self.ended) + len(self._errors):,} ended>"
+
     def add(self, *ids: K) -> None:
         """Wait for these, too; again for those that had ended."""
         for one in ids:

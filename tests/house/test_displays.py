@@ -10,6 +10,7 @@ from markup import Markup
 
 from asyncconn import (
     BatchBuffer,
+    BatchStats,
     CollectReport,
     Datorama,
     DrainReport,
@@ -17,7 +18,10 @@ from asyncconn import (
     FlushReport,
     Hub,
     Page,
+    Pager,
     Panoply,
+    Poller,
+    PollGroup,
     RateLimiter,
     Receipt,
     SyncReport,
@@ -32,6 +36,10 @@ from asyncconn.panoply import FileReport, RunReport
 from asyncconn.sandbox import DatoramaWorld, Sandbox
 from asyncconn.tcup import InsertReport
 
+STATS = (
+    "BatchStats(accepted=3, delivered=2, pending=1, pending_bytes=80, batches_delivered=1, bytes_delivered=90, "
+    "oldest_age=0.25, max_age_at_send=0.5)"
+)
 RECORD = {"id": 7, "note": "<b>made-up & private</b>"}
 LOSS = DeliveryFailed("lost", records=[RECORD], reasons=[RECORD], maybe_delivered=False)
 FLUSHED = FlushReport(delivered=10, rejected=1, seconds=0.12345, failures=(LOSS,))
@@ -63,6 +71,7 @@ def html(thing: Any) -> Markup:
         (QueryResult(("Day", "Clicks"), [["2026-01-01", 4]]), "<QueryResult of 1 row: Day, Clicks>"),
         (Evaluation(("Limit ID,Measure Value", "fiat,3")), "<Evaluation of 1 row>"),
         (Receipt([RECORD]), "<Receipt pending>"),
+        (BatchStats(3, 2, 0, 0, 0, 1, 80, 0, 1, 0, 90, 0.25, 0.5), STATS),
         (RateLimiter(Window(60, 9.0), name="acme").snapshot(), "<RateSnapshot acme: window: 60 of 60 left>"),
     ],
 )  # fmt: skip
@@ -136,6 +145,16 @@ def test_a_plan_and_what_became_of_it_are_tables() -> None:
             assert sandbox.datorama.token not in result._repr_html_() + plan._repr_html_()
 
     clock.run(main())
+
+
+async def test_what_is_awaited_says_what_it_is() -> None:
+    async def fetch(_: object) -> Any:
+        return "RUNNING"
+
+    assert repr(Pager(fetch)) == "<Pager: await it for the first page, iterate over all>"
+    assert repr(Poller(lambda: fetch(0), done=bool, result=str, name="export 7")) == "<Poller of export 7: 0 polls>"
+    group = PollGroup(fetch, [7, 8], done=lambda _: False, name="jobs")
+    assert repr(group) == "<PollGroup of jobs: 0 of 2 ended>"
 
 
 def test_a_hub_and_a_writer_count_in_good_english() -> None:

@@ -83,6 +83,19 @@ def test_what_is_pending_and_what_was_lost_is_said() -> None:
     ]
 
 
+def test_around_a_hub_it_shows_the_end_of_it_too() -> None:
+    clock, to = VirtualClock(), io.StringIO()
+
+    async def main() -> None:
+        async with Sandbox(PanoplyWorld(), clock=clock) as sandbox:
+            hub = Hub(clock=clock, proxy="")
+            async with progress(hub, to=to), hub:
+                await writer(sandbox, hub).write("t", {"id": 1})
+
+    clock.run(main())
+    assert to.getvalue() == "panoply: 1 of 1 record\n"
+
+
 def test_a_limit_says_who_waits_and_until_when() -> None:
     clock, to = VirtualClock(), io.StringIO()
 
