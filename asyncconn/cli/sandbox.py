@@ -67,7 +67,7 @@ async def _serve(made: Sandbox, env_file: Path | None) -> None:
             loop.add_signal_handler(number, stop.set)
     async with made:
         with _settings(env_file, made.env):
-            out.print(Text.assemble("# sandbox at ", (made.url, "bold"), ", also for a browser; until Ctrl-C"))
+            out.print(Text.assemble("# sandbox until Ctrl-C, for a browser too: ", (made.url, "bold")))
             for name, value in made.env.items():
                 print(f"export {name}={shlex.quote(value)}")
             print(flush=True)

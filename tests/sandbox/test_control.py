@@ -143,6 +143,29 @@ async def test_events_tell_the_state_again_and_again_until_the_sandbox_ends() ->
             await answer.read()
 
 
+async def test_the_state_shows_streams_and_the_gaps_without_them(control: Control) -> None:
+    path = "/WebSocket/subscribe?type=topic&exchange=amq.topic&topic=plant.%23"
+    headers = {"x-api-key": control.sandbox.tcup.api_key}
+
+    async def shown() -> tuple[list[Any], list[Any]]:
+        _, state = await control.ask("GET", "/state")
+        tcup = state["worlds"]["tcup"]
+        return (
+            [(one["protocol"], one["about"], one["connected"]) for one in tcup["channels"]],
+            [(one["protocol"], one["about"], one["over"]) for one in tcup["gaps"]],
+        )
+
+    there = ("websocket", "amq.topic plant.#")
+    async with control.http.ws_connect(path, headers=headers) as socket:
+        assert await shown() == ([(*there, True)], [])
+        control.sandbox.tcup.streams.kill("websocket")
+        await socket.receive()
+        await until(lambda: not control.sandbox.tcup.streams.live)
+        assert await shown() == ([], [(*there, False)])
+    async with control.http.ws_connect(path, headers=headers):
+        assert await shown() == ([(*there, True)], [(*there, True)])
+
+
 # -- requests ----------------------------------------------------------------------------------------------------------
 
 
@@ -530,4 +553,5 @@ async def test_a_world_of_ones_own_is_shown_reset_and_moved_on() -> None:
         await control.ask("POST", "/reset")
 
     assert state["worlds"]["acme"]["counters"] == {"calls": 3}
+    assert state["worlds"]["acme"]["tables"] == {"points ***": 5}
     assert acme.happened == ("moved", "reset")

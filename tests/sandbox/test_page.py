@@ -227,7 +227,7 @@ return [...poor];
 """
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow(120)
 @pytest.mark.service("chromium")
 async def test_the_pages_keep_the_basic_rules_of_accessibility_on_every_screen(tmp_path: Path) -> None:
     def look(sandbox: Sandbox) -> None:
@@ -262,7 +262,7 @@ async def test_the_pages_keep_the_basic_rules_of_accessibility_on_every_screen(t
         await asyncio.to_thread(look, sandbox)
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow(120)
 @pytest.mark.service("chromium")
 async def test_all_of_the_page_can_be_reached_and_used_by_keyboard(tmp_path: Path) -> None:
     def use(sandbox: Sandbox) -> None:

@@ -142,8 +142,10 @@ class Desk(World):
                 await asyncio.sleep(_PACE)
 
     async def _state(self) -> dict[str, Any]:
-        stage = self._stage
+        stage, secrets = self._stage, self._secrets()
         views = {world.name: asdict(await world.view()) for world in stage.worlds}
+        for view in views.values():
+            view["tables"] = {masked(name, secrets): rows for name, rows in view["tables"].items()}
         state: dict[str, Any] = {
             "url": stage.url,
             "clock": self._clock(),
@@ -156,7 +158,7 @@ class Desk(World):
         }
         if (tcup := self._tcup()) is not None:
             state["stream_faults"] = _listed(tcup.streams.faults)
-        shown: dict[str, Any] = _without(state, self._secrets())
+        shown: dict[str, Any] = _without(state, secrets)
         return shown
 
     def _secrets(self) -> list[str]:
