@@ -91,9 +91,10 @@ local function settle(free, calls, holder)
   call('ZADD', settled, free, call('HINCRBY', books, 'serial', 1) .. ':' .. calls .. ':' .. holder)
 end
 
+local more = {} -- by holder
 local function count(calls, holder)
   used = used + calls
-  if call('HINCRBY', books, 'u:' .. holder, calls) <= 0 then call('HDEL', books, 'u:' .. holder) end
+  more[holder] = (more[holder] or 0) + calls
 end
 
 for i = 13, #ARGV, 3 do
@@ -129,6 +130,9 @@ for _, one in ipairs(call('ZRANGEBYSCORE', settled, '-inf', now)) do
   count(-tonumber(calls), holder)
 end
 call('ZREMRANGEBYSCORE', settled, '-inf', now)
+for holder, calls in pairs(more) do
+  if calls ~= 0 and call('HINCRBY', books, 'u:' .. holder, calls) <= 0 then call('HDEL', books, 'u:' .. holder) end
+end
 
 -- Who shares it, and who waits.
 call('ZADD', holders, now, me)
@@ -222,7 +226,8 @@ if grant > 0 then
   if kind == 'bucket' then
     tokens = tokens - grant
   else
-    count(grant, me)
+    used = used + grant
+    call('HINCRBY', books, 'u:' .. me, grant)
     local lease = me .. ':' .. number
     call('HSET', books, 'l:' .. lease, grant)
     call('ZADD', leases, now + ttl + skew, lease)
