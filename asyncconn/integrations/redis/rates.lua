@@ -91,9 +91,10 @@ local function settle(free, calls, holder)
   call('ZADD', settled, free, call('HINCRBY', books, 'serial', 1) .. ':' .. calls .. ':' .. holder)
 end
 
+local more = {} -- by holder
 local function count(calls, holder)
   used = used + calls
-  if call('HINCRBY', books, 'u:' .. holder, calls) <= 0 then call('HDEL', books, 'u:' .. holder) end
+  more[holder] = (more[holder] or 0) + calls
 end
 
 for i = 13, #ARGV, 3 do
@@ -129,6 +130,9 @@ for _, one in ipairs(call('ZRANGEBYSCORE', settled, '-inf', now)) do
   count(-tonumber(calls), holder)
 end
 call('ZREMRANGEBYSCORE', settled, '-inf', now)
+for holder, calls in pairs(more) do
+  if calls ~= 0 and call('HINCRBY', books, 'u:' .. holder, calls) <= 0 then call('HDEL', books, 'u:' .. holder) end
+end
 
 -- Who shares it, and who waits.
 call('ZADD', holders, now, me)
@@ -142,20 +146,34 @@ local look = math.max(500, period / 6) -- who waits asks again after so long at 
 local ahead, room = 0, kind == 'bucket' and math.floor(tokens + 0.000001) or limit - used
 local share = limit / sharing
 local mine = math.floor(share) - figure('u:' .. me) -- of the share, what is left
+
+local function known(some) -- of some holders: what the first wants, what it has, what the second wants, and so on
+  local names = {}
+  for i, one in ipairs(some) do names[2 * i - 1], names[2 * i] = 'w:' .. one, 'u:' .. one end
+  local found = #names > 0 and call('HMGET', books, unpack(names)) or {}
+  for i = 1, #found do found[i] = tonumber(found[i] or '0') end
+  return found
+end
+
 if need > 0 then
   want = math.min(math.max(need, math.min(want, math.floor(limit / (3 * sharing)))), limit)
   call('ZADD', waiting, figure('g:' .. me), me) -- in turn: who was late the last time has not lost its place
   call('HSET', books, 'w:' .. me, want)
+  local there, before = {}, {}
+  for _, one in ipairs(call('ZRANGEBYSCORE', holders, now - 2 * look, '+inf')) do there[one] = true end
   for _, other in ipairs(call('ZRANGE', waiting, 0, -1)) do
     if other == me then break end
-    if tonumber(call('ZSCORE', holders, other) or '0') < now - 2 * look then
+    if there[other] then
+      before[#before + 1] = other
+    else
       call('ZREM', waiting, other)
       call('HDEL', books, 'w:' .. other)
-    else
-      local wants = figure('w:' .. other)
-      local waits = wants > share or wants + figure('u:' .. other) <= share -- it may have that by now, if I may
-      if want > mine or waits then ahead = ahead + wants end
     end
+  end
+  local found = known(before)
+  for i = 1, #found, 2 do
+    local waits = found[i] > share or found[i] + found[i + 1] <= share -- it may have that by now, if I may
+    if want > mine or waits then ahead = ahead + found[i] end
   end
 else
   call('ZREM', waiting, me)
@@ -166,17 +184,14 @@ end
 -- those that are there would take all that becomes free at once, and who was away would wait for another period.
 local away = 600
 local function kept()
-  local names, all = {}, 0
+  local others, all = {}, 0
   for _, other in ipairs(call('ZRANGEBYSCORE', holders, now - away, '+inf')) do
-    if other ~= me then
-      names[#names + 1] = 'w:' .. other
-      names[#names + 1] = 'u:' .. other
-    end
+    if other ~= me then others[#others + 1] = other end
   end
-  local found = #names > 0 and call('HMGET', books, unpack(names)) or {}
+  local found = known(others)
   for i = 1, #found, 2 do
-    local wants, left = tonumber(found[i] or '0'), math.floor(share - tonumber(found[i + 1] or '0'))
-    if wants > 0 and wants <= left then all = all + math.min(3 * wants, left) end
+    local left = math.floor(share - found[i + 1])
+    if found[i] > 0 and found[i] <= left then all = all + math.min(3 * found[i], left) end
   end
   return all
 end
@@ -211,7 +226,8 @@ if grant > 0 then
   if kind == 'bucket' then
     tokens = tokens - grant
   else
-    count(grant, me)
+    used = used + grant
+    call('HINCRBY', books, 'u:' .. me, grant)
     local lease = me .. ':' .. number
     call('HSET', books, 'l:' .. lease, grant)
     call('ZADD', leases, now + ttl + skew, lease)
