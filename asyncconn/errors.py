@@ -326,7 +326,7 @@ class QuotaExhausted(AsyncConnError):
 class ProtocolError(AsyncConnError):
     """An answer that the contract does not allow: not the promised format, a redirect, a wrong digest, too large."""
 
-    advice = "check the base URL and the platform's version; a write may have been carried out"
+    advice = "check the base URL and the platform's version; if this was a write, it may have been carried out"
     maybe_sent = True
 
 

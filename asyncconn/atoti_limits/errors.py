@@ -206,7 +206,7 @@ class LimitsValidationError(LimitsError, BadRequest, Unprocessable):
 class LimitsProtocolError(LimitsError, ProtocolError):
     """An answer of another shape than the contract's. ``path`` says where in it (``$.catalogs[0].name``)."""
 
-    advice = "check the URLs and the versions; a write may have been carried out"
+    advice = "check the URLs and the versions; if this was a write, it may have been carried out"
 
     def __init__(self, message: str, *, path: str = "$") -> None:
         super().__init__(message)

@@ -68,7 +68,7 @@ class NotVisible(ConfigError):
 class DatoramaProtocolError(ProtocolError):
     """A page behind a 200 (the path or host does not exist), or JSON that is not what the contract says."""
 
-    advice = "check the region or base URL; a write may have been carried out"
+    advice = "check the region or base URL; if this was a write, it may have been carried out"
 
 
 class DatoramaQueryError(Unprocessable):

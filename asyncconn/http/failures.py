@@ -17,6 +17,7 @@ from asyncconn.errors import (
     ConnectionLost,
     ConnectTimeout,
     HubClosed,
+    MaybeSent,
     NotSent,
     PoolTimeout,
     ProtocolError,
@@ -38,6 +39,7 @@ _SENT: tuple[tuple[type[Exception], type[AsyncConnError], str], ...] = (
     (OSError, ConnectionLost, "the connection broke to"),
 )
 
+_READING = frozenset({"GET", "HEAD"})
 _UNKNOWN = {number for name in ("EAI_NONAME", "EAI_NODATA") if (number := getattr(socket, name, None)) is not None}
 #: What a proxy says that it may not say of the next try.
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -84,13 +86,17 @@ def _of_an_answer(error: Exception) -> str | None:
     return None
 
 
-def with_doubt(error: AsyncConnError, unknown: bool) -> AsyncConnError:
-    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it."""
-    if not unknown or error.maybe_sent:
-        return error
-    if isinstance(error, NotSent):
-        return ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
-    error.maybe_sent = True
+def with_doubt(error: AsyncConnError, unknown: bool, method: str = "") -> AsyncConnError:
+    """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it.
+
+    Nor is what is advised for writes, where the ``method`` only reads.
+    """
+    if unknown and not error.maybe_sent:
+        if isinstance(error, NotSent):
+            error = ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
+        error.maybe_sent = True
+    if method in _READING and isinstance(error, MaybeSent):
+        error.advice = "it only reads: it is safe to repeat the call"
     return error
 
 

@@ -277,7 +277,7 @@ class Transport(Calls, OtherWays, Unpicklable):
                     failed=failed,
                 )
             except AsyncConnError as error:
-                raise with_doubt(error, call.resent) from error.__cause__
+                raise with_doubt(error, call.resent, call.method) from error.__cause__
 
         try:
             return await run(first)
@@ -293,7 +293,7 @@ class Transport(Calls, OtherWays, Unpicklable):
                 return await run(None)
         except AsyncConnError as error:
             self.redactor.clean(error)
-            raise with_doubt(error, refused.maybe_sent) from error.__cause__
+            raise with_doubt(error, refused.maybe_sent, call.method) from error.__cause__
         raise refused
 
     async def _attempt(self, call: Call) -> Response:

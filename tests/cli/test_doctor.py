@@ -82,7 +82,7 @@ async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
 def test_a_working_machine_without_settings_is_well(tmp_path: Path) -> None:
     found = run(tmp_path, "doctor")
     assert found.status == 0, found.text
-    assert found.out.count("a record landed in the sandbox as it was sent") == 2
+    assert found.out.count("a record landed in the sandbox as it was sent") == 1
     assert "warn  platforms: set what yours needs; without an account: asyncconn sandbox --env-file .env" in found.out
     assert "Everything needed is here and works.\nNo platform was asked: --connect" in found.out
     assert "\x1b" not in found.text
@@ -136,6 +136,12 @@ async def test_what_cannot_work_fails(
     assert said in check.found
     assert check.advice
     assert not [value for value in ("soonish", "hidden", "not-base64-at-all", "t0ken") if value in check.found]
+
+
+async def test_the_sender_that_is_set_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCCONN_PANOPLY_SENDER", "sqs")
+    found = by_name(await examined(connect=False))
+    assert (found["form sender"].state, found["sqs sender"].state) == ("ok", "ok")
 
 
 def test_a_file_of_settings_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ import pytest
 from redis_scene import RedisServer, calls, limiter, redis_server
 
 from asyncconn import Quota, Window
+from asyncconn.cli.doctor.command import examined
 from cli.commands import arun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from asyncconn.cli.doctor.check import Check
 
 pytestmark = [pytest.mark.service("redis"), pytest.mark.slow(60)]  # each command is a program
 
@@ -60,14 +63,20 @@ async def test_what_is_missing_or_does_not_answer_is_told(tmp_path: Path) -> Non
     assert "pa55word" not in gone.text
 
 
-async def test_doctor_looks_at_the_store(redis: RedisServer, tmp_path: Path) -> None:
-    fit = await arun(tmp_path, "doctor", env={URL: redis.url})
-    with redis_server("--maxmemory-policy", "allkeys-lru") as forgetful:
-        unfit = await arun(tmp_path, "doctor", env={URL: forgetful.url})
-    gone = await arun(tmp_path, "doctor", env={URL: forgetful.url})
+async def test_doctor_looks_at_the_store(redis: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def looked(url: str) -> Check:
+        monkeypatch.setenv(URL, url)
+        [found] = [check for check in await examined(connect=False) if check.name == "shared rates"]
+        return found
 
-    assert (fit.status, unfit.status, gone.status) == (0, 1, 1), fit.text
-    said = [" ".join(one.out.split()) for one in (fit, unfit, gone)]
-    assert "forgets nothing by itself" in said[0]
-    assert "maxmemory-policy is allkeys-lru" in said[1]
-    assert "cannot be reached" in said[2]
+    monkeypatch.chdir(tmp_path)
+    fit = await looked(redis.url)
+    with redis_server("--maxmemory-policy", "allkeys-lru") as forgetful:
+        unfit = await looked(forgetful.url)
+    gone = await looked(forgetful.url)
+
+    assert (fit.state, unfit.state, gone.state) == ("ok", "fail", "fail")
+    assert "forgets nothing by itself" in fit.found
+    assert "maxmemory-policy is allkeys-lru" in unfit.found
+    assert "cannot be reached" in gone.found
+    assert "is ASYNCCONN_REDIS_URL its address?" in gone.advice

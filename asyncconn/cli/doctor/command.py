@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -23,9 +23,6 @@ from asyncconn.cli.sheets import Sheet
 from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.settings import HubSettings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 __all__ = ["doctor", "examined"]
 
@@ -82,7 +79,9 @@ async def examined(connect: bool) -> list[Check]:
         return [*installed({}), unreadable]
     needed = wanted(names)
     checks = [*installed(needed), Check("event loop", "ok", type(asyncio.get_running_loop()).__name__.strip("_"))]
-    checks += [one async for one in _senders()]
+    checks.append(await _round_trip("form"))
+    if needed.get("aiobotocore") and find_spec("aiobotocore") is not None:
+        checks.append(await _round_trip("sqs"))
     checks += settings(names)
     roads, said = surroundings()
     checks += said
@@ -96,12 +95,6 @@ async def examined(connect: bool) -> list[Check]:
 
 
 # -- what works here ---------------------------------------------------------------------------------------------------
-
-
-async def _senders() -> AsyncIterator[Check]:
-    yield await _round_trip("form")
-    if find_spec("aiobotocore") is not None:
-        yield await _round_trip("sqs")
 
 
 async def _round_trip(sender: Literal["form", "sqs"]) -> Check:
