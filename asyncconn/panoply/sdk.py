@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
+    from asyncconn.hub import Hub
+
 
 __all__ = ["SDK"]
 
@@ -101,6 +103,11 @@ class SDK(Unpicklable):
     def qurl(self) -> str:
         """The queue's address. It holds a part of the secret: keep it out of logs."""
         return self._panoply.http.base_url + self._queue_path
+
+    @property
+    def hub(self) -> Hub:
+        """Its own, to be watched: ``HubCollector(sdk.hub)`` for Prometheus. All else is its thread's."""
+        return self._panoply.hub
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from asyncconn import AtotiLimits, Connector, Datorama, Hub, Panoply, Platform, Tcup, TokenAuth, Window
 from asyncconn.errors import ConfigError
 from asyncconn.integrations.prometheus import HubCollector
+from asyncconn.panoply import SDK
 from asyncconn.sandbox import Fault, Sandbox, StreamFault
 
 from .batched_scene import Acme, items
@@ -332,6 +333,21 @@ async def test_an_error_on_the_loop_reaches_the_thread_that_asked(monkeypatch: p
             patched.setattr(hub, "figures", broken)
             with pytest.raises(ConfigError, match="broken"):
                 await asyncio.to_thread(lambda: list(HubCollector(hub).collect()))
+
+
+async def test_the_synchronous_sdk_can_be_scraped_too(sandbox: Sandbox) -> None:
+    def program() -> tuple[Scrape, Scrape]:
+        key, secret = sandbox.panoply.api_key, sandbox.panoply.api_secret
+        with SDK(key, secret, endpoint_url=sandbox.url) as sdk:
+            for number in range(3):
+                sdk.write("events", {"id": number})
+            sdk.flush()
+            running = here(sdk.hub)
+        return running, here(sdk.hub)
+
+    for scrape in await asyncio.to_thread(program):
+        assert scrape("records_delivered_total", buffer="panoply") == 3
+    assert sandbox.panoply.tables() == {"events": 3}
 
 
 def test_a_timeout_that_is_none_is_refused() -> None:
