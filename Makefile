@@ -38,7 +38,7 @@ newer: $(BIN)/python
 	@test -x $(VENV)-newer/bin/python || $(NEWER) -m venv $(VENV)-newer
 	@$(VENV)-newer/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	@$(VENV)-newer/bin/python -m pip install --quiet --editable ".[all]" --group test
-	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) tests/panoply/test_lifecycle.py tests/panoply/test_spool_kill.py $(ARGS)
+	$(VENV)-newer/bin/python -m pytest -n auto $(CORE) tests/panoply/test_lifecycle.py tests/panoply/test_spool_kill.py tests/panoply/sdk/test_children.py $(ARGS)
 
 # What is missing is installed where that is possible without asking; elsewhere its tests are skipped, and say why.
 services:

@@ -25,7 +25,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from helpers import SERVICES, fail_on_leaked_tasks, require_service
 from hypothesis import HealthCheck, settings
-from warm import STRICT, starter
+from warm import SHOWING, STRICT, starter
 
 from asyncconn.core.rates.registry import forget_limiters
 
@@ -123,6 +123,13 @@ def _kept_for_good() -> None:
 def warm_plain() -> Iterator[None]:
     """Programs begin at once, see ``warm.python``."""
     with starter():
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_commands() -> Iterator[None]:
+    """The same for those that show their warnings, as commands do here."""
+    with starter(*SHOWING):
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
 import signal
@@ -70,6 +71,7 @@ class RedisServer:
 
     def hang(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # else it may still answer
 
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)

@@ -30,8 +30,8 @@ LIBRARIES = (
     "aiohttp.web anyio orjson pydantic_settings rich.live rich.progress rich.table sqlite3 tenacity typer.rich_utils"
 )
 
-#: The flags of programs whose warnings are errors.
-STRICT = ("-W", "error")
+#: The flags of programs that show their warnings, and of those for which these are errors.
+SHOWING, STRICT = ("-W", "default"), ("-W", "error")
 
 _doors: dict[tuple[str, ...], Path] = {}
 

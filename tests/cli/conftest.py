@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from warm import starter
 
-from cli.commands import DATA, WARNING
+from cli.commands import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> Iterator[None]:
-    with starter(*WARNING):
-        yield
+def _warm(warm_commands: None) -> None:
+    """Every command begins at once."""
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -223,13 +224,14 @@ def running(kind: str, folder: Path, tls: Path | None = None) -> Iterator[Broker
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has at this moment."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in taken]
-    finally:
-        for one in taken:
-            one.close()
+    """Ports that nobody has, and that the system gives to nobody by itself while a broker comes up."""
+    found: list[int] = []
+    for port in SystemRandom().sample(range(20_000, 32_000), 500):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no ports are free")
 
 
 def _program(name: str) -> str:

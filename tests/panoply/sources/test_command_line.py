@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from cli.commands import arun, run
 from loopback import Loopback, Reply, Seen, saying
 
@@ -14,6 +15,8 @@ from .original import ORIGINALS, ported
 
 if TYPE_CHECKING:
     from asyncconn.sandbox import Sandbox
+
+pytestmark = [pytest.mark.usefixtures("warm_commands"), pytest.mark.slow(60)]  # programs, one after the other
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
