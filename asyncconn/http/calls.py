@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from pathlib import Path
     from typing import Unpack
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from asyncconn.core.progress import OnProgress
     from asyncconn.http.events import EventStream
     from asyncconn.http.multipart import Multipart
+    from asyncconn.http.other_ways import Ways
     from asyncconn.http.pages import NextPage
     from asyncconn.http.polls import Verdict
+    from asyncconn.http.request import Call
     from asyncconn.http.requesting import PollOptions, RequestOptions, Requests, StreamOptions
     from asyncconn.http.response import Response
     from asyncconn.http.rows import Form
@@ -289,3 +291,28 @@ class Calls:
             form=form,
             options=options,
         )
+
+    async def upgrade(
+        self: Ways,
+        path: str,
+        dial: Callable[[Call], Awaitable[T | Response]],
+        *,
+        params: Mapping[str, Any] | None = None,
+    ) -> T:
+        """A GET that is to become another protocol, as a WebSocket does, over the connection that ``dial`` makes.
+
+        ``dial`` is given the call, with its credential, and returns what it has opened, or the answer where that is a
+        refusal: its error is raised. It counts as a call; nothing is repeated, except once with a newer token.
+        """
+        from asyncconn.http.other_ways import upgrade
+
+        return await upgrade(self, path, dial, params)
+
+    async def aside(self: Ways, method: str, path: str, attempt: Callable[[], Awaitable[T]], *, route: str) -> T:
+        """A call whose attempts go another way, such as a stranger's client: counted, followed and repeated as others.
+
+        It is not idempotent.
+        """
+        from asyncconn.http.other_ways import aside
+
+        return await aside(self, method, path, attempt, route)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from asyncconn.core.retrying import ONCE
 from asyncconn.errors import ProtocolError
@@ -15,84 +15,87 @@ if TYPE_CHECKING:
     from asyncconn.http.exchange import Road
     from asyncconn.http.request import Call
 
-__all__ = ["OtherWays"]
+__all__ = ["Ways", "aside", "upgrade"]
 
 T = TypeVar("T")
 
 
-class OtherWays:
-    """What a transport can do beside requests of its own: counted, followed and limited as these are."""
+class Ways(Protocol):
+    """A transport, as far as they know it."""
 
     service: str
     _anonymous: bool
     _road: Road
-    _call: Callable[..., Call]
-    _show: Callable[[Call], Awaitable[None]]
-    _observe: Callable[[Call, Response], None]
-    _policy: Callable[..., tuple[Any, bool]]
-    _renewing: Callable[..., Awaitable[Any]]
-    repeat: Callable[..., Awaitable[Any]]
 
-    async def upgrade(
-        self,
-        path: str,
-        dial: Callable[[Call], Awaitable[T | Response]],
-        *,
-        params: Mapping[str, Any] | None = None,
-    ) -> T:
-        """A GET that is to become another protocol, as a WebSocket does, over the connection that ``dial`` makes.
+    @property
+    def repeat(self) -> Callable[..., Awaitable[Any]]:
+        """An attempt that is more than one request, under the retry policy."""
+        ...
 
-        ``dial`` is given the call, with its credential, and returns what it has opened, or the answer where that is a
-        refusal: its error is raised. It counts as a call; nothing is repeated, except once with a newer token.
-        """
+    @property
+    def _call(self) -> Callable[..., Call]: ...
+    @property
+    def _show(self) -> Callable[[Call], Awaitable[None]]: ...
+    @property
+    def _observe(self) -> Callable[[Call, Response], None]: ...
+    @property
+    def _policy(self) -> Callable[..., tuple[Any, bool]]: ...
+    @property
+    def _renewing(self) -> Callable[..., Awaitable[Any]]: ...
 
-        async def attempt(call: Call) -> T:
-            self._road.session()  # a closed hub should say so
-            with self._counted(call, 101):
-                asked = self._road.clock.now()
-                async with call.limiter or nullcontext():
-                    self._road.wait(call, self._road.clock.now() - asked)
-                    found = await dial(call if call.sign is None else await call.sign(call))
-                if isinstance(found, Response):
-                    self._observe(call, found)
-                    raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
-                return found
 
-        call = self._call("GET", path, params, None, None, None, "default", 1, None)
-        if not self._anonymous:
-            await self._show(call)
-        with self._road.watching.follow("call", self.service, call) as call.following:
-            opened: T = await self._renewing(call, attempt, *self._policy(call, ONCE, True), None)
-        return opened
+async def upgrade(
+    http: Ways, path: str, dial: Callable[[Call], Awaitable[T | Response]], params: Mapping[str, Any] | None
+) -> T:
+    """See ``Transport.upgrade``."""
+    road = http._road
 
-    async def aside(self, method: str, path: str, attempt: Callable[[], Awaitable[T]], *, route: str) -> T:
-        """A call whose attempts go another way, such as a stranger's client: counted, followed and repeated as others.
+    async def attempt(call: Call) -> T:
+        road.session()  # a closed hub should say so
+        with _counted(road, call, 101):
+            asked = road.clock.now()
+            async with call.limiter or nullcontext():
+                road.wait(call, road.clock.now() - asked)
+                found = await dial(call if call.sign is None else await call.sign(call))
+            if isinstance(found, Response):
+                http._observe(call, found)
+                raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
+            return found
 
-        It is not idempotent.
-        """
-        call = self._call(method, path, None, None, None, None, "default", 1, None, route=route)
-        call.path = route
+    call = http._call("GET", path, params, None, None, None, "default", 1, None)
+    if not http._anonymous:
+        await http._show(call)
+    with road.watching.follow("call", http.service, call) as call.following:
+        opened: T = await http._renewing(call, attempt, *http._policy(call, ONCE, True), None)
+    return opened
 
-        async def counted() -> T:
-            try:
-                with self._counted(call, 200):
-                    return await attempt()
-            finally:
-                call.tries += 1
 
-        with self._road.watching.follow("call", self.service, call) as call.following:
-            answered: T = await self.repeat(counted, idempotent=False)
-        return answered
+async def aside(http: Ways, method: str, path: str, attempt: Callable[[], Awaitable[T]], route: str) -> T:
+    """See ``Transport.aside``."""
+    call = http._call(method, path, None, None, None, None, "default", 1, None, route=route)
+    call.path = route
 
-    @contextmanager
-    def _counted(self, call: Call, status: int) -> Iterator[None]:
-        """An attempt that goes another way; ``status`` is that of its success."""
-        started = self._road.clock.now() - call.waited
-        how: int | BaseException = status
+    async def counted() -> T:
         try:
-            yield
-        except BaseException as error:
-            how = error
-            raise
+            with _counted(http._road, call, 200):
+                return await attempt()
         finally:
-            self._road.ended(call, how, self._road.clock.now() - call.waited - started)
+            call.tries += 1
+
+    with http._road.watching.follow("call", http.service, call) as call.following:
+        answered: T = await http.repeat(counted, idempotent=False)
+    return answered
+
+
+@contextmanager
+def _counted(road: Road, call: Call, status: int) -> Iterator[None]:
+    """An attempt that goes another way; ``status`` is that of its success."""
+    started = road.clock.now() - call.waited
+    how: int | BaseException = status
+    try:
+        yield
+    except BaseException as error:
+        how = error
+        raise
+    finally:
+        road.ended(call, how, road.clock.now() - call.waited - started)

@@ -30,12 +30,10 @@ from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import read_whole
 from asyncconn.http.exchange import Body, Call, Exchange, Places, Road, may_say_no
 from asyncconn.http.failures import with_doubt
-from asyncconn.http.other_ways import OtherWays
 from asyncconn.http.outgoing import build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, decoded_by
 from asyncconn.http.rules import LINES, GuardedRules, PlainRules, Rules
-from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
 from asyncconn.http.timeouts import Timeouts, client_timeout
 from asyncconn.http.traffic import Traffic
@@ -59,7 +57,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
-class Transport(Calls, OtherWays, Unpicklable):
+class Transport(Calls, Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -441,6 +439,8 @@ class Transport(Calls, OtherWays, Unpicklable):
         call.path = self.redactor.scrub(call.url.path)
 
     async def _signed(self, call: Call) -> Call:
+        from asyncconn.http.signing import signed  # few credentials sign
+
         return await signed(call, self._auth, self.redactor)
 
     def _observe(self, call: Call, response: Response) -> None:
