@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -26,7 +25,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _LOOK = 60.0  # seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day
 _JUMP = 5.0  # seconds by which the wall clock may go on faster than ours without having been set
-_NOTHING = -sys.maxsize  # less than can be left
+_NOTHING = -1  # less than a call may leave
 _DAYS = 8  # counts that are kept, for a clock that is set back
 
 
@@ -72,7 +71,7 @@ class Quota(BasePart):
         self._wakes: list[Callable[[], None]] = []
         self._since = self._resets_at = self._until = _NEVER  # the day counted: known from here to here; with skew
         self._told_low = _NEVER  # the reset of the day of which it was told that little is left
-        self._low = _NOTHING  # calls left, from which on that is told
+        self._low = _NOTHING  # calls left, at which that is told
         self._days: dict[datetime, int] = {}  # what was counted for other days, by their resets
         # Since a clock that was set back: when that was, on the wall and on ours, and what was counted by then.
         self._set_back: tuple[datetime, float, int] | None = None
@@ -181,7 +180,10 @@ class Quota(BasePart):
             raise error
         if self._told_until is not None and wall >= self._told_until:
             self.lift(now)
+        if self._left - cost > self._low:
+            return now
         if self._left >= cost:
+            self._tell_low(self.limit - self._left + cost)
             return now
         if self.store is not None and not self._exhausted:
             self._start_reserving(cost)
@@ -210,8 +212,6 @@ class Quota(BasePart):
     def take(self, now: float, cost: int) -> Slot:
         self._left -= cost
         self._running += cost
-        if self._left <= self._low:
-            self._tell_low(self.limit - self._left)
         return slot_of(cost)
 
     def done(self, now: float, slot: Slot) -> None:
