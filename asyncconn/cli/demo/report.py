@@ -63,6 +63,7 @@ def _throughput(delivered: Points) -> Section:
         axes.step(times, totals, where="post", color=_BLUE, linewidth=2)
         axes.fill_between(times, totals, step="post", color=_BLUE, alpha=0.12)
         axes.set(xlabel="seconds", ylabel="records that arrived", ylim=(0, None))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
 
     return Section("Throughput", words, drawn(draw, words))
 
@@ -120,6 +121,7 @@ def _polls(waits: list[tuple[str, Points]]) -> Section:
                 [max(at, 0.01) for at, _ in points[1:]], [row] * (len(points) - 1), "|", color=_BLUE, ms=11, mew=2
             )
         axes.set(xlabel="seconds since it began (each by its own clock)", xscale="log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_yticks(range(len(shown)), [name for name, _ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
 
@@ -158,6 +160,7 @@ def _killed(kill: dict[str, Points]) -> Section:
         for at, _ in killed:
             axes.axvline(at, color=_RED, linestyle="--", label="kill -9")
         axes.set(xlabel="seconds", ylabel="records", ylim=(0, None))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.legend(frameon=False, loc="lower right")
 
     return Section("Kill and resume", words, drawn(draw, words))
