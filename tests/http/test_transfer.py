@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from helpers import until
 from loopback import DROP, Loopback, QuickClock, Reply, road, saying
 from transfer_scene import HALF, NEW, OLD, Heard, cut, going_on, names, part, whole
 
 from asyncconn.core.retrying import ONCE, RetryPolicy
 from asyncconn.errors import ConfigError, ConnectionLost, NotFound, ProtocolError
+from asyncconn.http.upload import _pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from asyncconn import Progress
 
@@ -303,3 +306,31 @@ async def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> Non
             await http.upload("/f", tmp_path)
 
     assert server.seen == []
+
+
+async def test_a_file_is_closed_though_its_upload_is_cancelled_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[IO[bytes]] = []
+    begun, go_on = threading.Event(), threading.Event()
+    truly = Path.open
+
+    def slowly(path: Path, mode: str) -> IO[bytes]:
+        begun.set()
+        go_on.wait(5)
+        opened.append(truly(path, "rb"))
+        return opened[0]
+
+    (tmp_path / "f").write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", slowly)
+    pieces = _pieces(tmp_path / "f")
+    reading = asyncio.ensure_future(anext(pieces))
+    await until(begun.is_set)
+    reading.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await pieces.aclose()
+
+    assert opened[0].closed

@@ -227,7 +227,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "All that the page shows, at this moment.",
         answer={
             "url": {**_TEXT, "description": "the sandbox's address"},
-            "clock": {"type": "object", "properties": _CLOCK},
+            "clock": {"type": "object", "description": "as clock answers", "properties": _CLOCK},
             "worlds": {
                 "type": "object",
                 "description": "by platform: url, requests, counters, tables, gauges, work, channels, gaps",

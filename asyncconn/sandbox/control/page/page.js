@@ -99,8 +99,10 @@ function show(state) {
   if (!before || (at - before.at) / 1000 > 0.4) before = { at, state };
 }
 
+/** What goes on first, and jobs that have ended last: there are many from the beginning. */
 function inOrder(work) {
-  return [...work.filter((each) => each.active), ...work.filter((each) => !each.active)];
+  const place = ({ active, kind }) => active ? 0 : { connection: 1, workflow: 2, task: 3 }[kind] ?? 4;
+  return work.toSorted((one, other) => place(one) - place(other));
 }
 
 function statusClass(work) {
