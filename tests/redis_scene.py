@@ -55,14 +55,9 @@ class RedisServer:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as there:
                 there.sendall(b"PING\r\n")
                 if there.recv(100).startswith(b"+PONG"):
-                    self._up = time.monotonic()
                     return
             time.sleep(0.01)
         raise AssertionError("redis-server did not start")
-
-    async def up_for(self, seconds: float) -> None:
-        """Wait until it has been: one that has just started grants nothing for a window and what leases last."""
-        await asyncio.sleep(max(0.0, self._up + seconds - time.monotonic()))
 
     def kill(self) -> None:
         self._process.kill()
