@@ -50,12 +50,15 @@ class RedisServer:
         program = shutil.which("redis-server")
         assert program
         where = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "/"]
-        self._process = subprocess.Popen([program, *where, *self._options], stdout=subprocess.DEVNULL)
-        for _ in range(500):
+        command = [program, *where, *self._options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(1500):
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as there:
                 there.sendall(b"PING\r\n")
                 if there.recv(100).startswith(b"+PONG"):
                     return
+            if self._process.poll() is not None:  # somebody has the port for a moment
+                self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             time.sleep(0.01)
         raise AssertionError("redis-server did not start")
 
