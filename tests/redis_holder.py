@@ -13,6 +13,8 @@ from asyncconn.core.rates.limiter import RateLimiter
 from asyncconn.errors import AsyncConnError
 from asyncconn.integrations.redis import RedisRates
 
+CREDENTIAL = "s3cret-token"
+
 
 async def main(
     url: str, port: int, name: str, limit: int, period: float, seconds: float, callers: int, timeout: float
@@ -21,7 +23,7 @@ async def main(
     longest = 0.0
     errors: list[str] = []
     async with RedisRates(url, timeout=timeout) as rates:
-        shared = rates.share("acme", "s3cret-token", Window(limit, period))
+        shared = rates.share("acme", CREDENTIAL, Window(limit, period))
         assert isinstance(shared, dict)
         limiter = RateLimiter(*(part.fresh() for part in shared["default"]), name="acme")
         connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(callers)]

@@ -51,19 +51,17 @@ class RedisServer:
         program = shutil.which("redis-server")
         assert program
         where = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "/"]
-        self._process = subprocess.Popen([program, *where, *self._options], stdout=subprocess.DEVNULL)
-        for _ in range(500):
+        command = [program, *where, *self._options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(1500):
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as there:
                 there.sendall(b"PING\r\n")
                 if there.recv(100).startswith(b"+PONG"):
-                    self._up = time.monotonic()
                     return
+            if self._process.poll() is not None:  # somebody has the port for a moment
+                self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             time.sleep(0.01)
         raise AssertionError("redis-server did not start")
-
-    async def up_for(self, seconds: float) -> None:
-        """Wait until it has been: one that has just started grants nothing for a window and what leases last."""
-        await asyncio.sleep(max(0.0, self._up + seconds - time.monotonic()))
 
     def kill(self) -> None:
         self._process.kill()

@@ -27,6 +27,7 @@ def test_every_job_arrives_once_although_workers_are_killed(tmp_path: Path) -> N
     )
 
     assert done.returncode == 0, done.stderr + done.stdout
+    assert "worker 2 of 2 was killed" in done.stderr
     assert "400 streams over 3 workers, of which 2 were killed" in done.stdout
     assert "0 of them refused" in done.stdout
     assert "800 jobs arrived, 0 of them twice" in done.stdout

@@ -6,12 +6,15 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from asyncconn import Connector, Hub, Platform, RetryPolicy, Window
+from asyncconn import Batch, Connector, Hub, Platform, RetryPolicy, TokenAuth, Window, batched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .collecting_scene import Row
+
+
+AUTH = TokenAuth("made up")
 
 
 class Acme(Connector):
@@ -21,6 +24,17 @@ class Acme(Connector):
 
 class Capped(Connector):
     platform = Platform("capped", retry=RetryPolicy(attempts=1), rates=Window(400, 4.0, skew=0.5))
+
+
+class Lasting(Connector):
+    """What it is given leaves when it is drained, and not before."""
+
+    platform = Platform("lasting")
+
+    @batched(max_items=10_000, max_bytes=1_000_000, max_age=3_600.0)
+    async def rows(self, batch: Batch[Row]) -> None:
+        """Sends rows."""
+        await self.http.call("POST", "/", json=batch.items)
 
 
 def sharing(redis: str) -> Hub:
@@ -41,6 +55,11 @@ async def from_platform(url: str, hub: Hub, partition: int) -> AsyncIterator[Row
     async with Acme(base_url=url, hub=hub) as acme:
         for row in await acme.http.call("GET", f"/{partition}"):
             yield row
+
+
+async def left_behind(url: str, hub: Hub, partition: int) -> None:
+    """A row that the hub has still to deliver when the partition is done."""
+    await hub.connector(Lasting, base_url=url, auth=AUTH).rows.put({"id": partition})
 
 
 async def failing(hub: Hub, partition: int) -> list[Row]:

@@ -24,9 +24,10 @@ from asyncconn import Datorama, Hub, JsonLines, Progress, TokenAuth, collect
 from asyncconn.collecting.sinks import Run
 from asyncconn.collecting.working import Plan
 from asyncconn.errors import ConfigError, NotPicklable
+from asyncconn.sandbox import DatoramaWorld, Sandbox
 
 from .cluster import WORKERS, cluster, environment, pids
-from .cluster_work import Acme, failing, from_platform, poison, sharing, under_a_cap, whose
+from .cluster_work import Acme, failing, from_platform, left_behind, poison, sharing, under_a_cap, whose
 from .collecting_scene import LAYOUTS, all_rows, found_in, numbers, rows_of, unfinished
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class Platform:
     limit: int = 1_000_000  # calls in any 4 s, counted exactly
     refused: int = 0
     counted: deque[float] = field(default_factory=deque)
+    written: list[int] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.written += [row["id"] for row in await request.json()]
+        return web.json_response({})
 
     async def answer(self, request: web.Request) -> web.Response:
         partition = int(request.match_info["partition"])
@@ -84,6 +90,7 @@ async def platform(**what: float) -> AsyncIterator[Platform]:
     found = Platform(**what)  # type: ignore[arg-type] # numbers only
     app = web.Application()
     app.router.add_get("/{partition}", found.answer)
+    app.router.add_post("/", found.take)
     async with TestServer(app) as server:
         found.url = str(server.make_url(""))
         yield found
@@ -243,6 +250,39 @@ async def test_each_worker_has_one_hub_and_credentials_come_from_its_own_environ
     assert {row["token"] for row in rows} == {"made up"}
     assert 1 <= len({row["pid"] for row in rows}) <= WORKERS
     assert len({(row["pid"], row["hub"]) for row in rows}) == len({row["pid"] for row in rows})
+
+
+async def test_what_the_hub_of_a_worker_still_holds_is_delivered_before_the_run_is_over(
+    client: Any, tmp_path: Path
+) -> None:
+    async with platform() as there:
+        await collect(range(100), partial(left_behind, there.url), into=JsonLines(tmp_path), client=client, batch=5)
+
+        assert sorted(there.written) == [*range(100)]
+
+
+async def test_the_command_has_the_jobs_of_streams_read_by_a_cluster(client: Any, address: str, tmp_path: Path) -> None:
+    async with Sandbox(DatoramaWorld(workspaces=1, streams=8, file_every=0)) as sandbox:
+        settings = dict(sandbox.env)
+
+        def given() -> None:
+            os.environ.update(settings)
+
+        await client.run(given)
+        words = ["datorama", "jobs", "--folder", str(tmp_path / "jobs"), "--format", "jsonl", "--cluster", address]
+        command = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "asyncconn", *words],
+            env={**environment(), **settings},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await command.communicate()
+        calls = sandbox.datorama.counters.platform
+
+    assert command.returncode == 0, err.decode()
+    kept = [row async for row in JsonLines(tmp_path / "jobs").rows()]
+    assert len(out.splitlines()) == len(kept) == 8 * 3
+    assert calls <= 2 + 8  # workspaces and their streams, and the jobs of each
 
 
 async def test_a_connector_is_not_sent(client: Any, tmp_path: Path) -> None:

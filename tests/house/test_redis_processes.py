@@ -8,7 +8,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis_scene import Between, Counting, Holder, RedisServer, Told, holders, redis_server
+from redis_holder import CREDENTIAL as HOLDERS_CREDENTIAL
+from redis_scene import Between, Counting, Holder, RedisServer, Told, holders, redis_server, shared_for_long
+
+from asyncconn import Window
+from asyncconn.integrations.redis import RedisRates
 
 pytestmark = [pytest.mark.service("redis"), pytest.mark.slow(120)]
 
@@ -22,8 +26,9 @@ def _longest(told: list[Told]) -> float:
 
 
 async def _begin(redis: RedisServer, working: list[Holder]) -> None:
-    """All at once, when a store that has just started grants anything."""
-    await redis.up_for(2 * PERIOD)
+    """All at once, at a store that grants from the first call on."""
+    async with RedisRates(redis.url) as rates:
+        await shared_for_long(redis.url, rates, Window(200, PERIOD), HOLDERS_CREDENTIAL)
     for one in working:
         one.go()
 
