@@ -7,10 +7,14 @@ SOURCES := asyncconn tests benchmarks examples docs/conf.py
 CORE := tests/core tests/http tests/*/wire tests/house/test_hub_*
 
 # Servers that the service tests start for themselves, as program:Debian package. Add one here when a test needs it.
-SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server redis-server:redis-server
+SERVICES := sshd:openssh-server mosquitto:mosquitto rabbitmq-server:rabbitmq-server redis-server:redis-server \
+  chromium:chromium chromedriver:chromium-driver
 
 # Tests wait as much as they compute: one worker more than there are cores.
 WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+
+# Tests and benchmarks start hundreds of programs: without bytecode each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo demo-cluster test lowest newer services check docs bench bench-check format clean
 
@@ -21,7 +25,7 @@ demo-cluster: $(VENV)/installed services
 	@$(BIN)/python -m asyncconn.cli.demo.cluster $(ARGS)
 
 test: services check
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # The core with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/installed

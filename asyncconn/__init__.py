@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asyncconn.collecting.running import collect
     from asyncconn.connector import Connector, Platform
     from asyncconn.core.buffer.batch import Batch, BatchPolicy
+    from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.memory import BatchBuffer
     from asyncconn.core.buffer.receipts import BatchStats, Delivery, FlushReport, Receipt, Rejected
     from asyncconn.core.buffer.spool import Spool
@@ -35,15 +36,18 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import Permit, RateLimiter, RateSnapshot
     from asyncconn.core.rates.parts import Part, PartSnapshot
     from asyncconn.core.rates.quota import Quota
+    from asyncconn.core.rates.registry import AccountFigures, RateFigures
     from asyncconn.core.rates.stores import FileQuotaStore, QuotaStore
     from asyncconn.core.rates.windows import TokenBucket, Window
     from asyncconn.core.retrying import ONCE, RetryPolicy
     from asyncconn.core.secret import Secret
     from asyncconn.core.sinks import Sink
     from asyncconn.core.spooled_outbox import SpooledOutbox
-    from asyncconn.core.supervise import Change, Gap, Reconnect, Supervisor
+    from asyncconn.core.supervise import Change, Gap, Reconnect, StreamFigures, StreamTally, Supervisor
     from asyncconn.datorama import Datorama
     from asyncconn.draining import DrainReport
+    from asyncconn.figures import HubFigures
+    from asyncconn.health import Check, Readiness, ReadinessPolicy, readiness
     from asyncconn.http.auth import Auth, BasicAuth, HeaderKey, NoAuth, Token, TokenAuth
     from asyncconn.http.multipart import Multipart
     from asyncconn.http.oauth import OAuth2
@@ -52,12 +56,15 @@ if TYPE_CHECKING:
     from asyncconn.http.request import Outgoing
     from asyncconn.http.requesting import RequestOptions, StreamOptions
     from asyncconn.http.response import Response
+    from asyncconn.http.route_traffic import RouteTraffic
     from asyncconn.http.routes import Route, Routes
     from asyncconn.http.rules import PlainRules, RateHeaders, RateHint, Rules
     from asyncconn.http.stream import Stream
     from asyncconn.http.timeouts import Timeouts
+    from asyncconn.http.traffic import Traffic
     from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub, HubState
+    from asyncconn.integrations.progress import progress
     from asyncconn.panoply import DataSource, Panoply, run_source
     from asyncconn.resource import Caller, Calling, Resource
     from asyncconn.rows import read_rows, save_rows
@@ -67,6 +74,7 @@ if TYPE_CHECKING:
     from asyncconn.tcup import Tcup
 
 __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capitals
+    "AccountFigures",
     "AtotiLimits",
     "Auth",
     "BasicAuth",
@@ -75,9 +83,11 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "BatchPolicy",
     "BatchStats",
     "Batches",
+    "BufferFigures",
     "Caller",
     "Calling",
     "Change",
+    "Check",
     "Clock",
     "CollectReport",
     "Connector",
@@ -91,6 +101,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Gap",
     "HeaderKey",
     "Hub",
+    "HubFigures",
     "HubSettings",
     "HubState",
     "JsonLines",
@@ -122,10 +133,13 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Progress",
     "Quota",
     "QuotaStore",
+    "RateFigures",
     "RateHeaders",
     "RateHint",
     "RateLimiter",
     "RateSnapshot",
+    "Readiness",
+    "ReadinessPolicy",
     "Receipt",
     "Reconnect",
     "Redactor",
@@ -135,6 +149,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Response",
     "RetryPolicy",
     "Route",
+    "RouteTraffic",
     "Routes",
     "Rules",
     "Secret",
@@ -142,7 +157,9 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Spool",
     "SpooledOutbox",
     "Stream",
+    "StreamFigures",
     "StreamOptions",
+    "StreamTally",
     "Supervisor",
     "SyncFailed",
     "SyncReport",
@@ -152,6 +169,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "Token",
     "TokenAuth",
     "TokenBucket",
+    "Traffic",
     "Transport",
     "UndeliveredWarning",
     "VirtualClock",
@@ -160,7 +178,9 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
     "batched",
     "collect",
     "errors",
+    "progress",
     "read_rows",
+    "readiness",
     "run",
     "run_source",
     "save_rows",
@@ -169,6 +189,7 @@ __all__ = [  # noqa: RUF022 - sorted, as a test says, with no rule about capital
 
 # Loaded when first asked for: a program pays for the connectors that it uses.
 _HOMES = {
+    "AccountFigures": "asyncconn.core.rates.registry",
     "AtotiLimits": "asyncconn.atoti_limits",
     "Auth": "asyncconn.http.auth",
     "BasicAuth": "asyncconn.http.auth",
@@ -177,9 +198,11 @@ _HOMES = {
     "BatchPolicy": "asyncconn.core.buffer.batch",
     "BatchStats": "asyncconn.core.buffer.receipts",
     "Batches": "asyncconn.batches",
+    "BufferFigures": "asyncconn.core.buffer.figures",
     "Caller": "asyncconn.resource",
     "Calling": "asyncconn.resource",
     "Change": "asyncconn.core.supervise",
+    "Check": "asyncconn.health",
     "Clock": "asyncconn.core.clock",
     "CollectReport": "asyncconn.collecting.report",
     "Connector": "asyncconn.connector",
@@ -193,6 +216,7 @@ _HOMES = {
     "Gap": "asyncconn.core.supervise",
     "HeaderKey": "asyncconn.http.auth",
     "Hub": "asyncconn.hub",
+    "HubFigures": "asyncconn.figures",
     "HubSettings": "asyncconn.settings",
     "HubState": "asyncconn.hub",
     "JsonLines": "asyncconn.collecting.folders",
@@ -224,10 +248,13 @@ _HOMES = {
     "Progress": "asyncconn.core.progress",
     "Quota": "asyncconn.core.rates.quota",
     "QuotaStore": "asyncconn.core.rates.stores",
+    "RateFigures": "asyncconn.core.rates.registry",
     "RateHeaders": "asyncconn.http.rules",
     "RateHint": "asyncconn.http.rules",
     "RateLimiter": "asyncconn.core.rates.limiter",
     "RateSnapshot": "asyncconn.core.rates.limiter",
+    "Readiness": "asyncconn.health",
+    "ReadinessPolicy": "asyncconn.health",
     "Receipt": "asyncconn.core.buffer.receipts",
     "Reconnect": "asyncconn.core.supervise",
     "Redactor": "asyncconn.http.redact",
@@ -237,6 +264,7 @@ _HOMES = {
     "Response": "asyncconn.http.response",
     "RetryPolicy": "asyncconn.core.retrying",
     "Route": "asyncconn.http.routes",
+    "RouteTraffic": "asyncconn.http.route_traffic",
     "Routes": "asyncconn.http.routes",
     "Rules": "asyncconn.http.rules",
     "Secret": "asyncconn.core.secret",
@@ -244,7 +272,9 @@ _HOMES = {
     "Spool": "asyncconn.core.buffer.spool",
     "SpooledOutbox": "asyncconn.core.spooled_outbox",
     "Stream": "asyncconn.http.stream",
+    "StreamFigures": "asyncconn.core.supervise",
     "StreamOptions": "asyncconn.http.requesting",
+    "StreamTally": "asyncconn.core.supervise",
     "Supervisor": "asyncconn.core.supervise",
     "SyncFailed": "asyncconn.syncing",
     "SyncReport": "asyncconn.syncing",
@@ -254,13 +284,16 @@ _HOMES = {
     "Token": "asyncconn.http.auth",
     "TokenAuth": "asyncconn.http.auth",
     "TokenBucket": "asyncconn.core.rates.windows",
+    "Traffic": "asyncconn.http.traffic",
     "Transport": "asyncconn.http.transport",
     "UndeliveredWarning": "asyncconn.core.buffer.unheard",
     "VirtualClock": "asyncconn.core.clock",
     "Window": "asyncconn.core.rates.windows",
     "batched": "asyncconn.batches",
     "collect": "asyncconn.collecting.running",
+    "progress": "asyncconn.integrations.progress",
     "read_rows": "asyncconn.rows",
+    "readiness": "asyncconn.health",
     "run": "asyncconn.running",
     "run_source": "asyncconn.panoply",
     "save_rows": "asyncconn.rows",

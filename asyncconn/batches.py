@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypedDi
 
 from asyncconn.core.buffer.batch import Batch, BatchPolicy
 from asyncconn.core.buffer.delivering import delivered
+from asyncconn.core.buffer.figures import BufferFigures
 from asyncconn.core.buffer.memory import BatchBuffer
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
@@ -175,6 +176,7 @@ class Batches(Watched, Unpicklable, Generic[T]):
             "policy": spec.policy,
             "reveal": spec.decode,
             "clock": hub.clock,
+            "watching": hub.watching,
             "name": self.name,
             "retry": retry,
             "key_of": key_of,
@@ -183,11 +185,12 @@ class Batches(Watched, Unpicklable, Generic[T]):
         }
         self._buffer: Buffer[bytes]
         spool = None if spec.spool is None else spec.spool(owner)
+        self._spool: Spool | None = None
         if spool is None:
             self._buffer = BatchBuffer(self._send, **options)
         else:
-            spool = spool if isinstance(spool, Spool) else Spool(spool)
-            self._buffer = SpooledBuffer(self._send, spool, owner=self.name, **options)
+            self._spool = spool if isinstance(spool, Spool) else Spool(spool)
+            self._buffer = SpooledBuffer(self._send, self._spool, owner=self.name, **options)
         attached = hub.attached(member)
         attached.add(self, kept=spool is not None)
         self._attached = attached
@@ -202,7 +205,7 @@ class Batches(Watched, Unpicklable, Generic[T]):
 
     def __del__(self) -> None:
         if (attached := getattr(self, "_attached", None)) is not None:
-            attached.left(report := self._buffer.accounts.report(self.stats, 0.0))
+            attached.left(report := self._buffer.accounts.report(self.stats, 0.0), self.figures())
             if self._alone is not None:
                 self._hub.release(self._alone, report)
 
@@ -283,6 +286,11 @@ class Batches(Watched, Unpicklable, Generic[T]):
     def stats(self) -> BatchStats:
         """Totals, in which every item is in one place at every moment."""
         return self._buffer.stats
+
+    def figures(self) -> BufferFigures:
+        """The totals under its name, and those of its spool."""
+        spool = None if self._spool is None else self._spool.stats
+        return BufferFigures(self.name, self.stats, spool, self._buffer.full)
 
     async def flush(self, timeout: float | None = None) -> FlushReport:
         """Send what was accepted so far at once, and wait for the outcome, ``timeout`` seconds at most.

@@ -19,11 +19,14 @@ from asyncconn.hub import Hub
 from asyncconn.settings import variable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.limiter import RateSnapshot
+    from asyncconn.core.supervise import StreamFigures
+    from asyncconn.health import Check, ReadinessPolicy
     from asyncconn.http.redact import Redactor
 
 __all__ = ["Connector", "Platform"]
@@ -170,6 +173,8 @@ class Connector(Unpicklable):
             max_concurrency=self._places,
             clock=hub.clock,
             cookies=platform.cookies,
+            traffic=hub.traffic,
+            watching=hub.watching,
         )
         if (first := getattr(self, "http", None)) is not None:
             made.join(first)
@@ -202,6 +207,24 @@ class Connector(Unpicklable):
         if limiter is None:
             raise ConfigError(f"{self.platform.name} has no default rate limit")
         return limiter.snapshot()
+
+    def figures(self) -> Iterable[BufferFigures | StreamFigures]:
+        """What can be read of buffers that it drains itself, and of connections that it keeps up; see ``Hub.figures``.
+
+        >>> def figures(self) -> Iterable[BufferFigures | StreamFigures]:
+        ...     return [BufferFigures("acme", self._buffer.stats)]
+        """
+        return ()
+
+    async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+        """What else has to be well for this client to be of use, for :func:`asyncconn.readiness`: by default nothing.
+
+        What :meth:`figures` and the rates say is seen without it. It has ``policy.timeout`` seconds to answer.
+
+            >>> async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            ...     return [Check.of("acme login", "" if await self.logged_in() else "the session is over")]
+        """
+        return ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self.http.base_url}>"

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from asyncconn.core.buffer.attached import Attached
 from asyncconn.core.buffer.receipts import FlushReport, newest
 from asyncconn.core.buffer.unheard import UndeliveredWarning, warn
+from asyncconn.core.shown import Shown
 from asyncconn.core.tasks import Ending
 from asyncconn.errors import DeliveryFailed
+from asyncconn.figures import Left, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asyncconn.core.buffer.receipts import Rejected
     from asyncconn.core.clock import Clock
+    from asyncconn.figures import HubFigures
 
 __all__ = ["GRACE", "DrainReport", "Draining", "Member", "OnUndelivered", "tell"]
 
@@ -59,8 +62,8 @@ class Member(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class DrainReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class DrainReport(Shown):
     """What became of every record that the connectors of a hub have accepted, since the start.
 
     ``reports`` by connector name (only those that hold records; one that closed before the hub did is among them),
@@ -70,6 +73,10 @@ class DrainReport:
     reports: Mapping[str, FlushReport] = field(default_factory=dict)
     errors: Mapping[str, BaseException] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def _facts(self) -> Mapping[str, Any]:
+        errors = {f"{name} error": str(error) for name, error in self.errors.items()}
+        return {**self.reports, **errors, "seconds": self.seconds}
 
     @property
     def complete(self) -> bool:
@@ -112,6 +119,7 @@ class Draining:
         self._attached: dict[Member, Attached] = {}
         self._endings: dict[Member, Ending[tuple[FlushReport | None, BaseException | None]]] = {}
         self._left: dict[str, FlushReport] = {}
+        self._past = Left()
 
     def attached(self, member: Member) -> Attached:
         """The buffers to be drained with ``member``, after its own ``drain``."""
@@ -155,17 +163,25 @@ class Draining:
 
     def leave(self, member: Member, report: FlushReport | None) -> None:
         """A member that has closed by itself."""
-        self._attached.pop(member, None)
+        self._past.add(member, self._attached.pop(member, None))
         self._endings.pop(member, None)
         if report is not None:
             name = member.platform.name
             self._left[name] = FlushReport.joined([self._left.get(name, FlushReport()), report])
+
+    def figures(self, hub: object, members: Iterable[Member]) -> HubFigures:
+        """What can be read of these, and of those that have left."""
+        return read(hub, [(one, self._attached.get(one)) for one in members], self._past)
 
     async def all_of(
         self, members: Sequence[Member], timeout: float
     ) -> tuple[dict[str, FlushReport], dict[str, BaseException]]:
         """Stop and drain them, within ``timeout`` seconds in all: reports and errors by name."""
         started = self._clock.now()
+        held = [one.stats for one in self.figures(None, members).buffers]
+        if any(stats.accepted for stats in held):
+            pending = sum(stats.pending for stats in held)
+            logger.info("the hub closes: %d records are pending, for which it has %g s", pending, timeout)
         # Who reads from somewhere stops before the first who writes drains: what came last is to arrive, too.
         stops = [asyncio.wait_for(member.stop(), timeout + GRACE) for member in members]
         stopped = await asyncio.gather(*stops, return_exceptions=True)
@@ -185,7 +201,18 @@ class Draining:
                 reports[name] = delivered
         for name, report in self._left.items():
             reports[name if name not in {**reports, **errors} else f"{name}-closed"] = report
+        self._tell_all(FlushReport.joined(reports.values()), self._clock.now() - started)
         return reports, errors
+
+    @staticmethod
+    def _tell_all(report: FlushReport, seconds: float) -> None:
+        if report.accepted:
+            counts = (report.delivered, report.rejected, report.failed, report.unknown, report.pending)
+            logger.info(
+                "the hub has drained in %.1f s: %d delivered, %d rejected, %d failed, %d unknown, %d in spools",
+                seconds,
+                *counts,
+            )
 
 
 def tell(report: DrainReport, how: OnUndelivered, where: tuple[str, int], *, free: bool) -> None:

@@ -17,8 +17,10 @@ from asyncconn.core.rates.registry import release_limiters, share_of
 from asyncconn.core.secret import Concealed, secret
 from asyncconn.core.tasks import drain_guard
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
 from asyncconn.http.session import Network, open_session
+from asyncconn.http.traffic import Traffic
 from asyncconn.settings import HubSettings, load
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.registry import Rates, Share
     from asyncconn.core.rates.shared import SharedRates
     from asyncconn.draining import Draining, DrainReport, Member, OnUndelivered
+    from asyncconn.figures import HubFigures
 
 __all__ = ["Hub", "HubState"]
 
@@ -112,6 +115,10 @@ class Hub(Unpicklable):
         self.network = Network.of(self.settings, proxy, ca_file, client_cert)
         self.clock = clock or SystemClock()
         self.state = HubState.NEW
+        #: What went over the road so far, by route.
+        self.traffic = Traffic()
+        #: Who follows the work of its connectors.
+        self.watching = Watching()
         self.report: DrainReport | None = None
         self._shared_rates = shared_rates
         self._session = session
@@ -120,6 +127,7 @@ class Hub(Unpicklable):
         self._members: list[Member] = []
         self._connectors: dict[Any, Any] = {}  # those that were asked for by their class
         self._draining: Draining | None = None
+        self._last_figures: HubFigures | None = None  # once it is closed
         self._told = False
         self._where = caller()
         self._early: dict[str, Any] = {}  # accounts, before there is a loop
@@ -127,7 +135,8 @@ class Hub(Unpicklable):
         self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<Hub {self.state.value}, {len(self._members)} connectors>"
+        number = len(self._members)
+        return f"<Hub {self.state.value}, {number} connector{'' if number == 1 else 's'}>"
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -177,6 +186,11 @@ class Hub(Unpicklable):
         if self._session is None or self._session.closed:
             raise HubClosed("the hub's session has been closed")
         return self._session
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it belongs to; None before it is open."""
+        return self._loop
 
     def check(self) -> None:
         """Raise ``HubNotOpen``, ``HubClosed`` or ``WrongLoop`` if the hub cannot be used here and now."""
@@ -244,6 +258,22 @@ class Hub(Unpicklable):
         """Drain ``member`` and what is attached to it, once; see :meth:`Draining.finish`."""
         return await self._drains().finish(member, timeout)
 
+    @property
+    def connectors(self) -> tuple[Member, ...]:
+        """Those that it will drain and close, in the order in which they were made."""
+        return tuple(self._members)
+
+    def figures(self) -> HubFigures:
+        """What its connectors hold, wait for and listen to at this moment; once it is closed, what it came to.
+
+        Raises ``WrongLoop`` elsewhere than on the hub's loop, while it is open.
+        """
+        if self._last_figures is not None:
+            return self._last_figures
+        if self._loop is not None:
+            self.check()
+        return self._drains().figures(self, self._members)
+
     def _drains(self) -> Draining:
         if self._draining is None:
             from asyncconn.draining import Draining
@@ -301,6 +331,7 @@ class Hub(Unpicklable):
             reports, errors = await self._drains().all_of(list(self._members), timeout)
             await self._close_limiters(errors)
         finally:
+            self._last_figures = self.figures()
             self._members.clear()
             self._connectors.clear()
             self._draining = None

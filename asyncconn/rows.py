@@ -21,6 +21,7 @@ from asyncconn.core.closing import each
 from asyncconn.core.files import PartialFile
 from asyncconn.core.parquet import ParquetWriter
 from asyncconn.core.paths import file_path
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.row_files import NoRows, Problem, RowFile
 from asyncconn.core.row_formats import form_of_name
 from asyncconn.core.text_files import header_problem
@@ -96,6 +97,7 @@ async def save_rows(
     *,
     form: FileForm | None = None,
     columns: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
 ) -> int:
     """Save rows as ``path``, which appears, or changes, when all are there; returns how many.
 
@@ -107,12 +109,13 @@ async def save_rows(
     ``parquet``), where the first 10,000 rows say which columns there are, and of which types. The columns of CSV are
     ``columns``, else those of the first row; None and what a row lacks are empty there, true and false are words, and
     objects and lists are JSON. ``rows`` is closed when it has been read, or cannot be saved.
+    ``on_progress`` hears of rows, whenever some are written.
 
     Raises ``ConfigError`` for a name that says nothing, a file that cannot be written, and a row that cannot be saved
     (no mapping, no JSON, a column that the first row did not have), with its number; and what ``rows`` raises. Whatever
     is raised, a file that was there before stays as it was.
     """
-    return await save_into(_partial(path), rows, form=form, columns=columns)
+    return await save_into(_partial(path), rows, form=form, columns=columns, on_progress=on_progress)
 
 
 async def save_into(
@@ -122,11 +125,13 @@ async def save_into(
     form: FileForm | None = None,
     columns: Sequence[str] = (),
     schema: Any = None,
+    on_progress: OnProgress | None = None,
 ) -> int:
     """As :func:`save_rows`, into a file that somebody else has made; ``schema`` is one of pyarrow, for Parquet."""
     file = partial.path
     form = form or ("parquet" if _is_parquet(file) else form_of_name(file.name))
     saving = _SavingParquet(partial, schema) if form == "parquet" else _Saving(partial, form, columns)
+    tell = telling(on_progress, f"saving {file.name}") or _nobody
     count = 0
     try:
         await _on_disk(file, "written", partial.open)
@@ -143,10 +148,16 @@ async def save_into(
                     raise ConfigError(f"{file}: row {count} cannot be saved: {wrong}") from None
                 if full:
                     await _on_disk(file, "written", saving.write)
+                    tell(Progress(count, None, "rows"))
         await _on_disk(file, "written", saving.end)
+        tell(Progress(count, count, "rows"))
     finally:
         await in_thread(partial.discard)
     return count
+
+
+def _nobody(now: Progress) -> None:
+    pass
 
 
 def _partial(path: str | os.PathLike[str] | BinaryIO) -> PartialFile:

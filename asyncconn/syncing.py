@@ -18,6 +18,7 @@ from asyncconn.core.closing import each
 from asyncconn.core.held_file import HeldFile
 from asyncconn.core.journal import SIZE, Journal
 from asyncconn.core.progress import OnProgress, Progress, telling
+from asyncconn.core.shown import Shown, facts
 from asyncconn.errors import AsyncConnError, BatchError, ConfigError, InvalidRecord
 from asyncconn.http.outgoing import json_body
 
@@ -34,8 +35,8 @@ logger = logging.getLogger("asyncconn.syncing")
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class SyncReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class SyncReport(Shown):
     """What a run did: rows ``read``, those of them ``known`` to have arrived before, and what the ``target`` says.
 
     ``cursor`` is the greatest value of its column so far, from where the next run begins; ``seconds`` it took.
@@ -46,6 +47,10 @@ class SyncReport:
     target: FlushReport = field(default_factory=FlushReport)
     cursor: Any = None
     seconds: float = 0.0
+
+    def _facts(self) -> Mapping[str, Any]:
+        outcome = {name: value for name, value in facts(self.target).items() if name not in ("seconds", "told")}
+        return {"read": self.read, "known": self.known, **outcome, "cursor": self.cursor, "seconds": self.seconds}
 
     @property
     def delivered(self) -> int:
@@ -213,7 +218,7 @@ class _Run:
         self._columns = columns
         self._before = saved
         self._batch = batch
-        self._on_progress = telling(on_progress)
+        self._on_progress = telling(on_progress, "sync")
         self._clock = SystemClock()
         self._started = self._clock.now()
         self._known = Counter(map(bytes.fromhex, saved.edge))  # rows that arrived in earlier runs

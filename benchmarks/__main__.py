@@ -3,7 +3,7 @@ CPU time of runs that took turns.
 
 ``python -m benchmarks [ROUNDS] [PART...]``, nine rounds by default; the parts are ``PARTS``. Absolute figures differ
 between machines and hours, ratios of CPU time by a third on a busy one, and instructions by a hundredth. All figures
-also go to ``benchmarks/results/latest.json``.
+also go to ``benchmarks/results/latest.json``, and the goals as a page to ``latest.html``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from rich.console import Console
 from benchmarks import check, instructions
 from benchmarks import streams as live
 from benchmarks.counts import counted_goals
-from benchmarks.goals import Goal, Part, goals_table, peers_table
+from benchmarks.goals import Goal, Part, goals_table, partition_goals, peers_table
 from benchmarks.measure import Samples
+from benchmarks.report import goals_page
 from benchmarks.scale import MANY
 from benchmarks.sink import running
 
@@ -29,7 +30,21 @@ RECORDS = 200_000
 REQUESTS = 4_000
 OBSERVATIONS = 100_000
 MESSAGES = 4_000
-PARTS = ["limiter", "writer", "spool", "transport", "polling", "tcup", "streams", "imports", "scale"]
+CALLS = 100_000
+PARTITIONS = 200_000
+PARTS = [
+    "limiter",
+    "shared",
+    "writer",
+    "spool",
+    "transport",
+    "polling",
+    "tcup",
+    "streams",
+    "imports",
+    "scale",
+    "collect",
+]
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -58,6 +73,14 @@ def limiter(rounds: int, url: str) -> Part:
         Goal("limiter", "refused by a counting server", refused, "<=", 0, 0, "calls"),
     ]
     return Part(goals, {"alone": alone, "thousand": thousand, "many": many, "max_wait": waits, "cap": cap})
+
+
+def shared(rounds: int, url: str) -> Part:
+    calls = Samples()
+    calls.collect("shared", ["aiolimiter", "window", "shared"], max(1, rounds // 3), url, CALLS)
+    found = calls.ratio("ns", "shared", "aiolimiter")
+    what = "acquire, sent and done of a shared window over aiolimiter's acquire, CPU"
+    return Part([*counted_goals("shared", calls, url), Goal("shared", what, found, "<=", 6, 4)], {"calls": calls})
 
 
 def writer(rounds: int, url: str) -> Part:
@@ -167,6 +190,12 @@ def imports(rounds: int) -> Part:
     return Part([goal], {"starts": starts})
 
 
+def collect(rounds: int) -> Part:
+    partitions = Samples()
+    partitions.collect("collect", ["cluster"], max(1, rounds // 9), PARTITIONS)
+    return Part(partition_goals(partitions, PARTITIONS), {"partitions": partitions})
+
+
 def streams(rounds: int) -> Part:
     mqtt, websocket = Samples(), Samples()
     bare, one, many = "aiomqtt", "publish", "publish_many"
@@ -187,8 +216,8 @@ def streams(rounds: int) -> Part:
 
 
 def measured(part: str, rounds: int, url: str) -> Part:
-    beside_a_sink = {"limiter": limiter, "writer": writer, "spool": spool, "transport": transport, "tcup": tcup}
-    alone = {"polling": polling, "imports": imports, "scale": scale, "streams": streams}
+    beside_a_sink = {f.__name__: f for f in (limiter, shared, writer, spool, transport, tcup)}
+    alone = {f.__name__: f for f in (polling, streams, imports, scale, collect)}
     return beside_a_sink[part](rounds, url) if part in beside_a_sink else alone[part](rounds)
 
 
@@ -225,6 +254,8 @@ def main() -> int:
         "instructions": {part: {name: s.instructions for name, s in kept.items()} for part, kept in samples.items()},
     }
     (RESULTS / "latest.json").write_text(json.dumps(result, indent=1))
+    (RESULTS / "latest.html").write_text(goals_page(goals, str(result["machine"])), encoding="utf-8")
+    console.print(f"figures: {RESULTS / 'latest.html'}")
     missed = [goal.what for goal in goals if goal.verdict == "missed"]
     console.print(f"missed: {'; '.join(missed)}" if missed else "every goal is met")
     return 0

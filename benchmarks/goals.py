@@ -41,6 +41,16 @@ class Part(NamedTuple):
     samples: dict[str, Samples]
 
 
+def partition_goals(samples: Samples, count: int) -> list[Goal]:
+    """What the scheduler and the client of a cluster may need for ``count`` partitions."""
+    cpu, memory, told = (samples.median("cluster", figure) for figure in ("us_each", "grown_mb", "outcomes"))
+    return [
+        Goal("collect", f"scheduler and client, each of {count:,} partitions, CPU", cpu, "<=", 30, 10, "us"),
+        Goal("collect", f"memory for {count:,} partitions", memory, "<=", 60, 30, "MB"),
+        Goal("collect", "outcomes told by tasks: counts come back, and no rows", told, "<=", 1_000, 500, "messages"),
+    ]
+
+
 def goals_table(goals: list[Goal]) -> Table:
     table = Table(title="asyncconn beside its peers", title_justify="left")
     for name in ("part", "what", "now", "at least", "ambition", ""):

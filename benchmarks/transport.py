@@ -1,8 +1,8 @@
 """What the whole stack (connector, limiter, retry, decoding) adds to bare aiohttp: CPU of one GET with a JSON answer.
 
 ``python -m benchmarks.transport PEER URL REQUESTS``: eight at once on one session. Peers: ``bare`` aiohttp;
-``asyncconn``; and what a user would write for retries and two limits: ``aiohttp-retry``, ``tenacity`` over
-aiohttp, and ``httpx-tenacity``, each with two aiolimiters.
+``asyncconn``, and the same ``uncounted``; and what a user would write for retries and two limits: ``aiohttp-retry``,
+``tenacity`` over aiohttp, and ``httpx-tenacity``, each with two aiolimiters.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -39,17 +40,15 @@ class Bench(Connector):
 
 
 async def measured(get: Get, requests: int) -> Figures:
-    for _ in range(50):
-        await get()
-
-    async def worker() -> None:
-        for _ in range(requests // AT_ONCE):
+    async def worker(requests: int) -> None:
+        for _ in range(requests):
             if len((await get())["rows"]) != 6:
                 raise RuntimeError("not the answer that was sent")
 
+    await asyncio.gather(*[worker(50) for _ in range(AT_ONCE)])  # now all connections are open: they are no request
     before = cpu_seconds()
     with counting(requests):
-        await asyncio.gather(*[worker() for _ in range(AT_ONCE)])
+        await asyncio.gather(*[worker(requests // AT_ONCE) for _ in range(AT_ONCE)])
     return {"cpu_us": (cpu_seconds() - before) / requests * 1e6}
 
 
@@ -66,6 +65,14 @@ async def bare(url: str, stack: AsyncExitStack) -> Get:
 async def ours(url: str, stack: AsyncExitStack) -> Get:
     hub = await stack.enter_async_context(Hub(proxy=""))
     return Bench(hub=hub, base_url=url).get
+
+
+async def uncounted(url: str, stack: AsyncExitStack) -> Get:
+    """As ours, but for the traffic: what stands in its place is a function of C that does nothing."""
+    hub = await stack.enter_async_context(Hub(proxy=""))
+    bench = Bench(hub=hub, base_url=url)
+    bench.http._road.traffic = SimpleNamespace(count="".format)  # type: ignore[assignment] # all that is called
+    return bench.get
 
 
 def limits() -> tuple[AsyncLimiter, AsyncLimiter]:
@@ -124,6 +131,7 @@ async def with_httpx(url: str, stack: AsyncExitStack) -> Get:
 PEERS: dict[str, Callable[[str, AsyncExitStack], Awaitable[Get]]] = {
     "bare": bare,
     "asyncconn": ours,
+    "uncounted": uncounted,
     "aiohttp-retry": with_aiohttp_retry,
     "tenacity": with_tenacity,
     "httpx-tenacity": with_httpx,

@@ -1,6 +1,7 @@
 """A FastAPI service that streams what it receives into Panoply: one hub for the application, closed with it.
 
-Run it with ``ASYNCCONN_PANOPLY_API_KEY`` and ``ASYNCCONN_PANOPLY_API_SECRET`` set: ``uvicorn fastapi_service:app``.
+Run it with ``ASYNCCONN_PANOPLY_API_KEY`` and ``ASYNCCONN_PANOPLY_API_SECRET`` set: ``uvicorn fastapi_service:app``. It
+takes the extras ``fastapi`` and ``prometheus``. A shutdown that lost records is a failed one, and says so.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Annotated, Any
 from fastapi import FastAPI
 
 from asyncconn import Panoply
-from asyncconn.integrations.fastapi import Provide, hub_lifespan
+from asyncconn.integrations.fastapi import Provide, health_router, hub_lifespan
 
-app = FastAPI(lifespan=hub_lifespan(lambda hub: [Panoply.from_env(hub=hub)]))
+app = FastAPI(lifespan=hub_lifespan(lambda hub: [Panoply.from_env(hub=hub)], on_undelivered="raise"))
+app.include_router(health_router())
 
 Writer = Annotated[Panoply, Provide(Panoply)]
 

@@ -25,6 +25,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from helpers import SERVICES, fail_on_leaked_tasks, require_service
 from hypothesis import HealthCheck, settings
+from warm import STRICT, starter
 
 from asyncconn.core.rates.registry import forget_limiters
 
@@ -111,12 +112,35 @@ def _orphans_are_ours() -> None:
         ctypes.CDLL(None).prctl(become_subreaper, 1, 0, 0, 0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _kept_for_good() -> None:
+    """What has outlived the tests of the modules before need not be looked through after each of those to come."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def warm_plain() -> Iterator[None]:
+    """Programs begin at once, see ``warm.python``."""
+    with starter():
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_strict() -> Iterator[None]:
+    """The same for those whose warnings are errors."""
+    with starter(*STRICT):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_leaks(_orphans_are_ours: None) -> Iterator[None]:
     """Fails a test that leaves threads or processes; what was dropped unclosed surfaces as a warning."""
-    threads, children = set(threading.enumerate()), _children()
+    threads, children, imported = set(threading.enumerate()), _children(), len(sys.modules)
     yield
     gc.collect()
+    if len(sys.modules) > imported:
+        gc.freeze()  # nor what has been imported
     left = [t for t in threading.enumerate() if t not in threads and not t.name.startswith(ALLOWED_THREADS)]
     deadline = time.monotonic() + 1.0
     for thread in left:

@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import pytest
@@ -73,6 +75,18 @@ async def until(true: Callable[[], object]) -> None:
     """Let others go on until it is so, on a real clock; the test's own timeout ends a wait in vain."""
     while not true():
         await asyncio.sleep(0.002)
+
+
+# -- what is open ------------------------------------------------------------------------------------------------------
+
+
+def open_sockets() -> int:
+    """How many of this process's open files are sockets."""
+    found = 0
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the listing's own is closed by now
+            found += number.is_socket()
+    return found
 
 
 # -- cancellation ------------------------------------------------------------------------------------------------------
@@ -168,6 +182,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "moto": (lambda: importlib.util.find_spec("moto") is not None, "pip install 'moto[server]'"),
     "sshd": (lambda: _program("sshd"), "apt-get install openssh-server"),
     "dask": (lambda: importlib.util.find_spec("distributed") is not None, "pip install 'asyncconn[dask]'"),
+    "chromium": (lambda: _program("chromium", "chromedriver"), "apt-get install chromium chromium-driver"),
     "redis": (lambda: _program("redis-server"), "apt-get install redis-server"),
 }
 

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from helpers import until
+
 from asyncconn.http.transport import Transport
 from asyncconn.hub import Hub
 from asyncconn.testing.watching import Quick
@@ -112,7 +114,10 @@ class Server:
 
 
 class Loopback(Server):
-    """Answers with ``replies`` in turn, then with ``otherwise`` for ever; ``seen`` are the requests."""
+    """Answers with ``replies`` in turn, then with ``otherwise`` for ever.
+
+    ``seen`` are the requests, ``most`` is how many of them waited for their answers at once.
+    """
 
     def __init__(
         self, *replies: Reply, otherwise: Reply | Callable[[Seen], Reply | Awaitable[Reply]] = OK, ssl: Any = None
@@ -123,11 +128,11 @@ class Loopback(Server):
         self.seen: list[Seen] = []
         self.connections = 0
         self.open = 0
+        self.most = self._waiting = 0
 
     async def arrived(self, count: int = 1) -> None:
         """Wait for so many requests."""
-        while len(self.seen) < count:
-            await asyncio.sleep(0.005)
+        await until(lambda: len(self.seen) >= count)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -146,6 +151,20 @@ class Loopback(Server):
         body = await _body(reader, headers)
         seen = Seen(method, target, headers, body, asyncio.get_running_loop().time(), connection)
         self.seen.append(seen)
+        self._waiting += 1
+        self.most = max(self.most, self._waiting)
+        try:
+            reply = await self._reply_to(seen)
+        finally:
+            self._waiting -= 1
+        writer.write(reply.encoded())
+        await writer.drain()
+        if reply.then is not None:
+            await reply.then()
+        return not reply.close
+
+    async def _reply_to(self, seen: Seen) -> Reply:
+        """At its time."""
         reply = self.replies.popleft() if self.replies else self.otherwise
         if not isinstance(reply, Reply):
             given = reply(seen)
@@ -154,11 +173,7 @@ class Loopback(Server):
             await asyncio.sleep(reply.after)
         if reply.wait is not None:
             await reply.wait()
-        writer.write(reply.encoded())
-        await writer.drain()
-        if reply.then is not None:
-            await reply.then()
-        return not reply.close
+        return reply
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

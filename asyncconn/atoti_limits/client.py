@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import os
 
     from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.health import Check, ReadinessPolicy
     from asyncconn.http.response import Response
     from asyncconn.hub import Hub
 
@@ -241,6 +242,13 @@ class AtotiLimits(Connector):
         It takes a second at most; whatever goes wrong means False.
         """
         return await self._readiness.ask()
+
+    async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+        """That session and Limits are connected, by :meth:`ready`. See :meth:`Connector.checks`."""
+        from asyncconn.health import Check
+
+        trouble = "" if await self.ready() else "session and Limits are not connected, or do not say so"
+        return [Check.of(f"{self.platform.name} connected", trouble)]
 
     async def drain(self, timeout: float) -> FlushReport | None:
         """End what :meth:`ready` may have under way."""

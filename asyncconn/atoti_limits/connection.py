@@ -137,6 +137,7 @@ class Connecting:
             clock=clock,
             name="the connection",
             passing=passing,
+            watching=self.calling.session.watching,
         )
         try:
             await poller

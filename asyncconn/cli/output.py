@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from asyncconn.core.notes import with_notes
+from asyncconn.core.tables import GAP, column_widths, one_by_one, wrapped
+from asyncconn.core.words import count, plain, size
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ BAD_INPUT = 2
 __all__ = [
     "BAD_INPUT",
     "SHOWN",
+    "Fitted",
     "complain",
     "console",
     "count",
@@ -149,22 +152,42 @@ def unset(names: Sequence[str]) -> str:
     )
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[str] = ()) -> Fitted:
     """A table of texts; the columns named in ``numbers`` are set to the right."""
-    made = Table(
-        title=f"\n{title}" if title else None,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        show_header=any(columns),
-        show_edge=False,
-        pad_edge=False,
-    )
-    for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*[cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row])
-    return made
+    return Fitted(title, columns, [list(row) for row in rows], numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A table for whatever width there is, in which no word is broken: where it is too narrow, a paragraph a row."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    numbers: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width
+        if self.title:
+            yield Text(f"\n{self.title}", "bold")
+        texts = [["" if cell is None else str(cell) for cell in row] for row in self.rows]
+        widths = column_widths(self.columns, texts, room)
+        if widths is None:
+            yield from map(Text, one_by_one(self.columns, texts, room))
+            return
+        padding = (0, GAP - 1, 0, 0)  # and one blank of the box
+        made = Table(box=SIMPLE_HEAD, show_header=any(self.columns), show_edge=False, pad_edge=False, padding=padding)
+        for name, width in zip(self.columns, widths, strict=True):
+            title = "\n".join(wrapped(name, width))
+            made.add_column(title, justify="right" if name in self.numbers else "left", width=width)
+        for row, cells in zip(self.rows, texts, strict=True):
+            made.add_row(
+                *[
+                    one if isinstance(one, Text) else Text("\n".join(wrapped(text, width)))
+                    for one, text, width in zip(row, cells, widths, strict=True)
+                ]
+            )
+        yield made
 
 
 def progress(to: Console) -> Progress:
@@ -178,29 +201,3 @@ def progress(to: Console) -> Progress:
         console=to,
         disable=spoken.quiet or not to.is_terminal,
     )
-
-
-def plain(text: str) -> str:
-    """A stranger's text on one line, without what could move a terminal's cursor.
-
-    >>> plain("50\\x1b[2J %")
-    '50 [2J %'
-    """
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def count(number: int, noun: str) -> str:
-    """``1 record``, ``2,000 records``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def size(number: int) -> str:
-    """Bytes as people read them.
-
-    >>> size(1_234_567)
-    '1.2 MB'
-    """
-    if number < 1_000:
-        return count(number, "byte")
-    power, unit = next(((p, u) for p, u in ((3, "kB"), (6, "MB")) if number < 10 ** (p + 3)), (9, "GB"))
-    return f"{number / 10**power:.1f} {unit}"

@@ -67,7 +67,7 @@ async def _serve(made: Sandbox, env_file: Path | None) -> None:
             loop.add_signal_handler(number, stop.set)
     async with made:
         with _settings(env_file, made.env):
-            out.print(Text.assemble("# sandbox at ", (made.url, "bold"), ", until Ctrl-C"))
+            out.print(Text.assemble("# sandbox until Ctrl-C, for a browser too: ", (made.url, "bold")))
             for name, value in made.env.items():
                 print(f"export {name}={shlex.quote(value)}")
             print(flush=True)
@@ -91,9 +91,17 @@ def _line(made: Sandbox) -> Text:
     tables = ", ".join(f"{name} {rows:,}" for name, rows in made.panoply.tables().items())
     counters = made.panoply.counters
     words = f"{count(counters.requests, 'request')}, {count(counters.accepted, 'message')}, {size(counters.bytes)}"
-    calls = {"Datorama": made.datorama.counters.requests, "TCUP": made.tcup.counters.requests.total()}
-    more = "".join(f", {count(number, f'{name} call')}" for name, number in calls.items() if number)
+    more = "".join(f", {count(number, f'{name} call')}" for name, number in _calls(made).items() if number)
     return Text.assemble((words + more, "dim"), "   ", tables or "nothing has landed yet")
+
+
+def _calls(made: Sandbox) -> dict[str, int]:
+    limits = made.atoti_limits
+    return {
+        "Datorama": made.datorama.counters.requests,
+        "TCUP": made.tcup.counters.requests.total(),
+        "Atoti Limits": len(limits.session.arrivals) + len(limits.limits.arrivals),
+    }
 
 
 def _show(made: Sandbox) -> None:
@@ -104,14 +112,15 @@ def _show(made: Sandbox) -> None:
         out.print(table("What landed", ("table", "rows"), rows, numbers=("rows",)))
     else:
         out.print("Nothing landed.")
-    counters = made.panoply.counters
+    counters, books = made.panoply.counters, made.tcup.streams.books.values()
     for number, what in (
         (sum(made.faults.hits.values()), "requests struck by the fault script"),
         (counters.rejected_by_consumer, "records dropped for a wrong key or secret"),
         (counters.invalid_documents, "documents that could not be loaded"),
-        (made.datorama.counters.requests, "calls of Datorama"),
+        *((number, f"calls of {name}") for name, number in _calls(made).items()),
         (made.datorama.refused, "calls of Datorama refused for the rate limit"),
-        (made.tcup.counters.requests.total(), "calls of TCUP"),
+        (len(made.tcup.sos.observations), "records of observations in TCUP"),
+        (sum(book.published for book in books), "messages published to TCUP by MQTT and WebSocket"),
     ):
         if number:
             out.print(Text(f"{number:,} {what}"))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from asyncconn.cli.output import console, count, plain, table
+from asyncconn.cli.output import console, count, table
+from asyncconn.core.tables import cell, right_aligned
+from asyncconn.core.words import plural
 
 if TYPE_CHECKING:
     from asyncconn.http.models import TolerantModel
@@ -54,39 +54,15 @@ class Sheet:
 
     def _print(self, out: Console) -> None:
         if not self.rows:
-            out.print(Text(f"no {self.noun}s"))
+            out.print(Text(f"no {plural(self.noun)}"))
             return
         shown = self.shown if self.shown is not None else {name: name for name in self.columns}
         at = [self.columns.index(column) for column in shown.values()]
         rows = [[row[index] for index in at] for row in self.rows]
-        numbers = [title for index, title in enumerate(shown) if all(_numeric(row[index]) for row in rows)]
-        cells = [[_cell(value) for value in row] for row in rows]
+        titles = [*shown]
+        numbers = [titles[at] for at in right_aligned(titles, rows)]
+        cells = [[cell(value) for value in row] for row in rows]
         if not out.is_terminal:
             out.width = _UNFOLDED
-        out.print(table(self.title, [*shown], cells, numbers=numbers))
+        out.print(table(self.title, titles, cells, numbers=numbers))
         out.print(Text(f"\n{count(len(rows), self.noun)}"))
-
-
-def _numeric(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _cell(value: Any) -> str:
-    """For eyes: what a stranger wrote must not move the cursor."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
-    return plain(_text(value))
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict | list):
-        return json.dumps(value, default=_native)
-    return _native(value)
-
-
-def _native(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)

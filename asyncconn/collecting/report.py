@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.core.buffer.receipts import newest
+from asyncconn.core.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,8 +56,8 @@ class Outcome:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CollectReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class CollectReport(Shown):
     """What a run did: partitions ``done`` with their ``rows``, ``skipped`` as an earlier try had them, and ``failed``.
 
     ``repeated`` counts the tries of a partition after its first, as far as they are known of: a worker that is killed

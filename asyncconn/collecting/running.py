@@ -149,7 +149,7 @@ class _Leading(Generic[P]):
         self._batches = batches
         self._size = size
         self._total = total
-        self._on_progress = telling(on_progress)
+        self._on_progress = telling(on_progress, "collect")
         self._outcome = Outcome()
         self._tell()
 

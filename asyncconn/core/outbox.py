@@ -111,6 +111,11 @@ class Outbox(Generic[T]):
         return len(self._waiting) + len(self._flying)
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room for another."""
+        return len(self) >= self._most
+
+    @property
     def in_flight(self) -> int:
         """Those of them that are under way on this connection."""
         return len(self._flying)

@@ -35,6 +35,16 @@ class Page(Generic[T]):
     def __getitem__(self, index: int) -> T:
         return self.items[index]
 
+    def __repr__(self) -> str:
+        from asyncconn.core.words import count
+
+        return f"<Page of {count(len(self.items), 'item')}, {'the last' if self.next is None else 'more to come'}>"
+
+    def _repr_html_(self) -> str:
+        from asyncconn.core.tables import items_html
+
+        return items_html(self.items, title=repr(self).strip("<>"))
+
 
 class Pager(Generic[T]):
     """A list at a platform. Nothing is fetched before it is awaited or iterated, and each use starts anew.
@@ -49,6 +59,9 @@ class Pager(Generic[T]):
 
     def __init__(self, fetch: Callable[[Any], Awaitable[Page[T]]]) -> None:
         self._fetch = fetch
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: await it for the first page, iterate over all>"
 
     def __await__(self) -> Generator[Any, None, Page[T]]:
         return self._fetch(None).__await__()

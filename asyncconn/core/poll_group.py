@@ -16,6 +16,8 @@ from asyncconn.errors import AsyncConnError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 
+    from asyncconn.core.watching import Watching
+
 __all__ = ["PollGroup", "Polled"]
 
 K = TypeVar("K", bound=Hashable)
@@ -59,6 +61,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
         clock: Clock | None = None,
         name: str = "operations",
         passing: Callable[[AsyncConnError], bool] = passes,
+        watching: Watching | None = None,
     ) -> None:
         if at_once < 1:
             raise ConfigError(f"{name}: at least one is asked for at once, not {at_once}")
@@ -67,6 +70,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
         self._at_once = at_once
         self._clock = clock or SystemClock()
         self._passing = passing
+        self._watching = watching
         self._flights: Flights[K] = Flights(name)
         self._errors: dict[K, int] = {}  # in a row, of those that have not ended
         self._listeners: list[asyncio.Queue[Polled[K, S] | None]] = []
@@ -75,6 +79,9 @@ class PollGroup(Unpicklable, Generic[K, S]):
         self.last: dict[K, S] = {}
         self.ended: dict[K, Polled[K, S]] = {}
         self.add(*ids)
+
+    def __repr__(self) -> str:
+        return f"<PollGroup of {self.name}: {len(self.ended):,} of {len(self.ended) + len(self._errors):,} ended>"
 
     def add(self, *ids: K) -> None:
         """Wait for these, too; again for those that had ended."""
@@ -137,6 +144,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
                 clock=self._clock,
                 name=self.name,
                 passing=self._passing,
+                watching=self._watching,
             )
             poller.last = self.last  # the same object: it is there although a deadline cuts the first round short
             await poller

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive, seconds
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
+from asyncconn.core.words import count
 from asyncconn.errors import AsyncConnError, ConfigError, NotDone, PollTimeout, RateLimited, ServerError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+
+    from asyncconn.core.watching import Following
 
 __all__ = ["PollPolicy", "Poller", "passes"]
 
@@ -67,7 +73,7 @@ class Poller(Unpicklable, Generic[S, T]):
 
     ``fetch`` asks for the state; ``done`` says whether it is final, and may raise ``OperationFailed``; ``result``
     makes the result of the final state. ``token`` is what another process needs to go on waiting. ``passing`` says
-    which errors mean "not yet", where a platform has its own view of that.
+    which errors mean "not yet", where a platform has its own view of that. Who is ``watching`` follows the wait.
 
         >>> poller = Poller(fetch, done=lambda state: state == "SUCCESS", result=str.lower)
         >>> await poller
@@ -89,6 +95,7 @@ class Poller(Unpicklable, Generic[S, T]):
         clock: Clock | None = None,
         name: str = "operation",
         passing: Callable[[AsyncConnError], bool] | None = None,
+        watching: Watching | None = None,
     ) -> None:
         self._fetch = fetch
         self._passing = passing or passes
@@ -96,10 +103,14 @@ class Poller(Unpicklable, Generic[S, T]):
         self._result = result
         self._token = token
         self._clock = clock or SystemClock()
+        self._watching = watching or Watching()
         self.policy = policy or PollPolicy()
         self.name = name
         self.polls = 0
         self.last: S | None = None
+
+    def __repr__(self) -> str:
+        return f"<Poller of {self.name}: {count(self.polls, 'poll')}>"
 
     def token(self) -> str:
         """What another process needs to resume the wait."""
@@ -121,17 +132,26 @@ class Poller(Unpicklable, Generic[S, T]):
         return self.wait().__await__()
 
     async def __aiter__(self) -> AsyncIterator[S]:
+        with self._watching.follow("poll", self.name, self) as following:
+            async with aclosing(self._states(following)) as states:
+                async for state in states:
+                    yield state
+
+    async def _states(self, following: Following) -> AsyncGenerator[S, None]:
         policy = self.policy
         started = self._clock.now()
         deadline = started + policy.deadline
         await self._sleep(policy.first, deadline, None)
+        tell: OnProgress | None = telling(None, self.name)
         errors = 0
         pause = policy.minimum
         failure: AsyncConnError | None = None
         while True:
             try:
                 async with asyncio.timeout(max(0.0, deadline - self._clock.now())) as limit:
+                    following.event("ask", self.polls + 1)
                     state = await self.status()
+                    following.event("state", state)
             except TimeoutError:
                 if limit.expired():
                     raise self._timed_out(failure) from failure
@@ -141,12 +161,15 @@ class Poller(Unpicklable, Generic[S, T]):
                 if not self._passing(error) or errors > policy.tolerate:
                     raise
                 failure = error
+                following.event("passing", error)
                 # Decorrelated jitter, apart from the poll interval: a struggling server is asked less and less.
                 pause = min(policy.maximum, random.uniform(policy.minimum, pause * 3))  # noqa: S311 - as above
                 await self._sleep(max(pause, getattr(error, "retry_after", None) or 0.0), deadline, failure)
                 continue
             errors, pause, failure = 0, policy.minimum, None
             final = self._done(state)
+            if tell is not None:
+                tell(Progress(self.polls, None, "polls"))
             yield state
             if final:
                 return

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, overload
+from typing import TypeVar
 
 from asyncconn.core.events import Events
 
-__all__ = ["OnProgress", "Progress", "telling"]
+__all__ = ["Begun", "OnProgress", "Progress", "displayed", "telling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,36 @@ OnProgress = Callable[[Progress], object]
 
 P = TypeVar("P", bound=Progress)
 
+#: Hears what begins, in words, and says who is told how far it is.
+Begun = Callable[[str], OnProgress]
 
-@overload
-def telling(listener: None) -> None: ...
-@overload
-def telling(listener: Callable[[P], object]) -> Callable[[P], object]: ...
-@overload
-def telling(listener: Callable[[P], object] | None) -> Callable[[P], object] | None: ...
-def telling(listener: Callable[[P], object] | None) -> Callable[[P], object] | None:
-    """The listener as one that cannot break what it listens to."""
-    if listener is None:
+_display: ContextVar[Begun | None] = ContextVar("asyncconn_display", default=None)
+
+
+@contextmanager
+def displayed(begun: Begun) -> Iterator[None]:
+    """Have all work that begins in this task, and in those that it starts, tell a display how far it is.
+
+    The display's listener is held by the work alone: it is gone when the work is over.
+    """
+    before = _display.set(begun)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # left in another context than it was entered in: that one ends by itself
+            _display.reset(before)
+
+
+def telling(listener: Callable[[P], object] | None, what: str) -> Callable[[P], object] | None:
+    """The listener, and a display if there is one, as a listener that cannot break what it listens to.
+
+    ``what`` says in a display what it is about. None where nobody listens.
+    """
+    begun = _display.get()
+    if listener is None and begun is None:
         return None
     events = Events()
-    events.on("progress", listener)
+    for one in (listener, None if begun is None else begun(what)):
+        if one is not None:
+            events.on("progress", one)
     return partial(events.emit, "progress")

@@ -35,6 +35,7 @@ from asyncconn.core.text_files import (
     text,
     text_in_pieces,
 )
+from asyncconn.core.words import count
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def read_csv(
             line, before = before + 1 + passed, lines.line_num
             if len(values) != len(header):
                 if values:  # an empty line is no record
-                    yield Problem(line, f"{_count(len(values), 'value')} for {_count(len(header), 'column')}")
+                    yield Problem(line, f"{count(len(values), 'value')} for {count(len(header), 'column')}")
                 continue
             yield Row(line, dict(zip(header, map(infer, values) if types else values, strict=True)))
     except CsvError as error:
@@ -336,7 +337,3 @@ def _only_text(lines: Iterator[str | Problem]) -> Iterator[str]:
         if isinstance(line, Problem):
             raise NotRows(line)
         yield line
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

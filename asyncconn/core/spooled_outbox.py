@@ -131,6 +131,11 @@ class SpooledOutbox(Outbox[T], Generic[T]):
 
     # ------------------------------------------------------------------------------------------------------------------
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another in the spool."""
+        return self.spool.full
+
     async def _stored(self, encoded: Sequence[bytes], *, patient: bool = True) -> range:
         while True:
             self._check()

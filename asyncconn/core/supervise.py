@@ -6,21 +6,25 @@ import asyncio
 import logging
 import random
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from weakref import WeakSet
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive
 from asyncconn.core.events import Events
 from asyncconn.core.notes import with_notes
 from asyncconn.core.tasks import reap
+from asyncconn.core.watching import NOBODY, Following, Watching
 from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectTimeout, LifecycleError, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Change", "Gap", "Link", "Reconnect", "State", "Supervisor", "cannot_get_better"]
+__all__ = [
+    "Change", "Gap", "Link", "Reconnect", "State", "StreamFigures", "StreamTally", "Supervisor", "cannot_get_better",
+]  # fmt: skip
 
 logger = logging.getLogger("asyncconn.supervise")
 
@@ -92,6 +96,69 @@ class Gap:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """Of connections of one kind that are kept up: how many are ``live``, and how many ``down``, to be live again.
+
+    Since the start: ``connections`` that were live, ``reconnects`` (of those, all but each one's first), ``lost``
+    (connections that broke, and attempts that failed) and ``gaps``, where messages may have been missed.
+    """
+
+    name: str
+    live: int = 0
+    down: int = 0
+    connections: int = 0
+    reconnects: int = 0
+    lost: int = 0
+    gaps: int = 0
+
+    def over(self) -> Self:
+        """The same when all of them are closed."""
+        return replace(self, live=0, down=0)
+
+    def joined(self, other: Self) -> Self:
+        """Both together."""
+        counts = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)[1:]}
+        return replace(self, **counts)
+
+
+class StreamTally:
+    """Counts what happens to connections of one kind, for :meth:`figures`; those that are over count on.
+
+    >>> tally = StreamTally("acme.events")
+    >>> supervisor = Supervisor(connect, name="acme", tally=tally)
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._kept: WeakSet[Supervisor[Any]] = WeakSet()
+        self._connections = self._reconnects = self._lost = self._gaps = 0
+
+    def watch(self, supervisor: Supervisor[Any]) -> None:
+        """Count what happens to one more."""
+        self._kept.add(supervisor)
+        supervisor.events.on("live", self._on_live)
+        supervisor.events.on("lost", self._on_lost)
+        supervisor.events.on("gap", self._on_gap)
+
+    def figures(self) -> StreamFigures:
+        """At this moment."""
+        states = [one.state for one in self._kept if one.opened]
+        live = states.count("live")
+        down = len(states) - live - states.count("closed")
+        return StreamFigures(self.name, live, down, self._connections, self._reconnects, self._lost, self._gaps)
+
+    def _on_live(self, change: Change) -> None:
+        self._connections += 1
+        self._reconnects += change.connection > 1
+
+    def _on_lost(self, change: Change) -> None:
+        self._lost += 1
+
+    def _on_gap(self, gap: Gap) -> None:
+        self._gaps += 1
+
+
 def cannot_get_better(error: Exception) -> bool:
     """Whether the same attempt would end in the same error: by default what a supervisor gives up for.
 
@@ -112,7 +179,8 @@ class Supervisor(Generic[L]):
 
     ``connect`` makes a new context manager for each attempt; entered, it gives a :class:`Link` that is ready for use:
     what must be said after connecting (who asks, which topics) has been said. ``final`` tells the errors after which
-    there is no further attempt. Events: ``live`` and ``lost`` with a :class:`Change`, ``gap`` with a :class:`Gap`.
+    there is no further attempt. Who is ``watching`` follows it to its end. Events: ``live`` and ``lost`` with a
+    :class:`Change`, ``gap`` with a :class:`Gap`; ``tally`` counts them, for several connections of a kind.
     """
 
     def __init__(
@@ -123,6 +191,8 @@ class Supervisor(Generic[L]):
         policy: Reconnect | None = None,
         final: Callable[[Exception], bool] = cannot_get_better,
         clock: Clock | None = None,
+        watching: Watching | None = None,
+        tally: StreamTally | None = None,
     ) -> None:
         self.state: State = "connecting"
         self.connection = 0
@@ -133,12 +203,21 @@ class Supervisor(Generic[L]):
         self._policy = policy or Reconnect()
         self._final = final
         self._clock = clock or SystemClock()
+        self._watching = watching or Watching()
+        self._following: Following = NOBODY
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[L] | None = None
         self._problem: Exception | None = None
+        if tally is not None:
+            tally.watch(self)
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._name}: {self.state}, connection {self.connection}>"
+
+    @property
+    def opened(self) -> bool:
+        """Whether its block was entered."""
+        return self._task is not None
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -172,7 +251,7 @@ class Supervisor(Generic[L]):
         self.gaps.append(gap)
         del self.gaps[:-_KEPT]
         logger.warning("%s: messages may have been missed: %s", self._name, why)
-        self.events.emit("gap", gap)
+        self._tell("gap", gap)
 
     async def aclose(self) -> None:
         """End the connection, and every attempt to make one."""
@@ -182,6 +261,12 @@ class Supervisor(Generic[L]):
     # -- the task ------------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
+        with self._watching.follow("stream", self._name, self) as self._following:
+            await self._kept_up()
+            if self._problem is not None:
+                self._following.event("final", self._problem)
+
+    async def _kept_up(self) -> None:
         failures = 0
         try:
             while True:
@@ -243,7 +328,7 @@ class Supervisor(Generic[L]):
         logger.info("%s: connection %d is live", self._name, self.connection)
         if self._next is not None:
             self._next.set_result(link)
-        self.events.emit("live", Change("live", self.connection))
+        self._tell("live", Change("live", self.connection))
 
     def _down(self) -> None:
         """Who asks from now on waits for the next."""
@@ -254,7 +339,11 @@ class Supervisor(Generic[L]):
         self.state = "lost"
         said = f"{type(error).__name__}: {with_notes(error)}"
         logger.warning("%s: connection lost, next attempt in %.1f s: %s", self._name, pause, said)
-        self.events.emit("lost", Change("lost", self.connection, error, pause))
+        self._tell("lost", Change("lost", self.connection, error, pause))
+
+    def _tell(self, name: str, data: Change | Gap) -> None:
+        self._following.event(name, data)
+        self.events.emit(name, data)
 
     def _end(self, error: Exception) -> None:
         if self.state == "closed":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from asyncconn.core.clock import Clock
+    from asyncconn.core.watching import Watching
     from asyncconn.datorama.pool import TokenPool
     from asyncconn.http.response import Response
     from asyncconn.http.transport import Stream
@@ -23,13 +24,14 @@ AT_ONCE = 10
 
 
 class Calling(Unpicklable):
-    """What every noun of one client, and its bulk work, stand on: ``pool`` sends, ``clock`` is the hub's."""
+    """What every noun of one client, and its bulk work, stand on: ``pool`` sends, the others are the hub's."""
 
     _elsewhere = "make a client there, and ask it: what it knows came with its own calls"
 
-    def __init__(self, pool: TokenPool, clock: Clock) -> None:
+    def __init__(self, pool: TokenPool, clock: Clock, watching: Watching) -> None:
         self.pool = pool
         self.clock = clock
+        self.watching = watching
         self._workspace_of: dict[int, int] = {}
         self._streams: dict[int, DataStream] = {}
 
@@ -45,7 +47,10 @@ class Calling(Unpicklable):
         self, name: str, *, ids: Mapping[str, Any], workspace_id: int | None = None
     ) -> AbstractAsyncContextManager[Stream]:
         """A file by the name of its call."""
-        return self.pool.stream(self.pool.paths.path(name, **ids), workspace_id=whose(ids, workspace_id))
+        paths = self.pool.paths
+        return self.pool.stream(
+            paths.path(name, **ids), route=paths.template(name), workspace_id=whose(ids, workspace_id)
+        )
 
     def remember(self, streams: Iterable[DataStream]) -> None:
         """Which workspace a stream is in, as a pool of tokens has to know; and the stream, for who has only its id."""

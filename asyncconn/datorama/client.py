@@ -138,7 +138,7 @@ class Datorama(BulkCalls, Connector):
         headers = {**wire.HEADERS, **({"sandbox-mode": "true"} if sandbox_mode else {})}
         others = [self.transport(auth, redactor=redactor) for auth in auths[1:]]
         self.pool = TokenPool([self.http, *others], headers, paths=paths, wait_for_quota=wait_for_quota)
-        calling = Calling(self.pool, self.hub.clock)
+        calling = Calling(self.pool, self.hub.clock, self.hub.watching)
 
         self.jobs = Jobs(calling)
         self.streams = Streams(calling, self.jobs)

@@ -68,13 +68,14 @@ class TokenPool:
         return await self._first(through, limit, workspace_id)
 
     @asynccontextmanager
-    async def stream(self, path: str, *, workspace_id: int | None = None) -> AsyncIterator[Stream]:
+    async def stream(self, path: str, *, route: str, workspace_id: int | None = None) -> AsyncIterator[Stream]:
         """A download, as ``Transport.stream``."""
         headers = {**self._headers, "Accept": "*/*"}
         async with AsyncExitStack() as stack:
 
             async def through(transport: Transport, retry: RetryPolicy) -> Stream:
-                return await stack.enter_async_context(transport.stream("GET", path, headers=headers, retry=retry))
+                asked = transport.stream("GET", path, headers=headers, retry=retry, route=route)
+                return await stack.enter_async_context(asked)
 
             yield await self._first(through, "default", workspace_id)
 

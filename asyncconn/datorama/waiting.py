@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asyncconn.core.poll_group import PollGroup
 from asyncconn.core.polling import Poller, PollPolicy
+from asyncconn.core.words import count
 from asyncconn.datorama.calling import AT_ONCE
 from asyncconn.datorama.coverage import covers, matching
 from asyncconn.datorama.models import DataStream, Job, JobStatus
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.core.paging import Pager
+    from asyncconn.core.watching import Watching
     from asyncconn.datorama.dates import DateRange
 
     #: Reads the jobs of a stream: ``jobs.list``.
@@ -69,7 +71,7 @@ class JobStates:
     def __repr__(self) -> str:
         left = [job.id for job in self.unfinished]
         shown = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
-        return f"<JobStates {len(self.jobs)} jobs, {len(left)} unfinished{': ' if left else ''}{shown}>"
+        return f"<JobStates {count(len(self.jobs), 'job')}, {len(left):,} unfinished{': ' if left else ''}{shown}>"
 
 
 @dataclass(eq=False, slots=True)
@@ -167,13 +169,13 @@ class Waiting:
 
 
 def wait_for(
-    list_jobs: JobList, jobs: Iterable[Job] | str, policy: PollPolicy, clock: Clock
+    list_jobs: JobList, jobs: Iterable[Job] | str, policy: PollPolicy, clock: Clock, watching: Watching
 ) -> Poller[JobStates, JobStates]:
     """See ``jobs.wait``."""
-    return poller(Waiting(list_jobs, _from_token(jobs) if isinstance(jobs, str) else jobs), policy, clock)
+    return poller(Waiting(list_jobs, _from_token(jobs) if isinstance(jobs, str) else jobs), policy, clock, watching)
 
 
-def poller(waiting: Waiting, policy: PollPolicy, clock: Clock) -> Poller[JobStates, JobStates]:
+def poller(waiting: Waiting, policy: PollPolicy, clock: Clock, watching: Watching) -> Poller[JobStates, JobStates]:
     """A poller for a wait. Its ``last`` is there from the beginning, so that a timeout can tell what is left."""
 
     group = PollGroup(
@@ -204,6 +206,7 @@ def poller(waiting: Waiting, policy: PollPolicy, clock: Clock) -> Poller[JobStat
         token=waiting.token(),
         clock=clock,
         name=f"waiting for {len(waiting.states)} jobs",
+        watching=watching,
     )
     made.last = waiting.states
     return made

@@ -92,7 +92,7 @@ async def download(
     policy = options.get("retry") or road.retry
     if await in_thread(target.is_dir):
         raise ConfigError(f"{target} cannot be written: it is a folder")
-    told = telling(on_progress)
+    told = telling(on_progress, f"download {target.name}")
     strange = await in_thread(target.exists) and not await in_thread(target.is_file)
     if resume and not strange:
         await _kept(_Download(road, path, KeptFile(target), told, options), policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,10 +14,12 @@ from yarl import URL
 
 from asyncconn.core.clock import Clock
 from asyncconn.core.rates.registry import Room
-from asyncconn.errors import AsyncConnError, ConfigError, ConnectionLost, PoolTimeout
+from asyncconn.core.watching import NOBODY, Watching
+from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectionLost, PoolTimeout
 from asyncconn.http.compressed import decoded
 from asyncconn.http.failures import translated
 from asyncconn.http.request import Body, Call
+from asyncconn.http.traffic import Counting, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import Permit
     from asyncconn.http.attempts.attempt import Attempt
 
-__all__ = ["Body", "Call", "Exchange", "Places", "Road", "may_say_no"]
+__all__ = ["Attempted", "Body", "Call", "Exchange", "Places", "Road", "may_say_no"]
 
 _NO_REQUEST = aiohttp.RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()), URL())
 _SOON = 1.0  # seconds: an error comes at once, and what is slow is none
@@ -51,6 +53,30 @@ class Road:
     place_timeout: float
     clock: Clock
     owner: object = None  # in whose name its calls wait for the rate limit
+    traffic: Counting = field(default_factory=lambda: Traffic().of(""))
+    watching: Watching = field(default_factory=Watching)
+
+    def wait(self, call: Call, seconds: float) -> None:
+        """A call has waited for its rate."""
+        call.waited += seconds
+        self.traffic.wait(call, seconds)
+
+    def ended(self, call: Call, how: int | BaseException, seconds: float, received: int = 0) -> None:
+        """An attempt of ``call`` is over: by an answer of that status, or in an error."""
+        if isinstance(how, ApiError) and not getattr(how, "local", False):  # by an answer whose meaning that is
+            how = how.status
+        self.traffic.count(call, how if type(how) is int else type(how).__name__, seconds, received)
+        if call.following is not NOBODY:
+            call.following.event("attempt", Attempted(call.tries + 1, how, seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What who follows a call is told of each attempt: its number, its status or error, and the seconds it took."""
+
+    number: int
+    ended: int | BaseException
+    seconds: float
 
 
 class Exchange:
@@ -58,6 +84,10 @@ class Exchange:
 
     Errors of the library underneath leave it as ours, wherever inside they come up.
     """
+
+    seconds = 0.0  # it took, without the wait for its permit
+    _counted = False
+    _told = 0  # bytes of what is kept that were counted
 
     def __init__(self, road: Road, call: Call) -> None:
         self._road = road
@@ -67,6 +97,7 @@ class Exchange:
         self._room: Room | None = None
         self._waited = False
         self._kept = False
+        self._started = road.clock.now() - call.waited
         self.seen = b""  # of the body, by peek()
         self._ahead: AsyncGenerator[bytes, None] | None = None
         self._next: asyncio.Future[bytes] | None = None  # the chunk that peek() was still waiting for
@@ -105,12 +136,30 @@ class Exchange:
             self.close(broken=True)
             self._raise_ours(error)
         elif not self._kept:
+            answer, call, road = self._answer, self._call, self._road
+            if answer is not None:
+                self.seconds = seconds = road.clock.now() - call.waited - self._started
+                received = answer.content.total_bytes
+                if call.following is NOBODY:
+                    road.traffic.count(call, answer.status, seconds, received)
+                else:
+                    road.ended(call, answer.status, seconds, received)
             self.close()
 
     def keep(self) -> None:
         """Stay open beyond the ``async with``, in no place of a request; somebody else will :meth:`close`."""
         self._kept = True
+        if self._answer is not None:
+            self._ended(self._answer.status)
         self._leave_place()
+
+    def _ended(self, how: int | BaseException) -> None:
+        """Count an error, or the beginning of what is kept; once."""
+        if not self._counted:
+            self._counted = True
+            road, call = self._road, self._call
+            received = 0 if self._answer is None or self._kept else self._answer.content.total_bytes
+            road.ended(call, how, road.clock.now() - call.waited - self._started, received)
 
     def _leave_place(self) -> None:
         room, self._room = self._room, None
@@ -120,6 +169,10 @@ class Exchange:
     def close(self, *, broken: bool = False) -> None:
         """Return everything. A broken answer takes its connection with it. Idempotent."""
         if self._answer is not None:
+            if self._kept:
+                received = self._answer.content.total_bytes
+                self._road.traffic.receive(self._call, received - self._told)
+                self._told = received
             if broken:
                 self._answer.close()
             else:
@@ -192,6 +245,7 @@ class Exchange:
         )
         if ours is None and isinstance(error, Exception) and not isinstance(error, AsyncConnError):
             ours = self._strange(error, call.what)
+        self._ended(ours or error)
         if ours is not None:
             if isinstance(error, aiohttp.ClientResponseError):
                 _forget_request(error)
@@ -214,7 +268,7 @@ class Exchange:
         try:
             return await call.limiter.acquire(call.cost, max_wait=call.max_wait, owner=self._road.owner)
         finally:
-            call.waited += self._road.clock.now() - started
+            self._road.wait(call, self._road.clock.now() - started)
 
     async def _wait_for(self, room: Room) -> None:
         seconds = self._road.place_timeout

@@ -17,12 +17,14 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     ValidationError,
-    WrapValidator,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 
 if TYPE_CHECKING:
-    from pydantic import ValidatorFunctionWrapHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidatorFunctionWrapHandler
+    from pydantic_core import CoreSchema
 
     from asyncconn.errors import ProtocolError
 
@@ -40,6 +42,11 @@ class Word(StrEnum):
         word._name_ = word._value_ = value
         return word
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Any text, with those that are known as examples: another one is no error."""
+        return {"title": cls.__name__, "type": "string", "examples": [word.value for word in cls]}
+
 
 def _keep(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     try:
@@ -48,8 +55,16 @@ def _keep(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return value
 
 
-#: For ``Annotated``: what does not fit the type is kept as it came.
-leniently = WrapValidator(_keep)
+class _Leniently:
+    """For ``Annotated``: what does not fit the type is kept as it came, and written so."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            _keep, handler(source), serialization=core_schema.simple_ser_schema("any")
+        )
+
+
+leniently = _Leniently()
 
 
 def _from_epoch(value: Any) -> Any:
@@ -82,6 +97,10 @@ Moment = Annotated[
     BeforeValidator(_from_epoch),
     AfterValidator(_aware),
     PlainSerializer(_to_epoch, return_type=Any, when_used="json"),  # as it is written to a platform
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer"}, {"type": "null"}], "description": "milliseconds since 1970-01-01, UTC"},
+        mode="serialization",
+    ),
 ]
 
 

@@ -56,6 +56,7 @@ def poller(
         token=path[len(base) - 1 :] if path.startswith(base) else path,
         clock=road._clock,
         name=name,
+        watching=road.watching,
     )
 
 

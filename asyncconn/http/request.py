@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from multidict import MultiDict
 
 from asyncconn._version import __version__
+from asyncconn.core.watching import NOBODY, Following
 from asyncconn.http.compressed import ACCEPTED
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class Call:
     sign: Callable[[Call], Awaitable[Call]] | None = None  # what each attempt shows anew
     own: bool = True  # whether it is the account's: with its credential, and heard by its limiters
     decode: Callable[[Any], Any] | None = None  # what to make of its Response, within the attempt
+    route: str = ""  # its path with holes for ids, where that is known
+    tries: int = 0  # attempts before the one that is under way
+    following: Following = NOBODY
+    made: int = 0  # bytes of a body that is made anew for each attempt, as far as they went out
 
     @property
     def what(self) -> str:
@@ -77,10 +82,37 @@ class Call:
         body = self.body
         return body is None or (isinstance(body, bytes | memoryview) and len(body) <= _SHORT)
 
+    @property
+    def body_size(self) -> int:
+        """Bytes of the body in the last attempt; of a form, which knows them only as it is sent, none."""
+        body = self.body
+        return len(body) if isinstance(body, bytes | memoryview) else self.made
+
     def fresh_body(self) -> Any:
         """The body for one more attempt: a form or a stream is used up by the one before."""
         body = self.body
-        return body() if callable(body) and not isinstance(body, aiohttp.FormData) else body
+        if not callable(body) or isinstance(body, aiohttp.FormData):
+            return body
+        made = body()
+        return made if isinstance(made, aiohttp.FormData) else _Measured(self, made)
+
+
+class _Measured:
+    """The chunks of a body, counted as they go."""
+
+    def __init__(self, call: Call, chunks: AsyncIterable[bytes]) -> None:
+        self._call = call
+        self._chunks = chunks
+        call.made = 0
+
+    def __aiter__(self) -> Self:
+        self._iterator = aiter(self._chunks)
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._iterator)
+        self._call.made += len(chunk)
+        return chunk
 
 
 class Outgoing:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.core.retrying import RetryPolicy
+    from asyncconn.core.watching import Watching
     from asyncconn.http.exchange import Body
     from asyncconn.http.response import Response
     from asyncconn.http.stream import Stream
@@ -23,6 +24,11 @@ class Requests(Protocol):
     base_url: str
     retry: RetryPolicy
     _clock: Clock
+
+    @property
+    def watching(self) -> Watching:
+        """Who follows what is made of it."""
+        ...
 
     @property
     def request(self) -> Callable[..., Awaitable[Response]]:
@@ -52,6 +58,7 @@ class _Options(TypedDict, total=False):
     timeout: float | None
     retry: RetryPolicy | None
     auth: Literal["own"] | None
+    route: str
 
 
 class RequestOptions(_Options):

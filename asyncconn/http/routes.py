@@ -75,6 +75,7 @@ class Routes:
         self._bases = dict(bases or {})
         self._known = dict(entries if known is None else known)
         self._entries = {name: self._checked(name, entry) for name, entry in entries.items()}
+        self._templates: dict[str, str] = {}  # those that were asked for
 
     @property
     def entries(self) -> Mapping[str, Route]:
@@ -90,6 +91,7 @@ class Routes:
         every = {**(changes or {}), **{dotted.get(name, name): entry for name, entry in named.items()}}
         made = copy(self)
         made._entries = {**self._entries, **{name: self._checked(name, entry) for name, entry in every.items()}}
+        made._templates = {}
         return made
 
     def based(self, bases: Mapping[str, str]) -> Self:
@@ -98,6 +100,7 @@ class Routes:
             raise ConfigError(f"{self.owner} has no base {sorted(strange)[0]!r}: {', '.join(sorted(self._bases))}")
         made = copy(self)
         made._bases = {**self._bases, **bases}
+        made._templates = {}
         return made
 
     def method(self, name: str) -> str:
@@ -126,9 +129,18 @@ class Routes:
         return self.method(name), self.path(name, **values)
 
     def options(self, name: str) -> dict[str, Any]:
-        """What a request of this name is sent with: its ``idempotent`` and its ``limit``."""
+        """What a request of this name is sent with: its ``idempotent``, its ``limit`` and its ``route``."""
         entry = self._entry(name)
-        return {"idempotent": entry.idempotent, "limit": entry.limit}
+        return {"idempotent": entry.idempotent, "limit": entry.limit, "route": self.template(name)}
+
+    def template(self, name: str) -> str:
+        """The path of a call with its bases, and a hole for each id."""
+        known = self._templates.get(name)
+        if known is None:
+            known = self._templates[name] = _HOLE.sub(
+                lambda hole: self._bases.get(hole[1], f"{{{hole[1]}}}"), self._entry(name).path
+            )
+        return known
 
     def from_openapi(self, document: Any, *, below: str = "") -> Self:
         """This table, corrected by a server's OpenAPI document.

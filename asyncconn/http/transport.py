@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -16,8 +15,9 @@ from asyncconn.core.durations import positive, seconds
 from asyncconn.core.events import Events
 from asyncconn.core.rates.quota import Quota
 from asyncconn.core.rates.registry import Room
-from asyncconn.core.retrying import ONCE, RetryPolicy
+from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
 from asyncconn.errors import (
     AsyncConnError,
     ConfigError,
@@ -30,6 +30,7 @@ from asyncconn.http.calls import Calls
 from asyncconn.http.compressed import read_whole
 from asyncconn.http.exchange import Body, Call, Exchange, Places, Road, may_say_no
 from asyncconn.http.failures import with_doubt
+from asyncconn.http.other_ways import OtherWays
 from asyncconn.http.outgoing import build, check_headers, checked_base, credential, joined
 from asyncconn.http.redact import Redactor
 from asyncconn.http.response import Response, decoded_by
@@ -37,6 +38,7 @@ from asyncconn.http.rules import LINES, GuardedRules, PlainRules, Rules
 from asyncconn.http.signing import signed
 from asyncconn.http.stream import Pace, Stream
 from asyncconn.http.timeouts import Timeouts, client_timeout
+from asyncconn.http.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -57,7 +59,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _PAUSE = 1.0  # seconds that all callers hold after a 429 that names no time
 
 
-class Transport(Calls, Unpicklable):
+class Transport(Calls, OtherWays, Unpicklable):
     """Sends a connector's requests over the hub's session, under its limiter, retry policy, timeouts and redaction.
 
     Events: ``attempt`` (the :class:`Response` of each attempt that got an answer) and ``retry`` (the error that
@@ -72,7 +74,8 @@ class Transport(Calls, Unpicklable):
     its calls wait for them. A pause that a server asks for lasts ``max_pause`` seconds at most, and holds the calls of
     the same limiter; with ``one_account``, all of the account. ``headers`` go along with every request.
 
-    A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too.
+    A hub's own session keeps no cookies; without ``cookies`` the jar of a borrowed one stays out of it, too. Every
+    attempt is counted in ``traffic``, and who is ``watching`` follows each call.
     """
 
     def __init__(
@@ -95,6 +98,8 @@ class Transport(Calls, Unpicklable):
         max_answer_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
         cookies: bool = True,
+        traffic: Traffic | None = None,
+        watching: Watching | None = None,
     ) -> None:
         if max_concurrency < 1:
             raise ConfigError(f"{service}: max_concurrency must be at least 1, not {max_concurrency}")
@@ -126,7 +131,8 @@ class Transport(Calls, Unpicklable):
         self._cookies = cookies
         self._clock = clock or SystemClock()
         places = Places(Room(max_concurrency))
-        self._road = Road(session, places, self.timeouts.place, self._clock, owner)
+        counting = (Traffic() if traffic is None else traffic).of(service)  # one with no rows yet is false
+        self._road = Road(session, places, self.timeouts.place, self._clock, owner, counting, watching or Watching())
 
     @property
     def limiters(self) -> Mapping[str, RateLimiter]:
@@ -149,6 +155,11 @@ class Transport(Calls, Unpicklable):
         self.events = other.events
         self._road.places = other._road.places
         self._joined = True
+
+    @property
+    def watching(self) -> Watching:
+        """Who follows its calls."""
+        return self._road.watching
 
     @property
     def redactor(self) -> Redactor:
@@ -179,6 +190,7 @@ class Transport(Calls, Unpicklable):
         retry: RetryPolicy | None = None,
         auth: Literal["own"] | None = "own",
         decode: Callable[[Response], object] | None = None,
+        route: str = "",
     ) -> Response:
         """One call, answered completely; the :class:`Response` of its last attempt.
 
@@ -192,16 +204,20 @@ class Transport(Calls, Unpicklable):
         upload that may have to be repeated must be such a function). ``limit`` names the limiter, ``cost`` what the
         call counts there, ``max_wait`` the seconds to wait for it at most (by default ``timeouts.rate``).
         ``idempotent`` says whether a repetition is harmless (by default what the method implies), ``timeout`` replaces
-        the total seconds of each attempt.
+        the total seconds of each attempt. ``route`` is what the call is counted as (``hub.traffic``): its path with
+        holes for ids; by default one that is made of it, in which what looks like an id is a hole.
         """
         total = self.timeouts.total if timeout is None else positive("timeout", timeout)
-        call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth)
+        call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, total, auth, route)
         if call.own and not self._anonymous:
             await self._show(call)
         call.decode = decode
         # Of the total, something is left after the connecting, so that who could not connect hears why.
         call.timeout = client_timeout(total, min(self.timeouts.connect, 0.9 * total), None)
         policy, harmless = self._policy(call, retry, idempotent)
+        if self._road.watching.watchers:
+            with self._road.watching.follow("call", self.service, call) as call.following:
+                return await self._renewing(call, self._attempt, policy, harmless, None)
         started = self._clock.now()
         try:  # the usual ends here: what a repetition needs is made after a failure
             return await self._attempt(call)
@@ -257,7 +273,7 @@ class Transport(Calls, Unpicklable):
                     idempotent=harmless,
                     clock=self._clock,
                     not_counted=lambda: call.waited,
-                    on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait),
+                    on_retry=lambda error, wait: self._retrying(f"{call.method} {call.path}", error, wait, call),
                     failed=failed,
                 )
             except AsyncConnError as error:
@@ -273,6 +289,7 @@ class Transport(Calls, Unpicklable):
             # A 401 was not carried out, so one more try with a newer token is harmless whatever the call is.
             if await in_time(self.service, self._auth.renew(call.auth), call.patience):
                 call.auth = credential(await in_time(self.service, self._auth.headers(), call.patience))
+                call.tries += 1
                 return await run(None)
         except AsyncConnError as error:
             self.redactor.clean(error)
@@ -280,8 +297,8 @@ class Transport(Calls, Unpicklable):
         raise refused
 
     async def _attempt(self, call: Call) -> Response:
-        started = self._clock.now() - call.waited
-        async with Exchange(self._road, call) as answer:
+        exchange = Exchange(self._road, call)
+        async with exchange as answer:
             # The body, which may quote a credential, is not to stand among the locals of a traceback.
             response = Response(
                 self.service,
@@ -291,7 +308,7 @@ class Transport(Calls, Unpicklable):
                 answer.headers,
                 await read_whole(answer, self._max_answer_bytes, call.what),
             )
-        response.seconds = self._clock.now() - call.waited - started
+        response.seconds = exchange.seconds
         self._observe(call, response)
         if call.decode is not None:
             response.value = decoded_by(call.decode, response, call.what)
@@ -316,6 +333,7 @@ class Transport(Calls, Unpicklable):
         max_bytes: int | None = None,
         retry: RetryPolicy | None = None,
         auth: Literal["own"] | None = "own",
+        route: str = "",
     ) -> Stream:
         """A download that is not held in memory: ``async with transport.stream(...) as s: async for chunk in s: ...``.
 
@@ -331,12 +349,13 @@ class Transport(Calls, Unpicklable):
             raise ConfigError("min_rate is 0 or more bytes a second, max_bytes 0 or more bytes")
 
         async def opened() -> tuple[Exchange, aiohttp.ClientResponse]:
-            call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth)
+            call = self._call(method, path, params, json, data, headers, limit, cost, max_wait, opening, auth, route)
             if call.own and not self._anonymous:
                 await self._show(call)
             call.timeout = client_timeout(None, min(self.timeouts.connect, 0.9 * opening), idle)
             call.opening = opening
-            return await self._renewing(call, self._open, *self._policy(call, retry, idempotent), None)
+            with self._road.watching.follow("call", self.service, call) as call.following:
+                return await self._renewing(call, self._open, *self._policy(call, retry, idempotent), None)
 
         shown = str(path).partition("?")[0]  # the query of a presigned address is a credential
         return Stream(opened, Pace(f"{self.service}: {method} {shown}", idle, min_rate, max_bytes))
@@ -360,33 +379,6 @@ class Transport(Calls, Unpicklable):
         self._observe(call, response)
         raise ProtocolError(f"{self.service}: {call.method} {call.path} answered {answer.status}, not a stream")
 
-    async def upgrade(
-        self,
-        path: str,
-        dial: Callable[[Call], Awaitable[T | Response]],
-        *,
-        params: Mapping[str, Any] | None = None,
-    ) -> T:
-        """A GET that is to become another protocol, as a WebSocket does, over the connection that ``dial`` makes.
-
-        ``dial`` is given the call, with its credential, and returns what it has opened, or the answer where that is a
-        refusal: its error is raised. It counts as a call; nothing is repeated, except once with a newer token.
-        """
-
-        async def attempt(call: Call) -> T:
-            self._road.session()  # a closed hub should say so
-            async with call.limiter or nullcontext():
-                found = await dial(call if call.sign is None else await call.sign(call))
-            if isinstance(found, Response):
-                self._observe(call, found)
-                raise ProtocolError(f"{call.what} answered {found.status}, and does not change the protocol")
-            return found
-
-        call = self._call("GET", path, params, None, None, None, "default", 1, None)
-        if not self._anonymous:
-            await self._show(call)
-        return await self._renewing(call, attempt, *self._policy(call, ONCE, True), None)
-
     # -- one attempt -------------------------------------------------------------------------------------------------
 
     def _call(
@@ -402,6 +394,7 @@ class Transport(Calls, Unpicklable):
         max_wait: float | None,
         patience: float | None = None,
         auth_of: Literal["own"] | None = "own",
+        route: str = "",
     ) -> Call:
         if auth_of not in ("own", None):
             raise ConfigError(f"{self.service}: the auth of one call can only be None, which leaves the credential out")
@@ -434,6 +427,7 @@ class Transport(Calls, Unpicklable):
             call.limiter = None
         call.patience = patience
         call.limit = limit
+        call.route = route
         call.sign = self._sign if own else None
         return call
 
@@ -494,6 +488,9 @@ class Transport(Calls, Unpicklable):
             ]
         return self._by_part[part]
 
-    def _retrying(self, what: str, error: AsyncConnError, wait: float) -> None:
+    def _retrying(self, what: str, error: AsyncConnError, wait: float, call: Call | None = None) -> None:
         logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
         self.events.emit("retry", error)
+        if call is not None:
+            call.tries += 1
+            call.following.event("retry", (error, wait))

@@ -50,7 +50,7 @@ async def upload(
     """See ``Transport.upload``."""
     positive("idle_timeout", idle_timeout)
     given: Any = source
-    report = telling(on_progress) or _nobody
+    report = telling(on_progress, "upload") or _nobody
     if form is not None:
         options = {**options, "headers": {**(options.get("headers") or {}), "Content-Type": form.header}}
     if isinstance(given, bytes) and form is None:  # in one piece, which credentials that sign a body can see
@@ -204,12 +204,14 @@ async def _slices(data: bytes) -> AsyncGenerator[bytes, None]:
 
 
 async def _pieces(file: Path) -> AsyncGenerator[bytes, None]:
+    opened: list[BinaryIO] = []  # whoever is cancelled while it is opened has it open, and must close it
     try:
-        stream: BinaryIO = await in_thread(file.open, "rb")
         try:
-            while piece := await in_thread(stream.read, _PIECE):
+            await in_thread(lambda: opened.append(file.open("rb")))
+            while piece := await in_thread(opened[0].read, _PIECE):
                 yield piece
         finally:
-            await in_thread(stream.close)
+            for stream in opened:
+                await in_thread(stream.close)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error

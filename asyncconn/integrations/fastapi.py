@@ -1,6 +1,7 @@
-"""FastAPI: a hub for as long as the application runs, and its connectors as dependencies.
+"""FastAPI: a hub for as long as the application runs, its connectors as dependencies, and what an operator asks for.
 
     >>> app = FastAPI(lifespan=hub_lifespan(lambda hub: [Panoply.from_env(hub=hub)]))
+    >>> app.include_router(health_router())
     >>> @app.post("/events")
     ... async def record(event: dict[str, Any], panoply: Annotated[Panoply, Provide(Panoply)]) -> None:
     ...     await panoply.write("events", event)
@@ -10,62 +11,27 @@ When the application ends, also by cancellation, the hub delivers what the endpo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.connector import Connector
-from asyncconn.draining import OnUndelivered
-from asyncconn.errors import ConfigError
-from asyncconn.hub import Hub
-from asyncconn.settings import HubSettings
+from asyncconn.health import Readiness, ReadinessPolicy
+from asyncconn.integrations.asgi import Answer, Health, hub_lifespan, provided
 
 try:
-    from fastapi import Depends, FastAPI
-    from fastapi.requests import HTTPConnection
+    from fastapi import APIRouter, Depends
+    from fastapi.requests import HTTPConnection, Request
+    from fastapi.responses import Response
 except ImportError as error:
     raise ImportError("asyncconn.integrations.fastapi needs FastAPI: pip install 'asyncconn[fastapi]'") from error
 
-__all__ = ["Provide", "hub_lifespan"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncconn.hub import Hub
+
+__all__ = ["Provide", "health_router", "hub_lifespan"]
 
 C = TypeVar("C", bound=Connector)
-
-Connectors = Iterable[Connector] | Mapping[str, Connector]
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
-
-_STATE = "asyncconn_connectors"
-
-
-def hub_lifespan(
-    factory: Callable[[Hub], Connectors],
-    *,
-    settings: HubSettings | None = None,
-    then: Lifespan | None = None,
-    on_undelivered: OnUndelivered = "warn",
-) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
-    """A lifespan that opens a hub, makes its connectors by ``factory``, and drains and closes them at the end.
-
-    ``factory`` returns connectors, or a mapping from names to connectors where there are several of one class.
-    ``then`` is a lifespan of your own, entered inside it; what it yields is kept. An error of either, such as a
-    ``ConfigError`` for a missing setting, ends the start. ``on_undelivered`` is the hub's: ``"raise"`` makes a shutdown
-    with losses that nobody was told of a failed one.
-    """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with Hub(settings=settings, on_undelivered=on_undelivered) as hub:
-            made = factory(hub)
-            connectors = dict(made) if isinstance(made, Mapping) else dict(enumerate(made))
-            for connector in connectors.values():
-                await connector.open()
-            state = {_STATE: connectors}
-            if then is None:
-                yield state
-            else:
-                async with then(app) as more:
-                    yield {**(more or {}), **state}
-
-    return lifespan
 
 
 def Provide(kind: type[C], name: str | None = None) -> Any:  # noqa: N802 - stands in annotations, like a type
@@ -75,15 +41,54 @@ def Provide(kind: type[C], name: str | None = None) -> Any:  # noqa: N802 - stan
     """
 
     async def provide(connection: HTTPConnection) -> C:
-        made: Mapping[Any, Connector] | None = getattr(connection.state, _STATE, None)
-        if made is None:
-            raise ConfigError(f"{kind.__name__} is not there: give the application lifespan=hub_lifespan(...)")
-        found = [one for key, one in made.items() if isinstance(one, kind) and name in (None, key)]
-        if len(found) == 1:
-            return found[0]
-        which = kind.__name__ if name is None else f"{kind.__name__} named {name!r}"
-        if found:
-            raise ConfigError(f"the application has {len(found)} connectors {which}: name them, and name one here")
-        raise ConfigError(f"the application's hub_lifespan made no {which}")
+        return provided(connection.scope, kind, name)
 
     return Depends(provide)
+
+
+def health_router(
+    hub: Hub | Callable[[], Hub | None] | None = None,
+    *,
+    policy: ReadinessPolicy | None = None,
+    metrics: bool = True,
+    **options: Any,
+) -> APIRouter:
+    """A router with ``/healthz`` (the loop answers), ``/readyz`` and ``/metrics``, for an application's own hub.
+
+        >>> app.include_router(health_router(policy=ReadinessPolicy(after_loss=60.0)), prefix="/ops")
+
+    ``/readyz`` is 503 when something is not well, and says what, and why: see :func:`asyncconn.readiness`. The other
+    arguments are those of :class:`~asyncconn.integrations.asgi.Health`; ``options`` are the router's. Raises
+    ``ConfigError`` without the extra ``prometheus``, unless ``metrics=False`` leaves ``/metrics`` out.
+    """
+    health = Health(hub, policy=policy, metrics=metrics)
+    router = APIRouter(**{"tags": ["health"], **options})
+
+    @router.get("/healthz", summary="Whether the loop answers")
+    async def healthz() -> Response:
+        return _response(health.alive())
+
+    @router.get(
+        "/readyz",
+        summary="Whether it is ready for work",
+        response_model=Readiness,
+        responses={503: {"model": Readiness, "description": "Something is not well"}},
+    )
+    async def readyz(request: Request) -> Response:
+        return _response(await health.ready(request.scope))
+
+    if metrics:
+
+        @router.get("/metrics", summary="Figures in Prometheus' text format", response_class=_Text)
+        async def figures(request: Request) -> Response:
+            return _response(health.metrics(request.scope))
+
+    return router
+
+
+class _Text(Response):
+    media_type = "text/plain"
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, {"Cache-Control": "no-store"}, media_type=answer.content_type)

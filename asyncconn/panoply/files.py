@@ -11,6 +11,7 @@ from asyncconn.core.files import replace_file
 from asyncconn.core.paths import file_path
 from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.row_files import Problem, Row, RowFile
+from asyncconn.core.shown import Shown
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, InvalidRecord, LifecycleError
 from asyncconn.panoply import wire
@@ -31,8 +32,8 @@ _MOST = 1000  # problems of a file that are kept; the rest is counted
 _FLUSH_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class FileReport:
+@dataclass(frozen=True, repr=False)
+class FileReport(Shown):
     """What became of a file of ``records``: so many were ``accepted`` by the writer, and have been ``delivered``.
 
     ``messages`` and ``bytes`` are how they travelled. ``undelivered`` are the records of the batches that failed, and
@@ -143,7 +144,7 @@ class CheckedFile:
     # -- looking -------------------------------------------------------------------------------------------------------
 
     async def _look(self, on_progress: OnProgress | None) -> None:
-        tell = telling(on_progress)
+        tell = telling(on_progress, f"reading {self.name}")
         self.told = await in_thread(lambda: self._file.open().told)
         pieces = self._file.pieces()
         while await in_thread(self._look_at_some, pieces):
@@ -203,7 +204,7 @@ class CheckedFile:
         if self._before is not None:
             raise LifecycleError(f"{self.name} was sent: check it again")
         before = self._before = writer.stats
-        tell = telling(on_progress)
+        tell = telling(on_progress, f"writing {self.name}")
 
         def arrived(_: Delivery) -> None:
             if tell is not None:

@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.core.progress import Progress
+from asyncconn.core.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +32,8 @@ class SourceProgress(Progress):
         return cls(before.done if done is None else done, total, "", msg=str(data.get("msg") or ""))
 
 
-@dataclass
-class RunReport:
+@dataclass(repr=False)
+class RunReport(Shown):
     """How far a run got.
 
     ``reads`` counts the calls of ``read`` that returned, ``retries`` those that were repeated after an error. ``rows``

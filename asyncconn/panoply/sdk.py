@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
+    from asyncconn.hub import Hub
+
 
 __all__ = ["SDK"]
 
@@ -81,7 +83,7 @@ class SDK(Unpicklable):
         self._taken = self._taken_bytes = 0
         self._settled = self._settled_bytes = 0
 
-        self._cutting: asyncio.Task[FlushReport] | None = None
+        self._cutting: asyncio.Task[FlushReport] | None = None  # referenced here: a loop's own references are weak
         self._ending: Future[FlushReport] | None = None
         self._last_stats: BatchStats | None = None
         if self._hands_over:
@@ -101,6 +103,11 @@ class SDK(Unpicklable):
     def qurl(self) -> str:
         """The queue's address. It holds a part of the secret: keep it out of logs."""
         return self._panoply.http.base_url + self._queue_path
+
+    @property
+    def hub(self) -> Hub:
+        """Its own, to be watched: ``HubCollector(sdk.hub)`` for Prometheus. All else is its thread's."""
+        return self._panoply.hub
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -303,11 +310,11 @@ def _takes_at_once(panoply: Panoply) -> bool:
 def _at_end(call: Callable[[], None]) -> Callable[[], object]:
     """Call it when the program ends, after its other threads; what is returned takes that back."""
     processes = sys.modules.get("multiprocessing.process")
-    if processes is None or processes.parent_process() is None:
+    if sys.version_info >= (3, 13) or processes is None or processes.parent_process() is None:
         atexit.register(call)
         return lambda: atexit.unregister(call)
 
-    # A child of multiprocessing ends without atexit when it was forked, and with both when it was spawned.
+    # Before 3.13 a child of multiprocessing ends without atexit when it was forked, and with both when it was spawned.
     from multiprocessing.util import Finalize
 
     def after_threads() -> None:

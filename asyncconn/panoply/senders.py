@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FormSender", "Sender", "SqsSender"]
 
 _FORM = {"Content-Type": wire.CONTENT_TYPE}
+_ROUTE = "/{account}/{queue}"  # the queue's name is made of the key
 
 
 class Sender(Protocol):
@@ -53,6 +54,7 @@ class FormSender:
                 headers=_FORM,
                 idempotent=False,
                 decode=lambda answer: wire.sent_message(answer.body, digest),
+                route=_ROUTE,
             )
             sent: SentMessage = answer.value
         except ProtocolError as error:
@@ -93,6 +95,7 @@ class SqsSender:
             service=transport.service,
         )
         self._transport = transport
+        self._path = queue_path
 
     async def send(self, items: Sequence[bytes]) -> SentMessage:
         """One SendMessage, repeated by the transport's policy; the digest in the answer is compared."""
@@ -103,7 +106,7 @@ class SqsSender:
             message_id, seen = await self._client.send_message(text.decode("ascii"), self._attributes)
             return wire.verified(message_id, seen, digest)
 
-        return await self._transport.repeat(once, idempotent=False)
+        return await self._transport.aside("POST", self._path, once, route=_ROUTE)
 
     async def aclose(self) -> None:
         """Close the client; the connector stays the hub's."""

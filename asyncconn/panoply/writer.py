@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.delivering import delivered
+from asyncconn.core.buffer.figures import BufferFigures
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy, BatchStats, FlushReport, Receipt
 from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.buffer.spooled import SpooledBuffer
@@ -30,6 +31,8 @@ from asyncconn.core.closing import closing_iterator
 from asyncconn.core.extras import needed
 from asyncconn.core.retrying import RetryPolicy
 from asyncconn.core.secret import Concealed, Secret, secret
+from asyncconn.core.shown import Shown
+from asyncconn.core.words import count
 from asyncconn.errors import ConfigError, InvalidRecord
 from asyncconn.http.auth import Auth
 from asyncconn.http.transport import Timeouts
@@ -60,8 +63,8 @@ _SPOOLED = 128 * 1024  # bytes of records that write_many gathers for one commit
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class WriteReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class WriteReport(Shown):
     """What a ``write_many`` accepted: how many ``records``, and the ``receipts`` of the batches they went into."""
 
     records: int
@@ -162,6 +165,7 @@ class Panoply(Watched, Connector):
             "reveal": decode_record,
             "describe": _described,
             "clock": self.hub.clock,
+            "watching": self.hub.watching,
             "name": self.platform.name,
             "retry": self._retry,
         }
@@ -190,8 +194,13 @@ class Panoply(Watched, Connector):
         }
         return cls(settings.api_key, settings.api_secret, hub=hub, **given)
 
+    def figures(self) -> Iterable[BufferFigures]:
+        """Those of its buffer."""
+        spool = None if self.spool is None else self.spool.stats
+        return [BufferFigures(self.platform.name, self._buffer.stats, spool, self._buffer.full)]
+
     def __repr__(self) -> str:
-        return f"<Panoply at {self.http.base_url}, {self._buffer.stats.pending} records pending>"
+        return f"<Panoply at {self.http.base_url}, {count(self._buffer.stats.pending, 'record')} pending>"
 
     async def open(self) -> Self:
         """Open a private hub, and the spool: what an earlier program left in it begins to leave.
@@ -267,29 +276,29 @@ class Panoply(Watched, Connector):
         An error carries the ``index`` of the record that caused it; those before it are accepted and will arrive.
         """
         receipts: dict[Receipt, None] = {}
-        count = 0
+        taken = 0
         try:
             if isinstance(records, AsyncIterable):
                 async with closing_iterator(aiter(records)) as found:
                     async for record in found:
                         receipts[await self.write(table, record)] = None
-                        count += 1
+                        taken += 1
             else:
                 space = str(table).lower()
                 for items, keys, failure in self._encoded(table, records):
                     for receipt in await self._put_many(items, keys, space):
                         receipts[receipt] = None
-                    count += len(items)
+                    taken += len(items)
                     if failure is not None:
                         raise failure
         except InvalidRecord as error:
             if error.index is None or not isinstance(records, AsyncIterable):  # a file knows the number of its row
-                error.index = count + (error.index or 0)
+                error.index = taken + (error.index or 0)
             raise
         finally:
             if isinstance(records, Generator):
                 records.close()
-        return WriteReport(count, tuple(receipts))
+        return WriteReport(taken, tuple(receipts))
 
     def _encoded(
         self, table: str, records: Iterable[Mapping[Any, Any]]
@@ -421,7 +430,7 @@ def _described(records: Sequence[Mapping[str, Any]]) -> str:
     tables = Counter(str(record["__table"]) for record in records).most_common()
     if len(tables) == 1:
         return f"records of table {tables[0][0]!r}"
-    shown = ", ".join(f"{name!r} ({count})" for name, count in tables[:_TABLES])
+    shown = ", ".join(f"{name!r} ({number})" for name, number in tables[:_TABLES])
     return f"records of tables {shown}{' and others' if len(tables) > _TABLES else ''}"
 
 

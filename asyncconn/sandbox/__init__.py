@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from asyncconn.core.clock import SystemClock
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer, LimitsWorld
+from asyncconn.sandbox.clock import MovableClock
+from asyncconn.sandbox.control import Desk
 from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.panoply import PanoplyWorld
 from asyncconn.sandbox.server import Server
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
+from asyncconn.sandbox.views import Channel, Gap, Gauge, View, Work
 from asyncconn.sandbox.world import Place, World
 
 if TYPE_CHECKING:
@@ -37,11 +40,14 @@ __all__ = [
     "Arrival",
     "BrokenOff",
     "Call",
+    "Channel",
     "DatoramaWorld",
     "FakeAtotiSession",
     "FakeLimitsServer",
     "Fault",
     "Faults",
+    "Gap",
+    "Gauge",
     "LimitsWorld",
     "PanoplyWorld",
     "Place",
@@ -49,6 +55,8 @@ __all__ = [
     "Server",
     "StreamFault",
     "TcupWorld",
+    "View",
+    "Work",
     "World",
 ]
 
@@ -91,10 +99,13 @@ class Sandbox:
             if not name or number > 1:
                 raise ConfigError(f"each world of a sandbox needs a name of its own, not {name!r} for {number}")
         self.faults = _script(faults, seed)
-        place = Place(host, SystemClock() if clock is None else clock, self.faults, seed, keep_arrivals)
+        #: The time of all worlds; :meth:`advance` moves it on.
+        self.clock = MovableClock(SystemClock() if clock is None else clock)
+        place = Place(host, self.clock, self.faults, seed, keep_arrivals)
+        self._log = place.log
         for world in self.worlds:
             world.settle(place)
-        self._server = Server(self.worlds, place)
+        self._server = Server(self.worlds, place, Desk(self))
         self._host = host
         self._port = port
         self._url: str | None = None
@@ -148,6 +159,29 @@ class Sandbox:
     def arrivals(self) -> deque[Arrival]:
         """When which request arrived, the last ``keep_arrivals`` of them."""
         return self._server.arrivals
+
+    def advance(self, seconds: float) -> None:
+        """Move the time of all worlds on, at once; what is due by then begins. ``ValueError`` for going back.
+
+        Rates, quotas, jobs, schedules and the ends of tokens follow. To move one platform alone, move its own clock.
+        """
+        self.clock.advance(seconds)
+        for world in self.worlds:
+            world.moved()
+
+    async def reset(self) -> None:
+        """Forget what has landed and happened, and all faults, as between two tests.
+
+        Addresses, credentials, options and the clock stay; streams break off. A file that is the ``warehouse`` of
+        Panoply is emptied.
+        """
+        self.faults.clear()
+        self.faults.hits.clear()
+        for world in self.worlds:
+            await world.reset()
+        self.requests.clear()
+        self.arrivals.clear()
+        self._log.entries.clear()
 
     async def __aenter__(self) -> Self:
         if self._entered:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from asyncconn.core.clock import Clock
 
 __all__ = ["MovableClock"]
@@ -37,6 +40,19 @@ class MovableClock:
         if seconds < 0:
             raise ValueError("the sandbox's clock does not go back")
         self._shift += seconds
+
+    @property
+    def moved(self) -> float:
+        """Seconds that it was moved on by, in all."""
+        return self._shift
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the clock below: to move this one on ends no wait."""
+        await self._base.sleep(seconds)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """Call back at ``when``, as this clock stands now."""
+        return self._base.call_at(when - self._shift, callback, *args)
 
     def now(self) -> float:
         """Monotonic seconds."""

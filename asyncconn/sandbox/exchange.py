@@ -23,7 +23,7 @@ class Call:
 
     ``platform`` is the name of the world that serves it, ``path`` is percent-decoded, ``query`` is not, ``target`` is
     both as they came. Where the world takes the body in pieces, it is read from ``pieces`` as it arrives, which raise
-    :class:`BrokenOff` when it does not end well; ``body`` is empty then.
+    :class:`BrokenOff` when it does not end well; ``body`` is empty then. ``peer`` is the address it came from.
     """
 
     platform: str
@@ -34,6 +34,7 @@ class Call:
     body: bytes = field(default=b"", repr=False)
     pieces: AsyncIterator[bytes] | None = field(default=None, repr=False)
     target: str = field(default="", repr=False)
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

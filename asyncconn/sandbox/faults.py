@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.errors import ConfigError
+from asyncconn.sandbox.scripts import Planned, Script
 
 if TYPE_CHECKING:
     from asyncconn.sandbox.exchange import Call
 
-__all__ = ["Fault", "Faults"]
+__all__ = ["KINDS", "Fault", "Faults"]
 
 KINDS: dict[str, str] = {
     "delay": "processed, answered `seconds` later",
@@ -135,22 +135,12 @@ def _whole(name: str, value: object, *, at_least: int, optional: bool = False) -
         raise _wrong(name, value, f"is not a whole number, {at_least} or more")
 
 
-@dataclass(slots=True)
-class _Entry:
-    fault: Fault
-    seen: int = field(default=0)
-    struck: int = field(default=0)
-
-    @property
-    def used_up(self) -> bool:
-        return self.fault.times is not None and self.struck >= self.fault.times
-
-    def is_due(self) -> bool:
-        turn = self.seen - self.fault.after
-        return turn > 0 and (self.fault.every is None or turn % self.fault.every == 0)
+def _is_due(entry: Planned[Fault]) -> bool:
+    turn = entry.seen - entry.fault.after
+    return turn > 0 and (entry.fault.every is None or turn % entry.fault.every == 0)
 
 
-class Faults:
+class Faults(Script[Fault]):
     """Faults in the order of their adding. One request is struck by at most one: the first whose turn it is.
 
     ``after`` and ``every`` count all requests that match, also those that another fault struck. ``hits``
@@ -163,26 +153,8 @@ class Faults:
     """
 
     def __init__(self, *faults: Fault, seed: int | str | None = None) -> None:
-        self.hits: Counter[str] = Counter()
-        self._entries: list[_Entry] = []
+        super().__init__(*faults)
         self._random = random.Random(seed)  # noqa: S311 - decides which request fails, protects nothing
-        self.add(*faults)
-
-    def add(self, *faults: Fault) -> None:
-        """Append; those added earlier come first."""
-        self._entries.extend(_Entry(fault) for fault in faults)
-
-    def remove(self, *faults: Fault) -> None:
-        """Take these very ones back; nothing happens for one that is not there."""
-        self._entries = [entry for entry in self._entries if not any(entry.fault is one for one in faults)]
-
-    def clear(self) -> None:
-        """Forget all faults, and what they had counted; ``hits`` stays."""
-        self._entries.clear()
-
-    def __len__(self) -> int:
-        """How many faults can still strike."""
-        return sum(not entry.used_up for entry in self._entries)
 
     def __repr__(self) -> str:
         return f"<Faults {len(self)} to come, hits={dict(self.hits)}>"
@@ -193,21 +165,17 @@ class Faults:
         ``playable`` are the platform's own kinds: a kind of that sort never strikes a platform that cannot
         play it.
         """
-        chosen: _Entry | None = None
-        for entry in self._entries:
+        chosen: Planned[Fault] | None = None
+        for entry in self.planned:
             fault = entry.fault
-            if fault.kind in PLATFORM_KINDS and fault.kind not in playable:
+            if not entry.on or (fault.kind in PLATFORM_KINDS and fault.kind not in playable):
                 continue
             if not fault.matches(call):
                 continue
             entry.seen += 1
-            if chosen is None and not entry.used_up and entry.is_due() and self._strikes(fault):
+            if chosen is None and not entry.used_up and _is_due(entry) and self._strikes(fault):
                 chosen = entry
-        if chosen is None:
-            return None
-        chosen.struck += 1
-        self.hits[chosen.fault.kind] += 1
-        return chosen.fault
+        return None if chosen is None else self.strike(chosen)
 
     def _strikes(self, fault: Fault) -> bool:
         return fault.probability >= 1 or self._random.random() < fault.probability

@@ -14,7 +14,7 @@ from asyncconn.sandbox.sockets import Socket
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["hang_up", "send", "send_half"]
+__all__ = ["HungUp", "hang_up", "send", "send_half"]
 
 _WITHOUT_BODY = frozenset({204, 304})
 # How long a WebSocket waits for the other side's farewell; within what the sandbox takes to end.
@@ -22,6 +22,10 @@ _FAREWELL_SECONDS = 0.5
 # Above every platform's own limit, so that it is the platform that refuses.
 _LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 _HALF_A_MESSAGE = b'\x81\x10{"'  # a text message of 16 bytes, of which two come
+
+
+class HungUp(web.Response):
+    """Nothing: the connection is closed. aiohttp wants one, and finds no socket to write it to."""
 
 
 async def send(answer: Answer, request: web.Request) -> web.StreamResponse:
@@ -58,11 +62,11 @@ async def send_half(answer: Answer, request: web.Request) -> web.StreamResponse:
     return response
 
 
-def hang_up(request: web.Request) -> web.Response:
+def hang_up(request: web.Request) -> HungUp:
     """Close the connection, whatever was sent on it."""
     if request.transport is not None:
         request.transport.close()
-    return web.Response()  # aiohttp wants one, and finds no socket to write it to
+    return HungUp()
 
 
 def _fitting(answer: Answer, request: web.Request) -> Answer:

@@ -13,12 +13,13 @@ from aiohttp import web
 
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
-from asyncconn.sandbox.sending import hang_up, send, send_half
+from asyncconn.sandbox.sending import HungUp, hang_up, send, send_half
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from asyncconn.sandbox.faults import Fault
+    from asyncconn.sandbox.log import Entry
     from asyncconn.sandbox.sockets import Socket
     from asyncconn.sandbox.world import Place, World
 
@@ -51,14 +52,16 @@ class Server:
         await server.stop()
 
     ``arrivals`` says when which request arrived, the last ``place.keep_arrivals`` of them; ``requests`` counts all, by
-    world (``-`` for those that none serves). Opening and closing the worlds is left to the caller.
+    world (``-`` for those that none serves). What ``desk`` claims is answered by it, is neither counted nor struck by
+    faults. Opening and closing the worlds is left to the caller.
     """
 
-    def __init__(self, worlds: Sequence[World], place: Place) -> None:
+    def __init__(self, worlds: Sequence[World], place: Place, desk: World | None = None) -> None:
         self.requests: Counter[str] = Counter()
         self.arrivals: deque[Arrival] = deque(maxlen=place.keep_arrivals)
         self._worlds = tuple(worlds)
         self._place = place
+        self._desk = desk
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
@@ -122,16 +125,40 @@ class Server:
         return doing.result()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        at = self._place.clock.now()
+        desk = self._desk
+        if desk is not None and desk.claims(request.method, request.path, request.headers):
+            return await self._ask(desk, request)
+        clock = self._place.clock
+        at = clock.now()
         world = self._world_for(request)
         name = _NOBODY if world is None else world.name
         self.requests[name] += 1
         self.arrivals.append(Arrival(at, name, request.method, request.path))
+        query = request.rel_url.raw_query_string
+        entry = self._place.log.begin(clock.utcnow(), name, request.method, request.path, query, request.headers)
+        response: web.StreamResponse | None = None
+        try:
+            response = await self._serve(world, request, entry)
+            return response
+        finally:
+            entry.seconds = clock.now() - at
+            if response is not None and not isinstance(response, HungUp):
+                entry.status = response.status
+
+    async def _ask(self, desk: World, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._send(await desk.answer(await _read(desk, request)), request)
+        except (BrokenOff, Stopping):
+            return hang_up(request)
+
+    async def _serve(self, world: World | None, request: web.Request, entry: Entry) -> web.StreamResponse:
         try:
             call = await _read(world, request)
+            entry.body_bytes = len(call.body)
             fault = self._place.faults.take(call, frozenset() if world is None else world.fault_kinds)
             if fault is None:
                 return await self._send(await self._answer(world, call), request)
+            entry.fault = fault.kind
             _log.info("fault %s strikes a %s", fault.kind, call.method)
             return await self._play(fault, world, call, request)
         except BrokenOff:
@@ -213,9 +240,9 @@ async def _read(world: World | None, request: web.Request) -> Call:
     name = _NOBODY if world is None else world.name
     said = (name, request.method, request.path, request.rel_url.raw_query_string, request.headers)
     if world is not None and world.takes_pieces(request.method, request.path, request.headers):
-        return Call(*said, pieces=_body(request), target=request.raw_path)
+        return Call(*said, pieces=_body(request), target=request.raw_path, peer=request.remote or "")
     try:
-        return Call(*said, await request.read(), target=request.raw_path)
+        return Call(*said, await request.read(), target=request.raw_path, peer=request.remote or "")
     except (ConnectionError, web.RequestPayloadError) as error:
         raise BrokenOff from error
 

@@ -10,9 +10,11 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.errors import LifecycleError
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.faults import Faults
+from asyncconn.sandbox.log import Log
+from asyncconn.sandbox.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from asyncconn.sandbox.exchange import Call
 
@@ -23,7 +25,7 @@ __all__ = ["Place", "World"]
 class Place:
     """What all worlds of a sandbox share: the address of its ports, its clock, fault script and seed.
 
-    ``keep_arrivals`` bounds what is kept of the requests to look at.
+    ``keep_arrivals`` bounds what is kept of the requests to look at; ``log`` has the last of them.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +33,7 @@ class Place:
     faults: Faults = field(default_factory=Faults)
     seed: int | str | None = None
     keep_arrivals: int = 100_000
+    log: Log = field(default_factory=Log)
 
 
 class World(ABC):
@@ -117,3 +120,19 @@ class World(ABC):
     def spoil(self, kind: str, answer: Answer) -> Answer:
         """``answer`` made wrong in the way of one of ``fault_kinds``."""
         return answer
+
+    # -- for the sandbox's page and control ----------------------------------------------------------------------------
+
+    async def view(self) -> View:
+        """What there is to see at this moment; called about once a second while somebody looks."""
+        return View()
+
+    def secrets(self) -> Iterable[str]:
+        """Made-up credentials, to be left out wherever requests are shown."""
+        return ()
+
+    async def reset(self) -> None:  # noqa: B027 - most worlds have nothing to forget
+        """Forget what has happened; credentials, options and the clock stay."""
+
+    def moved(self) -> None:  # noqa: B027 - most worlds have nothing that is due
+        """The sandbox's clock was moved on: do what is due by now."""

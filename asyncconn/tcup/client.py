@@ -32,11 +32,13 @@ from asyncconn.tcup.times import zone_named
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.rates.registry import Rates
     from asyncconn.core.retrying import RetryPolicy
+    from asyncconn.core.supervise import StreamFigures
     from asyncconn.http.response import Response
     from asyncconn.http.rules import Rules
     from asyncconn.tcup.models import Capabilities
@@ -172,6 +174,10 @@ class Tcup(Connector):
         Raises ``ConfigError`` for a file that cannot be read or holds what it should not, and for what is missing.
         """
         return cls(hub=hub, **options_of(options, read_config(path)))
+
+    def figures(self) -> Iterable[BufferFigures | StreamFigures]:
+        """Those of :attr:`mqtt` and :attr:`stream`; those of its writers and publishers the hub has from these."""
+        return [*self.mqtt.figures(), *self.stream.figures()]
 
     async def stop(self) -> None:
         """End the subscriptions: what came is still handled."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.core.csv_text import CsvError, csv_reader
 from asyncconn.core.paths import file_path
+from asyncconn.core.progress import Progress, telling
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError
 from asyncconn.http.download import save
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from asyncconn.core.progress import OnProgress
     from asyncconn.http.stream import Stream
 
 __all__ = ["BadLine", "CsvReport", "Line", "Lines", "save_csv"]
@@ -49,7 +52,7 @@ class BadLine:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CsvReport(InsertReport):
     """What became of the lines of a file."""
 
@@ -201,17 +204,26 @@ def _time(cell: str) -> str:
 # -- down --------------------------------------------------------------------------------------------------------------
 
 
-async def save_csv(stream: Stream, to: str | os.PathLike[str]) -> Path | None:
+async def save_csv(stream: Stream, to: str | os.PathLike[str], on_progress: OnProgress | None = None) -> Path | None:
     """Save an open answer of CSV as ``to``; None, and no file, where there is nothing below the header."""
     target = file_path(to, "the CSV file")
-    chunks = stream.__aiter__()
     begun = b""
-    async for chunk in chunks:
-        begun += chunk
-        if begun.rstrip(b"\r\n").count(b"\n"):
-            await save(_after(begun, chunks), target)
-            return target
+    async with aclosing(_counted(stream, telling(on_progress, f"download {target.name}"))) as chunks:
+        async for chunk in chunks:
+            begun += chunk
+            if begun.rstrip(b"\r\n").count(b"\n"):
+                await save(_after(begun, chunks), target)
+                return target
     return None
+
+
+async def _counted(stream: Stream, tell: OnProgress | None) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if tell is not None:
+            tell(Progress(size, None, "bytes"))
+        yield chunk
 
 
 async def _after(begun: bytes, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:

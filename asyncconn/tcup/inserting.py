@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asyncconn.core.buffer.accounts import Newest
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.closing import each
+from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.core.tasks import together
 from asyncconn.errors import AsyncConnError, ConfigError, DeliveryFailed, outcome_unknown
 from asyncconn.tcup.sending import MOST_RECORDS, outcome_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["InsertReport", "Inserting", "Seen", "natural_keys"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class InsertReport(FlushReport):
     """What became of the rows of one call. ``duplicates`` were seen before and left out: they are none of the others.
 
@@ -94,13 +95,21 @@ class Inserting:
     """
 
     def __init__(
-        self, sender: Sender, make: Callable[[Any], dict[str, Any]], seen: Seen, clock: Clock, *, at_once: int = 1
+        self,
+        sender: Sender,
+        make: Callable[[Any], dict[str, Any]],
+        seen: Seen,
+        clock: Clock,
+        *,
+        at_once: int = 1,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self._sender = sender
         self._make = make
         self._seen = seen
         self._clock = clock
         self._at_once = at_once
+        self._tell = telling(on_progress, "tcup insert")
         self._counts: dict[str, Any] = {"delivered": 0, "rejected": 0, "failed": 0, "unknown": 0}
         self._losses, self._refusals = Newest(), Newest()
 
@@ -167,6 +176,11 @@ class Inserting:
             yield given, observations
 
     async def _send(self, given: list[Any], observations: list[dict[str, Any]]) -> None:
+        await self._sent(given, observations)
+        if self._tell is not None:
+            self._tell(Progress(sum(self._counts.values()) + self._seen.duplicates, None, "rows"))
+
+    async def _sent(self, given: list[Any], observations: list[dict[str, Any]]) -> None:
         fates = await self._sender.send(observations)
         if not fates:
             self._counts["delivered"] += len(given)

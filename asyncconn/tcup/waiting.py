@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from asyncconn.core.clock import Clock
+    from asyncconn.core.watching import Watching
 
 __all__ = ["JOB_POLLING", "Watch"]
 
@@ -33,12 +34,15 @@ class Watch(Unpicklable, Generic[S]):
 
     _elsewhere = "hand over a token(), and go on from that"
 
-    def __init__(self, fetch: Callable[[str], Awaitable[S]], *, places: int, clock: Clock, name: str) -> None:
+    def __init__(
+        self, fetch: Callable[[str], Awaitable[S]], *, places: int, clock: Clock, watching: Watching, name: str
+    ) -> None:
         self._fetch = fetch
         self._places = asyncio.Semaphore(places)
         self._at_once = places
         self._flights: Flights[str] = Flights(name)
         self._clock = clock
+        self._watching = watching
         self._name = name
 
     @property
@@ -80,6 +84,7 @@ class Watch(Unpicklable, Generic[S]):
             token=token,
             clock=self._clock,
             name=name,
+            watching=self._watching,
         )
 
     def group(self, tokens: Iterable[str], *, done: Callable[[S], bool], policy: PollPolicy) -> PollGroup[str, S]:
@@ -92,4 +97,5 @@ class Watch(Unpicklable, Generic[S]):
             policy=policy,
             clock=self._clock,
             name=self._name,
+            watching=self._watching,
         )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from warm import python
+
 import asyncconn
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _OURS = str(Path(asyncconn.__file__).parents[1])
 _NOT_INHERITED = ("ASYNCCONN_", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "COLUMNS", "TERM")
+WARNING = ("-W", "default")
 DATA = Path(__file__).parents[2] / "examples" / "data"
 
 
@@ -37,7 +40,7 @@ class Ended:
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     path = os.pathsep.join(filter(None, [_OURS, kept.get("PYTHONPATH")]))
-    return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": "default", **(more or {})}
+    return {**kept, "PYTHONPATH": path, "PYTHONWARNINGS": WARNING[1], **(more or {})}
 
 
 def command(*args: str, patch: str = "") -> list[str]:
@@ -46,11 +49,17 @@ def command(*args: str, patch: str = "") -> list[str]:
     return [sys.executable, "-c", f"{patch}\nfrom asyncconn.cli import main\nmain()", *args]
 
 
-def run(folder: Path, *args: str, env: Mapping[str, str] | None = None, given: bytes = b"", patch: str = "") -> Ended:
+def run(
+    folder: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    patch: str = "",
+    seconds: float = 55,
+) -> Ended:
     """Run to the end. ``patch`` is Python that is run in the process before the command."""
-    done = subprocess.run(
-        command(*args, patch=patch), cwd=folder, env=environment(env), input=given, capture_output=True, timeout=55
-    )
+    words = command(*args, patch=patch) if patch else python("-m", "asyncconn", *args, flags=WARNING)
+    done = subprocess.run(words, cwd=folder, env=environment(env), input=given, capture_output=True, timeout=seconds)
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

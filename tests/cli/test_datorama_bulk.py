@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import os
-import pty
 import re
 import signal
-import subprocess
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
-from cli.commands import Ended, arun, command, ended, environment, started
+from cli.commands import Ended, arun, ended, started
+from cli.terminals import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -343,31 +340,13 @@ async def test_streams_are_renamed_from_the_list_that_was_edited(tmp_path: Path)
 
 async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path: Path) -> None:
     def watch(env: dict[str, str]) -> tuple[int, str]:
-        controller, terminal = pty.openpty()
-        args = command("datorama", "jobs")
-        with subprocess.Popen(args, cwd=tmp_path, env=env, stdin=terminal, stdout=terminal, stderr=terminal) as process:
-            os.close(terminal)
-            seen = b""
-            asked = False
-            watchdog = threading.Timer(10, process.kill)
-            watchdog.start()
-            while True:
-                try:
-                    piece = os.read(controller, 65536)
-                except OSError:  # how Linux says that the other end is closed
-                    break
-                seen += piece
-                if b"left" in seen and not asked:
-                    asked = True  # a second time would end it at once, as it should
-                    process.send_signal(signal.SIGINT)
-            watchdog.cancel()
-            watchdog.join()
-        os.close(controller)
-        return process.returncode, seen.decode()
+        with Terminal(tmp_path, "datorama", "jobs", env={**env, "COLUMNS": "120"}) as terminal:
+            terminal.until("left")
+            terminal.process.send_signal(signal.SIGINT)
+            return terminal.end(), terminal.seen
 
     async with Sandbox(DatoramaWorld(streams=200)) as sandbox:
-        env = environment({**sandbox.env, "TERM": "xterm-256color", "COLUMNS": "120"})
-        status, seen = await asyncio.to_thread(watch, env)
+        status, seen = await asyncio.to_thread(watch, sandbox.env)
     assert status == 130
     assert re.search("about [34] min left", seen)  # by how much of the first minute has passed
     assert "/200" in seen

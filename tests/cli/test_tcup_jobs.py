@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cli.commands import command, environment
 from cli.tcup_scene import Scene, scene
+from cli.terminals import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,23 +203,8 @@ async def test_on_a_terminal_the_tasks_of_a_run_are_counted_in_a_bar(tmp_path: P
     async with scene(tmp_path) as here:
         for job in ("one", "two"):
             await deployed(here, job, "print(1)")
-        controller, terminal = pty.openpty()
-        words = command("tcup", "workflow", "run", "pairs.csv", "--project", "p", "--name", "f")
-        env = environment({**here.sandbox.env, "TERM": "xterm", "COLUMNS": "100"})
-        process = await asyncio.create_subprocess_exec(
-            *words, cwd=tmp_path, env=env, stdin=terminal, stdout=asyncio.subprocess.DEVNULL, stderr=terminal
-        )
-        os.close(terminal)
-        shown = await asyncio.to_thread(_read, controller)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
-    assert "2/2" in shown
-    assert "completed" in shown
-
-
-def _read(controller: int) -> str:
-    """All that comes until the other end is closed."""
-    found = b""
-    with open(controller, "rb", buffering=0) as screen, suppress(OSError):
-        while piece := screen.read(4096):
-            found += piece
-    return found.decode()
+        words = ("tcup", "workflow", "run", "pairs.csv", "--project", "p", "--name", "f")
+        with Terminal(tmp_path, *words, env=here.sandbox.env) as terminal:
+            assert await asyncio.to_thread(terminal.end) == 0
+    assert "2/2" in terminal.seen
+    assert "completed" in terminal.seen

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers import until
 
 from asyncconn.cli.tcup import lines
 from asyncconn.sandbox import StreamFault
@@ -20,7 +21,7 @@ from cli.commands import arun, command, ended, environment, run
 from cli.tcup_scene import inside, scene
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from cli.tcup_scene import Scene
@@ -34,12 +35,6 @@ async def stage(folder: Path) -> AsyncIterator[Scene]:
     async with scene(folder) as here:
         here.world.mr.broker.create("ex1")
         yield here
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(30.0):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -376,7 +376,8 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
 
-    assert done.stderr == "acme: 1 records were not delivered: OSError: no route\n"
+    how = "an error handler, on('error', ...), is given them"
+    assert done.stderr == f"acme: 1 records were not delivered: OSError: no route; {how}\n"
 
 
 def test_nothing_is_logged_where_all_arrives(caplog: pytest.LogCaptureFixture) -> None:

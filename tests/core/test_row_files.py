@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import cancel_at_every_await
+from helpers import cancel_at_every_await, until
 
 from asyncconn.core.paging import Page, Pager
 from asyncconn.core.row_files import Row, RowFile
@@ -229,8 +229,7 @@ async def test_the_file_is_closed_when_the_loop_is_left(tmp_path: Path, monkeypa
         assert row == ROWS[0]
         break
     gc.collect()
-    while not opened[0].closed:
-        await asyncio.sleep(0.001)
+    await until(lambda: opened[0].closed)
     async with aclosing(read_rows(path)) as rows:
         await anext(rows)
     assert opened[1].closed

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import cancel_at_every_await
+from helpers import cancel_at_every_await, until
 from loopback import Loopback, Reply
 
 from asyncconn import errors
@@ -195,8 +195,7 @@ async def test_a_download_that_is_cancelled_while_the_disk_is_slow_leaves_nothin
     async with scene() as there:
         job = await a_job(there.client())
         task = asyncio.create_task(job.download(tmp_path))
-        while not begun.is_set():
-            await asyncio.sleep(0.005)
+        await until(begun.is_set)
         task.cancel()
         await asyncio.sleep(0.02)
         may_go_on.set()

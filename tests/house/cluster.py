@@ -40,8 +40,11 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """The address of its scheduler. Everything that it has started ends with it."""
+def cluster(folder: Path, **settings: str) -> Iterator[str]:
+    """The address of its scheduler. Everything that it has started ends with it.
+
+    ``settings`` are variables that its workers have.
+    """
     program = folder / "cluster.py"
     program.write_text(_PROGRAM)
     log = folder / "cluster.log"
@@ -51,7 +54,7 @@ def cluster(folder: Path) -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**environment(), "DASK_TEMPORARY_DIRECTORY": str(folder)},
+            env={**environment(), **settings, "DASK_TEMPORARY_DIRECTORY": str(folder)},
             text=True,
             start_new_session=True,
         )

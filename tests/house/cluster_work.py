@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncconn import Connector, Hub, Platform, RetryPolicy, Window
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-
-    from asyncconn.collecting.sinks import Run
+    from collections.abc import AsyncIterator
 
     from .collecting_scene import Row
 
@@ -60,28 +57,3 @@ async def poison(hub: Hub, partition: int) -> list[Row]:
 async def whose(hub: Hub, partition: int) -> list[Row]:
     """Where it was done, and with which hub."""
     return [{"pid": os.getpid(), "hub": id(hub), "token": os.environ["ACME_TOKEN"]}]
-
-
-class Nowhere:
-    """A sink that only counts, for what the rest costs."""
-
-    by_batch = False
-
-    @asynccontextmanager
-    async def hold(self, run: Run) -> AsyncIterator[set[str]]:
-        yield set()
-
-    async def open(self, run: Run, hub: Hub) -> Nowhere:
-        return self
-
-    def writing(self, names: Sequence[str]) -> Nowhere:
-        return self
-
-    async def found(self, name: str) -> int | None:
-        return None
-
-    async def write(self, name: str, rows: AsyncIterable[Mapping[str, Any]]) -> int:
-        return len([1 async for _ in rows])
-
-    async def finish(self) -> None:
-        """There is nothing to do."""

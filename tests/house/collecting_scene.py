@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from asyncconn import Hub, JsonLines
 
 Row = dict[str, Any]
+LAYOUTS = ["partition", "batch"]
 
 
 def rows_of(partition: int) -> list[Row]:
@@ -25,6 +26,10 @@ def all_rows(partitions: range) -> list[str]:
 async def numbers(hub: Hub, partition: int) -> AsyncIterator[Row]:
     for row in rows_of(partition):
         yield row
+
+
+async def of_a_coroutine(hub: Hub, partition: int) -> list[Row]:
+    return rows_of(partition)
 
 
 async def found_in(sink: JsonLines) -> list[str]:

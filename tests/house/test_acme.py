@@ -6,17 +6,19 @@ import ast
 import asyncio
 import json
 import os
-import sys
 from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from loopback import DROP, Reply, saying
+from warm import STRICT, python
 
 import asyncconn
 
 from .acme_server import POINTS, TOKEN, Acme
+
+pytestmark = pytest.mark.usefixtures("warm_strict")
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "acme.py"
 MOST_LINES = 35
@@ -32,11 +34,7 @@ class Ended(NamedTuple):
 async def run(acme: Acme, folder: Path, *args: str, token: str = TOKEN) -> Ended:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCCONN_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        str(PROGRAM),
-        *args,
+        *python(str(PROGRAM), *args, flags=STRICT),
         cwd=folder,
         env={
             **clean,

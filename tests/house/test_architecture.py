@@ -6,11 +6,14 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 import asyncconn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = Path(asyncconn.__file__).parent
 ROOT = Path(__file__).parents[2]
@@ -29,6 +32,7 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+@cache
 def _calls(path: Path) -> list[tuple[int, str]]:
     return [(node.lineno, _name(node.func)) for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)]
 
@@ -59,8 +63,7 @@ def test_nothing_below_knows_who_is_above() -> None:
     assert " 0 broken" in done.stdout
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_library_configures_nothing(path: Path) -> None:
+def _configuring(path: Path) -> Iterator[str]:
     banned = {"logging.basicConfig", "logging.config.dictConfig", "sys.exit", "os._exit", "input", "breakpoint"}
     suffixes = {".setLevel", ".set_event_loop_policy", ".install_signal_handlers"}
     folder = path.relative_to(PACKAGE).parts[0]
@@ -68,15 +71,20 @@ def test_a_library_configures_nothing(path: Path) -> None:
         banned.add("print")
     if folder in ("cli", "testing"):  # a program of ours; a check, which leaves the levels as they were
         suffixes.remove(".setLevel")
-    wrong = [f"line {line}: {name}" for line, name in _calls(path) if name in banned or name.endswith(tuple(suffixes))]
+    for line, name in _calls(path):
+        if name in banned or name.endswith(tuple(suffixes)):
+            yield f"{path.relative_to(PACKAGE)}:{line}: {name}"
 
-    assert wrong == []
+
+def test_a_library_configures_nothing() -> None:
+    assert [wrong for path in FILES for wrong in _configuring(path)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_one_idea_a_module(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
-    assert ast.get_docstring(_tree(path))
+def test_one_idea_a_module() -> None:
+    texts = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in FILES}
+
+    assert [name for name, text in texts.items() if len(text.splitlines()) > LONGEST] == []
+    assert [name for name, text in texts.items() if not ast.get_docstring(ast.parse(text))] == []
 
 
 def test_only_one_module_knows_how_to_retry() -> None:

@@ -274,7 +274,7 @@ async def test_a_call_that_ends_early_leaves_all_its_failures_to_the_log(
         await acme.points.flush()
         lines = [record.getMessage() for record in caplog.records]
 
-    assert lines == ["acme.points: 1 records were rejected: bad"]
+    assert [line.partition(";")[0] for line in lines] == ["acme.points: 1 records were rejected: bad"]
 
 
 async def test_it_is_a_sink() -> None:

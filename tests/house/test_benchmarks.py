@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import check, counts, instructions, streams
+from benchmarks.goals import Goal
 from benchmarks.measure import run_peer
+from benchmarks.report import goals_page, share
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -133,3 +135,17 @@ def test_what_is_recorded_is_what_is_held() -> None:
     held = [f"{ratio.part}: {ratio.what}" for ratio in counts.RATIOS if ratio.held]
 
     assert [*json.loads(check.RECORDED.read_text())["ratios"]] == held
+
+
+@pytest.mark.slow(60)  # matplotlib is imported
+def test_the_goals_are_a_page_that_shows_what_was_missed() -> None:
+    goals = [
+        Goal("limiter", "granted, of the <ideal>", 0.999, ">=", 0.995, 1.0),
+        Goal("writer", "memory", 18.0, "<=", 16.5, 8.5, "MB"),
+        Goal("writer", "refused", 0.0, "<=", 0.0, 0.0),
+    ]
+    made = goals_page(goals, "a machine")
+    assert "3 goals, 1 of them missed; on a machine." in made
+    assert made.count("<svg") == 2
+    assert "<ideal>" not in made
+    assert [round(share(goal, goal.found), 3) for goal in goals] == [0.996, 1.091, 0.0]

@@ -6,13 +6,13 @@ import fcntl
 import itertools
 import os
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from warm import python
 
 import asyncconn
 
@@ -40,6 +40,7 @@ def place(folder: Path) -> Iterator[None]:
             return
 
 
+@pytest.mark.usefixtures("warm_plain")
 @pytest.mark.slow(3 * SECONDS)
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_what_once_broke_stays_right(case: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -48,7 +49,7 @@ def test_what_once_broke_stays_right(case: Path, tmp_path_factory: pytest.TempPa
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCCONN_")}
     with place(shared):
         done = subprocess.run(
-            [sys.executable, str(case)],
+            python(str(case)),
             env={**clean, "PYTHONPATH": str(Path(asyncconn.__file__).parents[1])},
             stdin=subprocess.DEVNULL,
             capture_output=True,

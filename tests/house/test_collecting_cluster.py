@@ -26,14 +26,14 @@ from asyncconn.collecting.working import Plan
 from asyncconn.errors import ConfigError, NotPicklable
 
 from .cluster import WORKERS, cluster, environment, pids
-from .cluster_work import Acme, Nowhere, failing, from_platform, poison, sharing, under_a_cap, whose
-from .collecting_scene import all_rows, found_in, numbers, rows_of, unfinished
+from .cluster_work import Acme, failing, from_platform, poison, sharing, under_a_cap, whose
+from .collecting_scene import LAYOUTS, all_rows, found_in, numbers, rows_of, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.service("dask"), pytest.mark.slow(400)]
+pytestmark = [pytest.mark.service("dask"), pytest.mark.slow(400), pytest.mark.xdist_group("dask")]
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ async def _more_calls(there: Platform) -> bool:
 # -- the same as in one process ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layout", ["partition", "batch"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 async def test_it_is_as_in_one_process(client: Any, tmp_path: Path, layout: Any) -> None:
     into, seen = JsonLines(tmp_path, layout=layout), list[Progress]()
 
@@ -338,15 +338,3 @@ async def test_without_dask_it_says_what_to_install(tmp_path: Path, monkeypatch:
 
     with pytest.raises(ConfigError, match=r"asyncconn\[dask\]"):
         await collect([1], numbers, into=JsonLines(tmp_path), client=object())  # type: ignore[arg-type] # none is there
-
-
-# -- what it costs -----------------------------------------------------------------------------------------------------
-
-
-async def test_fifty_thousand_partitions_are_a_few_hundred_tasks(client: Any) -> None:
-    seen = list[Progress]()
-
-    report = await collect(range(50_000), numbers, into=Nowhere(), client=client, on_progress=seen.append)
-
-    assert report.done == 50_000
-    assert len(seen) < 500

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
+from warm import STRICT, python
 
 import asyncconn
 from asyncconn.cli.app import app
@@ -88,7 +88,7 @@ def _run(block: Block, folder: Path, settings: Mapping[str, str]) -> subprocess.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCCONN_")}
     home = str(Path(asyncconn.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-W", "error", str(program)],
+        python(str(program), flags=STRICT),
         cwd=folder,
         env={**clean, **settings, "PYTHONPATH": home, "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
@@ -98,6 +98,7 @@ def _run(block: Block, folder: Path, settings: Mapping[str, str]) -> subprocess.
     )
 
 
+@pytest.mark.usefixtures("warm_strict")
 @pytest.mark.parametrize("block", of_all_pages("python"))
 async def test_a_program_runs_and_prints_what_the_page_shows(block: Block, tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
@@ -202,6 +203,7 @@ def test_the_readme_links_to_every_page() -> None:
 # -- the checks themselves ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("warm_strict")
 def test_a_program_that_fails_or_warns_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# T\n\n```python\n1 / 0\n```\n\n```python\nimport warnings\nwarnings.warn('old')\n```\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from warm import STRICT, python
 
 import asyncconn
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ALL = {path for path in EXAMPLES.glob("*.py") if path.name != "acme.py"}  # which needs a server: test_acme.py
+SERVED = {"acme.py", "fastapi_serve.py"}  # they need, or are, a server: test_acme.py, test_fastapi_server.py
+ALL = {path for path in EXAMPLES.glob("*.py") if path.name not in SERVED}
 SCRIPTS = sorted(path for path in ALL if "__main__" in path.read_text(encoding="utf-8"))
 OTHERS = sorted(ALL - set(SCRIPTS))
 
@@ -59,10 +61,11 @@ def _environment() -> Mapping[str, str]:
     return {**clean, "PYTHONPATH": str(Path(asyncconn.__file__).parents[1])}
 
 
+@pytest.mark.usefixtures("warm_strict")
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_an_example_runs_and_shows_what_it_is_about(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
+        python(str(path), flags=STRICT),
         cwd=tmp_path,
         env=_environment(),
         capture_output=True,

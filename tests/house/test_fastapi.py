@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
-import signal
 import sys
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -25,11 +23,12 @@ from asyncconn.errors import ConfigError, DeliveryFailed, HubClosed  # noqa: E40
 from asyncconn.integrations.fastapi import Provide, hub_lifespan  # noqa: E402 - the imports above must come first
 from asyncconn.sandbox import Fault, Sandbox  # noqa: E402 - the imports above must come first
 
+from .asgi_scene import serving  # noqa: E402 - the imports above must come first
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_service.py"
-ROOT = Path(__file__).parents[2]
 
 Writer = Annotated[Panoply, Provide(Panoply)]
 
@@ -44,24 +43,6 @@ async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
         for name, value in running.env.items():
             monkeypatch.setenv(name, value)
         yield running
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """The application with its lifespan, as a server runs it, in this loop."""
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(
-            scope: MutableMapping[str, Any],
-            receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-            send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-        ) -> None:
-            scope["state"] = dict(state or {})
-            await app(scope, receive, send)
-
-        transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
-            yield client
 
 
 def application(**options: Any) -> FastAPI:
@@ -266,28 +247,3 @@ async def test_the_example_works(sandbox: Sandbox) -> None:
         assert (await client.get("/stats")).json() == {"accepted": 1, "delivered": 0}
 
     assert sandbox.panoply.tables() == {"clicks": 1}
-
-
-async def test_the_example_delivers_on_sigterm_to_a_real_server(sandbox: Sandbox, tmp_path: Path) -> None:
-    pytest.importorskip("uvicorn", reason="needs a server: pip install uvicorn")
-    process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "uvicorn", "fastapi_service:app", "--port", "0"],
-        cwd=tmp_path,
-        env={**os.environ, **sandbox.env, "PYTHONPATH": f"{ROOT}{os.pathsep}{EXAMPLE.parent}"},
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stderr is not None
-    url = ""
-    while not url:
-        line = (await process.stderr.readline()).decode()
-        assert line, "it ended"
-        if "running on" in line:
-            url = line.partition("running on ")[2].split()[0]
-    async with httpx.AsyncClient(base_url=url) as client:
-        answers = await asyncio.gather(*[client.post("/events/clicks", json={"id": i}) for i in range(20)])
-    process.send_signal(signal.SIGTERM)
-    await process.communicate()
-
-    assert {answer.status_code for answer in answers} == {202}
-    assert sandbox.panoply.tables() == {"clicks": 20}

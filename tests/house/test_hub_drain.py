@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import anyio
@@ -16,6 +17,9 @@ from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import BatchError, DeliveryFailed, HubClosed
 from asyncconn.hub import Hub, HubState
 from asyncconn.settings import HubSettings
+
+from .batched_scene import Acme as Batching
+from .batched_scene import items
 
 
 class Holding(Connector):
@@ -252,3 +256,32 @@ async def test_failures_are_logged_once_each(clock: VirtualClock, caplog: pytest
         Holding(hub, name="fine")
 
     assert [record.getMessage() for record in caplog.records] == ["closing broken failed: OSError: disk"]
+
+
+# -- what the log says -------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_the_log_says_what_is_pending_when_the_hub_closes_and_what_became_of_all(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="asyncconn.hub")
+    async with Hub(clock=clock) as hub:
+        acme = Batching(hub)
+        acme.answers = {1: ["bad"]}
+        acme.points.on("error", lambda failure: None)
+        await acme.points.deliver(items(3))
+        await acme.points.put({"id": 7})
+
+    assert [f"{record.levelname} {record.getMessage()}" for record in caplog.records] == [
+        "INFO the hub closes: 1 records are pending, for which it has 30 s",
+        "INFO the hub has drained in 0.0 s: 3 delivered, 1 rejected, 0 failed, 0 unknown, 0 in spools",
+    ]
+
+
+async def test_a_hub_that_held_no_records_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="asyncconn.hub")
+    async with Hub() as hub:
+        Batching(hub)
+
+    assert caplog.records == []

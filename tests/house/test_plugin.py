@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import asyncconn
 
 PLUGIN = 'pytest_plugins = ["asyncconn.testing.plugin"]\n'
@@ -57,6 +59,7 @@ def anyio_backend():
 """
 
 
+@pytest.mark.slow(60)  # a test run of its own, which imports what it needs
 def test_the_fixtures_serve_every_kind_of_test(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(PLUGIN)
     (tmp_path / "test_mine.py").write_text(TESTS)
@@ -68,7 +71,7 @@ def test_the_fixtures_serve_every_kind_of_test(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(asyncconn.__file__).parents[1])},
         capture_output=True,
         text=True,
-        timeout=18,
+        timeout=55,
         check=False,
     )
 

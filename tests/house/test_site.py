@@ -21,6 +21,7 @@ FACES = [
     "asyncconn",
     *(f"asyncconn.{face}" for face in ("panoply", "datorama", "atoti_limits", "tcup", "errors", "sandbox", "testing")),
     *(f"asyncconn.{platform}.errors" for platform in ("panoply", "datorama", "atoti_limits", "tcup")),
+    "asyncconn.integrations.asgi",
     "asyncconn.integrations.fastapi",
     "asyncconn.integrations.redis",
 ]
@@ -28,7 +29,10 @@ FACES = [
 _HREF = re.compile(r'href="([^"]+)"')
 _ID = re.compile(r'\bid="([^"]+)"')
 
-pytestmark = pytest.mark.slow(900)  # all that is public is imported and laid out, on a busy machine
+pytestmark = [
+    pytest.mark.slow(900),  # all that is public is imported and laid out, on a busy machine
+    pytest.mark.xdist_group("site"),  # built once
+]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import json
 import pkgutil
 import subprocess
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncconn
 import asyncconn.integrations
-from asyncconn import Datorama, Hub, JsonLines, Panoply, Parquet, Tcup, collect, read_rows, save_rows
+from asyncconn import Datorama, Hub, JsonLines, Panoply, Parquet, Tcup, collect, progress, read_rows, save_rows
+from asyncconn.cli.drawing import drawn
 from asyncconn.panoply import open_tunnel
 from asyncconn.sandbox import Sandbox
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 _BROKER = {"host": "127.0.0.1"}
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 async def _rows(file: Path) -> None:
@@ -63,13 +70,16 @@ def _features(hub: Hub, sandbox: Sandbox, folder: Path) -> dict[str, Callable[[]
         "subscribe over MQTT": lambda: _entered(tcup.mqtt.subscribe("topic")),
         "subscribe over WebSocket": lambda: _entered(tcup.stream.subscribe(exchange="amq.topic")),
         "publish over WebSocket": lambda: _entered(tcup.stream.publisher(exchange="amq.topic")),
+        "progress on a terminal": lambda: _entered(progress(hub, to=_Terminal())),
+        "figures": lambda: drawn(print, "a figure"),
         "collect over a cluster": lambda: collect(
             [1], _rows_of, into=JsonLines(folder / "rows"), client=object()  # type: ignore[arg-type] # no library, no client
         ),
     }  # fmt: skip
     for one in pkgutil.iter_modules(asyncconn.integrations.__path__):
         name = f"asyncconn.integrations.{one.name}"
-        made[name] = partial(importlib.import_module, name)
+        if one.name != "progress":  # which needs something on a terminal only
+            made[name] = partial(importlib.import_module, name)
     return made
 
 

@@ -201,20 +201,10 @@ async def test_cancelled_while_waiting_for_a_permit_or_a_place_a_request_leaves_
 
 
 async def test_never_more_requests_at_once_than_places() -> None:
-    now = most = 0
-
-    async def answer(_: Seen) -> Reply:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.01)
-        now -= 1
-        return OK
-
-    async with Loopback(otherwise=answer) as server, road(server, max_concurrency=3) as http:
+    async with Loopback(otherwise=Reply(after=0.01)) as server, road(server, max_concurrency=3) as http:
         await asyncio.gather(*[http.request("GET", "/") for _ in range(20)])
 
-    assert (most, len(server.seen)) == (3, 20)
+    assert (server.most, len(server.seen)) == (3, 20)
 
 
 async def test_no_place_in_time_was_not_sent() -> None:

@@ -90,8 +90,8 @@ async def test_what_the_table_says_of_a_call_goes_along_unless_the_caller_says_o
     await orders.get(7, idempotent=False, timeout=1.0)
 
     assert sent == [
-        {"idempotent": True, "limit": "search"},
-        {"idempotent": False, "limit": "search", "timeout": 1.0},
+        {"idempotent": True, "limit": "search", "route": "/find/{id}"},
+        {"idempotent": False, "limit": "search", "route": "/find/{id}", "timeout": 1.0},
     ]
 
 

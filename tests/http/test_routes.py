@@ -51,10 +51,10 @@ def test_a_replaced_entry_does_what_the_call_of_its_name_does() -> None:
     table = routes().with_({"orders.search": ("GET", "/find")}, orders_get=("POST", "{api}/order/{id}"))
 
     assert table.resolve("orders.search") == ("GET", "/find")
-    assert table.options("orders.search") == {"idempotent": True, "limit": "search"}
+    assert table.options("orders.search") == {"idempotent": True, "limit": "search", "route": "/find"}
     assert (table.method("orders.get"), table.options("orders.get")["idempotent"]) == ("POST", True)
     own = table.with_(orders_get=Route("POST", "/x", limit="slow"))
-    assert own.options("orders.get") == {"idempotent": False, "limit": "slow"}
+    assert own.options("orders.get") == {"idempotent": False, "limit": "slow", "route": "/x"}
     with pytest.raises(ConfigError, match="whole number"):
         table.path("orders.get", id="x")
     assert routes() == routes().with_() != table

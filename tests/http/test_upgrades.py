@@ -68,6 +68,8 @@ async def talked(there: Dialler) -> bytes:
 async def test_it_shows_the_credential_and_its_parameters() -> None:
     async with echoing() as (url, seen), Hub() as hub:
         assert await talked(dialler(url, hub)) == b"hello"
+    [row] = hub.traffic
+    assert (row.method, row.route, row.statuses) == ("GET", "/feed", {101: 1})
     request = seen[0]
     assert request.headers["Authorization"] == "Bearer t0ken-of-acme"
     assert request.headers["User-Agent"].startswith("asyncconn/")
@@ -111,6 +113,7 @@ async def test_a_refusal_is_the_error_that_its_answer_means() -> None:
             await there.dial()
         with pytest.raises(ConnectFailed, match="without an answer"):
             await there.dial()
+    assert [row.statuses for row in hub.traffic] == [{404: 1, "ConnectFailed": 1}]
 
 
 async def test_it_counts_as_a_call_and_a_429_holds_the_others() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from helpers import until
 from loopback import Reply
 
 from asyncconn.core.progress import Progress
@@ -33,8 +33,7 @@ class Heard(list[Progress]):
     """What was told of a transfer."""
 
     async def reached(self, size: int) -> None:
-        while not self or self[-1].done < size:
-            await asyncio.sleep(0.002)
+        await until(lambda: self and self[-1].done >= size)
 
     @property
     def sizes(self) -> list[int]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,17 +9,12 @@ import pytest
 
 from asyncconn.sandbox import Sandbox
 
+from .scene import Reply
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    text: str
-    headers: Mapping[str, str]
 
 
 class RawClient:
@@ -35,7 +29,7 @@ class RawClient:
     ) -> Reply:
         url = self.sandbox.panoply.queue_url if url is None else url
         async with self.session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
-            return Reply(response.status, await response.text(), response.headers)
+            return await Reply.of(response)
 
     async def send(self, body: str) -> Reply:
         """A message with the right key and secret."""

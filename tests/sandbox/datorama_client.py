@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ import aiohttp
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import DatoramaWorld, PanoplyWorld, Sandbox
+
+from .scene import Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -23,21 +24,6 @@ if TYPE_CHECKING:
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WORKSPACE, STREAM, FILES = 41001, 7700101, 7700102
 STAT = 900000001
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class Api:
@@ -66,7 +52,7 @@ class Api:
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         url = self.sandbox.datorama.url + path
         async with self.session.request(method, url, data=data, headers=sent) as response:
-            return Reply(response.status, response.headers, await response.read())
+            return await Reply.of(response)
 
     async def ok(self, method: str, path: str, body: object = None, *, token: int = 0) -> Any:
         """The JSON of an answer 200 or 201."""

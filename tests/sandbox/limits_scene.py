@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from captures import ATOTI_LIMITS as CAPTURES
 
 from asyncconn.sandbox import Call, Fault, Faults
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer
+
+from . import scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -32,16 +33,7 @@ def basic(user: str, password: str | None = None) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{word}".encode()).decode()}
 
 
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
+class Reply(scene.Reply):
     @property
     def error(self) -> str:
         return str(self.json["error"])
@@ -67,7 +59,7 @@ class Client:
         sent = {**(basic(user) if user else {}), **(headers or {})}
         given: dict[str, Any] = {"json": body} if body is not None else {"data": data}
         async with self.http.request(method, self.url + path, headers=sent, **given) as response:
-            return Reply(response.status, await response.read(), response.headers)
+            return await Reply.of(response)
 
     async def upload(self, what: str, text: str | bytes, *, user: str = "admin", part: str = "file") -> Reply:
         form = aiohttp.FormData()

@@ -175,10 +175,3 @@ class Stage:
 async def broker(**options: Any) -> AsyncIterator[Stage]:
     async with Sandbox(TcupWorld(**options), seed=1) as sandbox, AsyncExitStack() as stack:
         yield Stage(sandbox, stack)
-
-
-async def until(condition: Any) -> None:
-    """Wait for what comes by another connection."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)

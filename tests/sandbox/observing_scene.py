@@ -6,13 +6,14 @@ import base64
 import hmac
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from asyncconn.sandbox import Sandbox, TcupWorld
+
+from . import scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -30,20 +31,7 @@ def body(sample: str) -> Any:
     return json.loads(json.dumps(SAMPLES[sample]["body"]))
 
 
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
+class Reply(scene.Reply):
     @property
     def code(self) -> int:
         """The status inside, of an answer that came with a 200."""
@@ -74,7 +62,7 @@ class Client:
         async with self.http.request(
             method, self.world.url + path, headers=sent, params=params, **payload, allow_redirects=False
         ) as response:
-            return Reply(response.status, await response.read(), response.headers)
+            return await Reply.of(response)
 
     async def sensor(self, name: str = "ts1", *outputs: str, feature: str | None = None) -> None:
         """Register one, with outputs of numbers."""

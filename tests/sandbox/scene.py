@@ -1,18 +1,40 @@
-"""A sandbox that stands and a client for it, and how many sockets are open."""
+"""A sandbox that stands, a client for it, and what it answers."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
 from asyncconn.sandbox import Sandbox, World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+    @classmethod
+    async def of(cls, response: aiohttp.ClientResponse) -> Self:
+        return cls(response.status, await response.read(), response.headers)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @asynccontextmanager
@@ -21,14 +43,3 @@ async def standing(*worlds: World, **options: Any) -> AsyncIterator[tuple[Sandbo
     async with Sandbox(*worlds, **options) as sandbox, aiohttp.ClientSession(sandbox.url, timeout=timeout) as http:
         yield sandbox, http
     await asyncio.sleep(0)
-
-
-def open_sockets() -> int:
-    return sum(1 for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink() and _is_socket(fd))
-
-
-def _is_socket(fd: Path) -> bool:
-    try:
-        return str(fd.readlink()).startswith("socket:")
-    except FileNotFoundError:  # the listing's own descriptor is gone by now
-        return False

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import pytest
 from captures import DATORAMA as SAMPLES
 
-from .datorama_client import STREAM, WORKSPACE, Api, Reply, datorama
+from .datorama_client import STREAM, WORKSPACE, Api, datorama
+from .scene import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

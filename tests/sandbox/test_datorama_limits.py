@@ -14,7 +14,8 @@ from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance
 from asyncconn.sandbox.datorama.options import Options
 
-from .datorama_client import START, WORKSPACE, Api, Reply, datorama
+from .datorama_client import START, WORKSPACE, Api, datorama
+from .scene import Reply
 
 QUERY = {
     "workspaceId": WORKSPACE,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from .datorama_client import WORKSPACE, Api, Reply, datorama
+from .datorama_client import WORKSPACE, Api, datorama
+from .scene import Reply
 
 CONFIG: dict[str, Any] = {
     "filter": {"date": {"startDate": "2025-12-01", "endDate": "2025-12-03"}},

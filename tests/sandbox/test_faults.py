@@ -128,7 +128,7 @@ def test_a_fault_that_cannot_be_names_the_field(kind: str, fields: dict[str, Any
 
 def test_a_script_is_read_from_one_line() -> None:
     faults = Faults.parse(" delay:0.5*3, status:429*all retry_after=1.5 match=/1 after=2,, drop_after probability=0.5")
-    assert [entry.fault for entry in faults._entries] == [
+    assert [entry.fault for entry in faults.planned] == [
         Fault("delay", seconds=0.5, times=3),
         Fault("status", status=429, times=None, retry_after=1.5, match="/1", after=2),
         Fault("drop_after", probability=0.5),

@@ -13,12 +13,12 @@ import threading
 import aiohttp
 import pytest
 from blockbuster import blockbuster_ctx
+from helpers import open_sockets, until
 
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
 from .conftest import FORM, RawClient, form
-from .scene import open_sockets
 
 
 @pytest.mark.parametrize("kind", ["stall", "stall_after", "delay"])
@@ -60,8 +60,7 @@ async def test_a_request_cut_off_in_its_middle_does_not_hold_the_door() -> None:
         host, port = sandbox.url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
-        while not sandbox.arrivals:
-            await asyncio.sleep(0.01)
+        await until(lambda: sandbox.arrivals)
         started = loop.time()
     assert loop.time() - started < 2
     writer.close()
@@ -101,8 +100,7 @@ async def test_a_cancellation_while_closing_still_closes_everything() -> None:
     host, port = sandbox.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
-    while not sandbox.arrivals:
-        await asyncio.sleep(0.01)
+    await until(lambda: sandbox.arrivals)
     closing = asyncio.create_task(sandbox.__aexit__(None, None, None))
     await asyncio.sleep(0.05)  # it is waiting for the request that will never be complete
     closing.cancel()
@@ -123,8 +121,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_request_is_no_error(
         host, port = sandbox.url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
-        while not sandbox.arrivals:
-            await asyncio.sleep(0.01)
+        await until(lambda: sandbox.arrivals)
         writer.close()
         await writer.wait_closed()
         assert (await RawClient(sandbox, session).send("x")).status == 200

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from captures import ATOTI_LIMITS as CAPTURES
-from helpers import cancel_at_every_await, turns, until, virtual
+from helpers import cancel_at_every_await, open_sockets, turns, until, virtual
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.errors import ConfigError, LifecycleError
@@ -18,7 +18,6 @@ from asyncconn.sandbox import Call, Fault, Faults, LimitsWorld, PanoplyWorld, Sa
 from asyncconn.sandbox.atoti_limits import FakeAtotiSession, FakeLimitsServer, User
 
 from .limits_scene import CONNECT, DISCONNECT, PIVOT, REST, Both, Client, both, plain_http, recording, shape
-from .scene import open_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,7 +14,8 @@ import pytest
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 from asyncconn.sandbox.panoply.sqs import Attribute, Send, attributes_digest, body_digest, size_bytes
 
-from .conftest import FORM, RawClient, Reply, form
+from .conftest import FORM, RawClient, form
+from .scene import Reply
 
 NS = "{http://queue.amazonaws.com/doc/2012-11-05/}"
 SEND = b"Action=SendMessage&MessageBody="

@@ -7,11 +7,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from helpers import until
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import Fault, StreamFault
 
-from .mqtt_scene import until
 from .observing_scene import SOS, observation, token
 from .streams_scene import QUEUE, SSE, TOPIC, stage
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from helpers import until
 
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import Sandbox, TcupWorld
@@ -23,7 +24,6 @@ from .mqtt_scene import (
     publish,
     subscribe,
     text,
-    until,
 )
 
 # -- connecting --------------------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from certificates import Authority
+from helpers import open_sockets, until
 
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Sandbox, StreamFault, TcupWorld
 
-from .mqtt_scene import PUBACK, Raw, broker, connect, packet, puback, publish, until
-from .scene import open_sockets
+from .mqtt_scene import PUBACK, Raw, broker, connect, packet, puback, publish
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ import socket as sockets
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
+from helpers import open_sockets, until
 
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import Fault, Sandbox, StreamFault, TcupWorld
 
-from .mqtt_scene import Raw, publish, until
+from .mqtt_scene import Raw, publish
 from .observing_scene import token
-from .scene import open_sockets
 from .streams_scene import QUEUE, TOPIC, WS, closed, said, stage
 
 # -- the door ----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from helpers import open_sockets
 
 from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox import (
@@ -23,7 +24,7 @@ from asyncconn.sandbox import (
     World,
 )
 
-from .scene import open_sockets, standing
+from .scene import standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from helpers import until
 
 from asyncconn.sandbox import Answer, BrokenOff, Call, Fault, Sandbox, World
 
@@ -109,8 +110,7 @@ async def test_a_body_is_read_while_it_arrives() -> None:
 
     async with standing(world) as (_, http):
         sending = asyncio.create_task(_text(http.post("/x", data=body())))
-        while not world.pieces:
-            await asyncio.sleep(0.005)
+        await until(lambda: world.pieces)
         assert world.pieces == [b"first"]
         go_on.set()
         assert await sending == "11"
@@ -121,12 +121,10 @@ async def test_a_body_that_breaks_off_is_told_to_the_world_and_is_no_error(caplo
     world = Uploads()
     async with standing(world) as (sandbox, _):
         writer = await _half_an_upload(sandbox)
-        while not world.pieces:
-            await asyncio.sleep(0.005)
+        await until(lambda: world.pieces)
         writer.close()
         await writer.wait_closed()
-        while not world.broken_off:
-            await asyncio.sleep(0.005)
+        await until(lambda: world.broken_off)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -134,8 +132,7 @@ async def test_leaving_ends_a_body_that_does_not_come() -> None:
     world, loop = Uploads(), asyncio.get_running_loop()
     async with standing(world) as (sandbox, _):
         writer = await _half_an_upload(sandbox)
-        while not world.pieces:
-            await asyncio.sleep(0.005)
+        await until(lambda: world.pieces)
         started = loop.time()
     assert loop.time() - started < 0.9
     writer.close()
@@ -197,8 +194,7 @@ async def test_an_answer_without_end_ends_with_its_client(caplog: pytest.LogCapt
         await answer.content.readuntil(b"\n\n")
         answer.close()
         world.tick.set()
-        while not world.closed:
-            await asyncio.sleep(0.005)
+        await until(lambda: world.closed)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 

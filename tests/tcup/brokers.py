@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: For tests with a broker of these names. The first that needs RabbitMQ has the time that it takes to come up.
+#: For tests with a broker of these names. RabbitMQ comes up once, for one worker: the first test has the time for that.
 SERVED = {
     "mosquitto": [pytest.mark.service("mosquitto")],
-    "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.slow(150)],
+    "rabbitmq": [pytest.mark.service("rabbitmq"), pytest.mark.slow(150), pytest.mark.xdist_group("rabbitmq")],
 }
 
 _T = TypeVar("_T", bound=Callable[..., object])

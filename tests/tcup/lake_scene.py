@@ -6,10 +6,10 @@ import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from loopback import QuickClock
+from loopback import QuickClock, Server
 
 from asyncconn import Hub
 from asyncconn.core.retrying import RetryPolicy
@@ -18,7 +18,6 @@ from asyncconn.tcup import Tcup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from types import TracebackType
 
     from asyncconn.sandbox import Fault
     from asyncconn.sandbox.tcup.dls import Dls
@@ -26,37 +25,18 @@ if TYPE_CHECKING:
     from asyncconn.tcup.resources.routing import Routing
 
 
-class Wire:
+class Wire(Server):
     """Passes bytes on to ``port``; with ``cuts`` each connection breaks once so many bytes went one way or the other.
 
     ``cuts`` are the numbers of bytes, one a connection, until they are used up.
     """
 
     def __init__(self, port: int, cuts: Iterable[int] = ()) -> None:
+        super().__init__(self._pass_on)
         self.cuts = list(cuts)
-        self.port = 0
         self._to = port
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await asyncio.sleep(0)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         left = [self.cuts.pop(0) if self.cuts else None]
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         try:
@@ -70,7 +50,6 @@ class Wire:
         finally:
             for end in (writer, back):
                 end.transport.abort()
-            self._tasks.discard(task)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: list[int | None]) -> None:

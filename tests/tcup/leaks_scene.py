@@ -6,18 +6,17 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from helpers import fail_on_leaked_tasks
+from helpers import fail_on_leaked_tasks, open_sockets, until
 
 from asyncconn.core.supervise import Reconnect
 from asyncconn.sandbox import Fault, Sandbox, StreamFault, TcupWorld
 from asyncconn.tcup import Tcup
 
-from .stream_scene import TOPIC, Steady, until
+from .stream_scene import TOPIC, Steady
 
 try:
     import uvloop
@@ -89,17 +88,8 @@ async def use(stream: Any, world: TcupWorld) -> None:
     await anext(stream)
 
 
-def sockets() -> int:
-    """Open file descriptors that are sockets."""
-    found = 0
-    for number in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found += number.is_socket()
-    return found
-
-
 async def gone(before: int) -> None:
-    await until(lambda: sockets() <= before)
+    await until(lambda: open_sockets() <= before)
 
 
 def run(loop: str, scene: Callable[[], Coroutine[Any, Any, None]], caplog: pytest.LogCaptureFixture) -> None:
@@ -108,7 +98,7 @@ def run(loop: str, scene: Callable[[], Coroutine[Any, Any, None]], caplog: pytes
 
     async def watched() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        before = sockets()
+        before = open_sockets()
         async with asyncio.timeout(15.0):  # uvloop does not hear of the alarm that ends a test
             await scene()
         await gone(before)
@@ -116,13 +106,13 @@ def run(loop: str, scene: Callable[[], Coroutine[Any, Any, None]], caplog: pytes
         gc.collect()  # a future that nobody asked complains when it goes
         await asyncio.sleep(0)
 
-    before = sockets()
+    before = open_sockets()
     with caplog.at_level(logging.WARNING, "asyncio"), asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(watched())
     gc.collect()
     assert complaints == []
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
-    assert sockets() == before
+    assert open_sockets() == before
 
 
 Check = Callable[[BaseException | None], Awaitable[None]]

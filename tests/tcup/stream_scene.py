@@ -53,12 +53,6 @@ async def taken(messages: Messages[Any], count: int) -> list[Any]:
     return found
 
 
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10.0):
-        while not true():
-            await asyncio.sleep(0.005)
-
-
 def firsts(everything: list[Any]) -> list[Any]:
     """Each once, where it came first."""
     return list(dict.fromkeys(everything))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncconn import Progress
 from asyncconn.errors import BadRequest, ConfigError
 from asyncconn.tcup.csv_files import BadLine
 
@@ -74,10 +75,22 @@ async def test_a_file_is_read_in_pieces_and_sent_in_chunks(tmp_path: Path) -> No
     times = [(WHEN + timedelta(seconds=i)).strftime("%d-JAN-2026 %H:%M:%S UTC") for i in range(1700)]
     path.write_bytes(LONG + "".join(f"ts1,tf1,{when},,obs2,{i},count,\n" for i, when in enumerate(times)).encode())
     async with scene() as s:
-        report = await s.client.observations.upload_csv(path)
+        heard: list[Progress] = []
+        report = await s.client.observations.upload_csv(path, on_progress=heard.append)
 
         assert report.delivered == 1700
         assert s.inserts() == 4
+        assert [one.done for one in heard] == [500, 1000, 1500, 1700]
+
+
+async def test_a_download_tells_how_much_has_come(tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    async with scene() as s:
+        await s.client.observations.upload_csv(LONG + b"ts1,tf1,05-JAN-2026 00:00:00 UTC,,obs1,x,text,\n")
+        path = await s.client.observations.download_csv(tmp_path / "out.csv", sensor="ts1", on_progress=heard.append)
+
+    assert path is not None
+    assert heard[-1] == Progress(path.stat().st_size, None, "bytes")
 
 
 @pytest.mark.parametrize(

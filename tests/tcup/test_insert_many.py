@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -298,22 +298,13 @@ async def test_what_was_not_stored_is_no_duplicate_when_it_comes_again() -> None
 
 
 async def test_a_backfill_leaves_places_to_what_is_live() -> None:
-    most = now = 0
-
-    async def answer(_: Request) -> Reply:
-        nonlocal most, now
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.01)
-        now -= 1
-        return saying({"code": 201})
-
-    async with Loopback(otherwise=answer) as server, Hub() as hub:
+    slowly = replace(saying({"code": 201}), after=0.01)
+    async with Loopback(otherwise=slowly) as server, Hub() as hub:
         tcup = Tcup(server.url, "key", hub=hub, max_concurrency=6)
         report = await tcup.observations.backfill(rows(5000), share=0.5)
 
     assert report.delivered == 5000
-    assert most == 3
+    assert server.most == 3
 
 
 @virtual

@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import fail_on_leaked_tasks, virtual
+from helpers import fail_on_leaked_tasks, until, virtual
 from loopback import Loopback, Reply, Server
 
 from asyncconn import Hub
@@ -24,7 +24,7 @@ from asyncconn.tcup import Tcup
 from asyncconn.tcup.streams import events as events_module
 
 from .scene import Scene, client
-from .stream_scene import SOON, TOPIC, Steady, publish, stage, taken, until
+from .stream_scene import SOON, TOPIC, Steady, publish, stage, taken
 
 if TYPE_CHECKING:
     from asyncconn import VirtualClock

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import cancel_at_every_await
+from helpers import cancel_at_every_await, open_sockets, until
 from loopback import Server
 
 from asyncconn import Hub
@@ -18,8 +18,8 @@ from asyncconn.sandbox import Fault, StreamFault
 from asyncconn.sandbox.tcup.streams import events as sandbox_events
 from asyncconn.tcup import Tcup
 
-from .leaks_scene import AT_ONCE, KINDS, LOOPS, NEVER, gone, mqtt_of, place, run, sockets, use
-from .stream_scene import TOPIC, until
+from .leaks_scene import AT_ONCE, KINDS, LOOPS, NEVER, gone, mqtt_of, place, run, use
+from .stream_scene import TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ def test_cancelled_at_every_await_it_leaves_nothing(loop: str, name: str, caplog
     async def scene() -> None:
         async with place() as sandbox:
             world = sandbox.tcup
-            before = sockets()
+            before = open_sockets()
 
             async def work() -> None:
                 async with Hub() as hub:
@@ -66,7 +66,7 @@ def test_fifty_reconnects_leave_nothing(loop: str, name: str, caplog: pytest.Log
     async def scene() -> None:
         async with place() as sandbox, Hub() as hub:
             world, kind = sandbox.tcup, KINDS[name]
-            before = sockets()
+            before = open_sockets()
             world.streams.faults.add(StreamFault("kill", match=kind.protocol, times=50))
             tcup = Tcup(sandbox.url, world.api_key, hub=hub, mqtt=mqtt_of(world, AT_ONCE))
             async with kind.open(tcup, AT_ONCE) as stream:
@@ -125,7 +125,7 @@ def test_cancelled_while_a_silent_server_is_asked_it_leaves_nothing(
             await reader.read()
 
         async with Server(silent) as server, Hub() as hub:
-            before = sockets()
+            before = open_sockets()
             mqtt = {"host": "127.0.0.1", "port": server.port, "tls": False}
             tcup = Tcup(server.url, "k" * 64, hub=hub, mqtt=mqtt)
             entering = asyncio.ensure_future(KINDS[name].open(tcup, AT_ONCE).__aenter__())
@@ -142,7 +142,7 @@ def test_cancelled_while_a_silent_server_is_asked_it_leaves_nothing(
 def test_a_publish_that_is_cancelled_leaves_nothing(loop: str, caplog: pytest.LogCaptureFixture) -> None:
     async def scene() -> None:
         async with place() as sandbox:
-            before = sockets()
+            before = open_sockets()
 
             async def work() -> None:
                 async with Hub() as hub:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, assert_type
 
 from aiohttp import web
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from asyncconn import (
@@ -18,6 +19,7 @@ from asyncconn import (
     Batch,
     Batches,
     BatchPolicy,
+    BatchStats,
     Calling,
     CollectReport,
     Connector,
@@ -55,6 +57,8 @@ from asyncconn import (
     Routes,
     Sink,
     Spool,
+    StreamFigures,
+    StreamTally,
     Tcup,
     Timeouts,
     Token,
@@ -73,6 +77,7 @@ from asyncconn import (
 from asyncconn.atoti_limits import Limit, LimitsError, PreflightReport
 from asyncconn.datorama import BulkProgress, BulkResult, DataStream, Job, QueryResult, Workspace
 from asyncconn.integrations.fastapi import Provide, hub_lifespan
+from asyncconn.integrations.prometheus import HubCollector
 from asyncconn.panoply import RunReport, SentMessage, SourceError, SourceProgress, StateFile, WriteReport
 from asyncconn.sandbox import Fault, Sandbox
 from asyncconn.tcup import (
@@ -253,7 +258,18 @@ async def hub() -> DrainReport:
         assert_type(await panoply.write_many("events", [{"id": 1}]), WriteReport)
         assert_type(await panoply.table("series").deliver([{"id": 2}]), FlushReport)
         await copied(panoply.table("series"))
+        CollectorRegistry().register(HubCollector(shared, timeout=1.0))
+        assert_type([one.stats for one in shared.figures().buffers], list[BatchStats])
+        assert_type([rate.snapshot for one in shared.figures().accounts for rate in one.rates], list[RateSnapshot])
     return await shared.aclose()
+
+
+class Listening(Connector):
+    platform = Platform("listening")
+    tally = StreamTally("listening.events")
+
+    def figures(self) -> list[StreamFigures]:
+        return [self.tally.figures()]
 
 
 async def failed(client: Acme) -> float | None:

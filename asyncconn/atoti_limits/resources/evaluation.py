@@ -11,6 +11,8 @@ from asyncconn.atoti_limits.errors import LimitsProtocolError
 from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.offline import csv_formats
 from asyncconn.atoti_limits.resources.base import Resource, ids
+from asyncconn.core.tables import items_html
+from asyncconn.core.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,12 @@ class Evaluation:
     """What an evaluation found: CSV ``lines``, the first of them the header."""
 
     lines: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {count(max(0, len(self.lines) - 1), 'row')}>"
+
+    def _repr_html_(self) -> str:
+        return items_html(self.rows(), title=repr(self).strip("<>"), noun="row")
 
     def columns(self) -> list[str]:
         """Of the rows, also if there is none."""

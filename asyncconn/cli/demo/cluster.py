@@ -19,7 +19,7 @@ import typer
 
 from asyncconn import Datorama, Hub, JsonLines, Progress, collect
 from asyncconn.cli.demo.part import Part, verdict
-from asyncconn.cli.output import console, progress, stderr
+from asyncconn.cli.output import console, progress, remark, stderr
 from asyncconn.cli.running import advancing
 from asyncconn.core.extras import extra
 from asyncconn.datorama import DatoramaLimits
@@ -36,7 +36,7 @@ __all__ = ["demo_cluster"]
 _JOBS = 2  # of each stream
 _FIRST = 7_700_101  # the sandbox counts its streams from here
 _WORKERS, _THREADS, _KILLS = 3, 4, 2
-_PERIOD = 60.0
+_HELD = 72  # seconds for which a server that has just been started grants nothing of a limit of a minute
 _A_DAY = 10_000_000  # calls, so that the cap of a minute is the one that counts
 
 
@@ -64,6 +64,14 @@ def demo_cluster(
     with 1 if a row is missing, is there twice, or the platform had to refuse a call.
     """
     report = _Report(partitions=partitions, cap=cap)
+    remark(
+        f"{partitions:,} streams are to be read by {_WORKERS} workers, under one cap of {cap:,} calls a minute, and "
+        f"{_KILLS} of the workers are killed meanwhile"
+    )
+    remark(
+        f"nothing is granted for the first {_HELD} s: a Redis server that has just been started does not know what was "
+        f"granted before; from then on the cap alone takes {(partitions - 1) // cap} min"
+    )
     with tempfile.TemporaryDirectory(prefix="asyncconn-") as folder, report.at_work():
         asyncio.run(_run(report, Path(folder)))
     for line in _lines(report):
@@ -138,6 +146,7 @@ class _Killing:
         with suppress(ProcessLookupError):
             os.kill(random.choice(list(there.values())), signal.SIGKILL)  # noqa: S311 - whichever it hits
             self._report.killed += 1
+            remark(f"worker {self._report.killed} of {_KILLS} was killed")
 
 
 @contextmanager

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from asyncconn.cli.demo import datorama, limits, panoply, source, streams, tcup
+from asyncconn.cli.demo import datorama, killed, limits, panoply, source, streams, tcup
 from asyncconn.cli.demo.part import screen, verdicts
+from asyncconn.cli.demo.recording import recorded
+from asyncconn.cli.demo.report import report_page
 from asyncconn.cli.demo.seattle import default_data, load
 from asyncconn.cli.options import SenderName
+from asyncconn.core.extras import needed
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Faults
 
@@ -43,6 +47,12 @@ def demo(
         typer.Option("--rate", metavar="N", help="Trickle N records in per second, so that their age can be seen."),
     ] = None,
     sender: Annotated[SenderName, typer.Option("--sender", help="How messages go to the queue.")] = SenderName.FORM,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Also kill a program that writes, and draw all of it as a page of HTML."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")] = False,
 ) -> None:
     """Stream 10,220 real records into the embedded sandbox and check, by SQL, that every one landed.
@@ -56,28 +66,45 @@ def demo(
         raise ConfigError(f"--rate must be more than 0 records per second, not {rate:g}")
     records = load(default_data() if data is None else data)
     script = Faults.parse(faults)
+    if page is not None:
+        _check_page(page)
     out = screen()
     if not as_json:
         panoply.announce(out, records, sender.value, faults, rate)
-    report = asyncio.run(panoply.work(records, script, rate, sender.value))
-    if not as_json:
-        panoply.show(out, report)
-    said = [panoply.last_word(report)]
-    for name, work, part in _others(records, faults):
-        found = work()
-        said.append(part.last_word(found))
-        setattr(report, name, asdict(found))
+    with recorded() as recording:
+        report = asyncio.run(panoply.work(records, script, rate, sender.value))
         if not as_json:
-            out.print(*part.lines(found), sep="\n")
+            panoply.show(out, report)
+        said = [panoply.last_word(report)]
+        for name, work, part in _others(records, faults, kill=page is not None):
+            found = work()
+            said.append(part.last_word(found))
+            setattr(report, name, asdict(found))
+            if not as_json:
+                out.print(*part.lines(found), sep="\n")
+    if page is not None:
+        page.write_text(report_page(recording, said), encoding="utf-8")
     report.ok = all(one.ok for one in said)
     if as_json:
         print(json.dumps({**asdict(report), "verdicts": [asdict(one) for one in said]}, indent=2))
     else:
         out.print(verdicts(said))
+        if page is not None:
+            out.print(Text(f"\nThe figures are in {page}."))
     raise typer.Exit(0 if report.ok else 1)
 
 
-def _others(records: dict[str, list[Record]], faults: str) -> Iterator[tuple[str, Callable[[], Any], Any]]:
+def _check_page(page: Path) -> None:
+    """Raise ``ConfigError`` where it cannot be drawn or written: before the work."""
+    needed("matplotlib", "report")
+    if page.is_dir() or not page.absolute().parent.is_dir():
+        why = "it is a folder" if page.is_dir() else "there is no such folder"
+        raise ConfigError(f"--report: {page} cannot be written: {why}")
+
+
+def _others(
+    records: dict[str, list[Record]], faults: str, *, kill: bool
+) -> Iterator[tuple[str, Callable[[], Any], Any]]:
     """The parts after the first: the name in the report, the work, and the module that tells of it."""
     weather = records["weather"]
     with tempfile.TemporaryDirectory(prefix="asyncconn-") as name:
@@ -88,3 +115,5 @@ def _others(records: dict[str, list[Record]], faults: str) -> Iterator[tuple[str
         yield "atoti_limits", lambda: asyncio.run(limits.work()), limits
         yield "tcup", lambda: asyncio.run(tcup.work(weather, folder)), tcup
         yield "tcup_streams", lambda: asyncio.run(streams.work(weather)), streams
+        if kill:
+            yield "killed", lambda: asyncio.run(killed.work(folder)), killed

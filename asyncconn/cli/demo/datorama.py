@@ -16,6 +16,7 @@ from asyncconn.cli.datorama.common import span
 from asyncconn.cli.datorama.watch import watching
 from asyncconn.cli.demo.counting import worst_window
 from asyncconn.cli.demo.part import Part, Verdict
+from asyncconn.cli.demo.recording import mark
 from asyncconn.cli.output import count, table
 from asyncconn.core.clock import VirtualClock
 from asyncconn.sandbox import DatoramaWorld, Sandbox
@@ -102,6 +103,8 @@ class _Steps:
 def _compare(platform: DatoramaWorld, jobs: list[Job], report: DatoramaReport) -> None:
     """The platform's own books decide."""
     report.calls, report.refused = platform.counters.platform, platform.refused
+    for call in platform.calls:
+        mark("datorama/calls", 1, call.at)
     report.worst_minute = worst_window([call.at for call in platform.calls], PERIOD)
     new = len(platform.live.stats) - STREAMS * JOBS
     unlike = [job.id for job in jobs if job.id not in platform.live.stats or not job.final]

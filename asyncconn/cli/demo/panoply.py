@@ -13,6 +13,7 @@ from rich.text import Text
 from asyncconn import Hub, Panoply
 from asyncconn.cli.demo.counting import worst_window
 from asyncconn.cli.demo.part import Part, Verdict
+from asyncconn.cli.demo.recording import mark
 from asyncconn.cli.demo.seattle import Record, compare
 from asyncconn.cli.output import count, progress, size, stderr, table
 from asyncconn.connector import Connector, Platform
@@ -68,6 +69,7 @@ class Report(Part):
     source: dict[str, Any] = field(default_factory=dict)
     tcup: dict[str, Any] = field(default_factory=dict)
     tcup_streams: dict[str, Any] = field(default_factory=dict)
+    killed: dict[str, Any] = field(default_factory=dict)
 
 
 class Probe(Connector):
@@ -117,9 +119,11 @@ async def _stream(panoply: Panoply, records: dict[str, list[Record]], rate: floa
         task = bar.add_task("streaming", total=report.expected, note="")
 
         def sending(batch: Batch[bytes]) -> None:
+            mark("panoply/age", batch.age)
             bar.update(task, note=f"{count(len(batch.items), 'record')} on the way, oldest {batch.age:.2f} s")
 
         def arrived(delivery: Delivery) -> None:
+            mark("panoply/delivered", delivery.records)
             bar.advance(task, delivery.records)
 
         def failed(failure: DeliveryFailed) -> None:

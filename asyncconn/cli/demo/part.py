@@ -15,7 +15,7 @@ from asyncconn.cli.output import progress, stderr, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.table import Table
+    from asyncconn.cli.output import Fitted
 
 __all__ = ["Part", "Verdict", "screen", "steps", "verdict", "verdicts"]
 
@@ -56,7 +56,7 @@ class Verdict:
     seconds: float
 
 
-def verdicts(found: Sequence[Verdict]) -> Table:
+def verdicts(found: Sequence[Verdict]) -> Fitted:
     """All of them."""
     rows = [
         (

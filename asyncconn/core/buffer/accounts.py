@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from asyncconn.core.buffer.receipts import BatchStats
+    from asyncconn.core.clock import Clock
 
-__all__ = ["Accounts", "Newest"]
+__all__ = ["Accounts", "LastLoss", "Newest"]
 
 logger = logging.getLogger("asyncconn.delivery")
 
@@ -121,7 +122,7 @@ class Accounts(Generic[T]):
         if heard := self._heard(error):
             self._known(error, set() if places is None else heard.difference(places))
         if not error.spooled:
-            logger.error("%s", error.message)
+            logger.error("%s; an error handler, on('error', ...), is given them", error.message)
         elif error.__cause__ is not None:  # of those that a close cut short, the spool tells in one line
             logger.warning("%s; they stay in the spool", error.message)
 
@@ -183,3 +184,24 @@ class Newest:
         """Drop some."""
         self._errors = deque(error for error in self._errors if not over(error))
         self._records = sum(len(error.records) for error in self._errors)
+
+
+class LastLoss:
+    """``at`` is when records last failed; None if none did, or a spool has them and something has arrived since."""
+
+    __slots__ = ("_clock", "_kept", "at")
+
+    def __init__(self, clock: Clock) -> None:
+        self.at: float | None = None
+        self._clock = clock
+        self._kept = False
+
+    def enter(self, error: DeliveryFailed) -> None:
+        """Records have failed; single ones that were refused say nothing about the others."""
+        if not error.reasons:
+            self.at, self._kept = self._clock.now(), error.spooled
+
+    def over(self) -> None:
+        """Something has arrived."""
+        if self._kept:
+            self.at = None

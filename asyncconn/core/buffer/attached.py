@@ -6,11 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
+from asyncconn.core.buffer.figures import Past
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.errors import HubClosed
 
 if TYPE_CHECKING:
-    from asyncconn.core.buffer.receipts import BatchStats
+    from collections.abc import Iterable
+
+    from asyncconn.core.buffer.figures import BufferFigures
 
 __all__ = ["Attached"]
 
@@ -18,9 +21,8 @@ __all__ = ["Attached"]
 class Drained(Protocol):
     """What is drained at the end."""
 
-    @property
-    def stats(self) -> BatchStats:
-        """Its totals."""
+    def figures(self) -> BufferFigures:
+        """Its totals, under the name of its kind."""
         ...
 
     async def aclose(self, timeout: float | None = None) -> FlushReport:
@@ -38,6 +40,7 @@ class Attached:
         self._buffers: WeakSet[Drained] = WeakSet()
         self._kept: list[Drained] = []
         self._past: list[FlushReport] = []
+        self._gone = Past()
         self._closed = False
 
     def add(self, buffer: Drained, *, kept: bool = False) -> None:
@@ -48,9 +51,14 @@ class Attached:
         if kept:
             self._kept.append(buffer)
 
-    def left(self, report: FlushReport) -> None:
+    def left(self, report: FlushReport, figures: BufferFigures) -> None:
         """What one that is gone has to say."""
         self._past = [FlushReport.joined([*self._past, report])]
+        self._gone.add(figures)
+
+    def figures(self) -> Iterable[BufferFigures]:
+        """Those of each that is there, and of those that are gone by their names."""
+        return [*(one.figures() for one in list(self._buffers)), *self._gone.figures()]
 
     async def drain(self, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
         """Close all within ``timeout`` seconds, side by side: their report, if there ever was one; the first error."""

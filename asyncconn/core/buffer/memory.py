@@ -24,6 +24,7 @@ from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.tasks import Ending, TaskScope
 from asyncconn.core.unpicklable import Unpicklable
+from asyncconn.core.watching import Watching
 from asyncconn.errors import BufferClosed, BufferFull, RecordTooLarge, WrongLoop
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
     may give back single items (:meth:`Batch.again`, at most ``tries`` times it is sent), ``key_of`` gives an item's
     space and key, and a batch holds one item of each key only: a later one of it could not be called back.
 
-    Events: ``send`` (the :class:`Batch`, or what ``shown`` makes of it, just before it leaves), ``flush`` (its
-    :class:`Delivery`), ``error`` (the ``DeliveryFailed`` with the records).
+    Who is ``watching`` follows each batch on its way. Events: ``send`` (the :class:`Batch`, or what ``shown`` makes of
+    it, just before it leaves), ``flush`` (its :class:`Delivery`), ``error`` (the ``DeliveryFailed`` with the records).
 
         >>> async def send(batch: Batch[bytes]) -> None: ...
         >>> buffer = BatchBuffer(send, size=len, policy=BatchPolicy(max_age=0.5))
@@ -86,18 +87,20 @@ class BatchBuffer(Unpicklable, Generic[T]):
         key_of: Callable[[T], tuple[str, Hashable]] | None = None,
         tries: int = 8,
         shown: Callable[[Batch[T]], object] = lambda batch: batch,
+        watching: Watching | None = None,
     ) -> None:
         self.policy = policy or BatchPolicy()
         self.name = name
         self._scope = TaskScope(name)
         self.events = Events("send", "flush", "error", scope=self._scope)
         self._clock = clock or SystemClock()
+        self._watching = watching or Watching()
         #: Over a spool it holds back what goes to the server, not what keeps the spool's books.
         self.hold = Hold(name, self._clock, retry=retry, longest=self.policy.max_hold)
         self._send = send if spooled else self.hold.around(send)
         self._size, self._overhead = size, overhead
         self.accounts: Accounts[T] = Accounts(name, reveal=reveal, describe=describe, spooled=spooled)
-        self._books: Books[T] = Books(self.accounts, self.events, self._measure)
+        self._books: Books[T] = Books(self.accounts, self.events, self._measure, self._clock)
         self._key_of, self._tries, self._shown = key_of, tries, shown
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = self._flushing = 0  # the process that first put something in; flushes under way
@@ -270,6 +273,12 @@ class BatchBuffer(Unpicklable, Generic[T]):
         records, held = self._held()
         return records + count <= self.policy.max_pending_items and held + size <= self.policy.max_pending_bytes
 
+    @property
+    def full(self) -> bool:
+        """Whether the next item, of the size of those that are here, has to wait for room or is refused."""
+        records, held = self._held()
+        return not self.has_room(1, held // records if records else 0)
+
     def _full(self) -> BufferFull:
         records, held = self._held()
         return BufferFull(f"{self.name} holds {records} records, {held} bytes: no room for another")
@@ -354,7 +363,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
         try:
             if self.events.wanted("send"):
                 self.events.emit("send", self._shown(batch))
-            return await self._send(batch), None
+            with self._watching.follow("batch", self.name, batch):
+                return await self._send(batch), None
         except Exception as error:  # noqa: BLE001 - whatever the sender raises, the records must be accounted for
             return None, error
 
@@ -456,7 +466,9 @@ class BatchBuffer(Unpicklable, Generic[T]):
     @property
     def stats(self) -> BatchStats:
         """The totals at this moment."""
-        age = 0.0 if (oldest := self._ready.oldest or self._open) is None else self._clock.now() - oldest.born
+        held = self._in_flight.values() if self.hold.refusal() is not None else ()  # they wait for the server's pause
+        born = [one.born for one in (*held, self._ready.oldest or self._open) if one is not None]
+        age = self._clock.now() - min(born) if born else 0.0
         records, size = (0, 0) if self._open is None else (len(self._open.items), self._open.size)
         return self._books.stats(records, size, in_flight=len(self._in_flight), oldest_age=age)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from asyncconn.core.buffer.accounts import LastLoss
 from asyncconn.core.buffer.receipts import BatchStats, Delivery
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.accounts import Accounts
     from asyncconn.core.buffer.batch import Batch
     from asyncconn.core.buffer.receipts import Receipt
+    from asyncconn.core.clock import Clock
     from asyncconn.core.events import Events
     from asyncconn.errors import DeliveryFailed
 
@@ -27,10 +29,13 @@ class Books(Generic[T]):
     ``measure`` gives the bytes of some items. No ``places`` are all of a batch, an empty list of them is nothing.
     """
 
-    def __init__(self, accounts: Accounts[T], events: Events, measure: Callable[[Sequence[T]], int]) -> None:
+    def __init__(
+        self, accounts: Accounts[T], events: Events, measure: Callable[[Sequence[T]], int], clock: Clock
+    ) -> None:
         self._accounts = accounts
         self._events = events
         self._measure = measure
+        self._losses = LastLoss(clock)
         #: Called when a batch's fate is known, before the events are.
         self.on_settled: Callable[[], object] | None = None
         self.pending = self.pending_bytes = 0
@@ -49,6 +54,7 @@ class Books(Generic[T]):
         if places == []:
             return
         items, size = self._taken_out(batch, places)
+        self._losses.over()
         delivery = Delivery(len(items), size, seconds, result)
         self._delivered += delivery.records
         self._batches_delivered += 1
@@ -73,6 +79,7 @@ class Books(Generic[T]):
         else:
             self._failed += len(items)
         self._batches_failed += not error.reasons
+        self._losses.enter(error)
         self._accounts.enter(error)
         receipts = self._settle(batch, error, places)
         if self._events.emit("error", error):
@@ -157,4 +164,5 @@ class Books(Generic[T]):
             bytes_delivered=self._bytes_delivered,
             oldest_age=oldest_age,
             max_age_at_send=self.max_age_at_send,
+            lost_at=self._losses.at,
         )

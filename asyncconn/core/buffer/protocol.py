@@ -44,6 +44,11 @@ class Buffer(Protocol[T_contra]):
         """The totals at this moment."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether the next item, of the size of those that are here, has to wait for room or is refused."""
+        ...
+
     async def prepare(self) -> bool:
         """Open the file, where there is one, and send nothing yet."""
         ...

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from asyncconn.core.shown import Shown, facts
 from asyncconn.errors import DeliveryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Sized
+
+    from pydantic_core import CoreSchema
 
 __all__ = [
     "LONGEST_LIST", "BatchStats", "Delivery", "FlushReport", "Listener", "Loss", "Receipt", "Rejected", "newest",
@@ -20,9 +23,11 @@ __all__ = [
 #: Records that the lists of a report hold at most: the newest.
 LONGEST_LIST = 10_000
 
+_COUNTS = ("accepted", "delivered", "rejected", "failed", "unknown", "pending", "spooled")
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Delivery(Shown):
     """One batch that arrived: ``records``, ``bytes``, ``seconds`` on the way, and ``result``, the sender's answer."""
 
     records: int
@@ -275,6 +280,16 @@ class Receipt:
         state = "pending" if not self.done else "failed" if self._losses else "delivered"
         return f"<Receipt {state}>"
 
+    def _repr_html_(self) -> str:
+        from asyncconn.core.tables import html_table
+
+        rows = [("outcome", repr(self).strip("<>").split()[1])]
+        if self.delivery is not None:
+            rows += [(name, str(value)) for name, value in facts(self.delivery).items()]
+        else:
+            rows += [("records", str(self.taken))] if self.taken else []
+        return html_table(("", ""), rows, title="Receipt")
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -284,8 +299,8 @@ class Rejected:
     reason: Any
 
 
-@dataclass(frozen=True, slots=True)
-class FlushReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class FlushReport(Shown):
     """What became of records that were accepted: of all since the start, or of those that one ``deliver`` took.
 
     ``delivered``, ``rejected`` (refused one by one), ``failed`` (surely not carried out), ``unknown`` (perhaps carried
@@ -308,6 +323,9 @@ class FlushReport:
     spooled: int = 0
     told: int = 0
     tell: Callable[[DeliveryFailed], object] | None = field(default=None, repr=False, compare=False)
+
+    def _facts(self) -> Mapping[str, Any]:
+        return {"accepted": self.accepted, **facts(self)}
 
     @property
     def accepted(self) -> int:
@@ -361,6 +379,19 @@ class FlushReport:
         return newest([one.records for one in self.failures if not one.spooled and not one.reasons])
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """What an endpoint answers that returns one: the counts, and whether it is ``complete``; no records."""
+        from pydantic_core import core_schema
+
+        kinds = {**dict.fromkeys(_COUNTS, core_schema.int_schema()), "complete": core_schema.bool_schema()}
+        fields = {name: core_schema.typed_dict_field(kind) for name, kind in kinds.items()}
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda report: {name: getattr(report, name) for name in kinds},
+            return_schema=core_schema.typed_dict_schema(fields, ref=cls.__name__, config={"title": cls.__name__}),
+        )
+        return core_schema.is_instance_schema(cls, serialization=written)
+
+    @classmethod
     def joined(cls, reports: Iterable[Self]) -> Self:
         """One report of several: of a connector with more than one buffer, say."""
         all_of = list(reports)
@@ -394,12 +425,14 @@ def newest_failures(failures: Iterable[DeliveryFailed]) -> tuple[DeliveryFailed,
     return tuple(reversed(found))
 
 
-@dataclass(frozen=True, slots=True)
-class BatchStats:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchStats(Shown):
     """A buffer's totals at one moment, in records.
 
     ``accepted == delivered + rejected + failed + unknown + pending`` always holds. ``oldest_age`` is the age in seconds
     of the oldest record not yet on its way, ``max_age_at_send`` the greatest age any record had when its batch left.
+    ``lost_at`` is when, in the seconds of the hub's clock, records last failed, or may have (None: none did); with a
+    spool, which keeps them, only as long as nothing has arrived since.
     """
 
     accepted: int
@@ -415,6 +448,7 @@ class BatchStats:
     bytes_delivered: int
     oldest_age: float
     max_age_at_send: float
+    lost_at: float | None = None
 
     @property
     def lost(self) -> int:

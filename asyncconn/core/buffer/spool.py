@@ -128,6 +128,12 @@ class Spool(Unpicklable):
         return SpoolStats(file.records, file.size, file.commits, self.path)
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room for another record of the size of those that are here."""
+        one = self._file.size // self._file.records if self._file.records else 0
+        return self._file.size + self._waiting_bytes + max(1, one) > self.max_bytes
+
+    @property
     def last(self) -> int:
         """The highest number given out."""
         return self._file.next - 1

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.events import Events
     from asyncconn.core.retrying import RetryPolicy
+    from asyncconn.core.watching import Watching
 
 __all__ = ["SpooledBuffer"]
 
@@ -80,6 +81,7 @@ class SpooledBuffer(Unpicklable):
         key_of: Callable[[bytes], tuple[str, Hashable]] | None = None,
         tries: int = 8,
         shown: Callable[[Batch[bytes]], object] = lambda batch: batch,
+        watching: Watching | None = None,
     ) -> None:
         self.spool = spool
         self._clock = clock or SystemClock()
@@ -97,6 +99,7 @@ class SpooledBuffer(Unpicklable):
             key_of=key_of,
             tries=tries,
             shown=shown,
+            watching=watching,
         )
         self._deliver = self._buffer.hold.around(send)
         self._size = size
@@ -149,6 +152,11 @@ class SpooledBuffer(Unpicklable):
         stats = self._buffer.stats
         pending = self._accepted - stats.delivered - stats.rejected - self._given_up
         return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending)
+
+    @property
+    def full(self) -> bool:
+        """As :attr:`BatchBuffer.full`, or there is no room in the spool."""
+        return self._buffer.full or self.spool.full
 
     def when_settled(self, call: Callable[[], object]) -> None:
         """As :meth:`BatchBuffer.when_settled`."""

@@ -39,6 +39,7 @@ logger = logging.getLogger("asyncconn.ratelimit")
 
 _tickets = count()  # the order of asking, across limiters that share a part
 _WORTH_TELLING = 1.0  # seconds by which a pause that runs must grow to be told again
+_LONG = 5.0  # seconds: a longer wait is told
 
 
 class Permit(Slot):
@@ -111,6 +112,7 @@ class RateLimiter(Unpicklable):
         self._loop_runs: Callable[[], bool] = bool  # no: there is none yet
         self._queue: deque[_Waiter] = deque()
         self._queued_cost = 0
+        self._look_from, self._told_until = 1, 0.0  # waiters at whom a wait is looked at; when one that was told ends
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -188,6 +190,8 @@ class RateLimiter(Unpicklable):
             wait = self.estimated_wait(cost)
             if wait > max_wait:
                 raise self._too_long(wait, max_wait)
+        if (waiting := len(self._queue) + 1) == 1 or waiting >= self._look_from:
+            self._look_at_wait(waiting, cost)
         self._register.call_in()  # whoever comes later must not overtake
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._queue.append((future, cost, next(_tickets), owner))
@@ -205,6 +209,15 @@ class RateLimiter(Unpicklable):
         except asyncio.CancelledError:
             self._abandon(future, cost)
             raise
+
+    def _look_at_wait(self, waiting: int, cost: int) -> None:
+        """Tell of a wait that will be long, once until it is over; a short one is looked at as the line grows."""
+        if (now := self._now()) < self._told_until:
+            return
+        wait, self._look_from = self.estimated_wait(cost), 2 * waiting
+        if wait > _LONG:
+            self._look_from, self._told_until = 1, now + wait
+            logger.info("%s: %d wait for the rate, the last until %s", self.name, waiting, self._shown_end(wait))
 
     def _abandon(self, future: asyncio.Future[Permit], cost: int) -> None:
         """The waiter has gone: leave no place in the queue and no permit behind."""
@@ -398,9 +411,13 @@ class RateLimiter(Unpicklable):
         self._paused_until = max(self._paused_until, old._asked_until)
 
     def _tell(self, what: str, seconds: float) -> None:
-        end = self._wall_end(seconds)
-        shown = "further notice" if end is None else end.isoformat(timespec="seconds")
+        self._told_until = max(self._told_until, self._now() + seconds)
+        shown = self._shown_end(seconds)
         logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", self.name, what, shown, seconds)
+
+    def _shown_end(self, seconds: float) -> str:
+        end = self._wall_end(seconds)
+        return "further notice" if end is None else end.isoformat(timespec="seconds")
 
     def _wall_end(self, seconds: float) -> datetime | None:
         try:

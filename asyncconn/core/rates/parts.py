@@ -6,13 +6,13 @@ No part waits or wakes anybody: :class:`asyncconn.core.rates.limiter.RateLimiter
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asyncconn.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from asyncconn.core.clock import Clock
 
@@ -50,6 +50,20 @@ class RateSnapshot:
     def remaining(self) -> int:
         """Calls that may go now: the least that any part has left."""
         return 0 if self.paused_for > 0 else min(part.remaining for part in self.parts)
+
+    def __repr__(self) -> str:
+        parts = "; ".join(f"{part.name}: {part.remaining} of {part.limit} left" for part in self.parts)
+        waits = f"; {self.waiting} waiting" if self.waiting else ""
+        pause = f"; paused until {self.paused_until:%Y-%m-%d %H:%M:%S} UTC" if self.paused_until else ""
+        return f"<RateSnapshot {self.name}: {parts}{waits}{pause}>"
+
+    def _repr_html_(self) -> str:
+        from asyncconn.core.tables import html_table
+
+        rows = [(part.name, part.limit, part.remaining, round(part.resets_in, 1)) for part in self.parts]
+        waits = f"{self.waiting} waiting, {self.in_flight} under way"
+        pause = "" if self.paused_until is None else f", paused until {self.paused_until:%Y-%m-%d %H:%M:%S} UTC"
+        return html_table(("limit", "calls", "left", "resets in s"), rows, title=f"{self.name}: {waits}{pause}")
 
 
 class Slot:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Quota"]
 
+logger = logging.getLogger("asyncconn.ratelimit")
+
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _LOOK = 60.0  # seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day
 _JUMP = 5.0  # seconds by which the wall clock may go on faster than ours without having been set
+_NOTHING = -sys.maxsize  # less than can be left
 _DAYS = 8  # counts that are kept, for a clock that is set back
 
 
@@ -66,6 +71,8 @@ class Quota(BasePart):
         self._clock: Clock | None = None
         self._wakes: list[Callable[[], None]] = []
         self._since = self._resets_at = self._until = _NEVER  # the day counted: known from here to here; with skew
+        self._told_low = _NEVER  # the reset of the day of which it was told that little is left
+        self._low = _NOTHING  # calls left, from which on that is told
         self._days: dict[datetime, int] = {}  # what was counted for other days, by their resets
         # Since a clock that was set back: when that was, on the wall and on ours, and what was counted by then.
         self._set_back: tuple[datetime, float, int] | None = None
@@ -152,6 +159,7 @@ class Quota(BasePart):
         self._resets_at, self._until = resets_at, resets_at + self._skew
         self._exhausted = used >= self.limit
         self._left = -running if self.store else self.limit - used - running
+        self._low = _NOTHING if self.store else self.limit // 10
         self._late = 0
         self._forget_told()
         self._error = None
@@ -202,6 +210,8 @@ class Quota(BasePart):
     def take(self, now: float, cost: int) -> Slot:
         self._left -= cost
         self._running += cost
+        if self._left <= self._low:
+            self._tell_low(self.limit - self._left)
         return slot_of(cost)
 
     def done(self, now: float, slot: Slot) -> None:
@@ -211,6 +221,14 @@ class Quota(BasePart):
             self._running -= slot.cost
             if self._near(wall):
                 self._late += slot.cost
+
+    def _tell_low(self, used: int) -> None:
+        """Nine tenths are used: worth a line, once a day."""
+        self._low = _NOTHING
+        if self._told_low != self._resets_at:
+            self._told_low = self._resets_at
+            when = self._resets_at.isoformat(timespec="seconds")
+            logger.warning("%s: %d of %d calls are used, and no more come before %s", self._key, used, self.limit, when)
 
     def _near(self, wall: datetime) -> bool:
         """Whether the server may count a call that ends now on the next day."""
@@ -243,6 +261,8 @@ class Quota(BasePart):
         if over > 0:
             self._withheld += over
             self._left -= over
+            if self._left <= self._low:
+                self._tell_low(self.limit - max(0, self._left))
         if remaining <= 0 and not self._exhausted:
             self._exhausted = self._told_empty = True
             self.held_until = now + self._seconds_left(wall)
@@ -266,6 +286,7 @@ class Quota(BasePart):
         self._set_back = self._set_back or old._set_back
         # Those that ran when their loop ended have no end that would be told.
         self._late += old._late + (old._running if self._near(wall) else 0)
+        self._told_low = old._told_low
         if old._told_until is not None:
             self._told_until = old._told_until
             self._told_empty = self._exhausted = old._told_empty or self._told_empty
@@ -314,6 +335,8 @@ class Quota(BasePart):
             if self._resets_at == resets_at and not self._exhausted:  # the server may have said so meanwhile
                 self._left += amount - over
                 self._exhausted = over > 0
+                if self.limit - total <= self.limit // 10:
+                    self._tell_low(min(total, self.limit))
 
     async def aclose(self) -> None:
         """Give back to the store what was reserved and not used."""

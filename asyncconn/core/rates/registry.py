@@ -21,13 +21,19 @@ from asyncconn.core.rates.parts import Part
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Rates", "Room", "Share", "early_share", "forget_limiters", "fresh_parts", "release_limiters", "share_of"]
+    from asyncconn.core.rates.parts import RateSnapshot
+
+__all__ = [
+    "AccountFigures", "RateFigures", "Rates", "Room", "Share", "early_share", "figures_of", "forget_limiters",
+    "fresh_parts", "release_limiters", "share_of",
+]  # fmt: skip
 
 logger = logging.getLogger("asyncconn.ratelimit")
 
 #: What limits an account: a part, several that hold together, or a mapping from the name of a kind of call to either.
 Rates = Part | Sequence[Part] | Mapping[str, Part | Sequence[Part]] | None
 
+_SHORT = 8  # characters of a fingerprint that is shown
 _MANY = 64  # accounts, from which on those that are idle and used by nobody are dropped now and then
 
 
@@ -61,6 +67,11 @@ class Room:
     def __init__(self, size: int) -> None:
         self.free = size
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return sum(not future.done() for future in self._waiting)
 
     def enter_nowait(self) -> bool:
         """Take a place if there is one that nobody waits for."""
@@ -110,6 +121,33 @@ class Share:
             yield from limiters.values()
 
 
+@dataclass(frozen=True, slots=True)
+class RateFigures:
+    """One ``limit`` of an account, by its name; ``snapshot`` has the limiter's books.
+
+    ``service`` is the address that this limiter is for: those of one account share their parts.
+    """
+
+    limit: str
+    service: str
+    snapshot: RateSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFigures:
+    """An account at one moment: requests ``in_flight`` of so many ``places``, others ``waiting`` for one; ``rates``.
+
+    ``account`` is a fingerprint of its address and credential, from which neither can be had.
+    """
+
+    platform: str
+    account: str
+    places: int
+    in_flight: int
+    waiting: int
+    rates: tuple[RateFigures, ...]
+
+
 class _Account:
     """The limiters of an account in one loop, and who uses them."""
 
@@ -146,6 +184,17 @@ class _Account:
     def limiters(self) -> list[RateLimiter]:
         """Those of all services."""
         return [limiter for limiters in self.services.values() for limiter in limiters.values()]
+
+    def figures(self) -> AccountFigures:
+        """What can be read of it."""
+        rates = [
+            RateFigures(name, service, limiter.snapshot())
+            for service, limiters in self.services.items()
+            for name, limiter in limiters.items()
+        ]
+        account = self._key.rpartition(":")[2][:_SHORT]
+        room = self._places
+        return AccountFigures(self._name, account, self._most, self._most - room.free, room.waiting, tuple(rates))
 
     def settle(self, loop: asyncio.AbstractEventLoop, before: list[_Account]) -> None:
         """Belong to ``loop``, and take over the books of those that are over."""
@@ -245,6 +294,13 @@ def share_of(
 def early_share(platform: str, clock: Clock, rates: Rates, places: int) -> Share:
     """One that nothing goes through: it is not known yet who asks."""
     return _Account(platform, platform, clock, places).share("", rates, places)
+
+
+def figures_of(user: object) -> list[AccountFigures]:
+    """What can be read of the accounts that ``user`` uses. On their loop."""
+    with _lock:
+        used = [one for some in _accounts.values() for one in some if user in one.users]
+    return [one.figures() for one in used]
 
 
 def release_limiters(user: object) -> list[RateLimiter]:

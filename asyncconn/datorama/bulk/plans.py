@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from asyncconn.core.tables import MOST_ROWS, html_table
+from asyncconn.core.words import count
 from asyncconn.datorama.bulk.progress import seconds_for
 from asyncconn.errors import LifecycleError
 
@@ -59,6 +61,14 @@ class Plan(Generic[K, T]):
         self._calling = calling
         self._work = work
         self._begun = False
+
+    def __repr__(self) -> str:
+        jobs = "" if self.jobs is None else f", for {count(self.jobs, 'job')}"
+        return f"<Plan of {count(len(self.calls), 'call')}{jobs}; {'carried out' if self._begun else 'not begun'}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(call.method, call.path) for call in self.calls[:MOST_ROWS]]
+        return html_table(("method", "path"), rows, title=repr(self).strip("<>"), noun="call", total=len(self.calls))
 
     @property
     def seconds(self) -> float:

@@ -57,7 +57,7 @@ class Meter:
     ) -> None:
         self._calling = calling
         self._total = total
-        self._listener = telling(listener)
+        self._listener = telling(listener, "datorama")
         self._what = what
         self._calls = calls
         self._count: Counter[str] = Counter()

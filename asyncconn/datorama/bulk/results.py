@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from asyncconn.core.frames import exact_frame
 from asyncconn.core.notes import with_notes
+from asyncconn.core.tables import MOST_ROWS, html_table
+from asyncconn.core.words import count
 from asyncconn.datorama.errors import BulkFailed
 from asyncconn.datorama.models import DataStream, Workspace
 from asyncconn.errors import AsyncConnError, ConfigError
@@ -166,8 +168,9 @@ class BulkResult(Generic[K, T]):
         return [item for item in self.items if item.outcome == outcome]
 
     def _counts(self) -> str:
-        count = Counter(item.outcome for item in self.items)
-        return f"{len(self.items)} items: {count['ok']} ok, {count['failed']} failed, {count['unknown']} unknown"
+        found = Counter(item.outcome for item in self.items)
+        words = ", ".join(f"{found[outcome]:,} {outcome}" for outcome in ("ok", "failed", "unknown"))
+        return f"{count(len(self.items), 'item')}: {words}"
 
     def __len__(self) -> int:
         return len(self.items)
@@ -180,3 +183,8 @@ class BulkResult(Generic[K, T]):
 
     def __repr__(self) -> str:
         return f"<BulkResult of {self._counts()}>"
+
+    def _repr_html_(self) -> str:
+        worst = sorted(self.items, key=lambda item: item.outcome == "ok")[:MOST_ROWS]  # what went wrong comes first
+        rows = [(item.name, item.outcome, "" if item.error is None else with_notes(item.error)) for item in worst]
+        return html_table(("input", "outcome", "error"), rows, title=self._counts(), noun="item", total=len(self.items))

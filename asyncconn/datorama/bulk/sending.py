@@ -142,7 +142,8 @@ class Sender:
             meter.set(sum(job.status == JobStatus.SUCCESS for job in states), len(states.failed) + len(states.lost))
 
         try:
-            async for states in poller(waiting, policy, self._nouns.calling.clock):
+            calling = self._nouns.calling
+            async for states in poller(waiting, policy, calling.clock, calling.watching):
                 await tell(states)
         except AsyncConnError as error:
             await tell(waiting.states)

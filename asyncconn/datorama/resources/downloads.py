@@ -18,7 +18,8 @@ Through = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 
 def chunks_of(answer: Stream, through: Through | None, on_progress: OnProgress | None) -> AsyncIterator[bytes]:
     """The chunks of an open download, after what they pass."""
-    chunks = answer.__aiter__() if on_progress is None else _Told(answer, on_progress)
+    listener = telling(on_progress, "datorama download")
+    chunks = answer.__aiter__() if listener is None else _Told(answer, listener)
     return through(chunks) if through else chunks
 
 
@@ -29,7 +30,7 @@ class _Told:
         self._chunks = answer.__aiter__()
         self._total = _size(answer)
         self._done = 0
-        self._listener = telling(listener)
+        self._listener = listener
         self._tell()
 
     def __aiter__(self) -> Self:

@@ -138,7 +138,7 @@ class Jobs(Resource):
         :class:`JobStates` in the end, iterating those of each poll. Raises ``PollTimeout`` at the policy's deadline
         (four hours unless given), whose ``last`` knows what is unfinished.
         """
-        return wait_for(self.list, jobs, policy, self._caller.clock)
+        return wait_for(self.list, jobs, policy, self._caller.clock, self._caller.watching)
 
     async def download(
         self,

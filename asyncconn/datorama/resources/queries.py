@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.frames import exact_frame
+from asyncconn.core.tables import MOST_ROWS, html_table
+from asyncconn.core.words import count
 from asyncconn.datorama.dates import DateRange, DayLike
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.datorama.paths import number
@@ -25,6 +27,12 @@ class QueryResult:
 
     headers: tuple[str, ...]
     rows: list[list[Any]]
+
+    def __repr__(self) -> str:
+        return f"<QueryResult of {count(len(self.rows), 'row')}: {', '.join(self.headers)}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.headers, self.rows[:MOST_ROWS], title=count(len(self.rows), "row"), total=len(self.rows))
 
     def records(self) -> list[dict[str, Any]]:
         """Each row by header. Raises ``DatoramaProtocolError`` where two are the same: a value would be lost."""

@@ -92,6 +92,7 @@ class Reports(Collection[Report]):
             token=str(number(job_id, "job_id")),
             clock=self._caller.clock,
             name=f"report job {job_id}",
+            watching=self._caller.watching,
         )
 
     async def job(self, job_id: int) -> ReportJob:

@@ -59,7 +59,7 @@ async def _one(client: Redis, name: bytes, now: float) -> SharedRate | None:
         books["kind"],
         stem.partition("{")[2].partition("}")[0][:12],
         int(books["limit"]),
-        _used(books) - sum(int(one.rpartition(b":")[2]) for one in over),
+        _used(books) - sum(int(one.split(b":")[1]) for one in over),
         period,
         sum(int(value) for key, value in books.items() if key.startswith("l:")),
         seen,

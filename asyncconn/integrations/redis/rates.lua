@@ -1,14 +1,16 @@
 -- One call of one holder (a process, say) about one limit. All times are this server's own, in milliseconds; holders
 -- tell ages, so that no two clocks meet. A call that comes twice gets the answer of the first time.
 --
--- KEYS  1 books (hash)  2 settled (zset: "number:calls" by when they are free)  3 leases (zset: by when they are dead)
+-- KEYS  1 books (hash)  2 settled (zset: "number:calls:holder" by when they are free)
+--       3 leases (zset: "holder:number" by when they are dead)
 --       4 waiting (zset: holders by when they last got something)  5 holders (zset: by when they were last heard)
 -- ARGV  kind ("window" | "bucket" | "quota"), holder, number of the call, then for a window and a bucket:
 --       need, want, limit, period, ttl, skew, hold, label, rate (calls a millisecond), and three for each report:
 --       lease, calls, age (less than 0: given back unused; 0 calls: the lease is alive)
 --       for a quota: window, label, limit, the holder's calls before this one, and how many more.
 -- In the books: run, hold, used | tokens and at, serial, "l:" a lease's calls, "a:" a holder's number and answer,
---       "w:" what a holder waits for, "g:" when it last got something; for people kind, label, limit and period.
+--       "w:" what a holder wants, "g:" when it last got something, "u:" what it has of a window; for people kind,
+--       label, limit and period.
 
 local books, settled, leases, waiting, holders = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local kind, me, number = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -52,10 +54,10 @@ local keep = period + ttl + skew + 1000
 
 local answered = call('HGET', books, 'a:' .. me)
 if answered then
-  local last, grant, wait, room, sharing = string.match(answered, '^(%d+) (%-?%d+) (%-?%d+) (%-?%d+) (%d+)$')
+  local last, grant, over, room, sharing = string.match(answered, '^(%d+) (%-?%d+) (%d+) (%-?%d+) (%d+)$')
   if number <= tonumber(last) then
     if number < tonumber(last) then grant = 0 end -- it was under way for long: nobody waits for it any more
-    return {tonumber(grant), tonumber(wait), tonumber(room), tonumber(sharing)}
+    return {tonumber(grant), math.max(0, tonumber(over) - now), tonumber(room), tonumber(sharing)}
   end
 end
 
@@ -81,8 +83,18 @@ end
 local used = figure('used')
 tokens = math.min(limit, tokens + math.max(0, now - at) * rate)
 
-local function settle(free, calls)
-  call('ZADD', settled, free, call('HINCRBY', books, 'serial', 1) .. ':' .. calls)
+local function whose(lease)
+  return string.match(lease, '^[^:]*')
+end
+
+local function settle(free, calls, holder)
+  call('ZADD', settled, free, call('HINCRBY', books, 'serial', 1) .. ':' .. calls .. ':' .. holder)
+end
+
+local more = {} -- by holder
+local function count(calls, holder)
+  used = used + calls
+  more[holder] = (more[holder] or 0) + calls
 end
 
 for i = 13, #ARGV, 3 do
@@ -101,22 +113,26 @@ for i = 13, #ARGV, 3 do
       call('HINCRBY', books, 'l:' .. lease, -known)
     end
     if age < 0 then
-      used = used - known
+      count(-known, whose(lease))
     else
-      settle(now - age + period + 1, calls)
-      used = used + calls - known -- of a lease that was given up, or that is not known here: rather counted twice
+      settle(now - age + period + 1, calls, whose(lease))
+      count(calls - known, whose(lease)) -- of a lease that was given up, or is not known here: rather counted twice
     end
   end
 end
 for _, lease in ipairs(call('ZRANGEBYSCORE', leases, '-inf', now)) do -- counted as used at the last possible moment
-  settle(tonumber(call('ZSCORE', leases, lease)) + period, call('HGET', books, 'l:' .. lease))
+  settle(tonumber(call('ZSCORE', leases, lease)) + period, call('HGET', books, 'l:' .. lease), whose(lease))
   call('HDEL', books, 'l:' .. lease)
   call('ZREM', leases, lease)
 end
 for _, one in ipairs(call('ZRANGEBYSCORE', settled, '-inf', now)) do
-  used = used - tonumber(string.match(one, ':(%d+)$'))
+  local calls, holder = string.match(one, ':(%d+):(.*)$')
+  count(-tonumber(calls), holder)
 end
 call('ZREMRANGEBYSCORE', settled, '-inf', now)
+for holder, calls in pairs(more) do
+  if calls ~= 0 and call('HINCRBY', books, 'u:' .. holder, calls) <= 0 then call('HDEL', books, 'u:' .. holder) end
+end
 
 -- Who shares it, and who waits.
 call('ZADD', holders, now, me)
@@ -126,31 +142,65 @@ for _, gone in ipairs(call('ZRANGEBYSCORE', holders, '-inf', now - keep)) do
 end
 call('ZREMRANGEBYSCORE', holders, '-inf', now - keep)
 local sharing = math.max(1, call('ZCOUNT', holders, now - period, '+inf'))
-local look = math.max(500, period / 8) -- who waits asks again after so long at the latest; after twice it has gone
+local look = math.max(500, period / 6) -- who waits asks again after so long at the latest; after twice it has gone
 local ahead, room = 0, kind == 'bucket' and math.floor(tokens + 0.000001) or limit - used
+local share = limit / sharing
+local mine = math.floor(share) - figure('u:' .. me) -- of the share, what is left
+
+local function known(some) -- of some holders: what the first wants, what it has, what the second wants, and so on
+  local names = {}
+  for i, one in ipairs(some) do names[2 * i - 1], names[2 * i] = 'w:' .. one, 'u:' .. one end
+  local found = #names > 0 and call('HMGET', books, unpack(names)) or {}
+  for i = 1, #found do found[i] = tonumber(found[i] or '0') end
+  return found
+end
+
 if need > 0 then
   want = math.min(math.max(need, math.min(want, math.floor(limit / (3 * sharing)))), limit)
   call('ZADD', waiting, figure('g:' .. me), me) -- in turn: who was late the last time has not lost its place
   call('HSET', books, 'w:' .. me, want)
+  local there, before = {}, {}
+  for _, one in ipairs(call('ZRANGEBYSCORE', holders, now - 2 * look, '+inf')) do there[one] = true end
   for _, other in ipairs(call('ZRANGE', waiting, 0, -1)) do
     if other == me then break end
-    if tonumber(call('ZSCORE', holders, other) or '0') < now - 2 * look then
+    if there[other] then
+      before[#before + 1] = other
+    else
       call('ZREM', waiting, other)
       call('HDEL', books, 'w:' .. other)
-    else
-      ahead = ahead + figure('w:' .. other)
     end
+  end
+  local found = known(before)
+  for i = 1, #found, 2 do
+    local waits = found[i] > share or found[i] + found[i + 1] <= share -- it may have that by now, if I may
+    if want > mine or waits then ahead = ahead + found[i] end
   end
 else
   call('ZREM', waiting, me)
   call('HDEL', books, 'w:' .. me)
 end
 
+-- What is left of the others' shares, and wanted. It is kept for them as long as a lost answer may keep them away: else
+-- those that are there would take all that becomes free at once, and who was away would wait for another period.
+local away = 600
+local function kept()
+  local others, all = {}, 0
+  for _, other in ipairs(call('ZRANGEBYSCORE', holders, now - away, '+inf')) do
+    if other ~= me then others[#others + 1] = other end
+  end
+  local found = known(others)
+  for i = 1, #found, 2 do
+    local left = math.floor(share - found[i + 1])
+    if found[i] > 0 and found[i] <= left then all = all + math.min(3 * found[i], left) end
+  end
+  return all
+end
+
 local function freed(calls, within) -- how long until so many more are free, as far as is known; nil: not within
   if kind == 'bucket' then return math.max(1, (calls + room - tokens) / rate) end
   local found = call('ZRANGEBYSCORE', settled, '-inf', now + within, 'WITHSCORES')
   for i = 1, #found, 2 do
-    calls = calls - tonumber(string.match(found[i], ':(%d+)$'))
+    calls = calls - tonumber(string.match(found[i], ':(%d+):'))
     if calls <= 0 then return math.max(1, tonumber(found[i + 1]) - now) end
   end
 end
@@ -160,6 +210,7 @@ if held > now then
   wait = held - now
 elseif need > 0 then
   local there = room - ahead
+  if kind == 'window' and want > mine and need <= share then there = math.min(there, math.max(mine, room - kept())) end
   local whole = there < want and kind == 'window' and freed(want - there, period / 50)
   if there >= want then
     grant = want
@@ -168,7 +219,7 @@ elseif need > 0 then
   elseif there >= need then
     grant = there
   else
-    wait = math.min(look, freed(need - there, look) or look)
+    wait = math.min(room - ahead >= need and away or look, freed(need - there, look) or look)
   end
 end
 if grant > 0 then
@@ -176,13 +227,13 @@ if grant > 0 then
     tokens = tokens - grant
   else
     used = used + grant
+    call('HINCRBY', books, 'u:' .. me, grant)
     local lease = me .. ':' .. number
     call('HSET', books, 'l:' .. lease, grant)
     call('ZADD', leases, now + ttl + skew, lease)
   end
   room = room - grant
   call('ZREM', waiting, me)
-  call('HDEL', books, 'w:' .. me)
   call('HSET', books, 'g:' .. me, now)
 end
 
@@ -193,6 +244,6 @@ else
   call('HSET', books, 'used', used)
 end
 call('HSET', books, 'kind', kind, 'label', label, 'limit', limit, 'period', period)
-call('HSET', books, 'a:' .. me, string.format('%d %d %d %d %d', number, grant, wait, room, sharing))
+call('HSET', books, 'a:' .. me, string.format('%d %d %d %d %d', number, grant, now + wait, room, sharing))
 for _, key in ipairs(KEYS) do call('PEXPIRE', key, keep) end
 return {grant, wait, room, sharing}

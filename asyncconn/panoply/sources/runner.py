@@ -173,7 +173,7 @@ class _Run:
         self._read_timeout = read_timeout
         self._close_timeout = close_timeout
         self._keep_state_ids = keep_state_ids
-        self._on_progress = telling(on_progress)
+        self._on_progress = telling(on_progress, "source")
         self._progress = SourceProgress(0, None, "", msg="")
         self._loop = driver.runtime.loop
         self._clock = driver.runtime.clock

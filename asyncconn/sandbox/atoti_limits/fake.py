@@ -16,6 +16,7 @@ from asyncconn.sandbox.atoti_limits.problems import ErrorStyle, Problem, problem
 from asyncconn.sandbox.atoti_limits.users import JWT_KEY, User, authenticate, default_users, sign
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.faults import Faults
+from asyncconn.sandbox.log import Log
 from asyncconn.sandbox.server import Server, Stopping
 from asyncconn.sandbox.world import Place, World
 
@@ -38,7 +39,8 @@ class Fake(World):
     ``base_path`` (such as ``/foo/bar``) is put before every path. ``users`` by name, ``jwt_key`` signs and checks
     ``Jwt`` tokens, ``bearer_tokens`` maps an opaque token to a user's name. ``latency`` is added to each answer, in
     seconds. ``error_style`` is the format of errors and ``stack_traces`` puts an invented trace into those that can
-    have one. ``down`` begins without listening; see :meth:`come_up`. ``faults`` strikes requests that arrive here.
+    have one. ``down`` begins without listening; see :meth:`come_up`. ``faults`` strikes requests that arrive here,
+    ``log`` notes them.
     """
 
     host: str = "127.0.0.1"
@@ -53,13 +55,14 @@ class Fake(World):
     down: bool = False
     faults: Faults = field(default_factory=Faults)
     clock: Clock = field(default_factory=SystemClock)
+    log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:
         if self.latency < 0:
             raise ConfigError("latency must be 0 seconds or more")
         if self.base_path and (not self.base_path.startswith("/") or self.base_path.endswith("/")):
             raise ConfigError(f"base_path must be empty or like '/foo/bar', not {self.base_path!r}")
-        self.settle(Place(self.host, self.clock, self.faults))
+        self.settle(Place(self.host, self.clock, self.faults, log=self.log))
         self._server = Server((self,), self.place)
         self._client: aiohttp.ClientSession | None = None
         self._entered = False
@@ -164,6 +167,16 @@ class Fake(World):
         if self._client is None:
             raise LifecycleError(f"{type(self).__name__} is not open")
         return self._client
+
+    async def reset(self) -> None:
+        """Forget the requests."""
+        self.arrivals.clear()
+        self._server.requests.clear()
+
+    def secrets(self) -> list[str]:
+        """The key of tokens, tokens, and passwords, but those that are their user's name: paths have that, too."""
+        passwords = [user.password for user in self.users.values() if user.password != user.name]
+        return [*passwords, self.jwt_key, *self.bearer_tokens]
 
     # -- for the server ------------------------------------------------------------------------------------------------
 

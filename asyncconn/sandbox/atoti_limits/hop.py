@@ -78,6 +78,14 @@ class Dialer:
             self._target = target
             self._task = asyncio.create_task(self._run(target), name="asyncconn-sandbox-limits-connect")
 
+    async def forget(self) -> None:
+        """Be as at the beginning, and tell nobody."""
+        async with self._lock:
+            await self.stop()
+            self._target = self.connected = None
+            self.attempts = 0
+            self.failures.clear()
+
     async def disconnect(self) -> None:
         """Stop trying, and tell Limits if it may know us."""
         async with self._lock:

@@ -83,11 +83,7 @@ class FakeLimitsServer(Fake):
         self._version = _numbers(self.version)
         self._table = PathTable(f"/limits/rest/{self.rest_version}", {**known, **self.paths}, root)
         self._inventor = Inventor(self.seed)
-        self.store = Store(
-            now=lambda: self.clock.utcnow().isoformat(timespec="milliseconds"),
-            new_id=self._inventor.uuid,
-            inactive_overlap=self._version < (4, 1, 2),
-        )
+        self.store = self._empty()
 
     # -- for the user --------------------------------------------------------------------------------------------------
 
@@ -100,6 +96,11 @@ class FakeLimitsServer(Fake):
             "connected": True,
             "since": since,
         }
+
+    async def reset(self) -> None:
+        """Hold nothing: no structures, limits, incidents and connections."""
+        await super().reset()
+        self.store = self._empty()
 
     # -- for the server ------------------------------------------------------------------------------------------------
 
@@ -120,6 +121,13 @@ class FakeLimitsServer(Fake):
         if request.name.startswith("connections."):
             return await self._connections(request)
         return self._operations().serve(request)
+
+    def _empty(self) -> Store:
+        return Store(
+            now=lambda: self.clock.utcnow().isoformat(timespec="milliseconds"),
+            new_id=self._inventor.uuid,
+            inactive_overlap=self._version < (4, 1, 2),
+        )
 
     def _operations(self) -> Operations:
         return Operations(

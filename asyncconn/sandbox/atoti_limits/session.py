@@ -113,6 +113,11 @@ class FakeAtotiSession(Fake):
         return self._dialer.connected is not None
 
     @property
+    def trying(self) -> bool:
+        """Whether it is asking Limits to connect, or will again."""
+        return self._dialer.trying
+
+    @property
     def attempts(self) -> int:
         """How often the session has asked Limits to connect."""
         return self._dialer.attempts
@@ -126,6 +131,13 @@ class FakeAtotiSession(Fake):
         """Add a cube; a session of generation 1 then connects by itself."""
         self.cubes.append(Cube(name, slicing))
         await self._connect_by_itself()
+
+    async def reset(self) -> None:
+        """Be connected to nobody; a session of generation 1 connects anew by itself."""
+        await super().reset()
+        await self._dialer.forget()
+        if self._url is not None:
+            await self._connect_by_itself()
 
     # -- for the server ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from asyncconn.sandbox.atoti_limits.rules import WORKFLOWS
 if TYPE_CHECKING:
     from asyncconn.sandbox.atoti_limits.users import User
 
-__all__ = ["KEYS", "LEGAL", "Process", "act", "begin"]
+__all__ = ["KEYS", "LEGAL", "PENDING", "Process", "act", "begin"]
 
 PENDING = ("PENDING_FIRST_APPROVAL", "PENDING_SECOND_APPROVAL")
 #: Which statuses an action takes a limit out of.

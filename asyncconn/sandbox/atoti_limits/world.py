@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asyncconn.sandbox.atoti_limits.limits import FakeLimitsServer
 from asyncconn.sandbox.atoti_limits.session import FakeAtotiSession
+from asyncconn.sandbox.atoti_limits.workflows import PENDING
+from asyncconn.sandbox.views import View, Work
 from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LimitsWorld"]
 
+_MOST = 30  # approvals that are shown
 _VERSIONS = {1: "3.3.1", 2: "4.2.1", 3: "6.2.2"}
 
 
@@ -100,5 +103,34 @@ class LimitsWorld(World):
         """There is nothing at the sandbox's own address."""
         return self.refusal(call, 404)
 
+    async def view(self) -> View:
+        """Whether the session is connected, and the changes that wait for an approval."""
+        store, session = self.limits.store, self.session
+        name = session.server_name
+        status = "CONNECTED" if session.connected else "TRYING" if session.trying else "NOT CONNECTED"
+        detail = f"attempts: {session.attempts}" + (
+            f", last failure: {session.failures[-1]}" if session.failures else ""
+        )
+        waiting = [limit for limit in store.limits.values() if limit["limitStatus"] in PENDING]
+        counters = {
+            "calls": len(session.arrivals) + len(self.limits.arrivals),
+            "structures": len(store.structures),
+            "limits": sum(limit["limitStatus"] != "DELETED" for limit in store.limits.values()) + len(store.v1_limits),
+            "incidents": len(store.incidents),
+        }
+        work = [Work("connection", name, f"{name} to Limits", status, session.trying, detail)]
+        work += [Work("approval", one["limitId"], one["limitId"], one["limitStatus"], True) for one in waiting[-_MOST:]]
+        return View(counters, work=work)
+
+    def secrets(self) -> list[str]:
+        """Those of both."""
+        return [*self.session.secrets(), *self.limits.secrets()]
+
+    async def reset(self) -> None:
+        """Both begin anew, Limits first."""
+        await self.limits.reset()
+        await self.session.reset()
+
     def _common(self) -> dict[str, Any]:
-        return {"host": self.place.host, "faults": self.place.faults, "clock": self.place.clock}
+        place = self.place
+        return {"host": place.host, "faults": place.faults, "clock": place.clock, "log": place.log}

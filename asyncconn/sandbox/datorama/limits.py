@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from asyncconn.sandbox.views import Gauge
+
 if TYPE_CHECKING:
     from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.datorama.options import Options
@@ -112,6 +114,19 @@ class Allowance:
         now = self._clock.micros()
         windows: list[tuple[str, _Window]] = [*self._minutes.items(), ("day", self._day)]
         return {name: max(0, window.limit - window.used(now)) for name, window in windows}
+
+    def gauges(self, name: str) -> list[Gauge]:
+        """How full each is, for somebody who looks."""
+        now = self._clock.micros()
+        windows = {
+            "calls a minute": self._minutes["platform"],
+            "queries a minute": self._minutes["query"],
+            "calls a day": self._day,
+        }
+        return [
+            Gauge(f"{name}: {what}", window.used(now), window.limit, "calls", (window.reset(now) - now) / 1e6)
+            for what, window in windows.items()
+        ]
 
     def headers(self) -> dict[str, str]:
         """The nine, as they are now."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.datorama.answers import SHELL, TOO_MANY, ApiError, Voice, json_answer
+from asyncconn.sandbox.datorama.jobs import Run
 from asyncconn.sandbox.datorama.limits import RATE_HEADERS, Allowance, Kind
 from asyncconn.sandbox.datorama.live import Live
 from asyncconn.sandbox.datorama.options import Options
@@ -27,6 +29,7 @@ from asyncconn.sandbox.datorama.routes import Ask, Router
 from asyncconn.sandbox.datorama.streams import Streams
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.spelling import spelled_out
+from asyncconn.sandbox.views import View, Work
 from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ __all__ = ["ApiCall", "Counters", "DatoramaWorld"]
 _log = logging.getLogger("asyncconn.sandbox")
 
 _UNKNOWN_STATUS = "HALTED_FOR_REVIEW"
+_MOST_SHOWN = 10  # jobs of a kind
+
+R = TypeVar("R", bound=Run)
 
 
 class ApiCall(NamedTuple):
@@ -188,6 +194,42 @@ class DatoramaWorld(World):
                 return replace(failed, headers=answer.headers)
         return _with_unknown_status(answer)
 
+    # -- for the sandbox's page and control ----------------------------------------------------------------------------
+
+    async def view(self) -> View:
+        """The allowances of all tokens, and the last jobs."""
+        counters, live, now = self.counters, self.live, self.clock.seconds()
+        shown = {
+            "calls": counters.platform,
+            "queries": counters.query,
+            "refused for the rate limit": counters.refused,
+            "not authorized": counters.unauthorized,
+            "workspaces": len(live.workspaces),
+            "streams": len(live.streams),
+        }
+        gauges = [one for number, each in enumerate(self.allowances, 1) for one in each.gauges(f"token {number}")]
+        work = [
+            self._shown("job", stat, f"stream {stat.stream_id}", f"{stat.start} to {stat.end}", now)
+            for stat in _last(live.stats)
+        ]
+        work += [self._shown("report", job, f"report {job.report_id}", "", now) for job in _last(live.report_jobs)]
+        return View(shown, gauges=gauges, work=work)
+
+    def secrets(self) -> list[str]:
+        """The tokens."""
+        return self.tokens
+
+    async def reset(self) -> None:
+        """Begin anew, with as many workspaces, streams and jobs as at first, and full allowances."""
+        for name in ("live", "allowances", "calls", "_router"):
+            self.__dict__.pop(name, None)
+        self.counters = Counters()
+        self._voice = Voice(self._options.error_bodies)
+
+    def _shown(self, kind: str, run: Run, name: str, detail: str, now: float) -> Work:
+        status = run.look(self._options, now, counts=False)
+        return Work(kind, str(run.id), name, status, run.ended_at is None, run.reason or detail)
+
     # -- one call ------------------------------------------------------------------------------------------------------
 
     @property
@@ -254,6 +296,11 @@ class DatoramaWorld(World):
     def _dated(self, answer: Answer) -> Answer:
         date = self.clock.utcnow() + timedelta(seconds=self._options.date_skew)
         return replace(answer, headers={**answer.headers, "Date": format_datetime(date, usegmt=True)})
+
+
+def _last(runs: dict[int, R]) -> list[R]:
+    """The last ones, newest first."""
+    return list(islice(reversed(runs.values()), _MOST_SHOWN))
 
 
 def _kind(call: Call) -> Kind:

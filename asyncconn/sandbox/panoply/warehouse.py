@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.panoply.records import SENT_TIME, InvalidDocument, Layout, fold, read_documents
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from asyncconn.sandbox.panoply.records import Rows
 
-__all__ = ["Loaded", "Warehouse"]
+__all__ = ["Found", "Loaded", "Warehouse"]
 
+_STEPS = 20_000  # of SQLite's machine, between two looks at the time
 _MAX_COLUMNS = 2000  # SQLite's own limit
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
 _READING_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "index_info"})
@@ -36,6 +39,15 @@ class Loaded:
 
     records: int
     invalid: list[InvalidDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a statement found; ``truncated``: there is more."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
 
 
 class Warehouse:
@@ -55,9 +67,11 @@ class Warehouse:
         self._executor: ThreadPoolExecutor | None = None
         self._columns: dict[str, set[str]] = {}
         self._indexed: set[str] = set()
+        self._closing = False
 
     async def open(self) -> None:
         """Raises :class:`~asyncconn.errors.ConfigError` when the file cannot be opened as a database."""
+        self._closing = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="asyncconn-sandbox-warehouse")
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._connect)
@@ -75,14 +89,28 @@ class Warehouse:
 
     def sql(self, statement: str, *params: object) -> list[dict[str, Any]]:
         """Rows of one reading statement; :class:`~asyncconn.errors.ConfigError` with SQLite's words."""
+        found = self.ask(statement, params)
+        return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+    def ask(
+        self, statement: str, params: Sequence[object], most: int | None = None, seconds: float | None = None
+    ) -> Found:
+        """As :meth:`sql`; at most ``most`` rows, and an error when it takes longer than ``seconds``."""
+        deadline = None if seconds is None else time.monotonic() + seconds
         try:
             with self._lock:
-                cursor = self._open_reader().execute(statement, params)
-                names = [column[0] for column in cursor.description or ()]
-                return [dict(zip(names, row, strict=True)) for row in cursor]
+                reader = self._open_reader()
+                late = None if deadline is None else lambda: self._closing or time.monotonic() > deadline
+                reader.set_progress_handler(late, _STEPS)
+                cursor = reader.execute(statement, params)
+                rows = cursor.fetchall() if most is None else cursor.fetchmany(most + 1)
+                columns = [column[0] for column in cursor.description or ()]
+                cursor.close()  # a statement that is not at its end would keep the table locked
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             hint = " (only reading is possible here)" if "not authorized" in str(error) else ""
+            hint = f": it took longer than {seconds:g} s" if str(error) == "interrupted" and seconds else hint
             raise ConfigError(f"sql: {error}{hint}") from error
+        return Found(columns, rows[:most], len(rows) > len(rows[:most]))
 
     def tables(self) -> dict[str, int]:
         """Rows by table."""
@@ -92,8 +120,15 @@ class Warehouse:
             counting = [(name, f"select count(*) from {_quoted(name)}") for name in names]  # noqa: S608 - quoted
             return {name: reader.execute(statement).fetchone()[0] for name, statement in counting}
 
+    async def reset(self) -> None:
+        """Drop all tables, after the message that is being loaded."""
+        if self._executor is None:
+            raise LifecycleError("the warehouse is not open")
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
+
     def close(self) -> None:
         """End the thread, after the message it is loading, and let the data in memory go."""
+        self._closing = True  # whoever asks something long in another thread need not be waited for
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
@@ -143,6 +178,16 @@ class Warehouse:
                 self._indexed.clear()
                 raise
         return Loaded(loaded, invalid)
+
+    def _drop(self) -> None:
+        writer = self._writer
+        if writer is None:
+            raise LifecycleError("the warehouse is not open")
+        with self._lock:
+            self._columns.clear()
+            self._indexed.clear()
+            for (table,) in writer.execute(_TABLES).fetchall():
+                writer.execute(f"drop table {_quoted(table)}")
 
     def _store(
         self,

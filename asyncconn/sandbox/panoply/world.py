@@ -5,6 +5,7 @@ Contract: panoply sections 1 to 4.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sqlite3
@@ -21,7 +22,8 @@ from asyncconn.sandbox.panoply import aws_json, query, sqs
 from asyncconn.sandbox.panoply.account import Account, invent_account, parse_account
 from asyncconn.sandbox.panoply.records import count_documents
 from asyncconn.sandbox.panoply.sqs import Send, SqsError
-from asyncconn.sandbox.panoply.warehouse import Warehouse
+from asyncconn.sandbox.panoply.warehouse import Found, Warehouse
+from asyncconn.sandbox.views import View
 from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -222,6 +224,37 @@ class PanoplyWorld(World):
     def spoil(self, kind: str, answer: Answer) -> Answer:
         """``wrong_digest``: every MD5 with its digits turned round."""
         return replace(answer, body=_DIGEST.sub(lambda found: found[1] + _other(found[2]), answer.body))
+
+    # -- for the sandbox's page and control --------------------------------------------------------------------
+
+    async def view(self) -> View:
+        """Tables with their rows, and the counters."""
+        counters = self.counters
+        shown = {
+            "calls": counters.requests,
+            "messages": counters.accepted,
+            "records": counters.records,
+            "bytes": counters.bytes,
+            "refused": counters.refused,
+            "dropped for a wrong key or secret": counters.rejected_by_consumer,
+            "documents that could not be loaded": counters.invalid_documents,
+        }
+        return View(shown, await asyncio.to_thread(self.tables))
+
+    async def ask(self, statement: str, *params: object, most: int, seconds: float) -> Found:
+        """As :meth:`sql`, without keeping others waiting: at most so many rows, and so many seconds."""
+        return await asyncio.to_thread(self._warehouse.ask, statement, params, most, seconds)
+
+    def secrets(self) -> list[str]:
+        """Keys and secrets of all accounts."""
+        return [text for account in self._queues.values() for text in (account.api_key, account.api_secret)]
+
+    async def reset(self) -> None:
+        """Drop all tables, in the file of ``warehouse`` too, and forget the messages; accounts stay."""
+        await self._warehouse.reset()
+        self.counters = Counters()
+        self.messages.clear()
+        self.invalid.clear()
 
     # -- SQS -------------------------------------------------------------------------------------------------
 

@@ -58,13 +58,23 @@ class Tenant:
         """Virtual host and user, as MQTT takes them."""
         return f"{self.vhost}:{self.user}"
 
+    def secrets(self) -> list[str]:
+        """Whatever lets somebody in."""
+        keys = [self.api_key, self.app_key, self.routing_key, self.symmetric_key, self.mqtt_password]
+        return keys + [user.key for user in self.dls_users.values()]
+
+    def alone(self) -> None:
+        """Leave the data lake to its admin, whose key there is the API key, as the public tools have it."""
+        self.dls_users.clear()
+        self.dls_users[_ADMIN] = DlsUser(_ADMIN, self.api_key, admin=True)
+
     def dls_user(self, key: str) -> DlsUser | None:
         """Whose data lake key it is."""
         return next((user for user in self.dls_users.values() if user.key == key), None)
 
 
 def invent(user: str, inventor: Inventor) -> Tenant:
-    """A tenant with made-up keys; its admin's data lake key is the API key, as the public tools have it."""
+    """A tenant with made-up keys."""
     tenant = Tenant(
         user,
         api_key=hashlib.sha256(inventor.uuid().encode()).hexdigest(),
@@ -73,7 +83,7 @@ def invent(user: str, inventor: Inventor) -> Tenant:
         symmetric_key=inventor.base36(48),
         mqtt_password=inventor.base36(24),
     )
-    tenant.dls_users[_ADMIN] = DlsUser(_ADMIN, tenant.api_key, admin=True)
+    tenant.alone()
     return tenant
 
 

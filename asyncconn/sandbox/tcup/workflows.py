@@ -103,6 +103,11 @@ class _Instance:
     started: datetime | None = None
     ended: datetime | None = None
 
+    @property
+    def under_way(self) -> bool:
+        """Whether it goes on, or will."""
+        return self.status in _UNDER_WAY
+
     def mapping(self) -> list[dict[str, str]]:
         """Which task is the copy of which."""
         return [{"baseTaskId": base, "copiedTaskId": copy.id} for base, copy in self.copies.items()]
@@ -137,13 +142,13 @@ class _Instance:
 
 
 class Workflows(Service):
-    """A tenant's processes, over the tasks of ``engine``."""
+    """A tenant's processes, over the tasks of ``engine``; ``instances`` are their runs, by id."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._clock = engine.timers.clock
         self._definitions: dict[str, _Definition] = {}
-        self._instances: dict[str, _Instance] = {}
+        self.instances: dict[str, _Instance] = {}
         self._by_copy: dict[str, tuple[_Instance, str]] = {}
         engine.on_end.append(self._task_ended)
 
@@ -285,7 +290,7 @@ class Workflows(Service):
             copy.links.clear()
             instance.copies[base] = self._engine.add(copy)
             self._by_copy[copy_id] = instance, base
-        self._instances[instance.id] = instance
+        self.instances[instance.id] = instance
         self._note(instance, "PREINITIATED")
         return instance
 
@@ -400,13 +405,13 @@ class Workflows(Service):
         raise Refused(404, f"there is no schedule {ask.args['sid']}")
 
     def _instance(self, ask: Ask) -> _Instance:
-        found = self._instances.get(ask.args["iid"])
+        found = self.instances.get(ask.args["iid"])
         if found is None:
             raise Refused(404, f"there is no process instance {ask.args['iid']}")
         return found
 
     def _instances_of(self, definition: _Definition) -> list[_Instance]:
-        return [one for one in self._instances.values() if one.definition is definition]
+        return [one for one in self.instances.values() if one.definition is definition]
 
 
 def _is_permission(value: object) -> bool:

@@ -19,6 +19,7 @@ from asyncconn.sandbox.clock import MovableClock
 from asyncconn.sandbox.credentials import Inventor
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.spelling import spelled_out
+from asyncconn.sandbox.tcup import viewing
 from asyncconn.sandbox.tcup.asking import segments
 from asyncconn.sandbox.tcup.dls import Dls
 from asyncconn.sandbox.tcup.mr import Mr
@@ -30,10 +31,11 @@ from asyncconn.sandbox.tcup.tasks import Tasks
 from asyncconn.sandbox.tcup.tenants import Tenant, check_token, invent
 from asyncconn.sandbox.tcup.voice import Refused, envelope, error_answer, json_answer
 from asyncconn.sandbox.tcup.workflows import Workflows
+from asyncconn.sandbox.views import Gauge, View
 from asyncconn.sandbox.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from asyncconn.sandbox.exchange import Call
     from asyncconn.sandbox.tcup.service import Service
@@ -140,6 +142,7 @@ class TcupWorld(World):
         self.counters = Counters()
         self.streams = Streams(options)
         self.tenants: dict[str, Tenant] = {}
+        self._known: list[Tenant] = []
         self._services: dict[str, Services] = {}
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
         self._bases = bases(self.options.paths)
@@ -216,6 +219,11 @@ class TcupWorld(World):
         if any(tenant.user == user for tenant in self.tenants.values()):
             raise ConfigError(f"world: there is a tenant {user!r} already")
         tenant = invent(user, self._inventor)
+        self._known.append(tenant)
+        self._move_in(tenant)
+        return tenant
+
+    def _move_in(self, tenant: Tenant) -> None:
         mr = Mr(tenant, self.clock, keep=self.place.keep_arrivals)
         self.tenants[tenant.api_key] = tenant
         self.mqtt.realms[tenant.vhost] = Realm(tenant, mr.broker, self.options)
@@ -229,7 +237,6 @@ class TcupWorld(World):
             WebSockets(tenant, mr.broker, self.streams),
             Events(tenant, mr.broker, self.streams),
         )
-        return tenant
 
     def services(self, tenant: Tenant) -> Services:
         """What a tenant has."""
@@ -317,6 +324,60 @@ class TcupWorld(World):
         """``answer`` made wrong in the way of one of ``fault_kinds``."""
         spoiled = _PAGE if kind == "html_200" else json_answer(envelope(500, "internal error"))
         return self._dated(spoiled)
+
+    # -- for the sandbox's page and control ----------------------------------------------------------------------------
+
+    async def view(self) -> View:
+        """Of all tenants."""
+        known = {tenant.user: self.services(tenant) for tenant in self._known}
+        counters = {
+            "calls": self.counters.requests.total(),
+            "refused for the rate limit": self.counters.refused,
+            "not authorized": self.counters.unauthorized,
+            "sensors": sum(len(one.sos.sensors) for one in known.values()),
+            "files": sum(len(one.dls.files()) for one in known.values()),
+            "tasks": sum(len(one.tasks.engine.tasks) for one in known.values()),
+            "messages published": sum(books.published for books in self.streams.books.values()),
+            "messages delivered": sum(books.delivered for books in self.streams.books.values()),
+        }
+        return View(
+            counters,
+            {"observations": sum(len(one.sos.observations) for one in known.values())},
+            [*self._rates(), *(gauge for user, one in known.items() for gauge in viewing.quota(user, one.dls))],
+            [work for one in known.values() for work in viewing.tasks(one.tasks.engine, one.workflows)],
+            list(viewing.channels(self.streams, self.mqtt.realms)),
+            list(viewing.gaps(self.streams, self.mqtt.realms)),
+        )
+
+    def secrets(self) -> list[str]:
+        """The keys of all tenants, and of their data lakes' users."""
+        return [secret for tenant in self._known for secret in tenant.secrets()]
+
+    async def reset(self) -> None:
+        """Break off all streams, and begin anew with the same tenants and keys; revoked ones are good again."""
+        self.streams.reset()
+        old, self._services = list(self._services.values()), {}
+        self._recent.clear()
+        self.calls.clear()
+        self.counters = Counters()
+        for tenant in self._known:
+            tenant.alone()
+            self._move_in(tenant)
+        await asyncio.gather(*(one.close() for services in old for one in services.all()))
+
+    def moved(self) -> None:
+        """Tasks and workflows begin that are due by now."""
+        for services in self._services.values():
+            services.tasks.engine.timers.tick()
+
+    def _rates(self) -> Iterator[Gauge]:
+        if (limit := self.options.rate) is None:
+            return
+        now = self.clock.now()
+        for tenant in self._known:
+            recent = [at for at in self._recent[tenant.api_key] if now - at < 1.0]
+            resets_in = recent[0] + 1.0 - now if recent else None
+            yield Gauge(f"{tenant.user}: calls a second", len(recent), limit, "calls", resets_in)
 
     # -- the gateway ---------------------------------------------------------------------------------------------------
 

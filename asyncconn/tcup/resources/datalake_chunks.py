@@ -107,7 +107,7 @@ class Chunked:
         self._target = target
         self._source = source
         self._once = once
-        self._report = telling(on_progress)
+        self._report = telling(on_progress, "upload in chunks")
         self._file: Path | None = None
         self._stamp: tuple[int, int] | None = None
         self._total: int | None = None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncconn.core.buffer.spool import Spool
+    from asyncconn.core.progress import OnProgress
     from asyncconn.http.response import Response
     from asyncconn.tcup.calling import Service
     from asyncconn.tcup.envelope import ItemResult
@@ -90,6 +91,7 @@ class Observations(SosNoun):
         routing: Routing | None = None,
         value_encoding: Encoding = "string",
         dedupe_window: int = 0,
+        on_progress: OnProgress | None = None,
     ) -> InsertReport:
         """Store all of ``rows``, in chunks of 500 records or 1 MiB, one after the other; an outcome for each.
 
@@ -102,10 +104,12 @@ class Observations(SosNoun):
         rejected, and the others go on. A chunk whose answer was lost is unknown, and not sent again.
 
         With ``dedupe_window`` a row is left out when all of its outputs (sensor, feature, start time and name) are
-        among that many that went before. Contract: sections 2.3, 2.4, 13.14.
+        among that many that went before. ``on_progress`` hears of rows that have an outcome.
+
+        Contract: sections 2.3, 2.4, 13.14.
         """
         sender = Sender(self._caller, routed(routing))
-        return await self._insert(sender, rows, value_encoding, dedupe_window)
+        return await self._insert(sender, rows, value_encoding, dedupe_window, on_progress)
 
     async def backfill(
         self,
@@ -114,6 +118,7 @@ class Observations(SosNoun):
         share: float = 0.5,
         value_encoding: Encoding = "string",
         dedupe_window: int = 0,
+        on_progress: OnProgress | None = None,
     ) -> InsertReport:
         """:meth:`insert_many` for the past: takes no more than ``share`` of the account's rate, and of its places.
 
@@ -125,7 +130,12 @@ class Observations(SosNoun):
             raise ConfigError(f"share is more than 0 and at most 1, not {share!r}")
         sender = Sender(self._caller, {}, self._pace(share))
         return await self._insert(
-            sender, rows, value_encoding, dedupe_window, at_once=max(1, int(self.connector.places * share))
+            sender,
+            rows,
+            value_encoding,
+            dedupe_window,
+            on_progress,
+            at_once=max(1, int(self.connector.places * share)),
         )
 
     async def _insert(
@@ -134,6 +144,7 @@ class Observations(SosNoun):
         rows: Iterable[Any] | AsyncIterable[Any],
         value_encoding: Encoding,
         dedupe_window: int,
+        on_progress: OnProgress | None,
         at_once: int = 1,
     ) -> InsertReport:
         zone, clock = self._zone, self._caller.clock
@@ -141,7 +152,8 @@ class Observations(SosNoun):
         def make(row: Any) -> dict[str, Any]:
             return observation_of(row, value_encoding, zone)
 
-        return await Inserting(sender, make, Seen(dedupe_window), clock, at_once=at_once).run(rows)
+        inserting = Inserting(sender, make, Seen(dedupe_window), clock, at_once=at_once, on_progress=on_progress)
+        return await inserting.run(rows)
 
     def _pace(self, share: float) -> RateLimiter | None:
         """A limiter with a share of what the account's default one allows."""
@@ -210,7 +222,11 @@ class Observations(SosNoun):
         ).collect()
 
     async def upload_csv(
-        self, source: str | os.PathLike[str] | bytes, *, on_unknown: Literal["error", "ignore"] = "error"
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        on_unknown: Literal["error", "ignore"] = "error",
+        on_progress: OnProgress | None = None,
     ) -> CsvReport:
         """Store the lines of a CSV file, read and sent in chunks; one that is bad is reported, and the others go on.
 
@@ -221,12 +237,13 @@ class Observations(SosNoun):
         ``source`` is a path, or the bytes of a file, in UTF-8. Its header has ``sensor``, ``starttime``, ``name`` and
         ``value``, and may have ``feature``, ``endtime``, ``type`` and ``unit``: a line for each output. Without
         ``name`` and ``value`` every other column is an output. ``on_unknown="ignore"`` leaves out columns that nobody
-        knows. Raises ``ConfigError`` for a file or a header that cannot be. Contract: sections 2.7, 13.22.
+        knows. ``on_progress`` hears of lines that have an outcome, as rows. Raises ``ConfigError`` for a file or a
+        header that cannot be. Contract: sections 2.7, 13.22.
         """
         lines = Lines(source, on_unknown)
         sender = Sender(self._caller, {})
-        report = await Inserting(sender, lines.observation, Seen(), self._caller.clock).run(aiter(lines))
-        return CsvReport.of(report)
+        inserting = Inserting(sender, lines.observation, Seen(), self._caller.clock, on_progress=on_progress)
+        return CsvReport.of(await inserting.run(aiter(lines)))
 
     async def download_csv(
         self,
@@ -238,15 +255,16 @@ class Observations(SosNoun):
         start: datetime | str | None = None,
         end: datetime | str | None = None,
         where: Names = None,
+        on_progress: OnProgress | None = None,
     ) -> Path | None:
         """Save what a query finds as a CSV file, which appears when it is complete, and can be uploaded again.
 
         None, and no file, where nothing was found. Arguments as in :meth:`query`; the server reads ``*`` in a name as
-        any text. Contract: sections 2.2, 13.21.
+        any text. ``on_progress`` hears of bytes. Contract: sections 2.2, 13.21.
         """
         params = self._conditions(sensor, feature, properties, start, end, where)
         async with self._caller.stream("observations.download", params=params) as stream:
-            return await save_csv(stream, to)
+            return await save_csv(stream, to, on_progress)
 
     async def count(self) -> Counts:
         """How many sensors and features there are; with :meth:`Counts.table` as a table.

@@ -32,7 +32,9 @@ class RunCalls(Noun):
         super().__init__(service)
         self.service = service
         self.tasks = tasks
-        self.watch: Watch[RunState] = Watch(self._asked, places=places, clock=service.clock, name="tcup:runs")
+        self.watch: Watch[RunState] = Watch(
+            self._asked, places=places, clock=service.clock, watching=service.http.watching, name="tcup:runs"
+        )
 
     async def _asked(self, token: str) -> RunState:
         return await self._one(RunState, "runs.get", ids={"run": token})

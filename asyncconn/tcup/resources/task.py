@@ -48,7 +48,9 @@ class TaskCalls(Noun):
         self.service = service
         self.projects = projects
         self.default_timezone = default_timezone
-        self.watch: Watch[TaskState] = Watch(self._asked, places=places, clock=service.clock, name="tcup:tasks")
+        self.watch: Watch[TaskState] = Watch(
+            self._asked, places=places, clock=service.clock, watching=service.http.watching, name="tcup:tasks"
+        )
 
     async def _asked(self, token: str) -> TaskState:
         project, job = from_token(token)

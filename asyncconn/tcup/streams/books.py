@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from asyncconn.core.buffer.accounts import Accounts
+from asyncconn.core.buffer.accounts import Accounts, LastLoss
 from asyncconn.core.buffer.receipts import BatchStats
+from asyncconn.core.clock import SystemClock
 from asyncconn.tcup.sending import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.clock import Clock
     from asyncconn.errors import AsyncConnError, DeliveryFailed
 
 __all__ = ["Books", "revealed"]
 
 
 class Books:
-    """Counts of all messages, and the newest that were lost. ``name`` is the publisher's.
+    """Counts of all messages, and the newest that were lost. ``name`` and ``clock`` are the publisher's.
 
     >>> books = Books("acme")
     >>> books.accepted = 3
@@ -32,11 +34,18 @@ class Books:
     1
     """
 
-    def __init__(self, name: str, *, told: Callable[[DeliveryFailed], object] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        told: Callable[[DeliveryFailed], object] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.name = name
         self.accepted = 0
         self.settled = 0
         self._counts = {"delivered": 0, "rejected": 0, "failed": 0, "unknown": 0}
+        self._losses = LastLoss(clock or SystemClock())
         self._told = told  # who wants to know that somebody has looked at a failure in the report
         self._over = False
         self._below: tuple[int, asyncio.Future[None]] | None = None
@@ -66,6 +75,7 @@ class Books:
             bytes_delivered=0,
             oldest_age=0.0,
             max_age_at_send=0.0,
+            lost_at=self._losses.at,
         )
 
     def arrived(self, count: int = 1) -> None:
@@ -81,6 +91,7 @@ class Books:
     def enter(self, failure: DeliveryFailed) -> None:
         """Its messages are lost."""
         self.accounts.enter(failure)
+        self._losses.enter(failure)
         outcome = "rejected" if failure.reasons else "unknown" if failure.maybe_delivered else "failed"
         self._count(outcome, len(failure.records))
 

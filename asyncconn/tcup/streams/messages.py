@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from asyncconn.core.clock import Clock
     from asyncconn.core.events import Handler
-    from asyncconn.core.supervise import Gap, State
+    from asyncconn.core.supervise import Gap, State, StreamTally
+    from asyncconn.core.watching import Watching
 
 __all__ = ["Ack", "Message", "Messages", "Subscribed"]
 
@@ -123,6 +124,8 @@ class Messages(Generic[M]):
         final: Callable[[Exception], bool] = cannot_get_better,
         handed: Callable[[M], object] | None = None,
         clock: Clock | None = None,
+        watching: Watching | None = None,
+        tally: StreamTally | None = None,
     ) -> None:
         if ack not in ("after", "manual", "before"):
             raise ConfigError(f"ack is 'after', 'manual' or 'before', not {ack!r}")
@@ -135,7 +138,9 @@ class Messages(Generic[M]):
         self._open: list[M] = []  # handed over, to be acknowledged when the next is asked for
         self._asked = False
         self._left = asyncio.Event()
-        self._supervisor = Supervisor(self._connected, name=name, policy=reconnect, final=final, clock=clock)
+        self._supervisor = Supervisor(
+            self._connected, name=name, policy=reconnect, final=final, clock=clock, tally=tally, watching=watching
+        )
         self._supervisor.events.on("live", self._live)
         self._end: asyncio.Task[None] | None = None
 

@@ -14,6 +14,7 @@ from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
 from asyncconn.core.outbox import Outbox
 from asyncconn.core.spooled_outbox import outbox_for
+from asyncconn.core.supervise import StreamTally
 from asyncconn.errors import (
     AsyncConnError,
     BufferFull,
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
     from asyncconn.connector import Connector
+    from asyncconn.core.buffer.figures import BufferFigures
     from asyncconn.core.buffer.receipts import FlushReport
     from asyncconn.core.buffer.spool import Spool
     from asyncconn.core.outbox import Posted
     from asyncconn.core.sinks import Sink
-    from asyncconn.core.supervise import Reconnect
+    from asyncconn.core.supervise import Reconnect, StreamFigures
     from asyncconn.tcup.streams.inbox import Inbox, Overflow
     from asyncconn.tcup.streams.link import MqttLink, Standing
     from asyncconn.tcup.streams.options import MqttOptions, Will
@@ -71,6 +73,7 @@ class Mqtt:
         self._hub = owner.hub
         self._publisher: MqttPublisher | None = None  # of what is published without one
         self._subscriptions: WeakSet[Messages[Message]] = WeakSet()
+        self._published, self._heard = map(StreamTally, ("tcup.mqtt.publish", "tcup.mqtt.subscribe"))
         self._tls: ssl.SSLContext | None = None
         self._closed = False
 
@@ -245,6 +248,8 @@ class Mqtt:
             reconnect=options.reconnect,
             final=final,
             clock=self._hub.clock,
+            watching=self._hub.watching,
+            tally=self._heard,
         )
         self._subscriptions.add(messages)
         return messages
@@ -272,6 +277,11 @@ class Mqtt:
             topic, qos=qos, client_id=client_id, session="persistent", ack="manual", max_pending=max_items
         )
         return await bridged(subscription, into, row=row, max_items=max_items, clock=self._hub.clock)
+
+    def figures(self) -> Iterable[BufferFigures | StreamFigures]:
+        """Of what is published without a publisher, and of all connections by their kinds."""
+        streams = [self._published.figures(), self._heard.figures()]
+        return streams if self._publisher is None else [self._publisher.figures(), *streams]
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -317,7 +327,7 @@ class Mqtt:
             self._publisher = publisher
             await publisher.open()
             if past is not None:
-                self._hub.attached(self._owner).left(await past.aclose())
+                self._hub.attached(self._owner).left(await past.aclose(), past.figures())
         return publisher
 
     def _publishing(self, outbox: Outbox[Outgoing], topic: str, reconnect: Reconnect | None) -> MqttPublisher:
@@ -330,6 +340,9 @@ class Mqtt:
             timeout=self._hub.settings.shutdown_timeout,
             reconnect=reconnect or options.reconnect,
             clock=self._hub.clock,
+            watching=self._hub.watching,
+            kind="tcup.mqtt",
+            tally=self._published,
         )
 
     async def _link(self, client_id: str, *, clean: bool = True, will: Will | None = None) -> MqttLink:

@@ -6,9 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakSet
 
+from asyncconn.core.buffer.figures import BufferFigures
 from asyncconn.core.buffer.unheard import watch
 from asyncconn.core.closing import each
 from asyncconn.core.events import Events
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from asyncconn.core.clock import Clock
     from asyncconn.core.events import Handler
     from asyncconn.core.outbox import Outbox, Posted
-    from asyncconn.core.supervise import Change, Link, Reconnect, State
+    from asyncconn.core.supervise import Change, Link, Reconnect, State, StreamTally
+    from asyncconn.core.watching import Watching
 
 __all__ = ["Publisher"]
 
@@ -79,19 +82,25 @@ class Publisher(Unpicklable, Generic[T]):
         timeout: float,
         reconnect: Reconnect | None,
         clock: Clock,
+        kind: str,
+        tally: StreamTally,
+        watching: Watching | None = None,
     ) -> None:
         self.name = name
+        self._kind = kind
         self._encode = encode
         self._payload = payload
         self._timeout = timeout
         self._clock = clock
         self._events = Events("live", "lost", "error")
-        self._books = Books(name)
+        self._books = Books(name, clock=clock)
         self._accounts = self._books.accounts
         self._callers: WeakSet[Books] = WeakSet()
         self._outbox = outbox
         outbox.on_settled = self._settled
-        self._supervisor = Supervisor(mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock)
+        self._supervisor = Supervisor(
+            mouth.connect, name=name, policy=reconnect, final=mouth.final, clock=clock, tally=tally, watching=watching
+        )
         for change in ("live", "lost"):
             self._supervisor.events.on(change, self._changed)
         self._asked = asyncio.Event()
@@ -113,6 +122,12 @@ class Publisher(Unpicklable, Generic[T]):
     def stats(self) -> BatchStats:
         """The totals, in which every document is in one place at every moment."""
         return self._books.stats
+
+    def figures(self) -> BufferFigures:
+        """The totals under the name of its kind, and those of its spool."""
+        outbox = self._outbox
+        spool = outbox.spool.stats if isinstance(outbox, SpooledOutbox) else None
+        return BufferFigures(self._kind, replace(self.stats, in_flight=outbox.in_flight), spool, outbox.full)
 
     def on(self, name: str, handler: Handler) -> Handler:
         """Call ``handler`` with each ``live`` and ``lost`` (a Change), or with each ``error`` (a DeliveryFailed)."""

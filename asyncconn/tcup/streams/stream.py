@@ -9,7 +9,7 @@ from weakref import WeakSet
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import needed
 from asyncconn.core.spooled_outbox import outbox_for
-from asyncconn.core.supervise import Reconnect
+from asyncconn.core.supervise import Reconnect, StreamFigures, StreamTally
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.errors import ConfigError, RecordTooLarge
 from asyncconn.tcup import fields
@@ -21,7 +21,7 @@ from asyncconn.tcup.streams.publishing import Publisher
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from asyncconn.connector import Connector
     from asyncconn.core.buffer.receipts import FlushReport
@@ -36,6 +36,7 @@ M = TypeVar("M", bound=Message)
 LARGEST = 1024 * 1024  # bytes of a frame
 _PING = 20.0  # seconds between our pings, and to wait for the answer
 _UNREAD = 1_000  # messages
+_KINDS = ("tcup.stream.publish", "tcup.stream.subscribe", "tcup.stream.events")
 
 
 class Stream(Unpicklable):
@@ -71,6 +72,7 @@ class Stream(Unpicklable):
         self._exchange = direct_exchange
         self._key = routing_key
         self._subscriptions: WeakSet[Messages[Any]] = WeakSet()
+        self._published, self._heard, self._seen = map(StreamTally, _KINDS)
 
     def publisher(
         self,
@@ -131,6 +133,9 @@ class Stream(Unpicklable):
             timeout=hub.settings.shutdown_timeout,
             reconnect=reconnect,
             clock=hub.clock,
+            watching=hub.watching,
+            kind="tcup.stream",
+            tally=self._published,
         )
         hub.attached(self._owner).add(made)
         return made
@@ -162,7 +167,14 @@ class Stream(Unpicklable):
         ear = Ear(Place(self._ws, hub.network, params, name, LARGEST, positive("ping", ping)))
         return self._kept(
             Messages(
-                ear.connect, name=name, max_pending=max_pending, reconnect=reconnect, final=ear.final, clock=hub.clock
+                ear.connect,
+                name=name,
+                max_pending=max_pending,
+                reconnect=reconnect,
+                final=ear.final,
+                clock=hub.clock,
+                watching=hub.watching,
+                tally=self._heard,
             )
         )
 
@@ -216,6 +228,8 @@ class Stream(Unpicklable):
                 final=viewer.final,
                 handed=viewer.handed,
                 clock=self._owner.hub.clock,
+                watching=self._owner.hub.watching,
+                tally=self._seen,
             )
         )
 
@@ -240,6 +254,10 @@ class Stream(Unpicklable):
         """
         heard = self.subscribe(exchange=exchange, topic=topic, queue=queue, max_pending=max_items, reconnect=reconnect)
         return await bridged(heard, into, row=row, max_items=max_items, clock=self._owner.hub.clock)
+
+    def figures(self) -> Iterable[StreamFigures]:
+        """Of all connections, by their kinds."""
+        return [one.figures() for one in (self._published, self._heard, self._seen)]
 
     def stop(self) -> None:
         """Take nothing more in: subscriptions end with what came already."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loopback import Loopback, Reply, Seen
+from loopback import Loopback, Reply
 
 from asyncconn import Hub
 from asyncconn.datorama import DataStream, Datorama, Progress
@@ -144,20 +144,11 @@ async def test_what_a_failed_file_would_have_taken_is_there_for_others(tmp_path:
 
 
 async def test_so_many_files_are_under_way_at_once_and_no_more(tmp_path: Path) -> None:
-    now = most = 0
-
-    async def answer(seen: Seen) -> Reply:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.01)
-        now -= 1
-        return Reply(200, b"x", {"Content-Type": "application/zip"})
-
-    async with Loopback(otherwise=answer) as server, Hub() as hub:
+    slowly = Reply(200, b"x", {"Content-Type": "application/zip"}, after=0.01)
+    async with Loopback(otherwise=slowly) as server, Hub() as hub:
         datorama = Datorama("token-1", hub=hub, base_url=server.url)
         await datorama.download_jobs(range(1, 13), tmp_path, streams=API, concurrency=3)
-    assert (most, len(server.seen)) == (3, 12)
+    assert (server.most, len(server.seen)) == (3, 12)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ async def test_what_a_child_has_written_arrives_when_it_ends(how: str, tmp_path:
     path.write_text(_CHILD + textwrap.indent(program, "    "))
     async with Sandbox() as sandbox:
         done = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "ignore", str(path)),
+            *(sys.executable, "-W", "ignore", "-W", "default::RuntimeWarning", str(path)),
             env={**os.environ, **sandbox.env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

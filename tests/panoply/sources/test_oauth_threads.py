@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers import until
 from loopback import DROP, Loopback, Reply, saying
 
 from asyncconn import Hub
@@ -94,8 +95,7 @@ async def test_a_thread_that_waited_too_long_is_let_go_and_the_token_is_kept_all
             await driver.read(None)
         assert scene.changes == []
         gate.set()
-        while not scene.changes:
-            await asyncio.sleep(0.01)
+        await until(lambda: scene.changes)
         driver.release()
 
     assert caught.value.retryable

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import turns
+from helpers import turns, until
 
 from asyncconn.errors import ConfigError, DeliveryFailed
 from asyncconn.panoply import DataSource, PanoplyException, Saved, run_source
@@ -233,8 +233,7 @@ async def test_a_changed_parameter_is_saved_while_the_read_still_goes_on(kind: t
             kept.set()
 
     async def poll() -> Any:
-        while not kept.is_set():
-            await asyncio.sleep(0.001)
+        await until(kept.is_set)
         return []
 
     def renew(source: DataSource) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from helpers import cancel_at_every_await
+from helpers import cancel_at_every_await, until
 from loopback import Server
 
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed, ConnectTimeout
@@ -395,16 +395,14 @@ async def test_a_block_left_by_cancellation_closes_the_tunnel(server: SshServer,
                 async with asyncio.TaskGroup() as group:
 
                     async def leave() -> None:
-                        while not opened:
-                            await asyncio.sleep(0.01)
+                        await until(lambda: opened)
                         scope.cancel()
 
                     group.create_task(leave())
                     await use()
     else:
         task = asyncio.ensure_future(use())
-        while not opened:
-            await asyncio.sleep(0.01)
+        await until(lambda: opened)
         task.cancel()
         await asyncio.sleep(0)
         task.cancel()

@@ -66,6 +66,10 @@ class Dls(Service):
         """The URIs of all files, ``hidden`` with former versions."""
         return [uri for uri, file in self._lake.files.items() if hidden or not file.hidden]
 
+    def stored_bytes(self) -> int:
+        """What counts against the quota."""
+        return self._lake.stored_bytes()
+
     def set_schema(self, kinds: Mapping[str, str] | None) -> None:
         """The only metadata keys that are taken, with ``TEXT`` or ``NUMERIC``; None for any."""
         self._lake.schema = None if kinds is None else {key.lower(): kind for key, kind in kinds.items()}

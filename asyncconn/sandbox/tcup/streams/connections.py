@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from asyncconn.sandbox.tcup.options import Options
     from asyncconn.sandbox.tcup.streams.faults import Match, StreamFault
 
-__all__ = ["Books", "Connection", "Streams", "abort"]
+__all__ = ["Absence", "Books", "Connection", "Streams", "abort"]
 
 _log = logging.getLogger("asyncconn.sandbox")
 
 _KEEP_CONNECTS = 10_000
+_KEEP_ABSENCES = 1000
 
 
 def abort(transport: asyncio.WriteTransport | None) -> None:
@@ -49,6 +50,15 @@ class Books:
     connected_at: deque[float] = field(default_factory=lambda: deque(maxlen=_KEEP_CONNECTS))
 
 
+@dataclass(slots=True)
+class Absence:
+    """A time without a connection of this key; ``ended`` None while it is not back. Seconds of the event loop."""
+
+    key: tuple[str, str, str, str]
+    began: float
+    ended: float | None = None
+
+
 class Streams:
     """All connections of a world that stay.
 
@@ -56,7 +66,8 @@ class Streams:
         world.streams.kill("mqtt")
         world.streams.books["mqtt"].connects
 
-    ``live`` are those that are open now, oldest first; ``transports`` are to be shut when the world closes.
+    ``live`` are those that are open now, oldest first; ``absences`` are the last times without one that had been there
+    before; ``transports`` are to be shut when the world closes.
     """
 
     def __init__(self, options: Options) -> None:
@@ -64,10 +75,34 @@ class Streams:
         self.faults = StreamFaults()
         self.books: defaultdict[str, Books] = defaultdict(Books)
         self.live: list[Connection] = []
+        self.absences: deque[Absence] = deque(maxlen=_KEEP_ABSENCES)
         self.transports: WeakSet[asyncio.Transport] = WeakSet()
 
     def __repr__(self) -> str:
         return f"<Streams {len(self.live)} live, {self.faults!r}>"
+
+    def reset(self) -> None:
+        """Break all off, and forget what passed, and the faults."""
+        self.kill()
+        self.live.clear()
+        self.faults.clear()
+        self.faults.hits.clear()
+        self.books.clear()
+        self.absences.clear()
+
+    def came(self, one: Connection) -> None:
+        """It is one of the live ones, and may end an absence."""
+        self.live.append(one)
+        for absence in self.absences:
+            if absence.ended is None and absence.key == one.key:
+                absence.ended = asyncio.get_running_loop().time()
+                return
+
+    def went(self, one: Connection) -> None:
+        """It is none of them any more."""
+        if one in self.live:
+            self.live.remove(one)
+            self.absences.append(Absence(one.key, asyncio.get_running_loop().time()))
 
     def close(self) -> None:
         """Shut what a client that does not read would keep open."""
@@ -104,6 +139,7 @@ class Connection(ABC):
     """One of them; ``received`` and ``sent`` count messages, not packets. ``flowing`` is clear while it stalls."""
 
     protocol: str
+    about: str = ""  # what it hears, or where it publishes
 
     def __init__(self, streams: Streams, name: str, user: str) -> None:
         self.name = name
@@ -118,6 +154,11 @@ class Connection(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.received} received, {self.sent} sent>"
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What a connection that takes its place has in common with it."""
+        return self.protocol, self.user, self.name, self.about
 
     @property
     def messages(self) -> int:
@@ -149,15 +190,14 @@ class Connection(ABC):
 
     def opened(self) -> None:
         """It is one of the live ones from here on."""
-        self.streams.live.append(self)
+        self.streams.came(self)
         self.books.connects += 1
         self.books.connected_at.append(asyncio.get_running_loop().time())
         self.suffer()
 
     def closed(self) -> None:
         """It is none of the live ones."""
-        if self in self.streams.live:
-            self.streams.live.remove(self)
+        self.streams.went(self)
 
     async def took(self) -> None:
         """A message came from the client."""

@@ -81,6 +81,7 @@ class EventStream(Connection):
         """The body; it breaks off where a fault says so."""
         subscriber = Subscriber(broker, source, self.streams.options.buffer, self.leave)
         self._subscriber = subscriber
+        self.about = str(source)
         replayed = [] if last is None or source.kind == "queue" else broker.since(source.exchange, source.topic, last)
         self.opened()
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from asyncconn.errors import ConfigError
+from asyncconn.sandbox.scripts import Planned, Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,24 +99,14 @@ def _wrong(field_name: str, value: object, what: str) -> ConfigError:
     return ConfigError(f"stream fault: {field_name}={value!r} {what}")
 
 
-class _Entry:
-    def __init__(self, fault: StreamFault) -> None:
-        self.fault = fault
-        self.seen = 0
-        self.struck = 0
-
-    @property
-    def used_up(self) -> bool:
-        return self.fault.times is not None and self.struck >= self.fault.times
-
-    def is_due(self, party: Party) -> bool:
-        if self.fault.kind in _OF_A_CONNECTION:
-            return party.messages >= self.fault.after
-        self.seen += 1
-        return self.seen > self.fault.after
+def _is_due(entry: Planned[StreamFault], party: Party) -> bool:
+    if entry.fault.kind in _OF_A_CONNECTION:
+        return party.messages >= entry.fault.after
+    entry.seen += 1
+    return entry.seen > entry.fault.after
 
 
-class StreamFaults:
+class StreamFaults(Script[StreamFault]):
     """Faults in the order of their adding; the first whose turn it is strikes. ``hits`` counts them by kind.
 
     >>> faults = StreamFaults(StreamFault("kill"))
@@ -125,33 +115,14 @@ class StreamFaults:
     2
     """
 
-    def __init__(self, *faults: StreamFault) -> None:
-        self.hits: Counter[str] = Counter()
-        self._entries: list[_Entry] = []
-        self.add(*faults)
-
-    def add(self, *faults: StreamFault) -> None:
-        """Append; those added earlier come first."""
-        self._entries.extend(map(_Entry, faults))
-
-    def clear(self) -> None:
-        """Forget all faults; ``hits`` stays."""
-        self._entries.clear()
-
-    def __len__(self) -> int:
-        """How many faults can still strike."""
-        return sum(not entry.used_up for entry in self._entries)
-
     def take(self, party: Party, kinds: Iterable[str], struck: set[object]) -> StreamFault | None:
         """The fault for this moment, counted as a hit, or None; none that is in ``struck``, where some are put."""
-        for entry in self._entries:
+        for entry in self.planned:
             fault = entry.fault
-            if fault.kind not in kinds or entry.used_up or entry in struck or not fits(fault.match, party):
+            if not entry.on or fault.kind not in kinds or entry.used_up or entry in struck:
                 continue
-            if entry.is_due(party):
-                entry.struck += 1
-                self.hits[fault.kind] += 1
+            if fits(fault.match, party) and _is_due(entry, party):
                 if fault.kind in _OF_A_CONNECTION:
                     struck.add(entry)
-                return fault
+                return self.strike(entry)
         return None

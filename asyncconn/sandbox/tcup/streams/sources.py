@@ -31,6 +31,10 @@ class Target(NamedTuple):
     name: str
     topic: str = ""
 
+    def __str__(self) -> str:
+        """For somebody who looks; a routing key is not for all eyes."""
+        return f"{self.name} {self.topic}" if self.kind == "topic" else f"{self.kind} {self.name}"
+
     @classmethod
     def of(cls, ask: Ask, broker: Broker, routing_key: str) -> Target:
         """From the query. Raises 400, and 404 for an exchange that is not there."""
@@ -63,6 +67,10 @@ class Source(NamedTuple):
     exchange: str
     topic: str = "#"
     queue: str = ""
+
+    def __str__(self) -> str:
+        """For somebody who looks."""
+        return f"queue {self.queue}" if self.kind == "queue" else f"{self.exchange} {self.topic}"
 
     @classmethod
     def of(cls, ask: Ask, broker: Broker) -> Source:

@@ -156,6 +156,7 @@ class Publisher(Talk):
         super().__init__(streams, "publish", user)
         self._broker = broker
         self._target = target
+        self.about = str(target)
         self._seq = 0
 
     async def work(self, socket: Socket) -> None:
@@ -191,6 +192,7 @@ class Listener(Talk):
         super().__init__(streams, "subscribe", user)
         self._broker = broker
         self._source = source
+        self.about = str(source)
 
     async def run(self, socket: Socket) -> None:
         """From now on, and not before."""

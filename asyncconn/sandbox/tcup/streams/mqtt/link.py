@@ -121,7 +121,7 @@ class Link(Connection):
             self.user = realm.tenant.user
         fault = self.fault("refuse", "silent")
         if fault is not None and fault.kind == "silent":
-            self.streams.live.append(self)  # it can be killed, as any other
+            self.streams.live.append(self)  # it can be killed, as any other, and leaves nothing open
             while await self._reader.read(65_536):
                 pass
             return None

@@ -1,0 +1,394 @@
+"""Spans and metrics, as OpenTelemetry's own SDK receives them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import OK, Loopback, QuickClock, Reply, saying
+
+pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
+
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from asyncconn import Connector, Datorama, Hub, Panoply, Platform, Route, Routes, Tcup, TokenAuth, Window
+from asyncconn.core.supervise import Reconnect, Supervisor
+from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, ServerError
+from asyncconn.integrations.opentelemetry import Instrumented, instrument
+from asyncconn.resource import Calling
+from asyncconn.sandbox import Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+SECRET = "t0ken-of-nobody-9"
+ROUTES = Routes({"orders.get": Route("GET", "/v1/orders/{id}")})
+
+
+class Told:
+    """A program's own providers, and what was exported."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.reader = InMemoryMetricReader()
+        self.tracers = TracerProvider(shutdown_on_exit=False)
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
+
+    def instrument(self, hub: Hub, **options: Any) -> Instrumented:
+        return instrument(hub, tracer_provider=self.tracers, meter_provider=self.meters, **options)
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return list(self.exporter.get_finished_spans())
+
+    def points(self, name: str) -> dict[tuple[Any, ...], Any]:
+        """The data points of a metric, by the values of their attributes in the order of their names."""
+        data = self.reader.get_metrics_data()
+        every = [] if data is None else [one for some in data.resource_metrics for one in some.scope_metrics]
+        return {
+            tuple(value for _, value in sorted((point.attributes or {}).items())): getattr(point, "value", point)
+            for scope in every
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        }
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+class Acme(Connector):
+    platform = Platform("acme")
+
+
+@asynccontextmanager
+async def acme(server: Loopback, **options: Any) -> AsyncIterator[Acme]:
+    async with server, Hub(clock=QuickClock()) as hub:
+        yield Acme(hub=hub, base_url=server.url, auth=TokenAuth(SECRET), **options)
+
+
+def events(span: ReadableSpan) -> list[tuple[str, dict[str, Any]]]:
+    return [(event.name, dict(event.attributes or {})) for event in span.events]
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_a_span_of_an_http_client(told: Told) -> None:
+    server = Loopback()
+    async with acme(server) as client:
+        with told.instrument(client.hub):
+            await Calling(client.http, ROUTES).request("orders.get", ids={"id": "7f"}, params={"q": "x"})
+
+    [span] = told.spans
+    shown = attributes(span)
+    assert (span.name, span.kind, span.status.is_ok) == ("GET /v1/orders/{id}", SpanKind.CLIENT, True)
+    assert shown == {
+        "http.request.method": "GET",
+        "url.template": "/v1/orders/{id}",
+        "url.full": f"{server.url}/v1/orders/{{id}}",
+        "server.address": "127.0.0.1",
+        "server.port": server.port,
+        "http.response.status_code": 200,
+        "asyncconn.platform": "acme",
+    }
+    assert [name for name, _ in events(span)] == ["attempt"]
+
+
+async def test_attempts_are_events_and_the_span_says_how_often_it_was_sent_again(told: Told) -> None:
+    async with acme(Loopback(Reply(503), Reply(500), OK, Reply(400))) as client:
+        with told.instrument(client.hub):
+            await client.http.request("GET", "/x")
+            with pytest.raises(BadRequest):
+                await client.http.request("GET", "/y")
+
+    again, refused = told.spans
+    assert attributes(again)["http.request.resend_count"] == 2
+    assert [one["http.response.status_code"] for _, one in events(again)] == [503, 500, 200]
+    assert [one.get("error.type") for _, one in events(again)] == ["503", "500", None]
+    assert "error.type" not in attributes(again)
+    assert attributes(refused)["error.type"] == "BadRequest"
+    assert not refused.status.is_ok
+
+
+async def test_a_cancelled_call_and_one_without_an_answer_end_their_spans(told: Told) -> None:
+    server = Loopback(Reply(after=60.0), Reply(raw=b"", close=True))
+    async with acme(server) as client:
+        with told.instrument(client.hub):
+            task = asyncio.create_task(client.http.request("POST", "/x"))
+            await server.arrived()
+            task.cancel()
+            await asyncio.wait({task})
+            with pytest.raises(ConnectionLost):
+                await client.http.request("POST", "/x")
+
+    assert [attributes(span)["error.type"] for span in told.spans] == ["CancelledError", "ConnectionLost"]
+    assert [events(span)[0][1]["error.type"] for span in told.spans] == ["CancelledError", "ConnectionLost"]
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_server_goes_on_with_the_trace_only_where_that_is_asked_for(told: Told) -> None:
+    server = Loopback()
+    async with acme(server) as client:
+        with told.instrument(client.hub):
+            await client.http.request("GET", "/x")
+        with told.instrument(client.hub, propagate={"acme"}):
+            await client.http.request("GET", "/x")
+            await client.http.request("GET", "/x", headers={"traceparent": "mine"})
+        await client.http.request("GET", "/x")
+
+    context = told.spans[1].get_span_context()
+    assert context is not None
+    own = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    assert [seen.headers.get("traceparent") for seen in server.seen] == [None, own, "mine", None]
+    assert len(told.spans) == 3
+
+
+def test_a_text_in_the_place_of_platforms_is_refused() -> None:
+    with pytest.raises(ConfigError, match="collection of platforms"):
+        instrument(Hub(), propagate="acme")
+
+
+async def test_a_call_is_below_the_span_that_it_is_made_in(told: Told) -> None:
+    async with acme(Loopback()) as client:
+        with told.instrument(client.hub), told.tracers.get_tracer("program").start_as_current_span("mine") as mine:
+            await client.http.request("GET", "/x")
+            assert trace.get_current_span() is mine
+
+    call, _ = told.spans
+    assert call.parent is not None
+    assert call.parent.span_id == mine.get_span_context().span_id
+
+
+async def test_no_secret_is_in_a_span_or_a_metric_wherever_it_stands(told: Told) -> None:
+    def quoting(seen: Any) -> Reply:
+        return saying({"error": f"you are {SECRET}", "status": SECRET}, 400, X_Echo=SECRET)
+
+    async with acme(Loopback(otherwise=quoting)) as client:
+        http = client.http
+        with told.instrument(client.hub, propagate={"acme"}):
+            for path, options in (
+                (f"/bot{SECRET}/me", {}),
+                (f"/{SECRET}", {"params": {"key": SECRET}}),
+                ("/x", {"headers": {"X-Key": SECRET}, "json": {"key": SECRET}}),
+                (f"/x?token={SECRET}", {}),
+            ):
+                with pytest.raises(BadRequest):
+                    await http.request("GET", path, **options)  # type: ignore[arg-type] # a row of the table
+            with pytest.raises(BadRequest):
+                await http.poll(f"/jobs/{SECRET}", until={"status": "DONE"})
+            with pytest.raises(BadRequest):
+                async with http.stream("GET", f"/files/{SECRET}"):
+                    pass
+
+    shown = "".join(span.to_json() for span in told.spans) + str(told.reader.get_metrics_data())
+    assert len(told.spans) == 7
+    assert "BadRequest" in shown
+    assert SECRET not in shown
+
+
+# -- batches, polls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
+    async with Sandbox(seed=1) as running:
+        for name, value in running.env.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.mark.slow(60)  # the first use of AWS' client
+@pytest.mark.parametrize("sender", ["form", "sqs"])
+async def test_a_batch_is_a_span_of_messaging_with_its_call_below(told: Told, sandbox: Sandbox, sender: Any) -> None:
+    async with Hub() as hub:
+        panoply = Panoply.from_env(hub=hub, sender=sender)
+        panoply.on("error", lambda failure: None)
+        with told.instrument(hub):
+            for number in range(3):
+                await panoply.write("t", {"id": number})
+            await panoply.flush()
+            sandbox.faults.add(Fault("status", match="panoply", status=429, retry_after=0.01, times=1))
+            sandbox.faults.add(Fault("status", match="panoply", status=400, times=1))
+            await panoply.write("t", {"id": 9})
+            await panoply.flush()
+            records = told.points("asyncconn.records")
+
+    calls = [span for span in told.spans if span.kind is SpanKind.CLIENT]
+    sent, failed = [span for span in told.spans if span.kind is SpanKind.PRODUCER]
+    assert (sent.name, attributes(sent)["messaging.batch.message_count"]) == ("send panoply", 3)
+    assert attributes(sent)["messaging.system"] == "aws_sqs"
+    assert [span.parent and span.parent.span_id for span in calls] == [
+        batch.get_span_context().span_id  # type: ignore[union-attr] # it has one: it was recorded
+        for batch in (sent, failed)
+    ]
+    assert {span.name for span in calls} == {"POST /{account}/{queue}"}
+    assert sent.status.is_ok
+    assert attributes(failed)["error.type"] == "BadRequest"
+    outcomes = {"accepted": 4, "delivered": 3, "rejected": 0, "failed": 1, "unknown": 0}
+    assert records == {("panoply", outcome): count for outcome, count in outcomes.items()}
+    row = next(iter(hub.traffic))
+    assert (row.route, row.calls, row.retries) == ("/{account}/{queue}", 2, 1)
+    assert row.statuses == {200: 1, 400: 1, 429: 1}
+    assert [attributes(call).get("http.request.resend_count") for call in calls] == [None, 1]
+
+
+async def test_no_credential_of_a_platform_is_in_a_span(told: Told, sandbox: Sandbox) -> None:
+    async with Hub() as hub:
+        panoply, datorama, tcup = Panoply.from_env(hub=hub), Datorama.from_env(hub=hub), Tcup.from_env(hub=hub)
+        with told.instrument(hub, propagate={"panoply", "datorama", "tcup"}):
+            await panoply.write("t", {"id": 1})
+            await panoply.flush()
+            await datorama.workspaces.list()
+            await tcup.sensors.list()
+
+    secrets = {text for name, text in sandbox.env.items() if name.endswith(("KEY", "SECRET", "TOKEN", "PASSWORD"))}
+    shown = "".join(span.to_json() for span in told.spans) + str(told.reader.get_metrics_data())
+    assert {span.kind for span in told.spans} == {SpanKind.CLIENT, SpanKind.PRODUCER}
+    assert len(secrets) >= 3
+    assert not [secret for secret in secrets if secret in shown]
+
+
+async def test_a_poll_is_one_span_with_its_states_and_its_calls_below(told: Told) -> None:
+    states = [saying({"status": "RUNNING"}), Reply(400, b"{}"), saying({"status": "a b"}), saying({"status": "DONE"})]
+    states[1] = Reply(503)
+    async with acme(Loopback(*states)) as client:
+        with told.instrument(client.hub):
+            await client.http.poll("/v1/jobs/77", until={"status": "DONE"}, minimum=0.01)
+            async for _ in client.http.poll("/v1/jobs/78", until={"status": "DONE"}, minimum=0.01):
+                break
+
+    polls = [span for span in told.spans if span.name.startswith("poll")]
+    calls = [span for span in told.spans if not span.name.startswith("poll")]
+    assert [span.name for span in polls] == ["poll acme: /v1/jobs/{}"] * 2
+    assert events(polls[0]) == [
+        ("state", {"asyncconn.state": "RUNNING"}),
+        ("state", {}),
+        ("state", {"asyncconn.state": "DONE"}),
+    ]
+    assert attributes(polls[0]) == {"asyncconn.polls": 3}
+    assert [span.status.is_ok for span in polls] == [True, True]
+    first = polls[0].get_span_context()
+    assert first is not None
+    assert [span.parent is not None and span.parent.span_id == first.span_id for span in calls] == [True] * 3 + [False]
+
+
+async def test_a_poll_that_fails_is_an_error_and_what_passes_an_event(told: Told) -> None:
+    async with acme(Loopback(otherwise=Reply(500))) as client:
+        with told.instrument(client.hub), pytest.raises(ServerError):
+            await client.http.poll("/v1/jobs/77", until={"status": "DONE"}, minimum=0.01, tolerate=1)
+
+    [poll] = [span for span in told.spans if span.name.startswith("poll")]
+    assert events(poll) == [("passing", {"error.type": "ServerError"})]
+    assert (poll.status.is_ok, attributes(poll)["error.type"]) == (False, "ServerError")
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+class Line:
+    def __init__(self) -> None:
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ended(self) -> None:
+        await self.end
+
+
+async def test_each_connection_is_a_span_and_what_was_between_is_told_by_the_next(told: Told) -> None:
+    lines: list[Line] = []
+    refusals = [ConnectionLost("refused")]
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Line]:
+        if len(lines) == 1 and refusals:
+            raise refusals.pop()
+        lines.append(Line())
+        yield lines[-1]
+
+    hub = Hub(clock=QuickClock())
+    with told.instrument(hub):
+        async with Supervisor(
+            connect, name="acme:7f", policy=Reconnect(initial=0.01), clock=hub.clock, watching=hub.watching
+        ) as kept:
+            (await kept.link()).end.set_exception(ConnectionLost("broke"))
+            while len(lines) < 2:
+                await asyncio.sleep(0)
+            kept.missed("the server has no memory")
+            assert await kept.link() is lines[1]
+
+    first, second = told.spans
+    assert [span.name for span in (first, second)] == ["connected acme:{}"] * 2
+    assert [attributes(span)["asyncconn.connection"] for span in (first, second)] == [1, 2]
+    assert attributes(first)["error.type"] == "ConnectionLost"
+    assert [name for name, _ in events(second)] == ["reconnect", "reconnect", "gap"]
+    assert (first.parent, second.parent) == (None, None)
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+async def test_attempts_repetitions_and_waits_are_metrics(told: Told) -> None:
+    server = Loopback(OK, Reply(503), OK)
+    async with acme(server, rates=Window(1, 0.1, skew=0.0)) as client:
+        with told.instrument(client.hub) as handle:
+            for _ in range(2):
+                await client.http.request("GET", "/x")
+            duration = told.points("http.client.request.duration")
+            assert told.points("asyncconn.retries") == {("acme",): 1}
+            assert told.points("asyncconn.rate.waited")["acme",] > 0
+            pending = await asyncio.to_thread(told.points, "asyncconn.retries")  # as exporters ask
+        handle.stop()
+        assert told.points("asyncconn.retries") == {}
+
+    assert pending == {("acme",): 1}
+    counts = {key[:2]: point.count for key, point in duration.items()}
+    assert counts == {("GET", 200): 2, ("503", "GET"): 1}
+    assert {point.explicit_bounds[0] for point in duration.values()} == {0.005}
+
+
+async def test_a_tracer_that_fails_stops_no_call(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(TracerProvider):
+        def get_tracer(self, *args: Any, **options: Any) -> Any:
+            return None
+
+    async with acme(Loopback()) as client:
+        with instrument(client.hub, tracer_provider=Broken(shutdown_on_exit=False), meter_provider=told.meters):
+            assert (await client.http.request("GET", "/x")).status == 200
+
+    assert "AttributeError" in caplog.text
+
+
+def test_without_the_library_the_extra_is_named() -> None:
+    code = """
+import sys
+sys.modules["opentelemetry"] = None
+try:
+    import asyncconn.integrations.opentelemetry
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (
+        "asyncconn.integrations.opentelemetry needs opentelemetry-api: pip install 'asyncconn[otel]'"
+    )
