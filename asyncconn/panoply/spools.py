@@ -10,7 +10,7 @@ from asyncconn.core.buffer.spool import Spool
 from asyncconn.core.files import PartialFile
 from asyncconn.core.paths import file_path
 from asyncconn.core.threads import in_thread
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, SpoolError
 from asyncconn.panoply.encoding import TABLE, decode_record
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ async def spool_contents(
     if discard and export is None:
         raise ConfigError("records are discarded that are kept elsewhere: export them")
     out = None if export is None else PartialFile(file_path(export, "the export"), replace=False, sync=True)
-    kept = Spool(path)
-    if not await kept.open(create=False):
-        raise ConfigError(f"there is no spool {path}")
+    kept = await _opened(path)
     found = SpoolContents()
     try:
         if out is not None:
@@ -76,6 +74,19 @@ async def spool_contents(
             await in_thread(out.discard)
         await kept.aclose()
     return found
+
+
+async def _opened(path: str | os.PathLike[str]) -> Spool:
+    kept = Spool(path)
+    try:
+        there = await kept.open(create=False)
+    except SpoolError as error:
+        if type(error) is SpoolError:
+            error.advice = "make the file readable and writable"  # nobody wanted to write a record
+        raise
+    if not there:
+        raise ConfigError(f"there is no spool {path}")
+    return kept
 
 
 async def _records(kept: Spool) -> AsyncIterator[bytes]:

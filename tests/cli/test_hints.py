@@ -128,3 +128,8 @@ async def test_a_hint_fits_what_a_command_has_met(
         hint = _hint(said[command])
         assert any(words in hint for words in of_writings), f"{command}: {hint}"
         assert "safe to repeat" not in hint, f"{command}: {hint}"
+
+
+async def test_who_only_looks_at_a_spool_is_not_told_of_a_record(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert _hint(await asyncio.to_thread(_last_line, "panoply spool folder")) == "make the file readable and writable"

@@ -31,7 +31,7 @@ async def spool(name: str, path: Path, variable: str) -> Check:
     except SpoolInUse:
         return _roomy(name, path, f"{_large(path)}, in use by {_holder(path)}")
     except AsyncConnError as error:
-        return failed(name, error, "" if isinstance(error, ConfigError) else "move the file away, or make it writable")
+        return failed(name, error)
     if found.records:
         waiting = f"{count(found.records, 'record')} ({size(found.bytes)}) wait, and no program has it open"
         advice = f"the next program with {variable} sends them; asyncconn panoply spool shows them"
