@@ -341,7 +341,7 @@ async def test_streams_are_renamed_from_the_list_that_was_edited(tmp_path: Path)
 async def test_on_a_terminal_the_bar_tells_the_time_that_the_cap_leaves(tmp_path: Path) -> None:
     def watch(env: dict[str, str]) -> tuple[int, str]:
         with Terminal(tmp_path, "datorama", "jobs", env={**env, "COLUMNS": "120"}) as terminal:
-            terminal.until("left")
+            terminal.until("min left")
             terminal.process.send_signal(signal.SIGINT)
             return terminal.end(), terminal.seen
 
