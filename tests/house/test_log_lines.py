@@ -16,7 +16,7 @@ PACKAGE = Path(asyncconn.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
-_MADE = re.compile(r'^(\w+) = logging.getLogger\("([\w.]+)"\)$', re.MULTILINE)
+_MADE = re.compile(r'^(\w+) = logging.getLogger\("([\w.]+)"\)(?:  #.*)?$', re.MULTILINE)
 _FILLED = re.compile(r"%[-#0 +]*\d*(\.\d+)?[a-z]")  # in place of which something stands
 
 
