@@ -48,17 +48,16 @@ def command(*args: str, patch: str = "") -> list[str]:
     return [sys.executable, "-c", f"{patch}\nfrom asyncconn.cli import main\nmain()", *args]
 
 
-def run(
-    folder: Path,
-    *args: str,
-    env: Mapping[str, str] | None = None,
-    given: bytes = b"",
-    patch: str = "",
-    seconds: float = 55,
-) -> Ended:
+def run(folder: Path, *args: str, env: Mapping[str, str] | None = None, given: bytes = b"", patch: str = "") -> Ended:
     """Run to the end. ``patch`` is Python that is run in the process before the command."""
+<<<<<<< HEAD
     words = command(*args, patch=patch) if patch else python("-m", "asyncconn", *args, flags=SHOWING)
     done = subprocess.run(words, cwd=folder, env=environment(env), input=given, capture_output=True, timeout=seconds)
+=======
+    done = subprocess.run(
+        command(*args, patch=patch), cwd=folder, env=environment(env), input=given, capture_output=True, timeout=55
+    )
+>>>>>>> w-display
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

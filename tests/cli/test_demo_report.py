@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from asyncconn.cli.demo.part import Verdict
 from asyncconn.cli.demo.recording import Recording, mark, recorded
 from asyncconn.cli.demo.report import report_page
 from asyncconn.core.polling import Poller, PollPolicy
-from cli.commands import run
+from cli.commands import command, environment, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +31,10 @@ def headings(page: str) -> list[str]:
 
 
 def test_the_report_of_a_demonstration_is_one_file_with_every_figure(tmp_path: Path, few: Path) -> None:
-    ended = run(tmp_path, "demo", "--data", str(few), "--report", "report.html", seconds=220)
-    assert ended.status == 0, ended.text
-    assert "The figures are in report.html." in ended.out
+    words = command("demo", "--data", str(few), "--report", "report.html")
+    ended = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, encoding="utf-8", timeout=220)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "The figures are in report.html." in ended.stdout
     page = (tmp_path / "report.html").read_text()
     assert headings(page) == [
         "Verdicts", "Throughput", "Ages", "Rate used against the cap", "Polls", "Reconnects", "Kill and resume",
