@@ -151,7 +151,7 @@ def test_piped_output_is_plain_text_without_a_credential(tmp_path: Path, few: Pa
     assert max(map(len, ended.out.splitlines())) <= 80  # as wide as logs are
     titles = [line.strip() for line in ended.out.splitlines()]
     assert titles.index("What landed, by SQL") < titles.index("A data source that breaks off, and goes on")
-    assert sum(line.startswith("PASS   ") for line in titles) == 6
+    assert sum(line.startswith("PASS  ") for line in titles) == 6
 
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path, few: Path) -> None:
