@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.frames import exact_frame
+from asyncconn.core.tables import html_table
+from asyncconn.core.words import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,18 +63,8 @@ def text(rows: Sequence[RouteTraffic]) -> str:
 
 def html(rows: Sequence[RouteTraffic]) -> str:
     """The table that a notebook shows."""
-    heads = ("platform", "call", *_HEAD, "ended")
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{escape(cell)}</td>"
-            for cell in (row.platform, f"{row.method} {row.route}", *_figures(row), _statuses(row.statuses))
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    cells = [(row.platform, f"{row.method} {row.route}", *_figures(row), _statuses(row.statuses)) for row in rows]
+    return html_table(("platform", "call", *_HEAD, "ended"), cells, noun="route")
 
 
 def frame(rows: Sequence[RouteTraffic]) -> pd.DataFrame:
@@ -104,8 +95,8 @@ def _figures(row: RouteTraffic) -> tuple[str, ...]:
         _seconds(row.waited),
         _seconds(row.p50),
         _seconds(row.p95),
-        _bytes(row.sent_bytes),
-        _bytes(row.received_bytes),
+        size(row.sent_bytes),
+        size(row.received_bytes),
     )
 
 
@@ -124,16 +115,3 @@ def _seconds(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:,.0f} s"
-
-
-def _bytes(size: int) -> str:
-    """
-    >>> _bytes(7), _bytes(20_000), _bytes(3 << 30)
-    ('7 B', '20.0 kB', '3.2 GB')
-    """
-    left, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if left < 1000:
-            break
-        left, unit = left / 1000, larger
-    return f"{size} B" if unit == "B" else f"{left:.1f} {unit}"

@@ -50,14 +50,8 @@ def command(*args: str, patch: str = "") -> list[str]:
 
 def run(folder: Path, *args: str, env: Mapping[str, str] | None = None, given: bytes = b"", patch: str = "") -> Ended:
     """Run to the end. ``patch`` is Python that is run in the process before the command."""
-<<<<<<< HEAD
     words = command(*args, patch=patch) if patch else python("-m", "asyncconn", *args, flags=SHOWING)
-    done = subprocess.run(words, cwd=folder, env=environment(env), input=given, capture_output=True, timeout=seconds)
-=======
-    done = subprocess.run(
-        command(*args, patch=patch), cwd=folder, env=environment(env), input=given, capture_output=True, timeout=55
-    )
->>>>>>> w-display
+    done = subprocess.run(words, cwd=folder, env=environment(env), input=given, capture_output=True, timeout=55)
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
