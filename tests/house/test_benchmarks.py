@@ -87,6 +87,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(json.dumps({"versions": check.versions(), "ratios": RATIOS}))
     monkeypatch.setattr(check, "RECORDED", path)
     monkeypatch.setattr(instructions, "available", lambda: True)
+    monkeypatch.setattr(check, "wide", list)
     monkeypatch.setattr(sys, "argv", ["check"])
     return path
 
@@ -120,6 +121,17 @@ def test_with_other_versions_a_ratio_that_strays_is_told_and_fails_nothing(
     told = capsys.readouterr().out
     assert "not within 3%" in told
     assert "recorded: 3.0" in told
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize(("found", "status"), [(90.0, 0), (90.1, 1)])
+def test_what_a_machine_has_a_hand_in_is_bounded_by_three_times_its_goal(
+    monkeypatch: pytest.MonkeyPatch, found: float, status: int
+) -> None:
+    monkeypatch.setattr(check, "measured", lambda: RATIOS)
+    monkeypatch.setattr(check, "wide", lambda: [Goal("collect", "each of many", found, "<=", 30, 10, "us")])
+
+    assert check.main() == status
 
 
 def test_without_valgrind_it_says_how_to_get_it(

@@ -150,7 +150,11 @@ def test_a_document_corrects_prefix_method_and_names_of_ids() -> None:
     assert paths.entries["structures.save"] == Route(
         "PUT", "/app/limits/rest/v2/limitDefinition/structure/save", idempotent=False
     )
-    assert paths.options("structures.save") == {"idempotent": False, "limit": "default"}
+    assert paths.options("structures.save") == {
+        "idempotent": False,
+        "limit": "default",
+        "route": "/app/limits/rest/v2/limitDefinition/structure/save",
+    }
     assert paths.path("structures.get", structureId="s 1") == "/app/limits/rest/v2/limitDefinition/structure/s%201"
     assert paths.method("structures.delete") == "DELETE"
     assert paths.method("limits.status") == "GET"

@@ -34,8 +34,7 @@ def test_tables_of_a_database_are_chosen_by_name_and_land_in_the_sandbox(tmp_pat
     done = run(tmp_path, *args, "--to", "sandbox", "--keep-state", "--state", "state.json")
 
     assert (done.status, done.err) == (0, "")
-    assert "postgres_people      7" in done.out
-    assert "postgres_things      7" in done.out
+    assert {"postgres_people 7", "postgres_things 7"} <= {" ".join(line.split()) for line in done.out.splitlines()}
     assert "places" not in done.out
     assert json.loads((tmp_path / "state.json").read_text())["state"] == {"last_index": 1}
 
