@@ -100,6 +100,12 @@ async def collect(
         raise ConfigError(f"batch must be 'auto' or 1 or more, not {batch!r}")
     if concurrency < 1 or retries < 0:
         raise ConfigError(f"concurrency must be 1 or more, and retries 0 or more, not {concurrency} and {retries}")
+    if not callable(work):
+        raise ConfigError(f"the work is an async function of a hub and a partition, not {work!r:.100}")
+    if isinstance(into, type) or not hasattr(into, "hold"):
+        raise ConfigError(f"into is a sink of partitions, such as JsonLines('folder'), not {into!r:.100}")
+    if not isinstance(hub, Hub) and not callable(hub):
+        raise ConfigError(f"hub is an open one, or a function that makes one, not {hub!r:.100}")
     clock = SystemClock()
     started = clock.now()
     its = Run(run or name_of_work(work), uuid.uuid4().hex)

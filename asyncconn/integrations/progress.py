@@ -14,12 +14,13 @@ import asyncio
 import importlib
 import logging
 import sys
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import extra
@@ -30,7 +31,7 @@ from asyncconn.core.threads import in_thread
 from asyncconn.core.words import agreed, count, plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from asyncconn.core.buffer.receipts import BatchStats
     from asyncconn.figures import AccountFigures, RateFigures
@@ -82,7 +83,7 @@ async def progress(hub: Hub, *, to: TextIO | None = None, every: float = 30.0) -
             yield
         finally:
             await reap([looking])
-            display.show()
+            display.show_all()
             screen.close()
 
 
@@ -105,14 +106,16 @@ class _Display:
         self._hub = hub
         self._screen = screen
         self._works: WeakSet[_Work] = WeakSet()
+        self._over: deque[_Told] = deque(maxlen=_WORKS)
         self._number = 0
         self._failed = False
 
     def begun(self, what: str) -> _Work:
         """A piece of work begins."""
         self._number += 1
-        work = _Work(self._number, plain(what)[:_TITLE])
+        work = _Work(_Told(self._number, plain(what)[:_TITLE]))
         self._works.add(work)
+        finalize(work, self._over.append, work.told).atexit = False
         return work
 
     async def look(self, pause: float) -> None:
@@ -123,15 +126,22 @@ class _Display:
 
     def show(self) -> None:
         """What there is now."""
+        self._show([])
+
+    def show_all(self) -> None:
+        """That, and how far the latest work was that is over."""
+        self._show(self._over)
+
+    def _show(self, over: Iterable[_Told]) -> None:
         if self._failed:
             return
         try:
-            self._screen.show(list(self._lines()))
+            self._screen.show(list(self._lines([*over, *(work.told for work in self._works)])))
         except Exception as error:  # noqa: BLE001 - a pipe that is closed, say: the work goes on unseen
             self._failed = True
             logger.warning("progress is not shown any more: %s: %s", type(error).__name__, error)
 
-    def _lines(self) -> Iterator[Line]:
+    def _lines(self, works: Iterable[_Told]) -> Iterator[Line]:
         figures = self._hub.figures()
         for buffer in figures.buffers:
             if buffer.stats.accepted:
@@ -141,11 +151,11 @@ class _Display:
         for stream in figures.streams:
             words = [count(stream.reconnects, "reconnect"), count(stream.gaps, "gap")]
             yield Line(stream.name, stream.live, stream.live + stream.down, "connections live", ", ".join(words))
-        works = sorted((one for one in self._works if one.now is not None), key=lambda one: one.number)
-        for work in works[-_WORKS:]:
+        shown = sorted((one for one in works if one.now is not None), key=lambda one: one.number)
+        for work in shown[-_WORKS:]:
             yield work.line()
-        if len(works) > _WORKS:
-            yield Line("and more", len(works) - _WORKS, None, "pieces of work")
+        if len(shown) > _WORKS:
+            yield Line("and more", len(shown) - _WORKS, None, "pieces of work")
 
     def _of_account(self, account: AccountFigures, several: bool) -> Iterator[Line]:
         """A line for each of its limits that is in use: of parts that several share, the first tells."""
@@ -181,22 +191,31 @@ def _limit_of(rate: RateFigures) -> str:
     return rate.limit
 
 
-class _Work:
-    """A piece of work that tells how far it is. Held by the work itself: gone when that is over."""
+class _Told:
+    """What a piece of work has told of itself."""
 
-    __slots__ = ("__weakref__", "now", "number", "what")
+    __slots__ = ("now", "number", "what")
 
     def __init__(self, number: int, what: str) -> None:
         self.number = number
         self.what = what
         self.now: Progress | None = None
 
-    def __call__(self, now: Progress) -> None:
-        self.now = now
-
     def line(self) -> Line:
         now = self.now or Progress(0, None, "")
         return Line(self.what, now.done, now.total, now.unit, plain(getattr(now, "msg", "")))
+
+
+class _Work:
+    """Who a piece of work tells how far it is. Held by the work itself: gone when that is over."""
+
+    __slots__ = ("__weakref__", "told")
+
+    def __init__(self, told: _Told) -> None:
+        self.told = told
+
+    def __call__(self, now: Progress) -> None:
+        self.told.now = now
 
 
 def _of_buffer(name: str, stats: BatchStats) -> Line:

@@ -86,7 +86,7 @@ class _Answer:
         self.status = played.status
         self.headers = CIMultiDictProxy(CIMultiDict(played.answer_headers))
         self.content = self
-        self.content_length = len(played.answer)
+        self.content_length = self.total_bytes = len(played.answer)
         self._body = played.answer
 
     @property

@@ -249,10 +249,22 @@ async def test_an_error_of_the_partitions_ends_the_run_and_what_was_done_stays(t
     assert unfinished(tmp_path) == []
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"concurrency": 0}, {"retries": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": 0},
+        {"concurrency": 0},
+        {"retries": -1},
+        {"work": "numbers"},
+        {"into": "a folder"},
+        {"into": JsonLines},
+        {"hub": "mine"},
+    ],
+    ids=str,
+)
 async def test_what_cannot_work_is_refused_at_once(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        await collect([1], numbers, into=JsonLines(tmp_path), **wrong)
+        await collect([1], **{"work": numbers, "into": JsonLines(tmp_path), **wrong})
     assert list(tmp_path.iterdir()) == []
 
 

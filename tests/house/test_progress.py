@@ -59,7 +59,7 @@ def test_elsewhere_it_is_a_line_now_and_then_and_one_at_the_end() -> None:
     clock.run(main())
     lines = to.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[-1] == "panoply: 250 of 250 records"
+    assert lines[-1] == "panoply: 250 of 250 records; sync: 250 rows"
     for line in lines[:2]:
         assert "panoply: " in line
         assert "; sync: " in line  # the work tells it, though nobody gave it an on_progress
@@ -150,7 +150,7 @@ async def test_a_notebook_has_a_table_that_changes(monkeypatch: pytest.MonkeyPat
     assert "panoply" in shown[-1]
 
 
-async def test_a_poll_is_shown_and_gone_when_it_is_over() -> None:
+async def test_a_poll_is_shown_until_it_is_over_and_once_more_at_the_end() -> None:
     to = io.StringIO()
     states = iter(["RUNNING", "RUNNING", "DONE"])
 
@@ -162,8 +162,10 @@ async def test_a_poll_is_shown_and_gone_when_it_is_over() -> None:
         poller = Poller(fetch, done=lambda state: state == "DONE", result=str, name="export 7", policy=policy)
         async for _ in poller:
             await asyncio.sleep(0.01)
-    assert "export 7: 2 polls\n" in to.getvalue()
-    assert to.getvalue().splitlines()[-1] == ""
+        await asyncio.sleep(0.05)
+        assert "export 7: 2 polls\n" in to.getvalue()
+        assert to.getvalue().splitlines()[-1] == ""
+    assert to.getvalue().splitlines()[-1] == "export 7: 3 polls"
 
 
 async def test_without_rich_a_terminal_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
