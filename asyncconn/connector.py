@@ -185,7 +185,9 @@ class Connector(Unpicklable):
         """From the variables ``PREFIX_URL`` and ``PREFIX_TOKEN``, in the environment or ``.env``.
 
         ``prefix`` is by default the platform's name in capitals. ``options`` are the constructor's; a ``base_url`` or
-        ``auth`` among them is not looked for. Raises ``ConfigError`` naming the variable that is missing.
+        ``auth`` among them is not looked for. A constructor of your own is called with these two and ``hub``: it takes
+        ``**options``, or its class has a ``from_env`` of its own. Raises ``ConfigError`` naming the variable that is
+        missing.
         """
         prefix = cls.platform.name.upper().replace("-", "_") if prefix is None else prefix.rstrip("_")
         if "base_url" not in options:

@@ -258,7 +258,8 @@ class Parquet(_RowFolder):
         >>> schema = pyarrow.schema({"id": pyarrow.int64(), "status": pyarrow.string()})
         >>> report = await collect(streams, jobs_of, into=Parquet("jobs", schema))
 
-    Without a ``schema`` each file has the columns and types of its own rows, and files may differ in them.
+    Without a ``schema``, which is one of pyarrow, each file has the columns and types of its own rows, and files may
+    differ in them. With one, what a row lacks is null, and a column that it does not name fails the partition.
     """
 
     ending = ".parquet"

@@ -87,9 +87,9 @@ async def collect(
 
     With ``client``, one of dask.distributed (the extra ``dask``), a cluster's workers do it: the same program, and the
     sink's folder is one that all see. Each has a hub of its own, made there by ``hub``, a function; credentials are
-    read there from the environment, and travel in no task. In this process ``hub`` may also be one that is open. A
-    batch has so many partitions as take some ten seconds, or ``batch`` of them. A cancelled run begins no partition
-    more.
+    read there from the environment, and travel in no task. What ``hub`` makes is closed at the end; in this process it
+    may also be one that is open, and stays so. A batch has so many partitions as take some ten seconds, or ``batch`` of
+    them. A cancelled run begins no partition more.
 
     ``on_progress`` gets the partitions that have an outcome.
 
