@@ -266,11 +266,11 @@ class Hub(Unpicklable):
     def figures(self) -> HubFigures:
         """What its connectors hold, wait for and listen to at this moment; once it is closed, what it came to.
 
-        Raises ``WrongLoop`` elsewhere than on the hub's loop, while it is open.
+        Raises ``WrongLoop`` elsewhere than on the hub's loop, while that runs.
         """
         if self._last_figures is not None:
             return self._last_figures
-        if self._loop is not None:
+        if self.state in (_OPEN, HubState.DRAINING) and self._loop is not None and self._loop.is_running():
             self.check()
         return self._drains().figures(self, self._members)
 

@@ -14,6 +14,8 @@ __all__ = ["NOBODY", "Follower", "Following", "Watcher", "Watching", "Work"]
 
 logger = logging.getLogger("asyncconn.events")
 
+_ANSWERS = frozenset({"state", "passing"})  # to an "ask"
+
 #: What can be followed. Its subject: a ``Call``, a ``Batch``, a ``Poller``, a ``Supervisor``.
 Work = Literal["call", "batch", "poll", "stream"]
 
@@ -48,8 +50,8 @@ class Following:
         self._followers = followers
 
     def event(self, name: str, data: Any) -> None:
-        """Tell them."""
-        for follower in self._followers:
+        """Tell them; what answers an ``ask`` in reverse, so that what they attach for it nests as blocks do."""
+        for follower in reversed(self._followers) if name in _ANSWERS else self._followers:
             try:
                 follower.event(name, data)
             except Exception as error:  # noqa: BLE001 - a watcher is a stranger's code and must not stop the work

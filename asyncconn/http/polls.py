@@ -45,7 +45,7 @@ def poller(
             raise OperationFailed(f"{name} failed{_told(state, failed)}", state=state)
         return _is(state, until)
 
-    name = f"{road.service}: {path.partition('?')[0]}"
+    name = road.redactor.scrub(f"{road.service}: {path.partition('?')[0]}")
     base = f"{road.base_url}/"
     return Poller(
         fetch,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from asyncconn.core.retrying import RetryPolicy
     from asyncconn.core.watching import Watching
     from asyncconn.http.exchange import Body
+    from asyncconn.http.redact import Redactor
     from asyncconn.http.response import Response
     from asyncconn.http.stream import Stream
 
@@ -28,6 +29,11 @@ class Requests(Protocol):
     @property
     def watching(self) -> Watching:
         """Who follows what is made of it."""
+        ...
+
+    @property
+    def redactor(self) -> Redactor:
+        """What takes its secrets out of what is shown."""
         ...
 
     @property

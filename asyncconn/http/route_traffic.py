@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.frames import exact_frame
@@ -43,6 +45,21 @@ class RouteTraffic:
     p95: float
     sent_bytes: int
     received_bytes: int
+
+    def joined(self, other: RouteTraffic) -> RouteTraffic:
+        """The sums of both, as one route of several hubs; of ``p50`` and ``p95`` the greater: they have no sum."""
+        return replace(
+            self,
+            calls=self.calls + other.calls,
+            retries=self.retries + other.retries,
+            statuses=MappingProxyType(dict(Counter(self.statuses) + Counter(other.statuses))),
+            waited=self.waited + other.waited,
+            seconds=self.seconds + other.seconds,
+            p50=max(self.p50, other.p50),
+            p95=max(self.p95, other.p95),
+            sent_bytes=self.sent_bytes + other.sent_bytes,
+            received_bytes=self.received_bytes + other.received_bytes,
+        )
 
 
 def text(rows: Sequence[RouteTraffic]) -> str:

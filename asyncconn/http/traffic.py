@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections import Counter, deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -27,11 +28,14 @@ _MOST = 500  # routes
 _PATHS = 1_000  # of a platform, whose routes are known
 _FRESH = 256  # attempts of a route that are added up together
 _LATEST = 500  # attempts of a route that p50 and p95 are of
+_adding = threading.Lock()  # the newest attempts of a route are added up by its loop, and by who reads elsewhere
 _WORD = re.compile(r"[A-Za-z][A-Za-z_.~-]{0,31}|v\d{1,3}|\{\w+\}").fullmatch
 
 
 class Traffic(Unpicklable):
     """The calls of a hub by route, from its beginning: ``hub.traffic``. Iterate for the rows; print it for a table.
+
+    It can be read in any thread.
 
     >>> for row in hub.traffic:
     ...     print(row.platform, row.method, row.route, row.calls, row.statuses)
@@ -43,14 +47,14 @@ class Traffic(Unpicklable):
         self._platforms: dict[str, Counting] = {}
 
     def __len__(self) -> int:
-        return sum(len(counting.rows) for counting in self._platforms.values())
+        return sum(len(counting.rows) for counting in self._platforms.copy().values())
 
     def __iter__(self) -> Iterator[RouteTraffic]:
         """The rows as they are now, by platform, route and method."""
-        rows = [
+        rows = [  # of copies: to copy is one step, and the hub's loop may add some meanwhile
             row.shown(platform, method, route)
-            for platform, counting in self._platforms.items()
-            for (method, route), row in counting.rows.items()
+            for platform, counting in self._platforms.copy().items()
+            for (method, route), row in counting.rows.copy().items()
         ]
         return iter(sorted(rows, key=lambda row: (row.platform, row.route, row.method)))
 
@@ -110,7 +114,7 @@ class Counting:
 
     def receive(self, call: Call, size: int) -> None:
         """A stream that was counted when it opened has brought so many bytes."""
-        self._row(call).received += size
+        self._row(call).streamed += size
 
     def _row(self, call: Call) -> _Row:
         key = call.method, call.route or route_of(call.path)
@@ -128,10 +132,21 @@ class Counting:
 class _Row:
     """One route. The newest attempts are kept as they came: to add up many at once costs a third."""
 
-    __slots__ = ("attempts", "fresh", "received", "retries", "seconds", "sent", "statuses", "took", "waited")
+    __slots__ = (
+        "attempts",
+        "fresh",
+        "received",
+        "retries",
+        "seconds",
+        "sent",
+        "statuses",
+        "streamed",
+        "took",
+        "waited",
+    )
 
     def __init__(self) -> None:
-        self.attempts = self.retries = self.sent = self.received = 0
+        self.attempts = self.retries = self.sent = self.received = self.streamed = 0
         self.seconds = self.waited = 0.0
         self.statuses: Counter[int | str] = Counter()
         self.took: deque[float] = deque(maxlen=_LATEST)
@@ -139,33 +154,41 @@ class _Row:
 
     def fold(self) -> None:
         """Add up the newest attempts."""
-        if self.fresh:
-            ended, seconds, received = zip(*self.fresh, strict=True)
-            self.fresh.clear()
-            self.attempts += len(ended)
+        with _adding:
+            self._fold()
+
+    def _fold(self) -> None:
+        number = len(self.fresh)  # others may come at the end meanwhile
+        if number:
+            ended, seconds, received = zip(*self.fresh[:number], strict=True)
+            del self.fresh[:number]
+            self.attempts += number
             self.statuses.update(ended)
             self.seconds += sum(seconds)
             self.took.extend(seconds)
             self.received += sum(received)
 
     def shown(self, platform: str, method: str, route: str) -> RouteTraffic:
-        self.fold()
+        retries = self.retries  # before the attempts, or a repetition might be there without its own
+        with _adding:
+            self._fold()
+            attempts, statuses, seconds, received = self.attempts, self.statuses.copy(), self.seconds, self.received
+            took = sorted(self.took)
         from asyncconn.http.route_traffic import RouteTraffic
 
-        took = sorted(self.took)
         return RouteTraffic(
             platform,
             method,
             route,
-            calls=self.attempts - self.retries,
-            retries=self.retries,
-            statuses=MappingProxyType(dict(sorted(self.statuses.items(), key=lambda item: str(item[0])))),
+            calls=attempts - retries,
+            retries=retries,
+            statuses=MappingProxyType(dict(sorted(statuses.items(), key=lambda item: str(item[0])))),
             waited=self.waited,
-            seconds=self.seconds,
+            seconds=seconds,
             p50=_quantile(took, 0.5),
             p95=_quantile(took, 0.95),
             sent_bytes=self.sent,
-            received_bytes=self.received,
+            received_bytes=received + self.streamed,
         )
 
 

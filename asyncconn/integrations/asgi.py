@@ -13,6 +13,7 @@ When the application ends, also by cancellation, the hub delivers what the endpo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -154,8 +155,8 @@ class Health:
             found = await readiness(hub, self.policy)
         return Answer(200 if found.ready else 503, orjson.dumps(asdict(found)))
 
-    def metrics(self, scope: Scope) -> Answer:
-        """What the hub counts, in Prometheus' text format; 503 while there is none."""
+    async def metrics(self, scope: Scope) -> Answer:
+        """What the hub counts, in Prometheus' text format; 503 while there is none, or its loop does not answer."""
         hub = self.hub(scope)
         if hub is None:
             return Answer(503, b"there is no hub\n", "text/plain; charset=utf-8")
@@ -165,7 +166,14 @@ class Health:
 
         registry = CollectorRegistry(auto_describe=False)
         registry.register(HubCollector(hub))
-        return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+        try:
+            if hub.loop is asyncio.get_running_loop():
+                text = generate_latest(registry)
+            else:  # that waits for another loop, and this one is to go on meanwhile
+                text = await asyncio.to_thread(generate_latest, registry)
+        except TimeoutError as error:
+            return Answer(503, f"{error}\n".encode(), "text/plain; charset=utf-8")
+        return Answer(200, text, CONTENT_TYPE_LATEST)
 
 
 class HealthApp:
@@ -208,4 +216,4 @@ class HealthApp:
             return Answer(405, b'{"detail":"method not allowed"}')
         if asked == "readyz":
             return await self._health.ready(scope)
-        return self._health.alive() if asked == "healthz" else self._health.metrics(scope)
+        return self._health.alive() if asked == "healthz" else await self._health.metrics(scope)

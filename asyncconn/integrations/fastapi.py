@@ -81,7 +81,7 @@ def health_router(
 
         @router.get("/metrics", summary="Figures in Prometheus' text format", response_class=_Text)
         async def figures(request: Request) -> Response:
-            return _response(health.metrics(request.scope))
+            return _response(await health.metrics(request.scope))
 
     return router
 

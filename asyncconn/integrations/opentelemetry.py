@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
 
 from asyncconn._version import __version__
+from asyncconn.core.notes import with_notes
 from asyncconn.errors import ConfigError
 from asyncconn.http.exchange import Attempted
 from asyncconn.http.traffic import route_of
-from asyncconn.integrations.reading import books_of
+from asyncconn.integrations.reading import read
 
 try:
     from opentelemetry import context, metrics, trace
@@ -34,10 +39,10 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
     from contextvars import Token
 
-    from opentelemetry.metrics import Histogram, Meter, MeterProvider
+    from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import Span, Tracer, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
@@ -53,7 +58,8 @@ __all__ = ["Instrumented", "instrument"]
 logger = logging.getLogger("asyncconn.integrations.opentelemetry")
 
 _NAME = "asyncconn"
-_TIMEOUT = 5.0  # seconds for a loop to answer an exporter's thread
+_TIMEOUT = 1.0  # seconds for all loops to answer an exporter's thread: an SDK gives up after ten
+_FRESH = 1.0  # seconds that the metrics of one collection may share a reading
 #: What the conventions recommend for this histogram, in seconds.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
@@ -80,29 +86,38 @@ def instrument(
     a connection that is kept up one, from its beginning to its end. ``propagate`` are the platforms whose calls carry
     ``traceparent``, so that their servers can go on with the trace: none by default, as most are strangers.
 
-    Raises ``ImportError`` without the extra ``otel``, ``ConfigError`` for a text in the place of platforms.
+    Metrics are the sums over all hubs that are instrumented with a provider; of one that is stopped the counts stay.
+
+    Raises ``ImportError`` without the extra ``otel``, ``ConfigError`` for a text in the place of platforms, and where
+    the hub is instrumented with one of these providers already: all would be told twice.
     """
     if isinstance(propagate, str):
         raise ConfigError(f"propagate is a collection of platforms: {{{propagate!r}}}")
+    tracers = None if tracer_provider is trace.get_tracer_provider() else tracer_provider
+    measured = _metrics_of(meter_provider)
+    for watcher in hub.watching.watchers:
+        other = getattr(watcher, "__self__", None)
+        if isinstance(other, Instrumented) and (other._tracers is tracers or other._metrics is measured):
+            what = "tracer" if other._tracers is tracers else "meter"
+            raise ConfigError(
+                f"the hub is instrumented with this {what} provider already: stop() that, or give another"
+            )
     tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
-    meter = metrics.get_meter(_NAME, __version__, meter_provider)
-    return Instrumented(hub, tracer, meter, frozenset(propagate))
+    return Instrumented(hub, tracer, tracers, measured, frozenset(propagate))
 
 
 class Instrumented:
     """A hub of which spans and metrics are made; see :func:`instrument`. Stopping it twice changes nothing."""
 
-    def __init__(self, hub: Hub, tracer: Tracer, meter: Meter, propagate: frozenset[str]) -> None:
+    def __init__(
+        self, hub: Hub, tracer: Tracer, tracers: TracerProvider | None, measured: _Metrics, propagate: frozenset[str]
+    ) -> None:
         self._hub: Hub | None = hub
         self._tracer = tracer
+        self._tracers = tracers
+        self._metrics = measured
         self._propagate = propagate
-        self._duration = meter.create_histogram(
-            "http.client.request.duration",
-            unit="s",
-            description="How long an attempt took, without the wait for its rate.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
-        _observed(meter, self._books)
+        measured.add(hub)
         self._stop = hub.watching.add(self._follower)
 
     def __enter__(self) -> Self:
@@ -114,21 +129,16 @@ class Instrumented:
     def stop(self) -> None:
         """Make no more; what is under way is followed to its end."""
         self._stop()
-        self._hub = None
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            self._metrics.remove(hub)
 
     def _follower(self, work: Work, name: str, subject: Any) -> Follower:
         if work == "call":
-            return _CallSpan(self._tracer, self._duration, subject, propagate=name in self._propagate)
+            return _CallSpan(self._tracer, self._metrics.duration, subject, propagate=name in self._propagate)
         if work == "batch":
             return _BatchSpan(self._tracer, name, subject)
         return _PollSpan(self._tracer, name) if work == "poll" else _StreamSpans(self._tracer, name)
-
-    def _books(self) -> Books | None:
-        try:
-            return None if self._hub is None else books_of(self._hub, _TIMEOUT)
-        except TimeoutError as error:
-            logger.warning("no metrics this time: %s", error)
-            return None
 
 
 # -- spans -------------------------------------------------------------------------------------------------------------
@@ -174,7 +184,7 @@ class _CallSpan:
             kind=SpanKind.CLIENT,
             attributes={
                 **self._shared,
-                "url.full": f"{url.scheme}://{url.host}:{url.port}{route}",
+                "url.full": f"{url.scheme}://{url.host_subcomponent}:{url.port}{route}",
                 "asyncconn.platform": call.service,
             },
         )
@@ -331,78 +341,132 @@ def _word_of(state: Any) -> str | None:
 # -- metrics -----------------------------------------------------------------------------------------------------------
 
 _OUTCOMES = ("accepted", "delivered", "rejected", "failed", "unknown")
+_Attribute = tuple[str, str]
+_At = tuple[str, tuple[_Attribute, ...]]  # a metric's name, and attributes
 
 
-def _observed(meter: Meter, books: Callable[[], Books | None]) -> None:
-    """Metrics that are read when somebody exports them."""
+class _Metrics:
+    """The metrics of one provider: an SDK keeps the first instrument of a name, so all of its hubs are summed here."""
 
-    def read(values: Callable[[Books], Iterator[Observation]]) -> list[Callable[[CallbackOptions], list[Observation]]]:
-        def callback(_: CallbackOptions) -> list[Observation]:
-            found = books()
-            return [] if found is None else list(values(found))
+    def __init__(self, provider: MeterProvider | None) -> None:
+        self._lock = threading.Lock()  # held for moments only: a loop may wait for it
+        self._live: WeakKeyDictionary[Hub, Books | None] = WeakKeyDictionary()  # with what was read last
+        self._left: WeakKeyDictionary[Hub, list[tuple[_At, float]]] = WeakKeyDictionary()  # the counts of the stopped
+        self._past: defaultdict[_At, float] = defaultdict(int)  # the sums of these, and of those that are gone
+        self._now: dict[_At, float] = {}
+        self._fresh_until = 0.0
+        self._told: set[str] = set()  # metrics that had what is in _now
+        meter = metrics.get_meter(_NAME, __version__, provider)
+        self.duration = meter.create_histogram(
+            "http.client.request.duration",
+            unit="s",
+            description="How long an attempt took, without the wait for its rate.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        counter, gauge = meter.create_observable_counter, meter.create_observable_gauge
+        level = meter.create_observable_up_down_counter
+        for create, name, unit, description in (
+            (counter, "asyncconn.records", "{record}", "Records by what became of them."),
+            (level, "asyncconn.records.pending", "{record}", "Records without an outcome."),
+            (gauge, "asyncconn.records.oldest_age", "s", "Age of the oldest record not on its way."),
+            (counter, "asyncconn.rate.waited", "s", "Seconds in which calls waited for their rate."),
+            (counter, "asyncconn.retries", "{attempt}", "Attempts beyond the first of each call."),
+            (counter, "asyncconn.stream.reconnects", "{connection}", "Connections made anew."),
+            (counter, "asyncconn.stream.gaps", "{gap}", "Where messages may have been missed."),
+        ):
+            create(name, [partial(self._observed, name)], unit=unit, description=description)
 
-        return [callback]
+    def add(self, hub: Hub) -> None:
+        """Count a hub from now on, with all that it has counted already."""
+        with self._lock:
+            for at, value in self._left.pop(hub, ()):
+                self._past[at] -= value
+            self._live[hub] = None
 
-    meter.create_observable_counter(
-        "asyncconn.records", read(_records), unit="{record}", description="Records by what became of them."
-    )
-    meter.create_observable_up_down_counter(
-        "asyncconn.records.pending", read(_pending), unit="{record}", description="Records without an outcome."
-    )
-    meter.create_observable_gauge(
-        "asyncconn.records.oldest_age", read(_ages), unit="s", description="Age of the oldest record not on its way."
-    )
-    meter.create_observable_counter(
-        "asyncconn.rate.waited", read(_waited), unit="s", description="Seconds in which calls waited for their rate."
-    )
-    meter.create_observable_counter(
-        "asyncconn.retries", read(_retries), unit="{attempt}", description="Attempts beyond the first of each call."
-    )
-    meter.create_observable_counter(
-        "asyncconn.stream.reconnects", read(_reconnects), unit="{connection}", description="Connections made anew."
-    )
-    meter.create_observable_counter(
-        "asyncconn.stream.gaps", read(_gaps), unit="{gap}", description="Where messages may have been missed."
-    )
+    def remove(self, hub: Hub) -> None:
+        """Keep what it has counted until now."""
+        books = self._read([(hub, self._live.get(hub))])
+        with self._lock:
+            if hub not in self._live:
+                return
+            del self._live[hub]
+            self._left[hub] = [count for one in books for count in _counts(one)]
+            for at, value in self._left[hub]:
+                self._past[at] += value
 
+    def _observed(self, name: str, _: CallbackOptions) -> list[Observation]:
+        # A collection asks each metric once, so one that asks again is of the next: all of one share a reading, and
+        # the wait for a loop that is blocked.
+        if name in self._told or time.monotonic() > self._fresh_until:
+            self._now = self._sums()
+            self._told = set()
+            self._fresh_until = time.monotonic() + _FRESH
+        self._told.add(name)
+        return [Observation(value, dict(at)) for (metric, at), value in self._now.items() if metric == name]
 
-def _summed(pairs: Iterable[tuple[str, float]], label: str, **more: str) -> Iterator[Observation]:
-    """One observation a name: there may be several of it."""
-    sums: dict[str, float] = {}
-    for name, value in pairs:
-        sums[name] = sums.get(name, 0) + value
-    for name, value in sums.items():
-        yield Observation(value, {label: name, **more})
+    def _sums(self) -> dict[_At, float]:
+        with self._lock:
+            sums = self._past.copy()
+            live = list(self._live.items())
+        for books in self._read(live):
+            for at, value in _counts(books):
+                sums[at] += value
+            for buffer in books[0].buffers:
+                of: tuple[_Attribute, ...] = (("asyncconn.buffer", buffer.name),)
+                sums["asyncconn.records.pending", of] += buffer.stats.pending
+                oldest = "asyncconn.records.oldest_age", of
+                sums[oldest] = max(sums[oldest], buffer.stats.oldest_age)
+        return sums
 
-
-def _records(books: Books) -> Iterator[Observation]:
-    for outcome in _OUTCOMES:
-        pairs = [(one.name, getattr(one.stats, outcome)) for one in books[0].buffers]
-        yield from _summed(pairs, "asyncconn.buffer", **{"asyncconn.outcome": outcome})
-
-
-def _pending(books: Books) -> Iterator[Observation]:
-    return _summed([(one.name, one.stats.pending) for one in books[0].buffers], "asyncconn.buffer")
-
-
-def _ages(books: Books) -> Iterator[Observation]:
-    oldest: dict[str, float] = {}
-    for one in books[0].buffers:
-        oldest[one.name] = max(oldest.get(one.name, 0.0), one.stats.oldest_age)
-    return _summed(oldest.items(), "asyncconn.buffer")
-
-
-def _waited(books: Books) -> Iterator[Observation]:
-    return _summed([(row.platform, row.waited) for row in books[1]], "asyncconn.platform")
-
-
-def _retries(books: Books) -> Iterator[Observation]:
-    return _summed([(row.platform, row.retries) for row in books[1]], "asyncconn.platform")
-
-
-def _reconnects(books: Books) -> Iterator[Observation]:
-    return _summed([(one.name, one.reconnects) for one in books[0].streams], "asyncconn.stream")
+    def _read(self, hubs: Iterable[tuple[Hub, Books | None]]) -> list[Books]:
+        """The books of hubs; those of before where a loop does not answer, so that no count goes back."""
+        before = dict(hubs)
+        found: list[Books] = []
+        for hub, books in read(before, _TIMEOUT):
+            if isinstance(books, Exception):
+                logger.warning("no new metrics this time: %s", with_notes(books))
+                known = before[hub]
+                if known is not None:
+                    found.append(known)
+                continue
+            found.append(books)
+            with self._lock:
+                if hub in self._live:
+                    self._live[hub] = books
+        return found
 
 
-def _gaps(books: Books) -> Iterator[Observation]:
-    return _summed([(one.name, one.gaps) for one in books[0].streams], "asyncconn.stream")
+class _Global:
+    """Stands for the provider of the process, whether it is set already or later."""
+
+
+_GLOBAL = _Global()
+_known: WeakKeyDictionary[object, _Metrics] = WeakKeyDictionary()  # by provider
+_knowing = threading.Lock()
+
+
+def _metrics_of(provider: MeterProvider | None) -> _Metrics:
+    with _knowing:
+        key = _GLOBAL if provider is None or provider is metrics.get_meter_provider() else provider
+        found = _known.get(key)
+        if found is None:
+            found = _known[key] = _Metrics(provider)
+        return found
+
+
+def _counts(books: Books) -> Iterator[tuple[_At, float]]:
+    """What a hub counts, and never goes back: there may be several of one metric and attributes."""
+    figures, traffic = books
+    of: tuple[_Attribute, ...]
+    for buffer in figures.buffers:
+        for outcome in _OUTCOMES:
+            of = ("asyncconn.buffer", buffer.name), ("asyncconn.outcome", outcome)
+            yield ("asyncconn.records", of), getattr(buffer.stats, outcome)
+    for row in traffic:
+        of = (("asyncconn.platform", row.platform),)
+        yield ("asyncconn.rate.waited", of), row.waited
+        yield ("asyncconn.retries", of), row.retries
+    for stream in figures.streams:
+        of = (("asyncconn.stream", stream.name),)
+        yield ("asyncconn.stream.reconnects", of), stream.reconnects
+        yield ("asyncconn.stream.gaps", of), stream.gaps

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from asyncconn.core.durations import positive
 from asyncconn.figures import HubFigures
-from asyncconn.integrations.reading import books_of
+from asyncconn.integrations.reading import read, together
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
@@ -41,11 +41,15 @@ _TIMEOUT = 5.0  # seconds for a loop to answer another thread
 
 
 class HubCollector(Collector):
-    """A collector of ``prometheus_client`` for one hub: register it, once in a registry.
+    """A collector of ``prometheus_client`` for a hub, or several: register one in a registry.
 
         >>> registry = CollectorRegistry()
         >>> registry.register(HubCollector(hub))
         >>> text = generate_latest(registry)
+
+    A registry takes each name once, so two hubs are ``HubCollector(hub, other)``: sums by label, and of ages and
+    quantiles the greatest. When a hub is gone for good, ``registry.unregister`` its
+    collector, and register that of the next.
 
     It may be made before the hub is open, is asked from any thread, and tells after the hub's end what it came to.
     A scrape in another thread is answered by the hub's loop, within ``timeout`` seconds: ``TimeoutError`` means that
@@ -55,8 +59,8 @@ class HubCollector(Collector):
     Raises ``ImportError`` without the extra ``prometheus``, and ``ConfigError`` for a ``timeout`` that is none.
     """
 
-    def __init__(self, hub: Hub, *, timeout: float = _TIMEOUT) -> None:
-        self._hub = hub
+    def __init__(self, hub: Hub, *more: Hub, timeout: float = _TIMEOUT) -> None:
+        self._hubs = tuple(dict.fromkeys((hub, *more)))
         self._timeout = positive("timeout", timeout)
 
     def describe(self) -> Iterable[Metric]:
@@ -65,7 +69,12 @@ class HubCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, as they are now."""
-        return _metrics(*books_of(self._hub, self._timeout))
+        found = []
+        for hub, books in read(self._hubs, self._timeout):
+            if isinstance(books, Exception):
+                raise books  # sums without it would go back
+            found.append((hub, books))
+        return _metrics(*together(found))
 
 
 def _metrics(figures: HubFigures, traffic: Iterable[RouteTraffic]) -> Iterator[Metric]:
@@ -153,22 +162,28 @@ _PART = [*_LIMIT, "part"]
 
 
 def _of_accounts(accounts: Iterable[AccountFigures]) -> Iterator[Metric]:
-    """The limiters of an account's services together: they share their parts."""
-    places: dict[tuple[str, ...], float] = {}
-    flying: dict[tuple[str, ...], float] = {}
-    queued: dict[tuple[str, ...], float] = {}
+    """The limiters of an account's services together: they share their parts. Those of several loops are summed."""
+    places: dict[tuple[str, ...], float] = defaultdict(float)
+    flying: dict[tuple[str, ...], float] = defaultdict(float)
+    queued: dict[tuple[str, ...], float] = defaultdict(float)
     waiting: dict[tuple[str, ...], float] = defaultdict(float)
     paused: dict[tuple[str, ...], float] = defaultdict(float)
     parts: dict[tuple[str, ...], tuple[float, float, float]] = {}
     for one in accounts:
         account = one.platform, one.account
-        places[account], flying[account], queued[account] = one.places, one.in_flight, one.waiting
+        places[account] += one.places
+        flying[account] += one.in_flight
+        queued[account] += one.waiting
+        own: dict[tuple[str, ...], tuple[float, float, float]] = {}
         for rate in one.rates:
             limit, books = (*account, rate.limit), rate.snapshot
             waiting[limit] += books.waiting
             paused[limit] = max(paused[limit], books.paused_for)
             for part in books.parts:
-                parts[(*limit, part.name)] = part.limit, part.remaining, part.resets_in
+                own[(*limit, part.name)] = part.limit, part.remaining, part.resets_in
+        for at, (most, left, resets) in own.items():
+            known = parts.get(at, (0.0, 0.0, 0.0))
+            parts[at] = known[0] + most, known[1] + left, max(known[2], resets)
     yield _gauge("asyncconn_requests_in_flight", "Requests under way.", _ACCOUNT, flying.items())
     yield _gauge("asyncconn_requests_places", "Requests that may be under way.", _ACCOUNT, places.items())
     yield _gauge("asyncconn_requests_waiting", "Requests that wait for a place.", _ACCOUNT, queued.items())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from starlette.routing import Mount, Route
 
 from asyncconn import Connector, Hub, Panoply, ReadinessPolicy, readiness
 from asyncconn.errors import ConfigError
+from asyncconn.integrations import prometheus
 from asyncconn.integrations.asgi import HealthApp, hub_lifespan, provided
 from asyncconn.integrations.fastapi import health_router
 from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
@@ -186,6 +189,35 @@ async def test_a_hub_can_be_given(sandbox: Sandbox) -> None:
             closed = await client.get("/readyz")
 
     assert (closed.status_code, closed.json()["checks"]) == (503, [{"name": "hub", "ok": False, "why": "it is closed"}])
+
+
+async def test_figures_of_a_hub_of_another_thread_do_not_stop_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loop is blocked: meanwhile the server answers others, and then says that there are none."""
+    monkeypatch.setattr(prometheus.HubCollector.__init__, "__kwdefaults__", {"timeout": 0.5})
+    opened, free = threading.Event(), threading.Event()
+    found: list[Hub] = []
+
+    async def elsewhere() -> None:
+        async with Hub() as hub:
+            found.append(hub)
+            opened.set()
+            free.wait(10.0)
+
+    thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+    thread.start()
+    try:
+        await asyncio.to_thread(opened.wait)
+        app = FastAPI()
+        app.include_router(health_router(lambda: found[0]))
+        async with serving(app) as client:
+            asked = asyncio.create_task(client.get("/metrics"))
+            alive = await client.get("/healthz")
+            assert (alive.status_code, asked.done()) == (200, False)
+            blocked = await asked
+    finally:
+        free.set()
+        await asyncio.to_thread(thread.join)
+    assert (blocked.status_code, "did not answer" in blocked.text) == (503, True)
 
 
 async def test_what_is_not_http_is_a_mistake() -> None:

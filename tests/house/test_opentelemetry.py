@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from asyncconn import Connector, Datorama, Hub, Panoply, Platform, Route, Routes, Tcup, TokenAuth, Window
+from asyncconn import ONCE, Connector, Datorama, Hub, Panoply, Platform, Route, Routes, Tcup, TokenAuth, Window
 from asyncconn.core.supervise import Reconnect, Supervisor
-from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, ServerError
+from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, NotSent, ServerError
 from asyncconn.integrations.opentelemetry import Instrumented, instrument
 from asyncconn.resource import Calling
 from asyncconn.sandbox import Fault, Sandbox
@@ -349,7 +350,7 @@ async def test_each_connection_is_a_span_and_what_was_between_is_told_by_the_nex
 
 
 async def test_attempts_repetitions_and_waits_are_metrics(told: Told) -> None:
-    server = Loopback(OK, Reply(503), OK)
+    server = Loopback(OK, Reply(503), OK, Reply(503), OK)
     async with acme(server, rates=Window(1, 0.1, skew=0.0)) as client:
         with told.instrument(client.hub) as handle:
             for _ in range(2):
@@ -359,12 +360,115 @@ async def test_attempts_repetitions_and_waits_are_metrics(told: Told) -> None:
             assert told.points("asyncconn.rate.waited")["acme",] > 0
             pending = await asyncio.to_thread(told.points, "asyncconn.retries")  # as exporters ask
         handle.stop()
-        assert told.points("asyncconn.retries") == {}
+        await client.http.request("GET", "/x")
+        assert told.points("asyncconn.retries") == {("acme",): 1}  # a count stays, and grows no more
 
     assert pending == {("acme",): 1}
     counts = {key[:2]: point.count for key, point in duration.items()}
     assert counts == {("GET", 200): 2, ("503", "GET"): 1}
     assert {point.explicit_bounds[0] for point in duration.values()} == {0.005}
+
+
+async def test_hubs_of_one_provider_are_summed_and_what_was_counted_stays(told: Told) -> None:
+    """An SDK keeps the first instrument of a name: those of a second hub would never be read."""
+    async with acme(Loopback(*[Reply(503), OK] * 9)) as one, Hub(clock=QuickClock()) as second:
+        other = Acme(hub=second, base_url=one.http.base_url)
+        with told.instrument(one.hub):
+            await one.http.request("GET", "/x")
+            with told.instrument(second):
+                await other.http.request("GET", "/x")
+                assert told.points("asyncconn.retries") == {("acme",): 2}
+            assert told.points("asyncconn.retries") == {("acme",): 2}
+        await one.http.request("GET", "/x")
+        assert told.points("asyncconn.retries") == {("acme",): 2}
+        with told.instrument(one.hub):  # once more: what it has left is not counted twice
+            assert told.points("asyncconn.retries") == {("acme",): 3}
+
+
+async def test_levels_of_several_hubs_are_summed_and_ages_are_the_greatest(told: Told, sandbox: Sandbox) -> None:
+    async with Hub(on_undelivered="log") as one, Hub(on_undelivered="log") as other:
+        for hub in (one, other):
+            await Panoply.from_env(hub=hub).write("t", {"id": 1})
+        with told.instrument(one), told.instrument(other):
+            assert told.points("asyncconn.records.pending") == {("panoply",): 2}
+            oldest = max(buffer.stats.oldest_age for hub in (one, other) for buffer in hub.figures().buffers)
+            assert 0 <= told.points("asyncconn.records.oldest_age")["panoply",] <= oldest + 1.0
+        assert told.points("asyncconn.records.pending") == {}
+
+
+async def test_a_hub_that_is_closed_first_keeps_its_counts(told: Told) -> None:
+    async with Loopback(Reply(503), OK) as server:
+        async with Hub(clock=QuickClock()) as hub:
+            handle = told.instrument(hub)
+            await Acme(hub=hub, base_url=server.url).http.request("GET", "/x")
+        assert told.points("asyncconn.retries") == {("acme",): 1}
+        handle.stop()
+        assert told.points("asyncconn.retries") == {("acme",): 1}
+
+
+async def test_a_hub_is_instrumented_once_with_a_provider(told: Told) -> None:
+    hub, other = Hub(), Told()
+    handle = told.instrument(hub)
+    with pytest.raises(ConfigError, match="this tracer provider already"):
+        told.instrument(hub)
+    with pytest.raises(ConfigError, match="this meter provider already"):
+        instrument(hub, tracer_provider=other.tracers, meter_provider=told.meters)
+    with other.instrument(hub):
+        handle.stop()
+        told.instrument(hub).stop()
+    instrument(hub).stop()
+
+
+async def test_what_two_follow_leaves_no_span_behind(told: Told) -> None:
+    other = Told()
+    states = [saying({"status": "RUNNING"}), Reply(503), saying({"status": "DONE"})]
+    async with acme(Loopback(*states)) as client:
+        with told.instrument(client.hub), other.instrument(client.hub):
+            poll = client.http.poll("/jobs", until={"status": "DONE"}, minimum=0.01, tolerate=1)
+            seen = [trace.get_current_span() async for _ in poll]
+
+    assert [*seen, trace.get_current_span()] == [trace.INVALID_SPAN] * 3
+    for one in (told, other):
+        assert [span.name for span in one.spans].count("poll acme: /jobs") == 1
+
+
+async def test_a_blocked_loop_costs_a_collection_one_wait_and_no_metrics_of_others(
+    told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asyncconn.integrations.opentelemetry._TIMEOUT", 0.05)
+    told.meters.get_meter("the.program").create_counter("own").add(1)
+    found: list[Any] = []
+    async with acme(Loopback(Reply(503), OK)) as client:
+        with told.instrument(client.hub):
+            await client.http.request("GET", "/x")
+            assert told.points("asyncconn.retries") == {("acme",): 1}
+            for name in ("own", "asyncconn.retries"):
+                thread = threading.Thread(target=lambda name=name: found.append(told.points(name)))
+                thread.start()
+                thread.join()  # which blocks the loop
+
+    assert found == [{(): 1}, {("acme",): 1}]  # the hub's are those of before
+    assert caplog.text.count("no new metrics this time: the hub's loop did not answer in 0.05 s") == 2
+
+
+async def test_an_address_of_six_stands_in_brackets(told: Told) -> None:
+    async with Hub() as hub:
+        client = Acme(hub=hub, base_url="http://[::1]:9")
+        with told.instrument(hub), pytest.raises(NotSent):
+            await client.http.request("GET", "/x", retry=ONCE)
+
+    assert attributes(told.spans[0])["url.full"] == "http://[::1]:9/x"
+    assert attributes(told.spans[0])["server.address"] == "::1"
+
+
+async def test_a_secret_that_is_a_word_is_no_name_of_a_poll(told: Told) -> None:
+    async with Loopback(saying({"status": "DONE"})) as server, Hub() as hub:
+        client = Acme(hub=hub, base_url=server.url, auth=TokenAuth("SecretOfLetters"))
+        with told.instrument(hub):
+            await client.http.poll("/jobs/SecretOfLetters", until={"status": "DONE"})
+
+    assert {span.name for span in told.spans} == {"GET /jobs/{}", "poll acme: /jobs/{}"}
+    assert "SecretOfLetters" not in "".join(span.to_json() for span in told.spans)
 
 
 async def test_a_tracer_that_fails_stops_no_call(told: Told, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import aiohttp
 import httpx
 import pytest
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'asyncconn[prometheus]'")
 
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as strictly_parsed,
@@ -304,6 +305,105 @@ async def test_a_registry_takes_it_before_there_is_anything_to_tell_and_after() 
 
     assert before.counts() == {}
     assert (after("records_delivered_total"), after("records_rejected_total")) == (2, 1)
+
+
+async def test_several_hubs_are_summed_by_label(sandbox: Sandbox) -> None:
+    class Limited(Connector):
+        platform = Platform("limited", base_url=sandbox.url, rates=Window(5, 60.0))
+
+    registry = CollectorRegistry()
+    async with Hub() as one, Hub() as other:
+        registry.register(HubCollector(one, other))
+        for hub in (one, other):
+            for number in range(2):
+                await Panoply.from_env(hub=hub).write("events", {"id": number})
+            await Datorama.from_env(hub=hub).workspaces.list()
+        shared = [Limited(hub=hub, auth=TokenAuth("t0ken")) for hub in (one, other)]
+        async with shared[0].http.limiters["default"]:
+            during = Scrape(generate_latest(registry).decode())
+    after = Scrape(generate_latest(registry).decode())
+
+    assert during("records_accepted_total") == 4
+    assert (
+        during("calls_total", platform="datorama") == during("attempts_total", platform="datorama", status="200") == 2
+    )
+    assert during("attempt_seconds_count", platform="datorama") == 2
+    account = {"platform": "limited"}
+    assert during("rate_used", **account) == 1  # the hubs of a loop share the account: it is there once
+    assert during("requests_places", **account) == shared[0].platform.max_concurrency
+    assert after("records_delivered_total") == 4
+
+
+async def test_the_registry_of_the_process_takes_one_lifespan_after_the_other() -> None:
+    for _ in range(2):
+        async with Hub() as hub:
+            collector = HubCollector(hub)
+            REGISTRY.register(collector)
+            try:
+                assert b"asyncconn_calls" in generate_latest(REGISTRY)
+            finally:
+                REGISTRY.unregister(collector)
+
+
+async def test_the_same_account_in_two_loops_is_summed(sandbox: Sandbox) -> None:
+    class Limited(Connector):
+        platform = Platform("limited", base_url=sandbox.url, rates=Window(5, 60.0))
+
+    registry = CollectorRegistry()
+
+    async def elsewhere(hub: Hub) -> Scrape:
+        async with Hub() as second:
+            registry.register(HubCollector(hub, second))
+            client = Limited(hub=second, auth=TokenAuth("t0ken"))
+            async with client.http.limiters["default"]:
+                return await asyncio.to_thread(lambda: Scrape(generate_latest(registry).decode()))
+
+    async with Hub() as hub, Limited(hub=hub, auth=TokenAuth("t0ken")).http.limiters["default"]:
+        scrape = await asyncio.to_thread(lambda: asyncio.run(elsewhere(hub)))
+
+    assert (scrape("rate_used"), scrape("rate_limit")) == (2, 10)
+
+
+async def test_a_hub_that_never_opened_breaks_no_scrape() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    hub = Hub(session=session)
+    with pytest.raises(ConfigError):
+        await hub.open()
+    assert here(hub).counts() == {}
+    assert await hub.aclose() is hub.report
+    assert here(hub).counts() == {}
+    assert hub.figures().buffers == ()
+
+
+def test_a_hub_whose_loop_does_not_run_is_read_all_the_same() -> None:
+    async def work() -> Hub:
+        hub = await Hub().open()
+        await Acme(hub).points.deliver(items(3))
+        return hub
+
+    loop = asyncio.new_event_loop()
+    try:
+        hub = loop.run_until_complete(work())
+        idle = here(hub)
+        assert idle("records_delivered_total") == 3
+        loop.run_until_complete(hub.aclose())
+    finally:
+        loop.close()
+
+
+def test_a_hub_whose_loop_has_closed_without_it_is_read_all_the_same() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def left_open() -> Hub:
+        hub = await Hub().open()
+        await hub.session.close()  # or its connections would be told of as leaked
+        return hub
+
+    hub = loop.run_until_complete(left_open())
+    loop.close()
+
+    assert here(hub).counts() == {}
 
 
 async def test_a_loop_that_is_blocked_is_an_error_and_not_a_wait_without_end() -> None:

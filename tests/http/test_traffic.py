@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import DROP, OK, Loopback, QuickClock, Reply
+from yarl import URL
 
 import asyncconn
 from asyncconn import ONCE, Connector, Hub, Platform, Route, Routes, RouteTraffic, Window
@@ -16,7 +19,8 @@ from asyncconn.core.watching import NOBODY
 from asyncconn.errors import BadRequest, ProtocolError, RateLimited, ServerError
 from asyncconn.http.auth import TokenAuth
 from asyncconn.http.exchange import Attempted
-from asyncconn.http.traffic import OTHER, route_of
+from asyncconn.http.request import Call
+from asyncconn.http.traffic import OTHER, Traffic, route_of
 from asyncconn.resource import Calling
 
 if TYPE_CHECKING:
@@ -117,6 +121,39 @@ async def test_bytes_are_those_that_travelled_whatever_the_body_is_made_of(tmp_p
         "GET /stream": (0, 10),
         "GET /download": (0, 10),
     }
+
+
+async def test_it_is_read_in_another_thread_while_it_grows() -> None:
+    """Rows come and are added up meanwhile: nothing is counted twice, or lost, and no reading fails."""
+    traffic, over = Traffic(), threading.Event()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+
+    def read() -> int:
+        readings = 0
+        while not over.is_set():
+            assert sum(row.calls for row in traffic) <= 20_000
+            readings += 1
+        return readings
+
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    try:
+        counting = traffic.of("acme")
+        for number in range(20_000):
+            route = f"/{number % 400}" if number % 2 else "/x"
+            counting.count(called(route), 200, 0.1, 1)
+            if number % 500 == 0:
+                await asyncio.sleep(0)
+    finally:
+        over.set()
+        sys.setswitchinterval(interval)
+        assert await reading > 0
+
+    assert sum(row.calls for row in traffic) == sum(row.received_bytes for row in traffic) == 20_000
+
+
+def called(route: str) -> Call:
+    return Call("acme", "GET", URL("http://x"), route, None, {}, {}, None, 1, 0.0, route=route)
 
 
 async def test_a_wait_for_the_rate_is_counted_apart_from_what_the_answer_took() -> None:
