@@ -149,7 +149,14 @@ async def test_other_paths_and_methods_are_refused(made: Any, sandbox: Sandbox) 
     assert [answer.status_code for answer in answers] == [404, 404, 405]
 
 
-async def test_a_head_has_the_headers_and_no_body(sandbox: Sandbox) -> None:
+def by_fastapi(hub: Hub) -> FastAPI:
+    app = FastAPI()
+    app.include_router(health_router(hub))
+    return app
+
+
+@pytest.mark.parametrize("application", [HealthApp, by_fastapi])
+async def test_a_head_has_the_headers_and_no_body(application: Any) -> None:
     async def never() -> dict[str, Any]:
         raise AssertionError("there is nothing to be read")
 
@@ -159,7 +166,14 @@ async def test_a_head_has_the_headers_and_no_body(sandbox: Sandbox) -> None:
     sent: list[MutableMapping[str, Any]] = []
     async with Hub() as hub:
         for method in ("GET", "HEAD"):
-            await HealthApp(hub)({"type": "http", "method": method, "path": "/readyz"}, never, send)
+            scope: dict[str, Any] = {
+                "type": "http",
+                "method": method,
+                "path": "/readyz",
+                "headers": [],
+                "query_string": b"",
+            }
+            await application(hub)(scope, never, send)
 
     [start, got, head_start, head] = sent
     assert head_start == start
