@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -12,10 +13,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 from asyncconn.core.durations import positive, seconds
+from asyncconn.errors import ConfigError
 from asyncconn.hub import Hub, HubState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from asyncconn.core.buffer.figures import BufferFigures
@@ -33,7 +35,8 @@ class ReadinessPolicy:
     A record that has waited longer than ``max_age`` to be sent, a call that would have to wait longer than ``max_wait``
     for a rate or a quota, a record that was lost less than ``after_loss`` ago (0: that does not count). One that is
     asked and has not answered within ``timeout`` is not well; Kubernetes itself waits 1 s unless it is told otherwise.
-    ``without`` are checks to leave out, by name or by pattern.
+    ``without`` are checks to leave out, by name or by pattern; that of the hub itself cannot be left out.
+    Raises ``ConfigError`` for what is no time, or no collection of names.
 
     >>> ReadinessPolicy(max_age=10.0, without=("atoti_limits *",)).counts("atoti_limits connected")
     False
@@ -49,6 +52,13 @@ class ReadinessPolicy:
         for name in ("max_age", "max_wait", "timeout"):
             positive(f"ReadinessPolicy.{name}", getattr(self, name))
         seconds("ReadinessPolicy.after_loss", self.after_loss)
+        names: object = self.without
+        if (
+            isinstance(names, str)
+            or not isinstance(names, Collection)
+            or not all(isinstance(one, str) for one in names)
+        ):
+            raise ConfigError(f'ReadinessPolicy.without is a collection of names, as ("panoply *",), not {names!r}')
 
     def counts(self, name: str) -> bool:
         """Whether the check of that name is not left out."""
@@ -78,7 +88,7 @@ class Readiness:
 
     @classmethod
     def of(cls, checks: Iterable[Check]) -> Self:
-        """What these checks say together."""
+        """What these checks say together: ready, unless one of them is not well. So without any it is ready."""
         found = tuple(checks)
         return cls(all(check.ok for check in found), found)
 
@@ -107,14 +117,15 @@ async def readiness(hub: Hub, policy: ReadinessPolicy | None = None) -> Readines
         return Readiness.of([Check.of("hub", f"it is {_STATES[hub.state]}")])
     figures, now = hub.figures(), hub.clock.now()
     told = await asyncio.gather(*[_asked(one, policy) for one in hub.connectors])
+    itself = Check.of("hub", "")
     checks = chain(
-        [Check.of("hub", "")],
+        [itself],
         _of_accounts(figures.accounts, policy, hub.clock.utcnow()),
         chain.from_iterable(_of_buffer(buffer, policy, now) for buffer in figures.buffers),
         [_of_streams(streams) for streams in figures.streams],
         chain.from_iterable(told),
     )
-    return Readiness.of(check for check in _distinct(checks) if policy.counts(check.name))
+    return Readiness.of(check for check in _distinct(checks) if check is itself or policy.counts(check.name))
 
 
 _STATES = {HubState.NEW: "not open yet", HubState.DRAINING: "closing", HubState.CLOSED: "closed"}
@@ -155,19 +166,51 @@ def _of_streams(streams: StreamFigures) -> Check:
     return Check.of(f"{streams.name} connections", down)
 
 
-async def _asked(connector: Any, policy: ReadinessPolicy) -> Sequence[Check]:
+_late: dict[asyncio.Task[list[Check]], object] = {}  # who is asked still, though nobody waits any more
+
+
+async def _asked(connector: Any, policy: ReadinessPolicy) -> list[Check]:
     """What it says of itself; no answer, or an error, is one that is not well."""
+    if any(one is connector and not task.done() for task, one in _late.items()):
+        return [_unwell(connector, "it was asked before, and has not answered yet")]
+    asking = asyncio.create_task(_said(connector, policy), name="asyncconn:readiness")
     try:
-        async with asyncio.timeout(policy.timeout):
-            # Who stands for a noun without a connector has nothing to say.
-            found: Sequence[Check] = await connector.checks(policy) if hasattr(connector, "checks") else ()
-    except TimeoutError:
-        why = f"no answer within {policy.timeout:g} s"
-    except Exception as error:  # noqa: BLE001 - a probe tells what is wrong, whatever it is
-        why = f"asking failed: {type(error).__name__}"  # a stranger's text may quote a credential
-    else:
-        return found
-    return [Check.of(f"{connector.platform.name} answer", why)]
+        await asyncio.wait({asking}, timeout=policy.timeout)
+    finally:
+        if not asking.done():  # who does not end when it is cancelled is not waited for
+            _late[asking] = connector
+            asking.add_done_callback(_ended)
+            asking.cancel()
+    if not asking.done():
+        return [_unwell(connector, f"no answer within {policy.timeout:g} s")]
+    if asking.cancelled():
+        return [_unwell(connector, "asking was cancelled")]
+    error = asking.exception()  # its text is not told: a stranger's may quote a credential
+    return asking.result() if error is None else [_unwell(connector, f"asking failed: {type(error).__name__}")]
+
+
+async def _said(connector: Any, policy: ReadinessPolicy) -> list[Check]:
+    # Who stands for a noun without a connector has nothing to say.
+    found: object = await connector.checks(policy) if hasattr(connector, "checks") else ()
+    if isinstance(found, Collection) and all(map(_told, found)):
+        return list(found)
+    return [_unwell(connector, "its checks() gave something else than a list of Check")]
+
+
+def _told(check: object) -> bool:
+    """Whether it is a check, with what belongs in one."""
+    return isinstance(check, Check) and list(map(type, (check.name, check.ok, check.why))) == [str, bool, str]
+
+
+def _ended(asking: asyncio.Task[list[Check]]) -> None:
+    del _late[asking]
+    if not asking.cancelled():
+        asking.exception()  # nobody waits for it
+
+
+def _unwell(connector: Any, why: str) -> Check:
+    platform = getattr(connector, "platform", None)
+    return Check.of(f"{getattr(platform, 'name', type(connector).__name__)} answer", why)
 
 
 def _distinct(checks: Iterable[Check]) -> Iterator[Check]:

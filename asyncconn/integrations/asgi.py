@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from asyncconn.connector import Connector
 from asyncconn.core.extras import needed
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, WrongLoop
 from asyncconn.health import Check, Readiness, ReadinessPolicy, readiness
 from asyncconn.hub import Hub
 
 if TYPE_CHECKING:
-    from asyncconn.connector import Connector
     from asyncconn.draining import OnUndelivered
     from asyncconn.settings import HubSettings
 
 __all__ = ["Answer", "Health", "HealthApp", "hub_lifespan", "provided"]
 
-C = TypeVar("C", bound="Connector")
+C = TypeVar("C", bound=Connector)
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 Scope = MutableMapping[str, Any]
@@ -58,15 +58,15 @@ def hub_lifespan(
 
     ``factory`` returns connectors, or a mapping from names to connectors where there are several of one class.
     ``then`` is a lifespan of your own, entered inside it; what it yields is kept. An error of either, such as a
-    ``ConfigError`` for a missing setting, ends the start. ``on_undelivered`` is the hub's: ``"raise"`` makes a shutdown
-    with losses that nobody was told of a failed one.
+    ``ConfigError`` for a missing setting, ends the start; so does a connector that is not of this hub, as one made
+    without ``hub=hub``: nothing would open, drain and close it. ``on_undelivered`` is the hub's: ``"raise"`` makes a
+    shutdown with losses that nobody was told of a failed one.
     """
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[dict[str, Any]]:
         async with Hub(settings=settings, on_undelivered=on_undelivered) as hub:
-            made = factory(hub)
-            connectors = dict(made) if isinstance(made, Mapping) else dict(enumerate(made))
+            connectors = _named(factory(hub), hub)
             for connector in connectors.values():
                 await connector.open()
             state = {_HUB: hub, _CONNECTORS: connectors}
@@ -77,6 +77,28 @@ def hub_lifespan(
                     yield {**(more or {}), **state}
 
     return lifespan
+
+
+def _named(made: object, hub: Hub) -> dict[Any, Connector]:
+    """The connectors that a factory gave, by name or number. Raises ``ConfigError`` for what is none, or of no use."""
+    if not isinstance(made, Iterable):
+        raise ConfigError(f"the function of hub_lifespan gives a list or a mapping of connectors, {_NOT} {_kind(made)}")
+    named: dict[Any, Any] = dict(made) if isinstance(made, Mapping) else dict(enumerate(made))
+    for one in named.values():
+        if not isinstance(one, Connector):
+            raise ConfigError(f"the function of hub_lifespan gives connectors, {_NOT} {_kind(one)} among them")
+        if one.hub is not hub:
+            raise ConfigError(
+                f"{_kind(one)} is not of the application's hub: make it with hub=hub, the hub that is given"
+            )
+    return named
+
+
+_NOT = "as [Panoply.from_env(hub=hub)], not"
+
+
+def _kind(made: object) -> str:
+    return "None" if made is None else type(made).__name__
 
 
 def provided(scope: Scope, kind: type[C], name: str | None = None) -> C:
@@ -152,7 +174,10 @@ class Health:
         if hub is None:
             found = Readiness.of([Check.of("hub", "there is none: give the application lifespan=hub_lifespan(...)")])
         else:
-            found = await readiness(hub, self.policy)
+            try:
+                found = await readiness(hub, self.policy)
+            except WrongLoop:
+                found = Readiness.of([Check.of("hub", "it belongs to another event loop: ask that one")])
         return Answer(200 if found.ready else 503, orjson.dumps(asdict(found)))
 
     async def metrics(self, scope: Scope) -> Answer:

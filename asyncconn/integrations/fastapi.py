@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncconn.connector import Connector
 from asyncconn.health import Readiness, ReadinessPolicy
-from asyncconn.integrations.asgi import Answer, Health, hub_lifespan, provided
+from asyncconn.integrations.asgi import Answer, Health, Receive, Scope, Send, hub_lifespan, provided
 
 try:
     from fastapi import APIRouter, Depends
@@ -53,7 +53,7 @@ def health_router(
     metrics: bool = True,
     **options: Any,
 ) -> APIRouter:
-    """A router with ``/healthz`` (the loop answers), ``/readyz`` and ``/metrics``, for an application's own hub.
+    """A router with ``/healthz`` (the loop answers), ``/readyz`` and ``/metrics``, for ``GET`` and ``HEAD``.
 
         >>> app.include_router(health_router(policy=ReadinessPolicy(after_loss=60.0)), prefix="/ops")
 
@@ -64,10 +64,12 @@ def health_router(
     health = Health(hub, policy=policy, metrics=metrics)
     router = APIRouter(**{"tags": ["health"], **options})
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Whether the loop answers")
     async def healthz() -> Response:
         return _response(health.alive())
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get(
         "/readyz",
         summary="Whether it is ready for work",
@@ -79,6 +81,7 @@ def health_router(
 
     if metrics:
 
+        @router.head("/metrics", include_in_schema=False)
         @router.get("/metrics", summary="Figures in Prometheus' text format", response_class=_Text)
         async def figures(request: Request) -> Response:
             return _response(await health.metrics(request.scope))
@@ -90,5 +93,14 @@ class _Text(Response):
     media_type = "text/plain"
 
 
+class _Answered(Response):
+    """To a HEAD with the headers alone, which tell the length of the body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            self.body = b""
+        await super().__call__(scope, receive, send)
+
+
 def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, {"Cache-Control": "no-store"}, media_type=answer.content_type)
+    return _Answered(answer.body, answer.status, {"Cache-Control": "no-store"}, media_type=answer.content_type)

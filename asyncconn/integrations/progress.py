@@ -15,11 +15,11 @@ import importlib
 import logging
 import sys
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 from weakref import WeakSet, finalize
 
 from asyncconn.core.durations import positive
@@ -31,7 +31,7 @@ from asyncconn.core.threads import in_thread
 from asyncconn.core.words import agreed, count, plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from asyncconn.core.buffer.receipts import BatchStats
     from asyncconn.figures import AccountFigures, RateFigures
@@ -72,7 +72,9 @@ async def progress(hub: Hub, *, to: TextIO | None = None, every: float = 30.0) -
     one. It goes to ``to``, by default standard error: on a terminal several times a second, elsewhere a line every
     ``every`` seconds and one at the end. In a notebook, where ``to`` is not given, it is a table below the cell.
 
-    What is wrong with the display stops nothing. Raises ``ConfigError`` on a terminal without rich.
+    What is wrong with the display stops nothing: the log tells of it once, and the work goes on unseen. Without a
+    standard error, as of a program without a window, nothing is shown. Raises ``ConfigError`` on a terminal without
+    rich.
     """
     positive("every", every)
     screen, pause = await _chosen(to, every)
@@ -82,9 +84,10 @@ async def progress(hub: Hub, *, to: TextIO | None = None, every: float = 30.0) -
         try:
             yield
         finally:
-            await reap([looking])
-            display.show_all()
-            screen.close()
+            try:
+                await reap([looking])
+            finally:  # also when that is cancelled: a terminal is to be given back
+                display.end()
 
 
 async def _chosen(to: TextIO | None, every: float) -> tuple[_Screen, float]:
@@ -92,11 +95,18 @@ async def _chosen(to: TextIO | None, every: float) -> tuple[_Screen, float]:
     notebook = _notebook() if to is None else None
     if notebook is not None:
         return _Notebook(notebook), _OFTEN
-    to = to or sys.stderr
-    if not to.isatty():
+    to = sys.stderr if to is None else to
+    if not _is_terminal(to):
         return _Lines(to), every
     await in_thread(_load_rich)
     return _Terminal(to), _OFTEN
+
+
+def _is_terminal(to: TextIO | None) -> bool:
+    try:
+        return to is not None and to.isatty()
+    except (AttributeError, OSError, ValueError):  # what stands in for a stream, has gone, or is closed
+        return False
 
 
 class _Display:
@@ -108,7 +118,7 @@ class _Display:
         self._works: WeakSet[_Work] = WeakSet()
         self._over: deque[_Told] = deque(maxlen=_WORKS)
         self._number = 0
-        self._failed = False
+        self._ended = False
 
     def begun(self, what: str) -> _Work:
         """A piece of work begins."""
@@ -120,7 +130,7 @@ class _Display:
 
     async def look(self, pause: float) -> None:
         """Again and again."""
-        while not self._failed:
+        while not self._ended:
             await self._hub.clock.sleep(pause)
             self.show()
 
@@ -128,17 +138,25 @@ class _Display:
         """What there is now."""
         self._show([])
 
-    def show_all(self) -> None:
-        """That, and how far the latest work was that is over."""
+    def end(self) -> None:
+        """That, and how far the latest work was that is over; it stays as it is."""
         self._show(self._over)
+        self._guarded(self._screen.close)
+        self._ended = True
 
     def _show(self, over: Iterable[_Told]) -> None:
-        if self._failed:
+        self._guarded(lambda: self._screen.show(list(self._lines([*over, *(work.told for work in self._works)]))))
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Do that, unless it has ended, or something has failed before."""
+        if self._ended:
             return
         try:
-            self._screen.show(list(self._lines([*over, *(work.told for work in self._works)])))
+            act()
         except Exception as error:  # noqa: BLE001 - a pipe that is closed, say: the work goes on unseen
-            self._failed = True
+            self._ended = True
+            with suppress(Exception):  # what it can, as giving standard output back to the program
+                self._screen.close()
             logger.warning("progress is not shown any more: %s: %s", type(error).__name__, error)
 
     def _lines(self, works: Iterable[_Told]) -> Iterator[Line]:
@@ -239,13 +257,13 @@ class _Screen(Protocol):
 class _Lines:
     """One line of text, where nothing can be drawn over."""
 
-    def __init__(self, to: TextIO) -> None:
+    def __init__(self, to: TextIO | None) -> None:
         self._to = to
         self._last = ""
 
     def show(self, lines: list[Line]) -> None:
         text = "; ".join(map(str, lines))
-        if text != self._last:
+        if self._to is not None and text != self._last:
             self._last = text
             self._to.write(f"{text}\n")
             self._to.flush()
@@ -267,14 +285,51 @@ class _Terminal:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(file=to, highlight=False), auto_refresh=False)
-        self._live.start()
+        self._to = _Unfailing(to)
+        self._live = Live(
+            console=Console(file=cast("TextIO", self._to), highlight=False),
+            auto_refresh=False,
+            redirect_stdout=_is_terminal(sys.stdout),  # what goes into a file or a pipe stays there
+            redirect_stderr=_is_terminal(sys.stderr),
+        )
 
     def show(self, lines: list[Line]) -> None:
+        self._live.start()  # once
         self._live.update(_bars(lines), refresh=True)
+        self._to.check()
 
     def close(self) -> None:
         self._live.stop()
+        self._to.check()
+
+
+class _Unfailing:
+    """A terminal that may go away, for rich, which ends the program then, and for a program that prints by it."""
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+        self._error: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._to, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._to.write(text)
+        except (OSError, ValueError) as error:
+            self._error = error
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._to.flush()
+        except (OSError, ValueError) as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what went wrong."""
+        if self._error is not None:
+            raise self._error
 
 
 def _bars(lines: list[Line]) -> Any:
@@ -297,10 +352,12 @@ class _Notebook:
 
     def __init__(self, display: Any) -> None:
         self._lines: list[Line] = []
-        self._handle = display(self, display_id=True)
+        self._display = display
+        self._handle: Any = None
 
     def show(self, lines: list[Line]) -> None:
         self._lines = lines
+        self._handle = self._handle or self._display(self, display_id=True)
         self._handle.update(self)
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from markup import Markup
@@ -16,9 +16,6 @@ from asyncconn.cli.demo.recording import Recording, mark, recorded
 from asyncconn.cli.demo.report import report_page
 from asyncconn.core.polling import Poller, PollPolicy
 from cli.commands import command, environment, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow(240)  # a demonstration, and two more programs
 
@@ -53,6 +50,34 @@ def test_a_place_that_cannot_be_is_told_before_the_work(tmp_path: Path, where: s
     ended = run(tmp_path, "demo", "--report", where)
     assert (ended.status, ended.out) == (2, "")
     assert f"--report: {where} cannot be written: {why}" in ended.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the places of Linux where nothing can be written")
+@pytest.mark.parametrize(("name", "why"), [("x" * 300, "File name too long"), ("/proc/report.html", "No such file")])
+def test_what_cannot_be_written_is_tried_before_the_work(tmp_path: Path, name: str, why: str) -> None:
+    ended = run(tmp_path, "demo", "--report", name, patch="import os; os.environ['COLUMNS'] = '1000'")
+    assert (ended.status, ended.out) == (2, "")
+    assert f"cannot be written: {why}" in ended.err
+
+
+def test_a_page_that_is_there_is_not_touched_before_the_end(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("the last one")
+    failing = "from asyncconn.cli.demo import panoply; panoply.work = lambda *a: 1 / 0"
+    ended = run(tmp_path, "demo", "--report", "report.html", patch=failing)
+    assert ended.status != 0
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("report.html", "the last one")]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the places of Linux where nothing can be written")
+@pytest.mark.parametrize(("options", "said"), [([], "PASS"), (["--json"], '"verdicts": [')])
+def test_what_came_out_is_said_although_the_page_cannot_be_written(
+    tmp_path: Path, few: Path, options: list[str], said: str
+) -> None:
+    alone = "from asyncconn.cli.demo import command; command._others = lambda *a, **k: iter(())"
+    ended = run(tmp_path, "demo", "--data", str(few), "--report", "/dev/full", *options, patch=alone)
+    assert ended.status != 0
+    assert said in ended.out
+    assert "No space left on device" in ended.err
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from asyncconn import Connector, Hub, Panoply, ReadinessPolicy, readiness
+from asyncconn import Connector, Hub, HubState, Panoply, Platform, ReadinessPolicy, readiness
 from asyncconn.errors import ConfigError
 from asyncconn.integrations import prometheus
-from asyncconn.integrations.asgi import HealthApp, hub_lifespan, provided
+from asyncconn.integrations.asgi import Health, HealthApp, hub_lifespan, provided
 from asyncconn.integrations.fastapi import health_router
 from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
 
@@ -151,7 +151,14 @@ async def test_other_paths_and_methods_are_refused(made: Any, sandbox: Sandbox) 
     assert [answer.status_code for answer in answers] == [404, 404, 405]
 
 
-async def test_a_head_has_the_headers_and_no_body(sandbox: Sandbox) -> None:
+def by_fastapi(hub: Hub) -> FastAPI:
+    app = FastAPI()
+    app.include_router(health_router(hub))
+    return app
+
+
+@pytest.mark.parametrize("application", [HealthApp, by_fastapi])
+async def test_a_head_has_the_headers_and_no_body(application: Any) -> None:
     async def never() -> dict[str, Any]:
         raise AssertionError("there is nothing to be read")
 
@@ -161,12 +168,73 @@ async def test_a_head_has_the_headers_and_no_body(sandbox: Sandbox) -> None:
     sent: list[MutableMapping[str, Any]] = []
     async with Hub() as hub:
         for method in ("GET", "HEAD"):
-            await HealthApp(hub)({"type": "http", "method": method, "path": "/readyz"}, never, send)
+            scope: dict[str, Any] = {
+                "type": "http",
+                "method": method,
+                "path": "/readyz",
+                "headers": [],
+                "query_string": b"",
+            }
+            await application(hub)(scope, never, send)
 
     [start, got, head_start, head] = sent
     assert head_start == start
     assert dict(start["headers"])[b"content-length"] == str(len(got["body"])).encode()
     assert (len(got["body"]) > 0, head["body"]) == (True, b"")
+
+
+@pytest.mark.parametrize("path", ["healthz", "readyz", "metrics"])
+async def test_every_framework_answers_a_head_without_a_body(made: Any, path: str, sandbox: Sandbox) -> None:
+    _, application = made
+    async with serving(application()) as client:
+        head = await client.head(f"/ops/{path}")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["content-length"]) > 0
+    assert head.headers["cache-control"] == "no-store"
+
+
+async def test_a_hub_of_another_thread_is_not_ready_here_and_says_why() -> None:
+    async with Hub() as hub:
+
+        async def ask() -> Response:
+            return Response((answer := await Health(hub).ready({})).body, answer.status)
+
+        told = await asyncio.to_thread(lambda: asyncio.run(ask()))
+
+    assert (told.status_code, b"it belongs to another event loop" in bytes(told.body)) == (503, True)
+
+
+class Acme(Connector):
+    platform = Platform("acme", base_url="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("gives", "why"),
+    [
+        (lambda hub: None, "not None"),
+        (lambda hub: Acme(hub=hub), "not Acme"),
+        (lambda hub: [Acme(hub=hub), 1], "not int among them"),
+        (lambda hub: "acme", "not str among them"),
+        (lambda hub: {"first": None}, "not None among them"),
+        (lambda hub: [Acme(hub=hub), Acme()], "Acme is not of the application's hub: make it with hub=hub"),
+        (lambda hub: {"one": Acme()}, "Acme is not of the application's hub: make it with hub=hub"),
+    ],
+)
+async def test_what_is_no_connector_of_its_hub_ends_the_start_and_nothing_is_left_open(gives: Any, why: str) -> None:
+    hubs: list[Hub] = []
+
+    def factory(hub: Hub) -> Any:
+        hubs.append(hub)
+        made = gives(hub)
+        hubs.extend(one.hub for one in (made if isinstance(made, list) else []) if isinstance(one, Acme))
+        return made
+
+    with pytest.raises(ConfigError, match=why):
+        async with hub_lifespan(factory)(object()):
+            raise AssertionError("it is not to start")
+    assert hubs[0].state is HubState.CLOSED
+    assert not [hub for hub in hubs if hub.state is HubState.OPEN]
 
 
 async def test_an_application_without_a_hub_is_alive_and_not_ready() -> None:

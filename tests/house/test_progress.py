@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncconn import Datorama, Hub, Panoply, Poller, PollPolicy, VirtualClock, progress, save_rows, sync
+from asyncconn.core.clock import SystemClock
 from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import DatoramaWorld, PanoplyWorld, Sandbox
@@ -191,6 +192,116 @@ def test_a_display_that_breaks_is_told_of_once_and_stops_no_work(caplog: pytest.
     assert clock.run(main()) == "done"
     said = "progress is not shown any more: BrokenPipeError: nobody reads"
     assert [record.message for record in caplog.records] == [said]
+
+
+class Leaving(Terminal):
+    """A terminal that goes away."""
+
+    gone: Exception | None = None
+
+    def write(self, text: str) -> int:
+        if self.gone is not None:
+            raise self.gone
+        return super().write(text)
+
+
+@pytest.mark.parametrize("gone", [OSError(5, "gone"), BrokenPipeError("gone"), ValueError("closed")])
+@pytest.mark.parametrize(("before", "after"), [(0.0, 1.0), (0.9, 1.0), (0.9, 0.0)])
+def test_a_terminal_that_goes_away_leaves_the_program_its_result_and_its_output(
+    gone: Exception, before: float, after: float, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    clock, to, standard = VirtualClock(), Leaving(), (sys.stdout, sys.stderr)
+
+    async def main() -> str:
+        async with Hub(clock=clock) as hub, progress(hub, to=to):
+            await clock.sleep(before)
+            to.gone = gone
+            sys.stdout.write("the program's own\n")
+            await clock.sleep(after)
+            assert ((sys.stdout, sys.stderr) == standard) is (after > 0.0)
+            return "done"
+
+    assert clock.run(main()) == "done"
+    assert (sys.stdout, sys.stderr) == standard
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["progress is not shown any more"]
+
+
+async def test_what_the_program_raises_stays_what_it_is_where_the_terminal_has_gone() -> None:
+    to = Leaving()
+
+    async def main() -> None:
+        async with Hub() as hub, progress(hub, to=to):
+            to.gone = OSError(5, "gone")
+            raise KeyError("the program's own")
+
+    with pytest.raises(KeyError, match="the program's own"):
+        await main()
+
+
+def test_what_the_program_prints_into_a_file_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, to, file = VirtualClock(), Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", file)
+
+    async def main() -> None:
+        async with Hub(clock=clock) as hub, progress(hub, to=to):
+            await clock.sleep(1.0)
+            sys.stdout.write("a row\n")
+
+    clock.run(main())
+    assert file.getvalue() == "a row\n"
+    assert "a row" not in to.getvalue()
+
+
+async def test_who_is_cancelled_at_the_end_has_its_output_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    standard, clock = sys.stdout, Stubborn()
+
+    async def main(hub: Hub) -> None:
+        async with progress(hub, to=Terminal()):
+            await clock.begun.wait()
+
+    async with Hub() as hub:
+        usual, hub.clock = hub.clock, clock
+        program = asyncio.create_task(main(hub))
+        async with asyncio.timeout(5.0):
+            await clock.cancelled.wait()
+        program.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await program
+        clock.over.set()
+        hub.clock = usual
+    assert sys.stdout is standard
+
+
+class Stubborn(SystemClock):
+    """Its sleep does not end when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.begun, self.cancelled, self.over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.begun.set()
+        try:
+            await self.over.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            await self.over.wait()
+
+
+def closed() -> io.StringIO:
+    to = io.StringIO()
+    to.close()
+    return to
+
+
+@pytest.mark.parametrize("to", [None, SimpleNamespace(write=len, flush=int), closed()])
+async def test_what_is_no_stream_shows_nothing_and_stops_nothing(to: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", to)
+    async with Hub() as hub, progress(hub):
+        tell: OnProgress | None = telling(None, "work")
+        assert tell is not None
+        tell(Progress(1, 2, "files"))
 
 
 def test_nobody_listens_outside_of_a_display() -> None:

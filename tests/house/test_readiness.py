@@ -359,12 +359,33 @@ class Failing(Acme):
         raise ValueError("token=very-secret")
 
 
+class Cancelled(Acme):
+    async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+        raise asyncio.CancelledError
+
+
+def saying(wrong: Any) -> type[Acme]:
+    class Saying(Acme):
+        async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            found: Sequence[Check] = wrong
+            return found
+
+    return Saying
+
+
+NO_BOOL = Check("x", ok=None)  # type: ignore[arg-type]  # what a stranger may give
+NO_CHECKS = "its checks() gave something else than a list of Check"
+
+
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
         (Own, {"acme login": "the session is over"}),
         (Hanging, {"acme answer": "no answer within 0.8 s"}),
         (Failing, {"acme answer": "asking failed: ValueError"}),
+        (Cancelled, {"acme answer": "asking was cancelled"}),
+        *((saying(wrong), {"acme answer": NO_CHECKS}) for wrong in (None, 1, ["x"], "x", [None], [NO_BOOL])),
+        (saying([]), {}),
     ],
 )
 def test_a_connector_of_ones_own_says_how_it_is(kind: type[Acme], found: dict[str, str]) -> None:
@@ -375,6 +396,87 @@ def test_a_connector_of_ones_own_says_how_it_is(kind: type[Acme], found: dict[st
             assert failed(await readiness(hub)) == found
 
     ask()
+
+
+@virtual
+async def test_one_that_does_not_end_when_it_is_cancelled_is_neither_waited_for_nor_asked_twice(
+    clock: VirtualClock,
+) -> None:
+    class Stubborn(Acme):
+        asked = 0
+
+        async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            self.asked += 1
+            try:
+                await asyncio.sleep(3600.0)
+            except asyncio.CancelledError:
+                await asyncio.sleep(10.0)
+            raise ValueError("nobody hears it")
+
+    async with Hub(clock=clock) as hub:
+        stubborn, began = Stubborn(hub), clock.now()
+        first = failed(await readiness(hub))
+        took = clock.now() - began
+        second = failed(await readiness(hub))
+        asked = stubborn.asked
+        await asyncio.sleep(20.0)
+        third = failed(await readiness(hub))
+        await asyncio.sleep(20.0)
+
+    assert first == {"acme answer": "no answer within 0.8 s"}
+    assert took == pytest.approx(0.8)
+    assert (second, asked) == ({"acme answer": "it was asked before, and has not answered yet"}, 1)
+    assert (third, stubborn.asked) == (first, 2)
+
+
+async def test_who_asks_can_be_cancelled_and_takes_the_question_along() -> None:
+    class Waiting(Acme):
+        cancelled = False
+
+        async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.cancelled = True
+            return ()
+
+    async with Hub() as hub:
+        waiting = Waiting(hub)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(readiness(hub), 0.01)
+        await asyncio.sleep(0)
+
+    assert waiting.cancelled
+
+
+async def test_all_but_the_hub_itself_can_be_left_out() -> None:
+    async with Hub() as hub:
+        Own(hub)
+        state = await readiness(hub, ReadinessPolicy(without=("*",)))
+
+    assert state == Readiness(ready=True, checks=(Check("hub", ok=True),))
+    assert failed(await readiness(hub, ReadinessPolicy(without=("*",)))) == {"hub": "it is closed"}
+    assert Readiness.of(()).ready
+
+
+async def test_who_has_no_platform_is_told_of_by_its_class() -> None:
+    class Bare:
+        async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            raise ValueError
+
+    bare: Any = Bare()
+    async with Hub() as hub:
+        hub.adopt(bare)
+        state = failed(await readiness(hub))
+        hub.release(bare)
+
+    assert state == {"Bare answer": "asking failed: ValueError"}
+
+
+@pytest.mark.parametrize("wrong", ["panoply losses", b"panoply", 1, None, (1,), iter(["panoply *"])])
+def test_a_policy_refuses_what_are_no_names(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="collection of names"):
+        ReadinessPolicy(without=wrong)
 
 
 async def test_two_of_one_name_are_told_apart() -> None:

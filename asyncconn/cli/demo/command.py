@@ -19,6 +19,7 @@ from asyncconn.cli.demo.report import report_page
 from asyncconn.cli.demo.seattle import default_data, load
 from asyncconn.cli.options import SenderName
 from asyncconn.core.extras import needed
+from asyncconn.core.files import PartialFile, replace_file
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import Faults
 
@@ -82,14 +83,14 @@ def demo(
             setattr(report, name, asdict(found))
             if not as_json:
                 out.print(*part.lines(found), sep="\n")
-    if page is not None:
-        page.write_text(report_page(recording, said), encoding="utf-8")
     report.ok = all(one.ok for one in said)
     if as_json:
         print(json.dumps({**asdict(report), "verdicts": [asdict(one) for one in said]}, indent=2))
     else:
         out.print(verdicts(said))
-        if page is not None:
+    if page is not None:  # last, as a disk may be full by now
+        replace_file(page, report_page(recording, said).encode())
+        if not as_json:
             out.print(Text(f"\nThe figures are in {page}."))
     raise typer.Exit(0 if report.ok else 1)
 
@@ -97,9 +98,17 @@ def demo(
 def _check_page(page: Path) -> None:
     """Raise ``ConfigError`` where it cannot be drawn or written: before the work."""
     needed("matplotlib", "report")
-    if page.is_dir() or not page.absolute().parent.is_dir():
-        why = "it is a folder" if page.is_dir() else "there is no such folder"
-        raise ConfigError(f"--report: {page} cannot be written: {why}")
+    tried = PartialFile(page)
+    try:
+        if page.is_dir() or not page.absolute().parent.is_dir():
+            why = "it is a folder" if page.is_dir() else "there is no such folder"
+            raise ConfigError(f"--report: {page} cannot be written: {why}")
+        if page.is_file() or not page.exists():  # a pipe would wait for its reader
+            tried.open()
+    except OSError as error:
+        raise ConfigError(f"--report: {page} cannot be written: {error.strerror}") from error
+    finally:
+        tried.discard()
 
 
 def _others(
