@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk"]
 
+_log = logging.getLogger("asyncconn.sandbox")
+
 _PACE = 1.0  # seconds between two events
 _LAST = 40  # requests in the state
 _SAFE = {
@@ -98,6 +101,9 @@ class Desk(World):
             answer = await self._operate(call) if page is None else _shown(page, call)
         except Refused as refused:
             answer = _json({"error": refused.message}, refused.status, refused.headers)
+        except Exception as error:
+            _log.exception("a call of the sandbox's control failed")
+            answer = _json({"error": f"the sandbox failed: {type(error).__name__}; its log says more"}, 500)
         return Answer(answer.status, answer.body, answer.content_type, {**answer.headers, **_SAFE}, answer.pieces)
 
     # -- the calls -----------------------------------------------------------------------------------------------------
