@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Sandbox, View, World
+from asyncconn.sandbox import PanoplyWorld, Sandbox, View, World
 from asyncconn.sandbox.clock import MOST_AHEAD
 from asyncconn.sandbox.exchange import Answer, Call
 
@@ -17,6 +18,7 @@ from .scene import standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 JSON = {"Content-Type": "application/json"}
 
@@ -126,3 +128,67 @@ async def test_a_reset_resets_all_that_can_be() -> None:
         assert other.resets == 1
         assert not sandbox.requests
         assert not sandbox.arrivals
+
+
+# -- questions ---------------------------------------------------------------------------------------------------------
+
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n, t"
+NUMBERS = "with recursive n(i) as (select 1 union all select i + 1 from n)"
+
+
+@pytest.mark.parametrize("in_a_file", [False, True])
+async def test_what_lands_and_the_state_do_not_wait_for_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_a_file: bool
+) -> None:
+    monkeypatch.setattr("asyncconn.sandbox.control.desk.SECONDS", 3.0)
+    async with standing(PanoplyWorld(warehouse=tmp_path / "landed.db" if in_a_file else None)) as (sandbox, http):
+        control = Control(sandbox, http)
+        await control.land({"id": 1})
+        asked = asyncio.create_task(control.refusal("POST", "/sql", {"statement": ENDLESS}))
+        await asyncio.sleep(0.1)  # real time: the question is at work in a thread
+        await control.land({"id": 2}, {"id": 3, "new": 1})
+        _, state = await control.ask("GET", "/state")
+        assert state["worlds"]["panoply"]["tables"] == {"t": 3}
+        assert await control.ask("POST", "/reset") == (204, None)
+        assert not asked.done()
+
+        assert await asked == (400, "sql: interrupted: it took longer than 3 s")
+        assert "no such table" in (await control.refusal("POST", "/sql", {"statement": "select * from t"}))[1]
+        await control.land({"id": 4})
+        assert (await control.ask("POST", "/sql", {"statement": "select id from t"}))[1]["rows"] == [[4]]
+
+
+async def test_questions_do_not_queue_up(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncconn.sandbox.control.desk.SECONDS", 0.2)
+    await control.land({"id": 1})
+    ask = {"statement": ENDLESS}
+    answers = await asyncio.gather(*(control.refusal("POST", "/sql", ask) for _ in range(7)))
+
+    late, busy = "sql: interrupted: it took longer than 0.2 s", "4 questions are being asked already: ask again "
+    assert sorted((status, error[: len(busy)]) for status, error in answers) == [
+        *[(400, late[: len(busy)])] * 4,
+        *[(503, busy)] * 3,
+    ]
+    assert (await control.ask("POST", "/sql", {"statement": "select 1"}))[0] == 200
+
+
+@pytest.mark.parametrize("value", ["zeroblob(1000)", "printf('%1000d', 1)", "printf('%.*c', 300, char(233))"])
+async def test_an_answer_is_no_larger_than_a_mebibyte(control: Control, value: str) -> None:
+    ask = {"statement": f"{NUMBERS} select {value} from n", "most": 100_000}
+    async with control.http.post("/_sandbox/sql", json=ask) as answer:
+        text = await answer.read()
+        found = await answer.json()
+
+    assert 1_000_000 < len(text) < 1_100_000
+    assert found["truncated"] is True
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("select zeroblob(100000000)", "string or blob too big"),
+        ("select zeroblob(900000)", "the first row is larger than 1048576 bytes: select less of it"),
+    ],
+)
+async def test_a_value_that_is_too_large_is_an_error(control: Control, statement: str, words: str) -> None:
+    assert await control.refusal("POST", "/sql", {"statement": statement}) == (400, f"sql: {words}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BASE", "OPERATIONS", "Operation", "Refused", "find"]
 
 BASE = "/_sandbox"
-MOST_ROWS, SECONDS = 1000, 5.0  # what a query may take, unless it says less
+MOST_ROWS, MOST_BYTES, SECONDS = 1000, 1_048_576, 5.0  # what a query may take, unless it says less
 _JSON = "application/json"
 
 Schema = Mapping[str, Any]
@@ -283,7 +283,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "sql",
         "POST",
         "/sql",
-        "Ask the tables that landed (Panoply's warehouse): one reading statement in SQLite's dialect.",
+        "Ask the tables that landed (Panoply's warehouse): one reading statement in SQLite's dialect. "
+        "A mebibyte of rows at most; 503 while others ask.",
         body={
             "statement": _TEXT,
             "params": {"type": "array", "description": "for each ? in it: texts, numbers, truth values, null"},
@@ -304,7 +305,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer={
             "columns": {"type": "array", "items": _TEXT},
             "rows": {"type": "array", "items": {"type": "array"}, "description": "bytes are texts: hexadecimal digits"},
-            "truncated": {"type": "boolean", "description": "there are more rows"},
+            "truncated": {"type": "boolean", "description": "there are more rows, or they are more than a mebibyte"},
         },
     ),
     Operation(
