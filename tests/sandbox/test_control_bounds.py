@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -12,12 +13,13 @@ from asyncconn.errors import ConfigError
 from asyncconn.sandbox import PanoplyWorld, Sandbox, View, World
 from asyncconn.sandbox.clock import MOST_AHEAD
 from asyncconn.sandbox.exchange import Answer, Call
+from asyncconn.sandbox.log import masked
 
 from .control_scene import Control
 from .scene import standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 JSON = {"Content-Type": "application/json"}
@@ -192,3 +194,73 @@ async def test_an_answer_is_no_larger_than_a_mebibyte(control: Control, value: s
 )
 async def test_a_value_that_is_too_large_is_an_error(control: Control, statement: str, words: str) -> None:
     assert await control.refusal("POST", "/sql", {"statement": statement}) == (400, f"sql: {words}")
+
+
+# -- credentials -------------------------------------------------------------------------------------------------------
+
+DIGEST = 'Digest username="anna", realm="plants", uri="/v1/anna/plants", nonce="n0nce-77", response="d1gest-77"'
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "shown"),
+    [
+        ("/v1/x?pw=hidden1&pwd=hidden2&sig=hidden3&code=hidden4&jwt=hidden5&db_pwd=hidden6&country_code=de", {}, "de"),
+        ("/v1/x?pass=hidden1&power=11", {}, "power=11"),
+        ("/v1/c00kie-99/a%20b9/dark", {"Cookie": "sid=c00kie-99; other=a%20b9; theme=d"}, "/v1/***/***/dark"),
+        ("/v1/d1gest-77/n0nce-77/anna/plants", {"Authorization": DIGEST}, "/v1/***/***/anna/plants"),
+    ],
+)
+async def test_whatever_looks_like_a_credential_is_not_shown(
+    control: Control, path: str, headers: dict[str, str], shown: str
+) -> None:
+    async with control.http.get(path, headers=headers):
+        pass
+    _, told = await control.ask("GET", "/requests")
+
+    [entry] = told["requests"]
+    assert shown in f"{entry['path']}?{entry['query']}"
+    for secret in ("hidden", "c00kie", "a b9", "d1gest", "n0nce"):
+        assert secret not in str(entry)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+@pytest.mark.parametrize("spelt", [str, str.upper, str.lower])
+async def test_a_known_secret_is_not_shown_in_any_spelling(
+    control: Control, spelt: Callable[[str], str], times: int
+) -> None:
+    secrets = [*control.sandbox.panoply.secrets(), *control.sandbox.tcup.secrets(), "Pä/sz word+1"]
+    sent = [spelt(secret) for secret in secrets]
+    for _ in range(times):
+        sent = [quote(text, safe="") for text in sent]
+    texts = [masked(f"a {text} z", secrets) for text in sent]
+
+    assert set(texts) == {"a *** z"}
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_state_is_looked_at_once_however_many_listen() -> None:
+    class Watched(World):
+        name = "watched"
+        views = 0
+
+        async def answer(self, call: Call) -> Answer:
+            return Answer(200)
+
+        async def view(self) -> View:
+            self.views += 1
+            await asyncio.sleep(0)  # the others come meanwhile
+            return View({"views": self.views})
+
+    async with standing(watched := Watched()) as (_, http):
+
+        async def told(events: int) -> list[bytes]:
+            async with http.get("/_sandbox/events") as answer:
+                lines = [await answer.content.readline() for _ in range(2 + 3 * events)]
+            return [line for line in lines if line.startswith(b"data: ")]
+
+        heard = await asyncio.gather(*(told(2) for _ in range(20)))
+
+    assert [len(events) for events in heard] == [2] * 20
+    assert watched.views < 10  # 2, on a machine that has time for all of them

@@ -64,6 +64,7 @@ __all__ = ["Desk"]
 _log = logging.getLogger("asyncconn.sandbox")
 
 _PACE = 1.0  # seconds between two events
+_FRESH = 0.9  # seconds for which all that listen are told the same state: a little less than they wait
 _LAST = 40  # requests in the state
 _SAFE = {
     "Cache-Control": "no-store",
@@ -85,6 +86,8 @@ class Desk(World):
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._telling = asyncio.Lock()
+        self._told, self._told_at = b"", -math.inf
 
     def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
         """What is below ``/_sandbox``; and ``/`` for a browser, which asks for HTML: no client of a platform does."""
@@ -145,8 +148,17 @@ class Desk(World):
         yield b"retry: 1000\n\n"
         with suppress(LifecycleError):  # it is closing, and so does this end
             while True:
-                yield b"event: state\ndata: " + _encoded(await self._state()) + b"\n\n"
+                yield await self._event()
                 await asyncio.sleep(_PACE)
+
+    async def _event(self) -> bytes:
+        """The state as an event: looked at once, however many listen."""
+        loop = asyncio.get_running_loop()
+        async with self._telling:
+            if loop.time() - self._told_at >= _FRESH:
+                self._told = b"event: state\ndata: " + _encoded(await self._state()) + b"\n\n"
+                self._told_at = loop.time()
+            return self._told
 
     async def _state(self) -> dict[str, Any]:
         stage, secrets = self._stage, self._secrets()
