@@ -30,7 +30,7 @@ from asyncconn.sandbox.world import Place, World
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
     from types import TracebackType
 
     from asyncconn.core.clock import Clock
@@ -161,8 +161,9 @@ class Sandbox:
         return self._server.arrivals
 
     def advance(self, seconds: float) -> None:
-        """Move the time of all worlds on, at once; what is due by then begins. ``ValueError`` for going back.
+        """Move the time of all worlds on, at once; what is due by then begins.
 
+        Raises :class:`~asyncconn.errors.ConfigError` for going back, NaN, and more than ten years in all.
         Rates, quotas, jobs, schedules and the ends of tokens follow. To move one platform alone, move its own clock.
         """
         self.clock.advance(seconds)
@@ -177,11 +178,10 @@ class Sandbox:
         """
         self.faults.clear()
         self.faults.hits.clear()
-        for world in self.worlds:
-            await world.reset()
         self.requests.clear()
         self.arrivals.clear()
         self._log.entries.clear()
+        await _all_of(world.reset() for world in self.worlds)
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -217,16 +217,20 @@ class Sandbox:
         closing.result()
 
     async def _close_worlds(self) -> None:
-        ends = await asyncio.gather(*(world.close() for world in self._opened), return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+        await _all_of(world.close() for world in self._opened)
 
     def _world(self, kind: type[W]) -> W:
         for world in self.worlds:
             if isinstance(world, kind):
                 return world
         raise ConfigError(f"this sandbox has no {kind.name}: make it with Sandbox({kind.__name__}(), ...)")
+
+
+async def _all_of(work: Iterable[Awaitable[None]]) -> None:
+    """Do each, whatever becomes of the others; then raise the first error."""
+    for end in await asyncio.gather(*work, return_exceptions=True):
+        if end is not None:
+            raise end
 
 
 def _past_the_proxy(host: str) -> dict[str, str]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from asyncconn.errors import ConfigError
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from asyncconn.core.clock import Clock
 
-__all__ = ["MovableClock"]
+__all__ = ["MOST_AHEAD", "MovableClock"]
+
+MOST_AHEAD = 10 * 365.25 * 86_400  # seconds: ten years, so that dates computed from it still are dates
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,9 +40,14 @@ class MovableClock:
         self._shift = 0.0
 
     def advance(self, seconds: float) -> None:
-        """Move on at once; ``ValueError`` for going back."""
+        """Move on at once, by ten years in all at most.
+
+        Raises :class:`~asyncconn.errors.ConfigError`, a ``ValueError``, for more, for going back, and for NaN.
+        """
         if seconds < 0:
-            raise ValueError("the sandbox's clock does not go back")
+            raise ConfigError("the sandbox's clock does not go back")
+        if not self._shift + seconds <= MOST_AHEAD:  # this way round NaN is refused too
+            raise ConfigError(f"the sandbox's clock moves on by {MOST_AHEAD:.0f} s (ten years) in all at most")
         self._shift += seconds
 
     @property

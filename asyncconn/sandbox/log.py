@@ -7,8 +7,9 @@ import binascii
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,12 @@ __all__ = ["Entry", "Log", "masked"]
 MASK = "***"
 _MOST = 1000
 _SHORTEST = 4  # shorter "secrets" would blank out ordinary words
-_SECRET_NAME = re.compile(r"key|token|secret|passw|auth(?!ors?\b)|sign|credential|cookie|session", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"key|token|secret|passw|auth(?!ors?\b)|sign|credential|cookie|session|(?:^|[_.-])(?:pass|pwd?|sig|jwt)$|^code$",
+    re.IGNORECASE,
+)
+_PARAMETER = re.compile(r"([\w.-]+)=\"?([^\";,\s]+)")  # of a cookie, or behind a scheme such as Digest
+_PLAIN = frozenset({"username", "realm", "uri", "qop", "nc", "algorithm", "signedheaders"})  # of them: no secrets
 
 
 @dataclass(slots=True)
@@ -87,25 +93,42 @@ class Log:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """``text`` with stars in place of each secret, the longest first.
+    """``text`` with stars in place of each secret, the longest first, in any case and however often percent-encoded.
 
     >>> masked("/files/k3y-1234/a", ["k3y-1234", "k3y"])
     '/files/***/a'
+    >>> masked("/files/K3Y%252D1234/a", ["k3y-1234"])
+    '/files/***/a'
     """
     for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= _SHORTEST:
-            text = text.replace(secret, MASK)
+        # No spelling is shorter than the secret; most texts need no pattern to say that it is not in them.
+        if _SHORTEST <= len(secret) <= len(text) and ("%" in text or secret.lower() in text.lower()):
+            text = _spellings(secret).sub(MASK, text)
     return text
 
 
+@lru_cache(maxsize=512)
+def _spellings(secret: str) -> re.Pattern[str]:
+    return re.compile("".join(map(_spelling, secret)), re.IGNORECASE)
+
+
+def _spelling(letter: str) -> str:
+    cases = sorted({letter, letter.lower(), letter.upper()})
+    encoded = ("".join(f"%(?:25)*{byte:02x}" for byte in case.encode(errors="surrogatepass")) for case in cases)
+    return f"(?:{'|'.join((re.escape(letter), *encoded))})"
+
+
 def _credentials(headers: Mapping[str, str]) -> Iterable[str]:
-    """Values of headers that say who somebody is, what follows their scheme, and the password in that."""
+    """Values of headers that say who somebody is, what follows the scheme, and parameters and password in that."""
     for name, value in headers.items():
         if not _SECRET_NAME.search(name):
             continue
         yield value
         _, _, word = value.partition(" ")
         yield word
+        for parameter, given in _PARAMETER.findall(value):
+            if parameter.lower() not in _PLAIN:
+                yield from (given, unquote(given))
         try:
             user, _, password = base64.b64decode(word, validate=True).decode().partition(":")
         except (binascii.Error, ValueError):

@@ -95,7 +95,7 @@ async def test_the_sandbox_ends_though_a_query_would_go_on() -> None:
         async with Sandbox(seed=1) as sandbox:
             url = f"{sandbox.url}/_sandbox/sql"
             asked = asyncio.create_task(http.post(url, json={"statement": endless}))
-            await until(lambda: sandbox.panoply._warehouse._lock.locked())
+            await until(lambda: sandbox.panoply._warehouse._asking._value == 3)
             left = loop.time()
         assert loop.time() - left < SECONDS / 2
         with suppress(aiohttp.ClientError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -14,11 +15,11 @@ from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.control.document import openapi, reference
 from asyncconn.sandbox.control.files import FILES, Page
 from asyncconn.sandbox.control.guard import objection
-from asyncconn.sandbox.control.operations import BASE, MOST_ROWS, SECONDS, Refused, find
+from asyncconn.sandbox.control.operations import BASE, MOST_BYTES, MOST_ROWS, SECONDS, Refused, find
 from asyncconn.sandbox.exchange import Answer
 from asyncconn.sandbox.faults import Fault, Faults
 from asyncconn.sandbox.log import masked
-from asyncconn.sandbox.panoply import PanoplyWorld
+from asyncconn.sandbox.panoply import Busy, PanoplyWorld
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
 from asyncconn.sandbox.world import World
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from asyncconn.sandbox.clock import MovableClock
     from asyncconn.sandbox.exchange import Call
+    from asyncconn.sandbox.panoply.warehouse import Found
     from asyncconn.sandbox.scripts import Planned, Script
 
     class Stage(Protocol):
@@ -59,7 +61,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk"]
 
+_log = logging.getLogger("asyncconn.sandbox")
+
 _PACE = 1.0  # seconds between two events
+_FRESH = 0.9  # seconds for which all that listen are told the same state: a little less than they wait
 _LAST = 40  # requests in the state
 _SAFE = {
     "Cache-Control": "no-store",
@@ -81,6 +86,8 @@ class Desk(World):
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._telling = asyncio.Lock()
+        self._told, self._told_at = b"", -math.inf
 
     def claims(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
         """What is below ``/_sandbox``; and ``/`` for a browser, which asks for HTML: no client of a platform does."""
@@ -98,6 +105,9 @@ class Desk(World):
             answer = await self._operate(call) if page is None else _shown(page, call)
         except Refused as refused:
             answer = _json({"error": refused.message}, refused.status, refused.headers)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is owed JSON with the safe headers
+            _log.exception("a call of the sandbox's control failed")
+            answer = _json({"error": f"the sandbox failed: {type(error).__name__}; its log says more"}, 500)
         return Answer(answer.status, answer.body, answer.content_type, {**answer.headers, **_SAFE}, answer.pieces)
 
     # -- the calls -----------------------------------------------------------------------------------------------------
@@ -119,7 +129,7 @@ class Desk(World):
                     self._move_clock(**given)
                     return _json(self._clock())
                 case "sql":
-                    return _json(await self._sql(**given))
+                    return await self._sql(**given)
                 case "requests":
                     return _json(self._requests(**given))
                 case "openapi":
@@ -138,8 +148,17 @@ class Desk(World):
         yield b"retry: 1000\n\n"
         with suppress(LifecycleError):  # it is closing, and so does this end
             while True:
-                yield b"event: state\ndata: " + _encoded(await self._state()) + b"\n\n"
+                yield await self._event()
                 await asyncio.sleep(_PACE)
+
+    async def _event(self) -> bytes:
+        """The state as an event: looked at once, however many listen."""
+        loop = asyncio.get_running_loop()
+        async with self._telling:
+            if loop.time() - self._told_at >= _FRESH:
+                self._told = b"event: state\ndata: " + _encoded(await self._state()) + b"\n\n"
+                self._told_at = loop.time()
+            return self._told
 
     async def _state(self) -> dict[str, Any]:
         stage, secrets = self._stage, self._secrets()
@@ -179,13 +198,15 @@ class Desk(World):
 
     async def _sql(
         self, statement: str, params: Sequence[Any] = (), *, most: int = MOST_ROWS, texts: bool = False
-    ) -> dict[str, Any]:
+    ) -> Answer:
         world = next((one for one in self._stage.worlds if isinstance(one, PanoplyWorld)), None)
         if world is None:
             raise Refused(404, "this sandbox has no Panoply, so there are no tables")
-        found = await world.ask(statement, *params, most=most, seconds=SECONDS)
-        rows = [[_value(value, texts=texts) for value in row] for row in found.rows]
-        return {"columns": found.columns, "rows": rows, "truncated": found.truncated}
+        try:
+            found = await world.ask(statement, *params, most=most, seconds=SECONDS, most_bytes=MOST_BYTES)
+        except Busy as busy:
+            raise Refused(503, str(busy), {"Retry-After": f"{SECONDS:.0f}"}) from None
+        return await asyncio.to_thread(_found, found, texts=texts)  # it may be long
 
     def _requests(self, last: int = 100, platform: str | None = None) -> dict[str, Any]:
         secrets = self._secrets()
@@ -278,6 +299,11 @@ def _without(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, list | tuple):
         return [_without(each, secrets) for each in value]
     return value
+
+
+def _found(found: Found, *, texts: bool) -> Answer:
+    rows = [[_value(value, texts=texts) for value in row] for row in found.rows]
+    return _json({"columns": found.columns, "rows": rows, "truncated": found.truncated})
 
 
 def _value(value: Any, *, texts: bool) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from asyncconn.sandbox.clock import MOST_AHEAD
 from asyncconn.sandbox.faults import KINDS
 from asyncconn.sandbox.tcup.streams.faults import KINDS as STREAM_KINDS
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BASE", "OPERATIONS", "Operation", "Refused", "find"]
 
 BASE = "/_sandbox"
-MOST_ROWS, SECONDS = 1000, 5.0  # what a query may take, unless it says less
+MOST_ROWS, MOST_BYTES, SECONDS = 1000, 1_048_576, 5.0  # what a query may take, unless it says less
 _JSON = "application/json"
 
 Schema = Mapping[str, Any]
@@ -67,12 +69,14 @@ class Operation:
         if kind != _JSON:
             raise Refused(415, f"the body must be JSON, with Content-Type: {_JSON}")
         try:
-            given = json.loads(call.body)
+            given = json.loads(call.body, parse_constant=_finite, parse_float=_finite)
+            if not isinstance(given, dict):
+                raise Refused(400, "the body must be a JSON object")
+            return _checked(given, self.body, self.required)
         except ValueError as error:
             raise Refused(400, f"the body is not JSON: {error}") from None
-        if not isinstance(given, dict):
-            raise Refused(400, "the body must be a JSON object")
-        return _checked(given, self.body, self.required)
+        except RecursionError:
+            raise Refused(400, "the body is nested too deeply") from None
 
     def read_query(self, call: Call) -> dict[str, Any]:
         """What is asked for. Raises :class:`Refused`."""
@@ -81,6 +85,12 @@ class Operation:
             wanted = self.query.get(name, {}).get("type")
             given[name] = int(text) if wanted == "integer" and re.fullmatch("[0-9]{1,9}", text) else text
         return _checked(given, self.query, ())
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:100]} is no finite number")
+    return number
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -106,6 +116,8 @@ def _checked(given: dict[str, Any], schemas: Schemas, required: Sequence[str]) -
         if not fits:
             raise Refused(400, f"{name} must be {' or '.join(types)}, not {json.dumps(value)[:100]}")
         least, most = schemas[name].get("minimum"), schemas[name].get("maximum")
+        if value is None:
+            continue
         if (least is not None and value < least) or (most is not None and value > most):
             raise Refused(400, f"{name} must be from {least} to {most}, not {value}")
     return given
@@ -119,6 +131,7 @@ def _kinds(kinds: Mapping[str, str]) -> Schema:
     return {"type": "string", "enum": list(kinds), "description": said, "x-enum-descriptions": dict(kinds)}
 
 
+_LONGEST = 1e9  # seconds: JSON has whole numbers that are too large for any timer
 _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
 _TIMES: Schema = {
@@ -127,7 +140,7 @@ _TIMES: Schema = {
     "default": 1,
 }
 _AFTER: Schema = {"type": "integer", "description": "let the first so many pass", "default": 0}
-_SECONDS: Schema = {"type": ["number", "null"], "description": "how long"}
+_SECONDS: Schema = {"type": ["number", "null"], "description": "how long", "minimum": 0, "maximum": _LONGEST}
 _FAULT: Schemas = {
     "kind": _kinds(KINDS),
     "match": {"type": ["string", "null"], "description": "a path prefix (/...), or a platform; null is all"},
@@ -137,7 +150,7 @@ _FAULT: Schemas = {
     "probability": {"type": "number", "description": "each with this chance, above 0 and at most 1", "default": 1.0},
     "seconds": _SECONDS,
     "status": {"type": ["integer", "null"], "description": "of the kind status: 200 to 599"},
-    "retry_after": {"type": ["number", "null"], "description": "of the kind status: the header, in seconds"},
+    "retry_after": {**_SECONDS, "description": "of the kind status: the header, in seconds"},
     "location": {"type": ["string", "null"], "description": "of the kind status: the header"},
 }
 _STREAM_FAULT: Schemas = {
@@ -259,9 +272,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "move_clock",
         "POST",
         "/clock",
-        "Move the time of all platforms on: rates, days, jobs, schedules and tokens follow. It never goes back.",
+        "Move the time of all platforms on, ten years in all at most: rates, days, jobs, schedules and tokens follow.",
         body={
-            "seconds": {"type": "number", "description": "by so much", "minimum": 0, "maximum": 3.2e9},
+            "seconds": {"type": "number", "description": "by so much", "minimum": 0, "maximum": MOST_AHEAD},
             "until": {"type": "string", "format": "date-time", "description": "or to this moment, with its offset"},
         },
         answer=_CLOCK,
@@ -270,7 +283,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "sql",
         "POST",
         "/sql",
-        "Ask the tables that landed (Panoply's warehouse): one reading statement in SQLite's dialect.",
+        "Ask the tables that landed (Panoply's warehouse): one reading statement in SQLite's dialect. "
+        "A mebibyte of rows at most; 503 while others ask.",
         body={
             "statement": _TEXT,
             "params": {"type": "array", "description": "for each ? in it: texts, numbers, truth values, null"},
@@ -291,7 +305,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer={
             "columns": {"type": "array", "items": _TEXT},
             "rows": {"type": "array", "items": {"type": "array"}, "description": "bytes are texts: hexadecimal digits"},
-            "truncated": {"type": "boolean", "description": "there are more rows"},
+            "truncated": {"type": "boolean", "description": "there are more rows, or they are more than a mebibyte"},
         },
     ),
     Operation(

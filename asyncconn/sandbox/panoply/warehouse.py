@@ -7,11 +7,13 @@ lower-cased).
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,17 +22,23 @@ from asyncconn.errors import ConfigError, LifecycleError
 from asyncconn.sandbox.panoply.records import SENT_TIME, InvalidDocument, Layout, fold, read_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from asyncconn.sandbox.panoply.records import Rows
 
-__all__ = ["Found", "Loaded", "Warehouse"]
+__all__ = ["Busy", "Found", "Loaded", "Warehouse"]
 
 _STEPS = 20_000  # of SQLite's machine, between two looks at the time
+_ASKING = 4  # questions at a time: the one at work, and who waits for it
+_LONGEST_VALUE = 1_000_000  # bytes of a value or row in a question: SQLite makes one in one step, which nothing ends
 _MAX_COLUMNS = 2000  # SQLite's own limit
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
 _READING_PRAGMAS = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "index_info"})
+
+
+class Busy(Exception):
+    """Several questions are being asked already; nothing was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Warehouse:
 
     ``path`` None keeps all in memory, until :meth:`close`. Loading happens on a thread that belongs to the
     warehouse; :meth:`sql` and :meth:`tables` run where they are called and wait while a message is being
-    loaded.
+    loaded. :meth:`ask` does not: it has a thread, and its own sight of the tables.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -65,6 +73,12 @@ class Warehouse:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._executor: ThreadPoolExecutor | None = None
+        # Who asks something long must not keep a message waiting. A file in WAL mode allows that; connections to one
+        # database in memory wait for each other at every step, so this one has a copy, made when there is news.
+        self._asked: sqlite3.Connection | None = None
+        self._asker: ThreadPoolExecutor | None = None
+        self._asking = threading.BoundedSemaphore(_ASKING)
+        self._version, self._copied = 0, 0
         self._columns: dict[str, set[str]] = {}
         self._indexed: set[str] = set()
         self._closing = False
@@ -73,6 +87,7 @@ class Warehouse:
         """Raises :class:`~asyncconn.errors.ConfigError` when the file cannot be opened as a database."""
         self._closing = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="asyncconn-sandbox-warehouse")
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="asyncconn-sandbox-asking")
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._connect)
         except BaseException as error:
@@ -89,28 +104,25 @@ class Warehouse:
 
     def sql(self, statement: str, *params: object) -> list[dict[str, Any]]:
         """Rows of one reading statement; :class:`~asyncconn.errors.ConfigError` with SQLite's words."""
-        found = self.ask(statement, params)
-        return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+        with _in_words(), self._lock:
+            cursor = self._open_reader().execute(statement, params)
+            rows = cursor.fetchall()
+            columns = [column[0] for column in cursor.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def ask(
-        self, statement: str, params: Sequence[object], most: int | None = None, seconds: float | None = None
-    ) -> Found:
-        """As :meth:`sql`; at most ``most`` rows, and an error when it takes longer than ``seconds``."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        try:
-            with self._lock:
-                reader = self._open_reader()
-                late = None if deadline is None else lambda: self._closing or time.monotonic() > deadline
-                reader.set_progress_handler(late, _STEPS)
-                cursor = reader.execute(statement, params)
-                rows = cursor.fetchall() if most is None else cursor.fetchmany(most + 1)
-                columns = [column[0] for column in cursor.description or ()]
-                cursor.close()  # a statement that is not at its end would keep the table locked
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            hint = " (only reading is possible here)" if "not authorized" in str(error) else ""
-            hint = f": it took longer than {seconds:g} s" if str(error) == "interrupted" and seconds else hint
-            raise ConfigError(f"sql: {error}{hint}") from error
-        return Found(columns, rows[:most], len(rows) > len(rows[:most]))
+    async def ask(self, statement: str, params: Sequence[object], most: int, most_bytes: int, seconds: float) -> Found:
+        """As :meth:`sql`; at most ``most`` rows and ``most_bytes`` of them as JSON.
+
+        Raises :class:`~asyncconn.errors.ConfigError` when it takes longer than ``seconds``, and :class:`Busy` when
+        several ask already.
+        """
+        if self._asker is None:
+            raise LifecycleError("the warehouse is not open")
+        if not self._asking.acquire(blocking=False):
+            raise Busy(f"{_ASKING} questions are being asked already: ask again when one of them has ended")
+        asking = self._asker.submit(self._ask, statement, params, most, most_bytes, seconds)
+        asking.add_done_callback(lambda _: self._asking.release())  # its thread goes on though nobody waits any more
+        return await asyncio.wrap_future(asking)
 
     def tables(self) -> dict[str, int]:
         """Rows by table."""
@@ -129,14 +141,16 @@ class Warehouse:
     def close(self) -> None:
         """End the thread, after the message it is loading, and let the data in memory go."""
         self._closing = True  # whoever asks something long in another thread need not be waited for
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=True)
+        executors = (self._executor, self._asker)
+        self._executor = self._asker = None
+        for executor in executors:
+            if executor is not None:
+                executor.shutdown(wait=True, cancel_futures=True)
         with self._lock:
-            for connection in (self._reader, self._writer):
+            for connection in (self._asked, self._reader, self._writer):
                 if connection is not None:
                     connection.close()
-            self._reader = self._writer = None
+            self._asked = self._reader = self._writer = None
             self._columns.clear()
             self._indexed.clear()
 
@@ -144,6 +158,35 @@ class Warehouse:
         if self._reader is None:
             raise LifecycleError("the warehouse is not open: query it inside the sandbox's 'async with'")
         return self._reader
+
+    # -- on the thread that asks -------------------------------------------------------------------------------
+
+    def _ask(self, statement: str, params: Sequence[object], most: int, most_bytes: int, seconds: float) -> Found:
+        deadline = time.monotonic() + seconds
+        rows: list[tuple[Any, ...]] = []
+        with _in_words(seconds):
+            asked = self._renewed()
+            asked.set_progress_handler(lambda: self._closing or time.monotonic() > deadline, _STEPS)
+            with closing(asked.execute(statement, params)) as cursor:
+                columns = [column[0] for column in cursor.description or ()]
+                left = most_bytes
+                for row in cursor:
+                    left -= len(json.dumps(row, default=bytes.hex))
+                    if left < 0 and not rows:
+                        raise ValueError(f"the first row is larger than {most_bytes} bytes: select less of it")
+                    if left < 0 or len(rows) == most:
+                        return Found(columns, rows, truncated=True)
+                    rows.append(row)
+        return Found(columns, rows, truncated=False)
+
+    def _renewed(self) -> sqlite3.Connection:
+        if self._asked is None:
+            raise LifecycleError("the warehouse is not open")
+        if self._path is None and self._copied != self._version:
+            with self._lock:
+                self._open_reader().backup(self._asked)
+                self._copied = self._version
+        return self._asked
 
     # -- on the warehouse's thread ---------------------------------------------------------------------------
 
@@ -158,7 +201,10 @@ class Warehouse:
         if not in_memory:
             self._writer.execute("pragma journal_mode = wal")  # others may read the file meanwhile
             self._writer.execute("pragma synchronous = normal")
-        self._reader.set_authorizer(_reading_only)
+        self._asked = sqlite3.connect(":memory:" if in_memory else name, isolation_level=None, check_same_thread=False)
+        self._asked.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+        for connection in (self._reader, self._asked):
+            connection.set_authorizer(_reading_only)
 
     def _load(self, body: str, sent_time: str) -> Loaded:
         tables, invalid = read_documents(body)
@@ -167,6 +213,7 @@ class Warehouse:
             raise LifecycleError("the warehouse is not open")
         loaded = 0
         with self._lock:
+            self._version += 1
             writer.execute("begin immediate")
             try:
                 for table, rows in tables.items():
@@ -184,6 +231,7 @@ class Warehouse:
         if writer is None:
             raise LifecycleError("the warehouse is not open")
         with self._lock:
+            self._version += 1
             self._columns.clear()
             self._indexed.clear()
             for (table,) in writer.execute(_TABLES).fetchall():
@@ -269,6 +317,17 @@ def _insert(table: str, layout: Layout) -> str:
         changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
         statement += f" on conflict (id) do update set {changes}"
     return statement
+
+
+@contextmanager
+def _in_words(seconds: float | None = None) -> Iterator[None]:
+    """What SQLite says against a statement, as our error."""
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        hint = " (only reading is possible here)" if "not authorized" in str(error) else ""
+        hint = f": it took longer than {seconds:g} s" if str(error) == "interrupted" and seconds else hint
+        raise ConfigError(f"sql: {error}{hint}") from error
 
 
 def _quoted(name: str) -> str:

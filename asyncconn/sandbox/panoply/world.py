@@ -241,9 +241,12 @@ class PanoplyWorld(World):
         }
         return View(shown, await asyncio.to_thread(self.tables))
 
-    async def ask(self, statement: str, *params: object, most: int, seconds: float) -> Found:
-        """As :meth:`sql`, without keeping others waiting: at most so many rows, and so many seconds."""
-        return await asyncio.to_thread(self._warehouse.ask, statement, params, most, seconds)
+    async def ask(self, statement: str, *params: object, most: int, seconds: float, most_bytes: int) -> Found:
+        """As :meth:`sql`, without keeping what lands waiting: at most so many rows, bytes of JSON, and seconds.
+
+        Raises :class:`~asyncconn.sandbox.panoply.Busy`, too, when several ask already.
+        """
+        return await self._warehouse.ask(statement, params, most, most_bytes, seconds)
 
     def secrets(self) -> list[str]:
         """Keys and secrets of all accounts."""
