@@ -55,13 +55,16 @@ def _keep(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return value
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 class _Leniently:
     """For ``Annotated``: what does not fit the type is kept as it came, and written so."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_wrap_validator_function(
-            _keep, handler(source), serialization=core_schema.simple_ser_schema("any")
-        )
+        written = core_schema.plain_serializer_function_ser_schema(_as_it_is)  # whatever it is: no type is looked at
+        return core_schema.no_info_wrap_validator_function(_keep, handler(source), serialization=written)
 
 
 leniently = _Leniently()
