@@ -138,7 +138,7 @@ class Load:
         for start in range(0, 3_000, 100):
             await self.panoply.write_many("events", [{"id": start + n} for n in range(100)])
             await asyncio.sleep(0)
-        await self.panoply.flush()
+        await self.panoply.flush()  # a fast machine may be through with all else before the first batch goes
 
     async def _calls(self) -> None:
         for _ in range(20):
