@@ -384,6 +384,7 @@ async def test_the_way_through_a_proxy_is_walked_to_its_end(tmp_path: Path, monk
     assert by_name(said)["proxy"].found == f"127.0.0.1:{proxy.port} for http, 127.0.0.1:{proxy.port} for https"
     gone = await reached(server.url)
     assert gone.found.startswith(f"TCP: no connection to the proxy 127.0.0.1:{proxy.port}")
+    assert gone.advice.startswith("is it running? Check its address (ASYNCCONN_PROXY or ")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ _SOON = timedelta(days=14)
 _FIREWALL = "is it running, and does a firewall or a proxy stand between?"
 _USELESS = "repeating does not help: "
 _PROXIES = ("ASYNCCONN_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+_DIRECTLY = f"({' or '.join(_PROXIES)}), or reach it directly: ASYNCCONN_NO_PROXY"
 
 
 def surroundings() -> tuple[Roads | None, list[Check]]:
@@ -139,7 +140,7 @@ class _Walk:
         if status != "200":
             refused = ConnectFailed(plain(f"proxy: {self._hop.host} answered {status} to CONNECT {target}"))
             wrong = "user and password in its URL" if status == "407" else f"whether it lets {target} through"
-            refused.advice = f"check {wrong} ({' or '.join(_PROXIES)}), or reach it directly: ASYNCCONN_NO_PROXY"
+            refused.advice = f"check {wrong} {_DIRECTLY}"
             raise refused
 
     def _of_tls(self, writer: asyncio.StreamWriter) -> str:
@@ -155,14 +156,14 @@ class _Walk:
         """Where it ended, and why."""
         if isinstance(error, AsyncConnError):
             return failed(name, error)
-        host = f"{self._hop.host}:{self._hop.port}"
+        host, advice = f"{self._hop.host}:{self._hop.port}", _FIREWALL
         if self._step == "TLS" and self.proxy is not None:
             host = f"{self.url.host}:{self.url.port}"
         elif self.proxy is not None:
-            host = f"the proxy {host}"
+            host, advice = f"the proxy {host}", f"is it running? Check its address {_DIRECTLY}"
         ours = translated(error, self._step, host=host, sent=False)
         if ours is None or not ours.permanent:
-            return Check(name, "fail", f"{self._step}: {error}" if ours is None else ours.message, _FIREWALL)
+            return Check(name, "fail", f"{self._step}: {error}" if ours is None else ours.message, advice)
         return Check(name, "fail", ours.message, f"{ours.advice.removeprefix(_USELESS)} ({variable})")
 
     def hang_up(self) -> None:
