@@ -69,4 +69,5 @@ async def test_a_tight_loop_is_no_faster_than_its_own_senders(target: SandboxTar
     report = await panoply.flush()
 
     assert report.delivered == 1000
-    assert max(ahead) <= 2 * policy.max_in_flight
+    # Two wait for each sender, and it may just have taken one of which it has not told yet.
+    assert max(ahead) <= 3 * policy.max_in_flight
