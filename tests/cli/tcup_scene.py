@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: One that moves what is hot, as its commands are given it.
+RULE: dict[str, Any] = {
+    "RuleName": "hot",
+    "RuleDescription": "over 30",
+    "parallelismFactor": "1",
+    "input": {"type": "Direct", "DirectExchange": "Direct.Exchange", "RoutingKey": ""},
+    "params": [
+        {
+            "name": "ObservedProperties",
+            "value": [{"name": "obs2", "type": "quantity", "value": "30", "operator": ">"}],
+        }
+    ],
+    "output": {"TopicExchange": "ex1", "Topic": "test"},
+}
+
+
 def inside(folder: Path, *args: str, env: dict[str, str] | None = None, given: bytes = b"") -> Ended:
     """What a command of the group does, run in this process. One at a time."""
     with chdir(folder), patch.object(output.spoken, "quiet", new=False):

@@ -17,23 +17,10 @@ from asyncconn.cli import output
 from asyncconn.cli.app import app
 from asyncconn.sandbox import DatoramaWorld, LimitsWorld, Sandbox, TcupWorld
 from cli.limits_scene import DAY, STRUCTURE, limit
+from cli.tcup_scene import RULE
 
 SOURCES = Path(__file__).parent / "sources"
 WIDTH = 80
-RULE = {
-    "RuleName": "hot",
-    "RuleDescription": "over 30",
-    "parallelismFactor": "1",
-    "input": {"type": "Direct", "DirectExchange": "Direct.Exchange", "RoutingKey": ""},
-    "params": [
-        {
-            "name": "ObservedProperties",
-            "value": [{"name": "obs2", "type": "quantity", "value": "30", "operator": ">"}],
-        }
-    ],
-    "output": {"TopicExchange": "ex1", "Topic": "test"},
-}
-
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ONE_OF_MANY = re.compile(r"(?<![\d.,:-])1 (?!less\b|was\b|is\b|this\b)[a-z]+s\b")
 

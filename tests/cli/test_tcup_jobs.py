@@ -6,25 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from cli.tcup_scene import Scene, scene
+from cli.tcup_scene import RULE, Scene, scene
 from cli.terminals import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RULE = {
-    "RuleName": "hot",
-    "RuleDescription": "over 30",
-    "parallelismFactor": "1",
-    "input": {"type": "Direct", "DirectExchange": "Direct.Exchange", "RoutingKey": ""},
-    "params": [
-        {
-            "name": "ObservedProperties",
-            "value": [{"name": "obs2", "type": "quantity", "value": "30", "operator": ">"}],
-        }
-    ],
-    "output": {"TopicExchange": "ex1", "Topic": "test"},
-}
 
 
 async def deployed(here: Scene, job: str, code: str, *more: str) -> None:
@@ -187,7 +173,7 @@ async def test_a_rule_is_made_moves_messages_and_is_counted(tmp_path: Path) -> N
 
 
 async def test_a_rule_that_would_move_everything_is_refused(tmp_path: Path) -> None:
-    misspelt = json.dumps({**RULE, "params": [{**RULE["params"][0], "name": "observedproperties"}]})  # type: ignore[index] # a list
+    misspelt = json.dumps({**RULE, "params": [{**RULE["params"][0], "name": "observedproperties"}]})
     async with scene(tmp_path) as here:
         ended = await here("rules", "create", "-", given=misspelt.encode())
         assert here.world.counters.requests.total() == 0
