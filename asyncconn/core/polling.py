@@ -32,15 +32,15 @@ T = TypeVar("T")
 class PollPolicy:
     """How often to ask. All times in seconds.
 
-    The next wait is ``share`` of the time waited so far, at least ``minimum`` and at most ``maximum``, moved by up
-    to ``jitter`` of itself either way: the lag is then a share of the job's own length. ``first`` is the wait
-    before the first poll. ``deadline`` bounds the whole wait. ``tolerate`` is how many passing errors in a row (no
+    The next wait is ``minimum`` and a ``share`` of the time waited so far (so each is ``1 + share`` times the one
+    before), at most ``maximum``, moved by up to ``jitter`` of itself either way: the lag is then a share of the job's
+    own length. ``first`` is the wait before the first poll. ``deadline`` bounds the whole wait. ``tolerate`` is how many passing errors in a row (no
     connection, 429, 5xx) are taken as "not yet"; any other error ends the wait.
     """
 
     minimum: float = 1.0
     maximum: float = 30.0
-    share: float = 0.1
+    share: float = 0.055
     jitter: float = 0.2
     first: float = 0.0
     deadline: float = 3600.0
@@ -57,7 +57,7 @@ class PollPolicy:
 
     def interval(self, elapsed: float) -> float:
         """The wait after ``elapsed`` seconds of waiting."""
-        wait = min(self.maximum, max(self.minimum, self.share * elapsed))
+        wait = min(self.maximum, self.minimum + self.share * elapsed)
         return wait * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreading load is no secret
 
 

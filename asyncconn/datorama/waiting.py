@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["JOB_POLLING", "JobStates", "Sought", "Waiting", "poller", "wait_for"]
 
 #: A round through many streams takes its time under the cap, so the deadline is long. Contract: section 11.5.
-JOB_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, first=5.0, deadline=4 * 3600.0)
+JOB_POLLING = PollPolicy(minimum=5.0, maximum=60.0, first=5.0, deadline=4 * 3600.0)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -22,7 +22,7 @@ __all__ = ["JOB_POLLING", "Watch"]
 S = TypeVar("S")
 
 #: A batch job may take the whole day.
-JOB_POLLING = PollPolicy(minimum=1.0, maximum=30.0, share=0.1, deadline=24 * 3600.0)
+JOB_POLLING = PollPolicy(minimum=1.0, maximum=30.0, deadline=24 * 3600.0)
 
 
 class Watch(Unpicklable, Generic[S]):

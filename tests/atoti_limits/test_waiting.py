@@ -35,7 +35,7 @@ def most_polls(deadline: float) -> int:
     now, count = POLLING.first, 0
     while now < deadline:
         count += 1
-        now += (1 - POLLING.jitter) * min(POLLING.maximum, max(POLLING.minimum, POLLING.share * now))
+        now += (1 - POLLING.jitter) * min(POLLING.maximum, POLLING.minimum + POLLING.share * now)
     return count
 
 
@@ -43,7 +43,7 @@ def fewest_polls(deadline: float) -> int:
     now, count = POLLING.first, 0
     while now < deadline:
         count += 1
-        now += (1 + POLLING.jitter) * min(POLLING.maximum, max(POLLING.minimum, POLLING.share * now))
+        now += (1 + POLLING.jitter) * min(POLLING.maximum, POLLING.minimum + POLLING.share * now)
     return count
 
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,16 +64,16 @@ STEADY = PollPolicy(jitter=0.0)
 # -- the policy --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("elapsed", "wait"), [(0, 1.0), (5, 1.0), (10, 1.0), (50, 5.0), (300, 30.0), (9_999, 30.0)])
-def test_the_wait_is_a_share_of_the_time_waited_within_its_bounds(elapsed: float, wait: float) -> None:
+@pytest.mark.parametrize(("elapsed", "wait"), [(0, 1.0), (10, 1.55), (100, 6.5), (500, 28.5), (600, 30.0), (9_999, 30.0)])
+def test_the_wait_is_the_least_and_a_share_of_the_time_waited(elapsed: float, wait: float) -> None:
     assert STEADY.interval(elapsed) == pytest.approx(wait)
 
 
 def test_the_jitter_goes_either_way_and_no_further() -> None:
     waits = [PollPolicy().interval(100.0) for _ in range(500)]
 
-    assert 8.0 <= min(waits) < 8.5
-    assert 11.5 < max(waits) <= 12.0
+    assert 5.2 <= min(waits) < 5.5
+    assert 7.5 < max(waits) <= 7.8
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ async def test_the_first_poll_may_be_put_off(clock: VirtualClock) -> None:
 async def test_iterating_shows_every_state_the_last_one_included(clock: VirtualClock) -> None:
     states = [state async for state in Job(clock, 2.5).poller(STEADY)]
 
-    assert states == ["RUNNING", "RUNNING", "RUNNING", "SUCCESS"]
+    assert states == ["RUNNING", "RUNNING", "RUNNING", "SUCCESS"]  # at 0, 1, 2.055 and 3.168
 
 
 @virtual
@@ -305,14 +306,12 @@ LIMITS = PollPolicy(first=0.25, minimum=0.25, maximum=2.0, share=0.5, jitter=0.1
 @virtual
 async def test_the_algorithm_of_limits_can_be_written_as_a_policy(clock: VirtualClock) -> None:
     job = Job(clock, 50.0)
-    assert await job.poller(LIMITS) == "success"
-    gaps = _gaps(job.polled)
+    assert await job.poller(replace(LIMITS, jitter=0.0)) == "success"
 
     assert job.polled[0] == 0.25
-    assert 0.2 < gaps[0] < 0.3
-    assert all(1.8 <= gap <= 2.2 for gap in gaps[12:])
-    assert all(later < 2.1 * earlier for earlier, later in itertools.pairwise(gaps))
-    assert clock.now() < 52.3
+    assert _gaps(job.polled)[:6] == pytest.approx([0.375, 0.5625, 0.84375, 1.265625, 1.8984375, 2.0])
+    assert set(_gaps(job.polled)[6:]) == {2.0}
+    assert clock.now() < 52.0
 
 
 @virtual
@@ -342,8 +341,8 @@ def test_five_thousand_jobs_are_polled_seldom_and_noticed_soon() -> None:
         every_second += int(length) + 2
         lags.append((now - length) / length)
 
-    assert polls <= 0.4 * every_second
-    assert statistics.median(lags) <= 0.06
+    assert polls <= 0.37 * every_second
+    assert statistics.median(lags) <= 0.05
 
 
 @virtual

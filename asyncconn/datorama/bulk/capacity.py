@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["CAPACITY_POLLING", "Capacity", "Ticket"]
 
 #: How often to look for room, and how long one request may wait for it.
-CAPACITY_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, deadline=4 * 3600.0)
+CAPACITY_POLLING = PollPolicy(minimum=5.0, maximum=60.0, deadline=4 * 3600.0)
 
 _YEARS = 1e8  # seconds: who waits has a deadline of his own, the watcher has none
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Reports", "Schedulers"]
 
 #: Reports may take 40 minutes. Contract: section 3.9, limits.
-REPORT_POLLING = PollPolicy(minimum=5.0, maximum=60.0, share=0.1, first=2.0, deadline=3600.0)
+REPORT_POLLING = PollPolicy(minimum=5.0, maximum=60.0, first=2.0, deadline=3600.0)
 
 _NAME = re.compile(r'filename="([^"]+)"')
 
