@@ -39,7 +39,6 @@ _SENT: tuple[tuple[type[Exception], type[AsyncConnError], str], ...] = (
     (OSError, ConnectionLost, "the connection broke to"),
 )
 
-_READING = frozenset({"GET", "HEAD"})
 _UNKNOWN = {number for name in ("EAI_NONAME", "EAI_NODATA") if (number := getattr(socket, name, None)) is not None}
 #: What a proxy says that it may not say of the next try.
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -86,17 +85,17 @@ def _of_an_answer(error: Exception) -> str | None:
     return None
 
 
-def with_doubt(error: AsyncConnError, unknown: bool, method: str = "") -> AsyncConnError:
+def with_doubt(error: AsyncConnError, unknown: bool, *, harmless: bool = False) -> AsyncConnError:
     """The error of a call, an earlier time of which is ``unknown``: then "nothing was sent" would not be true of it.
 
-    Nor is what is advised for writes, where the ``method`` only reads.
+    Nor is what is advised for writes, where a repetition is ``harmless``.
     """
     if unknown and not error.maybe_sent:
         if isinstance(error, NotSent):
             error = ConnectionLost(f"{error.message}; an earlier attempt may have been carried out")
         error.maybe_sent = True
-    if method in _READING and isinstance(error, MaybeSent):
-        error.advice = "it only reads: it is safe to repeat the call"
+    if harmless and isinstance(error, MaybeSent):
+        error.advice = "a repetition does no harm: it is safe to repeat the call"
     return error
 
 

@@ -275,7 +275,7 @@ class Transport(Calls, Unpicklable):
                     failed=failed,
                 )
             except AsyncConnError as error:
-                raise with_doubt(error, call.resent, call.method) from error.__cause__
+                raise with_doubt(error, call.resent, harmless=harmless) from error.__cause__
 
         try:
             return await run(first)
@@ -291,7 +291,7 @@ class Transport(Calls, Unpicklable):
                 return await run(None)
         except AsyncConnError as error:
             self.redactor.clean(error)
-            raise with_doubt(error, refused.maybe_sent, call.method) from error.__cause__
+            raise with_doubt(error, refused.maybe_sent, harmless=harmless) from error.__cause__
         raise refused
 
     async def _attempt(self, call: Call) -> Response:
