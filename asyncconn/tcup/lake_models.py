@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from asyncconn.errors import Answer, ProtocolError, api_error_class
+from asyncconn.errors import Answer, ConfigError, ProtocolError, api_error_class
 from asyncconn.http.models import Flag, Int, Text, leniently
 from asyncconn.tcup import fields
 from asyncconn.tcup.models import Model, Moment
+
+if TYPE_CHECKING:
+    from asyncconn.http.response import Response
 
 __all__ = [
     "Comment",
@@ -27,6 +30,7 @@ __all__ = [
     "Permission",
     "Relation",
     "Share",
+    "answered_uri",
     "outcomes",
 ]
 
@@ -230,6 +234,16 @@ class Outcomes(list[Outcome]):
             first = failed[0]
             said = f"{', '.join(first.messages) or 'refused'} ({len(failed)} of {len(self)} items)"
             raise api_error_class(first.code)(said, Answer("tcup", first.code, details=tuple(self)))
+
+
+def answered_uri(answer: Response) -> str:
+    """The URI that an answer's text is. Raises ``ProtocolError`` for a text that no other call could be given."""
+    try:
+        return fields.file_uri(answer.text.strip())
+    except ConfigError as error:
+        raise ProtocolError(
+            f"{answer.service}: {answer.method} {answer.path} answered no URI of a file: {error}"
+        ) from None
 
 
 def outcomes(found: Any, items: Sequence[Any]) -> Outcomes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asyncconn import Progress
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.errors import BadRequest, ConfigError, Conflict, MaybeSent, PayloadTooLarge, RateLimited
+from asyncconn.errors import BadRequest, ConfigError, Conflict, MaybeSent, PayloadTooLarge, ProtocolError, RateLimited
 from asyncconn.sandbox import Fault
 from asyncconn.tcup.resources import datalake_chunks
 
@@ -154,6 +155,18 @@ async def test_an_upload_of_unknown_outcome_is_not_sent_again(kind: str) -> None
             await s.lake.upload(DATA, filename="f")
         assert s.calls(SENT) == (kind == "drop_after")
         assert len(s.dls.files()) == (kind == "drop_after")
+
+
+@pytest.mark.parametrize("call", ["whole", "in chunks", "renamed"])
+async def test_an_answer_that_is_no_uri_is_none(call: str) -> None:
+    """No other call could be given it: whoever kept it would have lost the file."""
+    async with scene() as s:
+        uri = await s.lake.upload(DATA, filename="there")
+        s.fail(Fault("malformed", match="/dls/file"))
+        upload = partial(s.lake.upload, DATA, filename="f", resume=call == "in chunks")
+        with pytest.raises(ProtocolError, match="answered no URI of a file: file-uri: holds the unprint") as caught:
+            await (s.lake.rename(uri, "g") if call == "renamed" else upload())
+        assert caught.value.maybe_sent
 
 
 async def test_one_that_did_nothing_is_sent_again_whole() -> None:

@@ -16,6 +16,7 @@ from asyncconn.core.threads import in_thread
 from asyncconn.errors import Answer, AsyncConnError, ConfigError, Conflict, NotFound, ProtocolError
 from asyncconn.http.multipart import Multipart
 from asyncconn.http.upload import chunks_of
+from asyncconn.tcup.lake_models import LakeFile, answered_uri
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from asyncconn.http.upload import Source
     from asyncconn.tcup.calling import Service
-    from asyncconn.tcup.lake_models import LakeFile
 
 __all__ = ["CHUNK", "Chunked", "Target"]
 
@@ -200,7 +200,7 @@ class Chunked:
         answer = await self._service.upload(
             "files.upload", chunk, params=target.params, form=target.form, on_progress=tell, retry=ONCE
         )
-        return answer.text.strip()
+        return answered_uri(answer)
 
     async def _repeated(self, attempt: Callable[[], Any]) -> Any:
         policy = self._service.http.retry
@@ -220,8 +220,8 @@ class Chunked:
             )
         except NotFound:
             return None
-        uri = answer.text.strip()
-        return None if not uri or uri.endswith(_UNFINISHED) else uri
+        told = answer.text.strip()
+        return None if not told or told.endswith(_UNFINISHED) else answered_uri(answer)
 
     async def _size(self) -> int:
         found: LakeFile = await self._entry(self._uri)

@@ -10,7 +10,7 @@ from asyncconn.errors import Answer, ConfigError, Conflict, NotFound
 from asyncconn.http.pages import items_of
 from asyncconn.tcup import fields, search
 from asyncconn.tcup.calling import Noun
-from asyncconn.tcup.lake_models import Comment, LakeFile
+from asyncconn.tcup.lake_models import Comment, LakeFile, answered_uri
 from asyncconn.tcup.listing import Listing
 from asyncconn.tcup.names import is_plain, one_or_several
 
@@ -116,7 +116,7 @@ class Files(Noun):
     async def rename(self, uri: str, filename: str) -> str:
         """Give a file another name; its new URI. Not repeated when the outcome is unknown."""
         params = {**_of(uri), "filename": fields.filename(filename)}
-        return (await self._caller.request("files.rename", params=params)).text.strip()
+        return answered_uri(await self._caller.request("files.rename", params=params))
 
     async def delete(self, uri: str) -> None:
         """Delete a file. Raises ``NotFound``, ``Forbidden``, and ``Conflict`` for one that somebody else has locked."""

@@ -15,6 +15,7 @@ from asyncconn.core.retrying import ONCE
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError, ProtocolError
 from asyncconn.tcup import fields
+from asyncconn.tcup.lake_models import answered_uri
 from asyncconn.tcup.names import one_or_several
 from asyncconn.tcup.resources.datalake_chunks import Chunked, Target
 from asyncconn.tcup.resources.datalake_files import Files
@@ -101,7 +102,7 @@ class Transfers(Files):
         answer = await self._caller.upload(
             "files.upload", given, params=target.params, form=target.form, on_progress=on_progress, **only
         )
-        return answer.text.strip()
+        return answered_uri(answer)
 
     @overload
     async def download(
