@@ -8,9 +8,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from aiohttp import web
 
+from asyncconn.core.tasks import reap
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.sending import HungUp, hang_up, send, send_half
@@ -64,6 +66,7 @@ class Server:
         self._desk = desk
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._serving: WeakSet[asyncio.Task[None]] = WeakSet()  # one a connection
 
     async def start(self, port: int = 0) -> str:
         """Listen, also again after a stop; returns ``http://HOST:PORT``. Port 0 takes a free one.
@@ -92,7 +95,7 @@ class Server:
         if runner is None:
             return
         self._closing.set()
-        cleanup = asyncio.create_task(runner.cleanup(), name="asyncconn-sandbox-stop")
+        cleanup = asyncio.create_task(self._end(runner), name="asyncconn-sandbox-stop")
         try:
             await asyncio.wait({cleanup})
         except asyncio.CancelledError:
@@ -100,6 +103,10 @@ class Server:
             raise
         cleanup.result()
         await asyncio.sleep(0)  # closed transports let go of their sockets one turn later
+
+    async def _end(self, runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        await reap(list(self._serving))  # one may still wait for the rest of a body whose sender has gone
 
     async def pause(self, seconds: float | None) -> bool:
         """Wait; True when the server stops."""
@@ -128,6 +135,7 @@ class Server:
         desk = self._desk
         if desk is not None and desk.claims(request.method, request.path, request.headers):
             return await self._ask(desk, request)
+        self._serving.add(request.task)
         clock = self._place.clock
         at = clock.now()
         world = self._world_for(request)

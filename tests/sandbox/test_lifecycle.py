@@ -16,7 +16,7 @@ from blockbuster import blockbuster_ctx
 from helpers import open_sockets, until
 
 from asyncconn.errors import ConfigError, LifecycleError
-from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox
+from asyncconn.sandbox import Fault, PanoplyWorld, Sandbox, TcupWorld
 
 from .conftest import FORM, RawClient, form
 
@@ -65,6 +65,19 @@ async def test_a_request_cut_off_in_its_middle_does_not_hold_the_door() -> None:
     assert loop.time() - started < 2
     writer.close()
     await writer.wait_closed()
+
+
+async def test_nobody_waits_for_the_rest_of_a_body_whose_sender_has_gone() -> None:
+    tasks = asyncio.all_tasks()
+    async with Sandbox(TcupWorld(), faults="status:401") as sandbox:
+        host, port = sandbox.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /dls/file HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nthe beginning")
+        assert b" 401 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: asyncio.all_tasks() > tasks)
+    assert asyncio.all_tasks() == tasks
 
 
 async def test_an_error_inside_leaves_nothing_behind() -> None:
