@@ -34,8 +34,8 @@ class PollPolicy:
 
     The next wait is ``minimum`` and a ``share`` of the time waited so far (so each is ``1 + share`` times the one
     before), at most ``maximum``, moved by up to ``jitter`` of itself either way: the lag is then a share of the job's
-    own length. ``first`` is the wait before the first poll. ``deadline`` bounds the whole wait. ``tolerate`` is how many passing errors in a row (no
-    connection, 429, 5xx) are taken as "not yet"; any other error ends the wait.
+    own length. ``first`` is the wait before the first poll. ``deadline`` bounds the whole wait. ``tolerate`` is how
+    many passing errors in a row (no connection, 429, 5xx) are taken as "not yet"; any other error ends the wait.
     """
 
     minimum: float = 1.0

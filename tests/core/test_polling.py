@@ -64,7 +64,9 @@ STEADY = PollPolicy(jitter=0.0)
 # -- the policy --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("elapsed", "wait"), [(0, 1.0), (10, 1.55), (100, 6.5), (500, 28.5), (600, 30.0), (9_999, 30.0)])
+@pytest.mark.parametrize(
+    ("elapsed", "wait"), [(0, 1.0), (10, 1.55), (100, 6.5), (500, 28.5), (600, 30.0), (9_999, 30.0)]
+)
 def test_the_wait_is_the_least_and_a_share_of_the_time_waited(elapsed: float, wait: float) -> None:
     assert STEADY.interval(elapsed) == pytest.approx(wait)
 
