@@ -117,7 +117,7 @@ class Hub(Unpicklable):
         self.state = HubState.NEW
         #: What went over the road so far, by route.
         self.traffic = Traffic()
-        #: Who follows the work of its connectors.
+        #: Who follows the work of its connectors, such as `instrument` of the OpenTelemetry integration.
         self.watching = Watching()
         self.report: DrainReport | None = None
         self._shared_rates = shared_rates

@@ -1,5 +1,9 @@
 """How the pages beside this file, and the docstrings of the package, become a site: `make docs`."""
 
+from typing import Any, Generic, get_origin
+
+from docutils import nodes
+
 # All models first: autodoc writes on pydantic's BaseModel, which then makes no more.
 import asyncconn
 import asyncconn.atoti_limits
@@ -33,3 +37,30 @@ autodoc_default_options = {
     # A class shows what it inherits up to one of these, which stand for themselves or are not ours.
     "inherited-members": "Connector, Resource, ApiError, AsyncConnError, BaseModel, BaseException, Enum, object, str",
 }
+
+_FACES = (asyncconn, asyncconn.errors, asyncconn.atoti_limits, asyncconn.datorama, asyncconn.panoply, asyncconn.tcup)
+
+
+def _is_public(base: Any) -> bool:
+    kind = get_origin(base) or base
+    if kind in (object, Generic):
+        return False
+    return not kind.__module__.startswith("asyncconn.") or any(
+        getattr(face, kind.__name__, None) is kind for face in _FACES
+    )
+
+
+def _keep_public(app: Any, name: str, kind: Any, options: Any, bases: list[Any]) -> None:
+    """What a class inherits from is told where a reader can look it up."""
+    bases[:] = filter(_is_public, bases)
+
+
+def _without_empty(app: Any, page: nodes.document) -> None:
+    for paragraph in list(page.findall(nodes.paragraph)):
+        if paragraph.astext().strip() == "Bases:":
+            paragraph.parent.remove(paragraph)
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-bases", _keep_public)
+    app.connect("doctree-read", _without_empty)
