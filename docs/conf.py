@@ -62,5 +62,6 @@ def _without_empty(app: Any, page: nodes.document) -> None:
 
 
 def setup(app: Any) -> None:
+    """What Sphinx calls."""
     app.connect("autodoc-process-bases", _keep_public)
     app.connect("doctree-read", _without_empty)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncconn import BufferFigures, Connector, Hub, Panoply, Platform, StreamFigures, StreamTally, TokenAuth, Window
-from asyncconn.core.supervise import Link, Reconnect, Supervisor
-from asyncconn.errors import ConnectionLost, WrongLoop
+from asyncconn import BufferFigures, Connector, Hub, Panoply, Platform, StreamFigures, TokenAuth, Window
+from asyncconn.errors import WrongLoop
 from asyncconn.sandbox import PanoplyWorld, Sandbox
 
 from .batched_scene import Acme, Noun, items
+from .listening_scene import Listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -134,42 +134,10 @@ async def test_figures_that_cannot_be_read_hide_no_others(caplog: pytest.LogCapt
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-class Line(Link):
-    def __init__(self) -> None:
-        self.cut = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        pass
-
-    async def ended(self) -> None:
-        await self.cut.wait()
-        raise ConnectionLost("cut")
-
-
-class Listening(Connector):
-    """Keeps connections up, as a connector of a user does."""
-
-    platform = Platform("listening", base_url="http://127.0.0.1:1")
-
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub=hub)
-        self.tally = StreamTally("listening.events")
-
-    def line(self) -> Supervisor[Line]:
-        soon = Reconnect(initial=0.001, maximum=0.001)
-        return Supervisor(Line, name="listening:1", policy=soon, clock=self.hub.clock, tally=self.tally)
-
-    def figures(self) -> Iterable[StreamFigures]:
-        return [self.tally.figures()]
-
-
 async def test_connections_that_are_kept_up_are_counted_with_their_reconnects_and_gaps() -> None:
     async with Hub() as hub:
         listening = Listening(hub)
-        first, second = listening.line(), listening.line()
+        first, second = listening.line(pause=0.001), listening.line(pause=0.001)
         async with first, second:
             (await first.link()).cut.set()
             await second.link()
@@ -189,7 +157,7 @@ async def test_connections_that_are_kept_up_are_counted_with_their_reconnects_an
 async def test_a_connection_that_was_never_opened_is_not_down() -> None:
     async with Hub() as hub:
         listening = Listening(hub)
-        line = listening.line()
+        line = listening.line(pause=0.001)
 
         assert listening.tally.figures() == StreamFigures("listening.events")
         assert not line.opened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import virtual
@@ -20,10 +20,7 @@ from asyncconn import (
     Platform,
     Readiness,
     ReadinessPolicy,
-    Reconnect,
     Spool,
-    StreamTally,
-    Supervisor,
     Tcup,
     TokenAuth,
     Window,
@@ -34,12 +31,12 @@ from asyncconn.errors import Answer, ConfigError, ConnectionLost, NotSent, RateL
 from asyncconn.sandbox import Fault, Sandbox
 
 from .batched_scene import Acme, Spooling, items
+from .listening_scene import Listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from asyncconn import StreamFigures
     from asyncconn.core.clock import VirtualClock
 
 
@@ -268,38 +265,9 @@ async def test_a_window_that_frees_soon_is_none_of_that_and_a_long_pause_is(cloc
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
-class Line:
-    def __init__(self) -> None:
-        self.cut = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        pass
-
-    async def ended(self) -> None:
-        await self.cut.wait()
-        raise ConnectionLost("cut")
-
-
-class Listening(Connector):
-    platform = Platform("listening", base_url="http://127.0.0.1:1")
-
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub=hub)
-        self.tally = StreamTally("listening.events")
-
-    def line(self) -> Supervisor[Line]:
-        return Supervisor(Line, name="listening", policy=Reconnect(initial=30.0), tally=self.tally)
-
-    def figures(self) -> Iterable[StreamFigures]:
-        return [self.tally.figures()]
-
-
 async def test_a_connection_that_is_down_is_seen() -> None:
     async with Hub() as hub:
-        line = Listening(hub).line()
+        line = Listening(hub).line(pause=30.0)
         never_opened = await readiness(hub)
         async with line:
             link = await line.link()
