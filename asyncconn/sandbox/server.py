@@ -12,7 +12,6 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from asyncconn.core.tasks import reap
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.sending import HungUp, hang_up, send, send_half
@@ -106,7 +105,11 @@ class Server:
 
     async def _end(self, runner: web.AppRunner) -> None:
         await runner.cleanup()
-        await reap(list(self._serving))  # one may still wait for the rest of a body whose sender has gone
+        # One may still wait for the rest of a body whose sender has gone.
+        if waiting := [task for task in self._serving if not task.done()]:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
 
     async def pause(self, seconds: float | None) -> bool:
         """Wait; True when the server stops."""

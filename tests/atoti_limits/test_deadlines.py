@@ -74,7 +74,7 @@ async def test_the_intervals_grow_by_half_from_a_quarter_to_two_seconds(clock: V
     waits = [later - earlier for earlier, later in itertools.pairwise(polls)]
     assert polls[0] == 0.25
     for at, wait in zip(polls, waits, strict=False):
-        expected = min(2.0, max(0.25, 0.5 * at))
+        expected = min(2.0, 0.25 + 0.5 * at)
         assert 0.9 * expected - 1e-6 <= wait <= 1.1 * expected + 1e-6
     assert clock.now() == pytest.approx(30)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncconn import BufferFigures, Connector, Hub, Panoply, Platform, StreamFigures, TokenAuth, Window
+from asyncconn import BufferFigures, Connector, Hub, Panoply, Platform, StreamFigures, Tcup, TokenAuth, Window
 from asyncconn.errors import WrongLoop
-from asyncconn.sandbox import PanoplyWorld, Sandbox
+from asyncconn.sandbox import PanoplyWorld, Sandbox, TcupWorld
 
 from .batched_scene import Acme, Noun, items
 from .listening_scene import Listening
@@ -86,6 +86,25 @@ async def test_a_connector_that_has_left_counts_on() -> None:
                 await acme.points.deliver(items(2))
 
         assert counts(hub) == {"acme.points": (4, 4)}
+
+
+@pytest.mark.parametrize("kind", ["stream", "mqtt"])
+async def test_what_a_publisher_sent_that_is_gone_counts_on(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    async with Sandbox(TcupWorld(), seed=1) as sandbox, Hub() as hub:
+        for name, value in sandbox.env.items():
+            monkeypatch.setenv(name, value)
+        sandbox.tcup.mr.broker.create("e")
+        tcup = Tcup.from_env(hub=hub)
+        for sent in (3, 2):
+            topic = tcup.mqtt.publisher("t") if kind == "mqtt" else tcup.stream.publisher(exchange="e", topic="t")
+            async with topic as publisher:
+                await publisher.deliver({"n": n} for n in range(sent))
+            topic = publisher = None  # type: ignore[assignment] # nobody holds it any more
+            gc.collect()
+        assert counts(hub)[f"tcup.{kind}"] == (5, 5)
+
+    assert hub.report is not None
+    assert sum(report.delivered for report in hub.report.reports.values()) == 5
 
 
 async def test_an_account_shows_its_rates_and_no_credential(sandbox: Sandbox) -> None:

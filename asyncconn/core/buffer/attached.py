@@ -58,7 +58,8 @@ class Attached:
 
     def figures(self) -> Iterable[BufferFigures]:
         """Those of each that is there, and of those that are gone by their names."""
-        return [*(one.figures() for one in list(self._buffers)), *self._gone.figures()]
+        here = list(self._buffers)  # held until the sum is made: none of them is counted twice
+        return [*(one.figures() for one in here), *self._gone.figures()]
 
     async def drain(self, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
         """Close all within ``timeout`` seconds, side by side: their report, if there ever was one; the first error."""

@@ -184,9 +184,7 @@ class Mqtt:
             max_pending=max_pending,
             overflow=overflow,
         )
-        made = self._publishing(outbox, topic, reconnect)
-        self._hub.attached(self._owner).add(made)
-        return made
+        return self._publishing(outbox, topic, reconnect).attach(self._hub.attached(self._owner))
 
     # -- subscribe -----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from asyncconn.core.buffer.attached import Attached
     from asyncconn.core.buffer.receipts import BatchStats, FlushReport
     from asyncconn.core.clock import Clock
     from asyncconn.core.events import Handler
@@ -108,7 +109,18 @@ class Publisher(Unpicklable, Generic[T]):
         self._watching: asyncio.Task[None] | None = None
         self._ending: Ending[FlushReport] = Ending(f"{name}:close", grace=_GRACE)
         self._pid = os.getpid()
+        self._attached: Attached | None = None
         watch(self)
+
+    def attach(self, attached: Attached) -> Self:
+        """Have it drained with its client, who goes on telling of it once it is gone. Raises ``HubClosed``."""
+        attached.add(self)
+        self._attached = attached
+        return self
+
+    def __del__(self) -> None:
+        if (attached := getattr(self, "_attached", None)) is not None:
+            attached.left(self._report(self._clock.now()), self.figures())
 
     def __repr__(self) -> str:
         return f"<Publisher {self.name}: {self.state}, {len(self._outbox)} unacknowledged>"

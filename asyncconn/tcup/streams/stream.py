@@ -124,7 +124,7 @@ class Stream(Unpicklable):
             max_pending=max_pending,
             overflow=overflow,
         )
-        made = Publisher(
+        return Publisher(
             Mouth(place, outbox, resend=resend),
             outbox,
             name=name,
@@ -136,9 +136,7 @@ class Stream(Unpicklable):
             watching=hub.watching,
             kind="tcup.stream",
             tally=self._published,
-        )
-        hub.attached(self._owner).add(made)
-        return made
+        ).attach(hub.attached(self._owner))
 
     def subscribe(
         self,
