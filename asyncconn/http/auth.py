@@ -14,7 +14,7 @@ from asyncconn.core.clock import SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.secret import Concealed, Secret, is_secret, secret
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import ConfigError, NotSent
+from asyncconn.errors import ApiError, AsyncConnError, ConfigError, NotSent, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -271,11 +271,20 @@ def checked(auth: Any) -> Auth:
 async def in_time(service: str, credential: Awaitable[T], patience: float) -> T:
     """What a credential says within ``patience`` seconds; it may ask a server of its own, which may not answer.
 
-    Raises ``NotSent``.
+    Raises ``NotSent``, also where it is unknown whether that server did what it was asked: of the call it is known.
     """
     try:
         async with asyncio.timeout(patience) as limit:
             return await credential
+    except AsyncConnError as error:
+        if not error.maybe_sent:
+            raise
+        if not isinstance(error, ProtocolError):
+            answered = f"{error.service} answered {error.status} " if isinstance(error, ApiError) else ""
+            raise NotSent(f"{service}: no credential came: {answered}{error.message}") from error
+        error.maybe_sent = False
+        error.advice = "nothing was sent; check the address of what provides the credential"
+        raise
     except TimeoutError as error:
         if not limit.expired():
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from asyncconn.core.retrying import ONCE
@@ -10,7 +10,7 @@ from asyncconn.errors import ProtocolError
 from asyncconn.http.response import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from asyncconn.http.exchange import Road
     from asyncconn.http.request import Call
@@ -53,9 +53,7 @@ async def upgrade(
     async def attempt(call: Call) -> T:
         road.session()  # a closed hub should say so
         with _counted(road, call, 101):
-            asked = road.clock.now()
-            async with call.limiter or nullcontext():
-                road.wait(call, road.clock.now() - asked)
+            async with _permitted(road, call):
                 found = await dial(call if call.sign is None else await call.sign(call))
             if isinstance(found, Response):
                 http._observe(call, found)
@@ -85,6 +83,26 @@ async def aside(http: Ways, method: str, path: str, attempt: Callable[[], Awaita
     with http._road.watching.follow("call", http.service, call) as call.following:
         answered: T = await http.repeat(counted, idempotent=False)
     return answered
+
+
+@asynccontextmanager
+async def _permitted(road: Road, call: Call) -> AsyncIterator[None]:
+    """Room in the rate, which is waited for no longer than a call may."""
+    if call.limiter is None:
+        yield
+        return
+    asked = road.clock.now()
+    try:
+        permit = await call.limiter.acquire(call.cost, max_wait=call.max_wait, owner=road.owner)
+    finally:
+        road.wait(call, road.clock.now() - asked)
+    try:
+        yield
+    except BaseException:
+        permit.sent()  # perhaps
+        permit.cancel()
+        raise
+    permit.done()
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
-from urllib.parse import quote, quote_plus
 
 from asyncconn.core.secret import Secret
+from asyncconn.core.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +25,8 @@ MASK = "***"
 EXCERPT = 2_000  # characters of an answer that an error may carry
 
 _quiet: dict[type, type] = {}
+_NAMES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",)}
+_LONGEST = 3  # times its length, a secret as it is written: most of its characters are digits and letters
 _SHORTEST = 4  # shorter "secrets" would blank out ordinary words
 
 
@@ -71,6 +75,35 @@ def unshown(headers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _ways(char: str) -> list[str]:
+    """How a character may be written in a URL, in JSON and in HTML: encoders differ in what they take for dangerous."""
+    if char.isascii() and char.isalnum():
+        return [char]
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    escaped = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    percent = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    names = [f"&{name};" for name in _NAMES.get(char, ())]
+    ways = [
+        percent,
+        escaped,
+        f"&#{ord(char)};",
+        f"&#x{ord(char):x};",
+        *names,
+        json.dumps(char)[1:-1],
+        f"\\{char}",
+        char,
+    ]
+    return [*ways, "+"] if char == " " else ways
+
+
+def _any_of(ways: list[str]) -> str:
+    return ways[0] if len(ways) == 1 else f"(?i:{'|'.join(map(re.escape, ways))})"
+
+
+def _in_base64(plain: str) -> str:
+    return base64.b64encode(plain.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+
+
 class Redactor:
     """Replaces known secrets in texts, also where they stand percent-encoded, in Base64, or escaped in JSON or HTML.
 
@@ -79,35 +112,28 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[Concealed] = ()) -> None:
-        from html import escape  # its tables are large, and most of a program's start needs none of it
-
-        forms: set[str] = set()
-        for value in secrets:
-            plain = value.get_secret_value()
-            if len(plain) >= _SHORTEST:
-                forms |= {plain, quote(plain), quote(plain, safe=""), quote_plus(plain), escape(plain)}
-                quoted = json.dumps(plain)[1:-1]
-                forms |= {quoted, quoted.replace("/", "\\/"), json.dumps(plain, ensure_ascii=False)[1:-1]}
-                forms.add(quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-                forms.add(base64.b64encode(plain.encode()).decode().rstrip("="))
+        plain = {value.get_secret_value() for value in secrets}
         # The longest first, or a secret inside another would leave the rest of the other standing.
-        self._forms = sorted(forms, key=len, reverse=True)
+        self._plain = sorted((one for one in plain if len(one) >= _SHORTEST), key=len, reverse=True)
+
+    @cached_property
+    def _secrets(self) -> re.Pattern[str]:
+        """Made when the first text is looked at: few clients ever have one."""
+        written = ["".join(_any_of(_ways(char)) for char in one) for one in self._plain]
+        return re.compile("|".join([*written, *(re.escape(_in_base64(one)) for one in self._plain)]))
 
     def scrub(self, text: Any) -> str:
         """``text`` without the secrets; what is no text (an error of an answer may be an object) as its JSON."""
         said: str = text if isinstance(text, str) else _written(text)
-        for form in self._forms:
-            if form in said:
-                said = said.replace(form, MASK)
-        return said
+        return self._secrets.sub(MASK, said) if self._plain else said
 
     def excerpt(self, body: bytes) -> str:
         """The start of an answer as text, without the secrets."""
         # Scrub before cutting: half a secret is still half a secret.
         part = body[: EXCERPT * 4]
         text = self.scrub(part.decode("utf-8", "replace"))
-        if len(part) < len(body) and self._forms:
-            text = text[: -len(self._forms[0])]  # here the first cut may have left a half
+        if len(part) < len(body) and self._plain:
+            text = text[: -_LONGEST * len(self._plain[0])]  # here the first cut may have left a half
         return text[:EXCERPT]
 
     def clean(self, error: BaseException) -> None:
@@ -115,7 +141,7 @@ class Redactor:
 
         A cause that shows one nevertheless is cut off; a note says so.
         """
-        if self._forms:
+        if self._plain:
             self._clean(error, set())
 
     def _clean(self, error: BaseException, seen: set[int]) -> None:
@@ -163,10 +189,10 @@ class Redactor:
             text = f"{value!r}" if isinstance(value, list | tuple | dict | set | frozenset) else f"{value!r}{value!s}"
         except Exception:  # noqa: BLE001 - a stranger's repr
             return True
-        return any(form in text for form in self._forms)
+        return bool(self._plain) and self._secrets.search(text) is not None
 
     def __repr__(self) -> str:
-        return f"<Redactor of {len(self._forms)} forms>"
+        return f"<Redactor of {count(len(self._plain), 'secret')}>"
 
 
 def _replaced(value: Any, clean: Any) -> Any:

@@ -11,6 +11,7 @@ from multidict import MultiDict
 
 from asyncconn._version import __version__
 from asyncconn.core.watching import NOBODY, Following
+from asyncconn.errors import AsyncConnError, ConfigError
 from asyncconn.http.compressed import ACCEPTED
 
 if TYPE_CHECKING:
@@ -89,11 +90,23 @@ class Call:
         return len(body) if isinstance(body, bytes | memoryview) else self.made
 
     def fresh_body(self) -> Any:
-        """The body for one more attempt: a form or a stream is used up by the one before."""
+        """The body for one more attempt: a form or a stream is used up by the one before.
+
+        Raises ``ConfigError`` where the caller's function fails: that is no trouble of the network, nor to be repeated.
+        """
         body = self.body
         if not callable(body) or isinstance(body, aiohttp.FormData):
             return body
-        made = body()
+        try:
+            made = body()
+        except Exception as error:
+            if isinstance(error, AsyncConnError):
+                raise
+            raise ConfigError(f"{self.what}: its body cannot be made: {type(error).__name__}: {error}") from error
+        if not isinstance(made, aiohttp.FormData | AsyncIterable):
+            raise ConfigError(
+                f"{self.what}: its body must be made a form or an async iterable, not {type(made).__name__}"
+            )
         return made if isinstance(made, aiohttp.FormData) else _Measured(self, made)
 
 

@@ -174,10 +174,14 @@ _ECHOES: dict[str, Callable[[str], str]] = {
     "in JSON": lambda key: '{"message": "bad key ' + key.replace("/", "\\/") + '"}',
     "in HTML": lambda key: f"<p>{key.replace('&', '&amp;')}</p>",
     "percent-encoded": lambda key: "key=" + "".join(f"%{ord(c):02X}" if not c.isalnum() else c for c in key),
+    "percent-encoded in lower case": lambda key: "key=" + "".join(f"%{ord(c):02x}" if c in "/+&" else c for c in key),
     "in Base64": lambda key: base64.b64encode(key.encode()).decode(),
     "at the end of the excerpt": lambda key: "x" * (2000 - len(key) // 2) + key,
     "cut in half after many whole ones": lambda key: key * 400 + "x" * (7_990 - 400 * len(key)) + key * 20,
     "in JSON as Go writes it": lambda key: '{"body": "' + key.replace("&", "\\u0026") + '"}',
+    "in JSON that shows no slash": lambda key: (
+        '{"body": "' + key.replace("&", "\\u0026").replace("/", "\\u002f") + '"}'
+    ),
 }
 
 

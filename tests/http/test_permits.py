@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,7 +16,16 @@ from loopback import DROP, OK, Loopback, QuickClock, Reply, Seen, road, saying
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.rates.limiter import Quota, RateLimiter, Window
 from asyncconn.core.retrying import ONCE, RetryPolicy
-from asyncconn.errors import Answer, AsyncConnError, ConnectFailed, PoolTimeout, RateLimited, ReadTimeout, ServerError
+from asyncconn.errors import (
+    Answer,
+    AsyncConnError,
+    ConfigError,
+    ConnectFailed,
+    PoolTimeout,
+    RateLimited,
+    ReadTimeout,
+    ServerError,
+)
 from asyncconn.http.response import Response
 from asyncconn.http.rules import PlainRules, RateHint
 from asyncconn.http.transport import Timeouts, Transport
@@ -94,6 +104,29 @@ async def test_a_failed_connection_gives_its_permit_back() -> None:
         with pytest.raises(ConnectFailed):
             await http.request("GET", "/")
 
+    assert (_used(limiter), limiter.snapshot().in_flight) == (0, 0)
+
+
+@pytest.mark.parametrize("owned", [True, False], ids=["own session", "borrowed session"])
+@pytest.mark.parametrize("wrong", [lambda: Path("there/is/none").read_bytes(), lambda: ["no", "async", "iterable"]])
+async def test_a_body_that_cannot_be_made_costs_no_permit_and_is_not_tried_again(owned: bool, wrong: Any) -> None:
+    limiter = RateLimiter(Window(5, 60.0))
+    made: list[int] = []
+
+    def body() -> Any:
+        made.append(1)
+        return wrong()
+
+    async with (
+        Loopback() as server,
+        aiohttp.ClientSession() as session,
+        Hub(session=None if owned else session) as hub,
+    ):
+        http = Transport(lambda: hub.session, service="t", base_url=server.url, limiters={"default": limiter})
+        with pytest.raises(ConfigError, match="POST /: its body"):
+            await http.request("POST", "/", data=body, idempotent=True)
+
+    assert (len(server.seen), len(made)) == (0, 1)
     assert (_used(limiter), limiter.snapshot().in_flight) == (0, 0)
 
 

@@ -14,7 +14,7 @@ from loopback import DROP, Loopback, QuickClock, Reply, Seen, road, saying
 
 from asyncconn import Auth, Connector, Hub, OAuth2, Outgoing, Platform, Secret, Token, TokenAuth
 from asyncconn.core.retrying import ONCE, RetryPolicy
-from asyncconn.errors import ConfigError, NotSent, ProtocolError, Unauthorized
+from asyncconn.errors import AsyncConnError, ConfigError, NotSent, ProtocolError, Unauthorized, outcome_unknown
 
 QUICK = RetryPolicy(attempts=3, initial=0.01, maximum=0.02)
 
@@ -193,6 +193,37 @@ async def test_what_the_endpoint_refuses_is_the_calls_error_and_quotes_nothing(
             await acme.http.request("GET", "/")
 
     assert "s3cret" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize("renewing", [False, True], ids=["first", "after a 401"])
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        (Reply(500), NotSent, "no credential came: the token endpoint at 127.0.0.1 answered 500"),
+        (DROP, NotSent, "no credential came: .* closed without an answer"),
+        (Reply(body=b"<html>", headers={"Content-Type": "text/html"}), ProtocolError, "nothing was sent; check"),
+    ],
+    ids=["fails", "breaks off", "is elsewhere"],
+)
+async def test_what_became_of_the_request_for_a_token_is_no_doubt_about_the_call(
+    reply: Reply, kind: type[AsyncConnError], words: str, renewing: bool
+) -> None:
+    there, failing = TokenServer(), not renewing
+
+    def answer(seen: Seen) -> Reply:
+        return reply if failing and seen.path == "/token" else there(seen)
+
+    async with Loopback(otherwise=answer) as server, Hub(clock=QuickClock()) as hub:
+        acme = Acme(hub=hub, base_url=server.url, auth=OAuth2(f"{server.url}/token", "client-1", "s3cret"))
+        if renewing:
+            await acme.http.request("GET", "/")
+            there.asked.append(there.asked[0])  # another process has taken a newer one
+            failing = True
+        with pytest.raises(kind, match=words) as caught:
+            await acme.http.request("POST", "/notes", json={})
+
+    assert not caught.value.maybe_sent
+    assert not outcome_unknown(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from certificates import Authority
 from loopback import Loopback, Reply, saying
 from proxy import Proxy
 
-from asyncconn import Hub, Platform, Window
+from asyncconn import Hub, Platform, Timeouts, Window
 from asyncconn.connector import Connector
 from asyncconn.errors import ConnectFailed, HubClosed, NotFound, RateLimited
 from asyncconn.http.auth import TokenAuth
@@ -127,6 +127,17 @@ async def test_it_counts_as_a_call_and_a_429_holds_the_others() -> None:
         with pytest.raises(RateLimited, match="nothing was sent"):
             await acme.http.request("GET", "/x", max_wait=1.0)
         assert acme.rate.parts[0].remaining == 4
+    assert len(server.seen) == 1
+
+
+async def test_it_waits_for_its_rate_no_longer_than_a_call_may() -> None:
+    async with Loopback(otherwise=saying({}, 404)) as server, Hub() as hub:
+        acme = Acme(base_url=server.url, hub=hub, rates=Window(1, 3600.0), timeouts=Timeouts(rate=0.0))
+        there = Dialler(acme.http, hub.network, "/feed", params={}, max_bytes=1_000)
+        with pytest.raises(NotFound):
+            await there.dial()
+        with pytest.raises(RateLimited, match="nothing was sent"):
+            await there.dial()
     assert len(server.seen) == 1
 
 

@@ -151,10 +151,11 @@ class Direct(Attempt):
     async def _once(self, going: Call, timer: BaseTimerContext, permit: Permit | None) -> aiohttp.ClientResponse:
         self._times += 1
         began = False
-        request = self._request(going, timer)
+        request: _Request | None = None
         session: Any = self._session
         connector = session.connector
         try:
+            request = self._request(going, timer)
             connection = await connector.connect(request, traces=[], timeout=going.timeout)
             while not usable(connection):
                 connection.close()
@@ -189,8 +190,8 @@ class Direct(Attempt):
             permit.done()
         return answer
 
-    def _failed(self, request: _Request, permit: Permit | None, *, began: bool) -> None:
-        if not began:
+    def _failed(self, request: _Request | None, permit: Permit | None, *, began: bool) -> None:
+        if not began and request is not None:
             self.full = pool_is_full(self._session)
             forget_address(self._session, request)
         if permit is not None:
