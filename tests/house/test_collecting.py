@@ -15,8 +15,15 @@ from helpers import virtual
 from asyncconn import CollectReport, Hub, JsonLines, Parquet, Progress, collect
 from asyncconn.core.paging import Page, Pager
 from asyncconn.errors import (
-    Answer, AsyncConnError, BadRequest, ConfigError, ConnectFailed, HubClosed, ServerError, StateInUse,
-)  # fmt: skip
+    Answer,
+    AsyncConnError,
+    BadRequest,
+    ConfigError,
+    ConnectFailed,
+    HubClosed,
+    ServerError,
+    StateInUse,
+)
 
 from .collecting_scene import LAYOUTS, Row, all_rows, found_in, numbers, of_a_coroutine, rows_of, unfinished
 
