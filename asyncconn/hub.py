@@ -15,7 +15,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.registry import release_limiters, share_of
 from asyncconn.core.secret import Concealed, secret
-from asyncconn.core.tasks import drain_guard
+from asyncconn.core.tasks import Ending
 from asyncconn.core.unpicklable import Unpicklable
 from asyncconn.core.watching import Watching
 from asyncconn.errors import ConfigError, HubClosed, HubNotOpen, WrongLoop
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.buffer.attached import Attached
     from asyncconn.core.buffer.receipts import FlushReport
+    from asyncconn.core.rates.limiter import RateLimiter
     from asyncconn.core.rates.registry import Rates, Share
     from asyncconn.core.rates.shared import SharedRates
     from asyncconn.draining import Draining, DrainReport, Member, OnUndelivered
@@ -131,7 +132,7 @@ class Hub(Unpicklable):
         self._told = False
         self._where = caller()
         self._early: dict[str, Any] = {}  # accounts, before there is a loop
-        self._closer: asyncio.Task[DrainReport] | None = None
+        self._ending: Ending[DrainReport] | None = None
         self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -226,7 +227,8 @@ class Hub(Unpicklable):
     def connector(self, kind: type[FromEnv[C]], **options: Any) -> C:
         """This hub's connector of that class, made ``from_env`` when it is first asked for, and drained as others are.
 
-        With ``options``, which ``from_env`` takes, it is the one that was made with the same.
+        With ``options``, which ``from_env`` takes, it is the one that was made with the same. After one that has closed
+        by itself there is a new one.
 
         For work that is given a hub, and has to find what it needs there: many pieces of it have one client.
 
@@ -246,6 +248,7 @@ class Hub(Unpicklable):
             return  # the hub closes it too, and has its report from there
         with suppress(ValueError):
             self._members.remove(member)
+        self._connectors = {key: made for key, made in self._connectors.items() if made is not member}
         self._drains().leave(member, report)
 
     def attached(self, member: Member) -> Attached:
@@ -289,7 +292,8 @@ class Hub(Unpicklable):
         0 means now: what is not delivered is reported. Goes through although the caller is cancelled meanwhile.
         Idempotent: a second call gets the same report.
 
-        Raises ``DeliveryFailed`` where ``on_undelivered`` is ``"raise"``, after everything is closed.
+        Raises ``DeliveryFailed`` where ``on_undelivered`` is ``"raise"``, after everything is closed; ``TimeoutError``
+        where a connector goes on although it was cancelled.
         """
         if self.report is not None:
             return self.report
@@ -303,13 +307,12 @@ class Hub(Unpicklable):
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoop("this hub belongs to another event loop")
         limit = self.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
-        if self._closer is None:
+        if self._ending is None:
             self.state = HubState.DRAINING
-            self._closer = asyncio.get_running_loop().create_task(self._close(limit), name="asyncconn:hub:close")
+            self._ending = Ending("asyncconn:hub:close", grace=4 * GRACE)
         free = sys.exception() is None
-        closing = asyncio.wait_for(self._closer, None)
         try:
-            report = await drain_guard(closing, timeout=limit + 4 * GRACE, name="asyncconn:hub")
+            report = await self._ending.reached(self._close, limit)
         except BaseException:
             self._tell(free=False)
             raise
@@ -327,8 +330,10 @@ class Hub(Unpicklable):
         from asyncconn.draining import DrainReport
 
         started = self.clock.now()
+        report: DrainReport | None = None
         try:
             reports, errors = await self._drains().all_of(list(self._members), timeout)
+            report = DrainReport(reports, errors, self.clock.now() - started)
             await self._close_limiters(errors)
         finally:
             self._last_figures = self.figures()
@@ -340,13 +345,25 @@ class Hub(Unpicklable):
             if self._shared_rates is not None:
                 await self._shared_rates.aclose()
             self.state = HubState.CLOSED
-        self.report = DrainReport(reports, errors, self.clock.now() - started)
-        return self.report
+            self.report = report  # whatever became of the limiters: it tells of records that are lost
+        return report
 
     async def _close_limiters(self, errors: dict[str, BaseException]) -> None:
-        for limiter in release_limiters(self):  # those that no other hub uses
-            try:
-                await limiter.aclose()
-            except Exception as error:  # noqa: BLE001 - a quota store that fails must not keep the session open
+        limiters = release_limiters(self)  # those that no other hub uses
+        closing = [_close_limiter(limiter) for limiter in limiters]
+        for limiter, error in zip(limiters, await asyncio.gather(*closing, return_exceptions=True), strict=True):
+            if error is not None:  # a quota store that fails must not keep the session open
                 errors[limiter.name] = error
                 logger.error("closing the limiter %s failed: %s", limiter.name, error)
+
+
+async def _close_limiter(limiter: RateLimiter) -> None:
+    from asyncconn.draining import GRACE
+
+    try:
+        async with asyncio.timeout(GRACE) as limit:
+            await limiter.aclose()
+    except TimeoutError as error:
+        if limit.expired():
+            raise TimeoutError(f"it did not end within {GRACE:g} s") from error
+        raise

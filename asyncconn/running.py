@@ -93,8 +93,9 @@ class _Served(Generic[T]):
         try:
             # The handler stays until the hub has drained: what main left to deliver is as dear as main itself.
             async with self._hub as hub:
-                self._work = asyncio.create_task(self._main(hub), name="asyncconn:main")
-                self.result = await self._work
+                if not self.terminated:  # while the hub opened
+                    self._work = asyncio.create_task(self._main(hub), name="asyncconn:main")
+                    self.result = await self._work
         except asyncio.CancelledError:
             if not self.terminated or self._work is None or not self._work.cancelled():
                 raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from asyncconn.collecting.naming import name_of
+from asyncconn.collecting.naming import name_of, name_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Batches(Generic[P]):
         self._begun: set[str] = set()
         self._size = size
         self._total = total
-        self._key: Callable[[Any], str] = key or name_of
+        self._key = key
         self._turn = asyncio.Lock()
         self._read = 0
         self.skipped = 0
@@ -76,7 +76,7 @@ class Batches(Generic[P]):
             found: list[Named[P]] = []
             async for partition in self._partitions:
                 self._read += 1
-                name = self._key(partition)
+                name = self._name(partition)
                 if name in self._known:
                     self._known.discard(name)
                     self._begun.add(name)
@@ -89,3 +89,11 @@ class Batches(Generic[P]):
                 if self._read % _TURN == 0:
                     await asyncio.sleep(0)
             return found
+
+    def _name(self, partition: P) -> str:
+        if self._key is None:
+            return name_of(partition)
+        key = self._key(partition)
+        name = name_of_key(key)
+        # Once, a key was the name as it stood: what such a run has is not done again.
+        return key if key in self._known or key in self._begun else name

@@ -15,10 +15,11 @@ from asyncconn.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["name_of", "name_of_work"]
+__all__ = ["name_of", "name_of_key", "name_of_work"]
 
 # No capitals: there are file systems to which they are the same as small letters.
 _PLAIN = re.compile(r"(?!-?[0-9]+$)(?!.*-[0-9a-f]{20}$)[a-z0-9_]([a-z0-9_.-]{0,98}[a-z0-9_])?").fullmatch
+_NUMBER = re.compile(r"-?[0-9]{1,40}").fullmatch
 _STRANGE = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -28,7 +29,7 @@ def name_of(partition: Any) -> str:
     Of others it is a part of their JSON and a digest of all of it. Raises ``ConfigError`` for what is no JSON.
 
         >>> name_of(7), name_of("sensor_7"), name_of(("Oslo", 7))
-        ('7', 'sensor_7', 'Oslo_7-c43a3d8a9ad0cd72aca7')
+        ('7', 'sensor_7', 'Oslo_7-c5bf080aca5b133e485a')
     """
     if type(partition) is int:
         return str(partition)
@@ -40,6 +41,19 @@ def name_of(partition: Any) -> str:
         raise ConfigError(f"a partition has no name of its own: {error}; give key=, a function that names it") from None
     short = _STRANGE.sub("_", told[:200].decode("utf-8", "ignore")).strip("_")[:40]
     return f"{short}-{hashlib.blake2b(told, digest_size=10).hexdigest()}"
+
+
+def name_of_key(key: object) -> str:
+    """The key itself where it fits a file, else as :func:`name_of`. Raises ``ConfigError`` for what is no text.
+
+    Keys are all texts: no integer wants the name of a text of digits.
+
+        >>> name_of_key("7"), name_of_key("a/b")
+        ('7', 'a_b-b35ee2ff1f785c6a478f')
+    """
+    if not isinstance(key, str):
+        raise ConfigError(f"key= gives a text for each partition, not {key!r:.100}")
+    return key if _NUMBER(key) else name_of(key)
 
 
 def _fields(value: Any) -> Any:

@@ -77,9 +77,9 @@ async def collect(
 
     ``work`` is an async generator of rows, or a coroutine that returns them (or a pager, or None). It may be begun more
     than once for a partition, and is to do no harm then. ``partitions`` are told apart by their JSON, or by the text
-    that ``key`` gives, which is the name of a file; one that comes twice is done once. So many as ``concurrency`` are
-    under way at a time in each process. One whose work raises what may pass (no connection, 429, 5xx, ``OSError``)
-    is tried so many times more as ``retries`` says; then, or with another error, it has failed, and the others go on.
+    that ``key`` gives, which names the file; one that comes twice is done once. So many as ``concurrency`` are under
+    way at a time in each process. One whose work raises what may pass (no connection, 429, 5xx, ``OSError``) is tried
+    so many times more as ``retries`` says; then, or with another error, it has failed, and the others go on.
 
     Called again, after a kill, a cancellation or with partitions failed, it does what is not there yet. A sink has the
     rows of one ``run``: by default its name is that of the work, with a digest of its code and of what is bound to it,

@@ -8,11 +8,12 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncconn.core.notes import with_notes
+from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-__all__ = ["Ending", "Flights", "TaskScope", "drain_guard", "each", "reap", "together"]
+__all__ = ["Ending", "Flights", "TaskScope", "cut_short", "drain_guard", "each", "reap", "together"]
 
 logger = logging.getLogger("asyncconn.tasks")
 
@@ -24,16 +25,32 @@ async def reap(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have really ended. Raises nothing of theirs, only our own cancellation."""
     waiting = {task for task in tasks if not task.done()}
     for task in waiting:
+        task.add_done_callback(_heard)
         task.cancel()
     if waiting:
         # asyncio.wait never raises a task's error, so a CancelledError here can only be the caller's own.
         await asyncio.wait(waiting)
 
 
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Nobody may ask for what a cancelled task raises all the same, and the loop would complain of that."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        name, kind = task.get_name(), type(error).__name__
+        logger.debug("task %s failed while it was being cancelled: %s: %s", name, kind, with_notes(error))
+
+
+def cut_short(name: str) -> AsyncConnError:
+    """For one who was not cancelled himself: a ``CancelledError`` would end him without a word."""
+    error = AsyncConnError(f"{name} was cancelled, and who waits for it was not")
+    error.advice = "see who cancels it, or something that it waits for; then do it again"
+    return error
+
+
 async def each(inputs: Iterable[T], work: Callable[[T], Awaitable[object]], *, name: str, at_once: int) -> None:
     """Run ``work`` for every input, so many at a time, beginning in their order.
 
-    The first error (or a cancellation) cancels the others, waits for their end, and is raised.
+    The first error (or a cancellation) cancels the others, waits for their end, and is raised. A ``CancelledError`` is
+    the caller's own: one that comes from the work is an ``AsyncConnError``.
     """
     everything = list(inputs)
     waiting = iter(everything)
@@ -50,13 +67,28 @@ async def together(works: Iterable[Coroutine[Any, Any, object]], *, name: str) -
     tasks = [asyncio.create_task(work, name=name) for work in works]
     if not tasks:
         return
+    left = len(tasks)
+    failed: list[asyncio.Task[object]] = []  # the first one comes before all that are cancelled because of it
+    over = asyncio.get_running_loop().create_future()
+
+    def ended(task: asyncio.Task[object]) -> None:
+        nonlocal left
+        left -= 1
+        if task.cancelled() or task.exception() is not None:
+            failed.append(task)
+        if (failed or not left) and not over.done():
+            over.set_result(None)
+
+    for task in tasks:
+        task.add_done_callback(ended)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        await over  # asyncio.wait would take a task that was cancelled for one that is well
     finally:
         await reap(tasks)
-    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
-    if errors:
-        raise errors[0]
+    if failed:
+        if failed[0].cancelled():
+            raise cut_short(name)
+        failed[0].result()
 
 
 class Flights(Generic[K]):
@@ -73,7 +105,10 @@ class Flights(Generic[K]):
         self._passengers: dict[K, tuple[asyncio.Task[Any], list[None]]] = {}
 
     async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What the work of this key brings: it is begun, unless it is under way. Raises what it raises."""
+        """What the work of this key brings: it is begun, unless it is under way. Raises what it raises.
+
+        ``AsyncConnError`` if it was cancelled, and the caller was not.
+        """
         task, aboard = self._passengers.get(key, (None, []))
         if task is None or task.done():
             task, aboard = asyncio.get_running_loop().create_task(work(), name=f"{self._name}:{key}"), []
@@ -87,6 +122,8 @@ class Flights(Generic[K]):
                 if self._passengers.get(key, (None,))[0] is task:
                     del self._passengers[key]
                 await reap([task])
+        if task.cancelled():
+            raise cut_short(task.get_name())
         found: T = task.result()
         return found
 
@@ -97,8 +134,8 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
     ``work`` runs in a task of its own behind a shield, which holds against native cancellation, ``asyncio.timeout`` and
     anyio scopes alike. After ``timeout`` seconds it is cancelled itself.
 
-    Raises ``TimeoutError`` when ``work`` had to be cancelled, else whatever ``work`` raises, else the caller's own
-    ``CancelledError`` if one arrived.
+    Raises ``TimeoutError`` when ``work`` had to be cancelled, or was by others, else whatever ``work`` raises. The
+    caller's own ``CancelledError``, if one arrived, comes before these.
     """
     import anyio  # here, as most of a program's life needs none of it
 
@@ -123,8 +160,8 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
         if not task.cancelled() and (lost := task.exception()) is not None:
             logger.error("%s failed while its caller was being cancelled: %s", name, with_notes(lost))
         raise cancelled
-    if timed_out and task.cancelled():
-        raise TimeoutError(f"{name} did not end within {timeout:g} s")
+    if task.cancelled():  # a CancelledError would end a caller who was not cancelled, without a word
+        raise TimeoutError(f"{name} " + (f"did not end within {timeout:g} s" if timed_out else "was cut short"))
     return task.result()
 
 
@@ -149,11 +186,14 @@ class Ending(Generic[T]):
         return self._task is not None
 
     async def reached(self, work: Callable[[float], Coroutine[Any, Any, T]], limit: float) -> T:
-        """Do ``work(limit)``, or wait for the one that was begun, whatever its limit. Raises as :func:`drain_guard`."""
+        """Do ``work(limit)``, or wait for the one that was begun, whatever its limit. Raises as :func:`drain_guard`.
+
+        Whoever asks after an end that had to be cancelled gets a ``TimeoutError``, too.
+        """
         if self._task is None:
             self._limit = limit + self._grace
             self._task = asyncio.get_running_loop().create_task(work(limit), name=self._name)
-        if self._task.done():
+        if self._task.done() and not self._task.cancelled():
             return self._task.result()
         return await drain_guard(asyncio.wait_for(self._task, None), timeout=self._limit, name=self._name)
 

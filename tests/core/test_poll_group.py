@@ -126,6 +126,19 @@ async def test_an_error_is_the_end_of_one_alone(clock: VirtualClock) -> None:
 
 
 @virtual
+async def test_a_call_that_somebody_else_cancels_is_the_end_of_one_alone(clock: VirtualClock) -> None:
+    async def get(name: str) -> str:
+        if name == "b":
+            raise asyncio.CancelledError
+        return "done"
+
+    group = PollGroup(get, "abc", done=lambda state: state == "done", at_once=1, policy=EVERY_SECOND, clock=clock)
+
+    assert {name: one.state for name, one in (await group).items()} == {"a": "done", "b": None, "c": "done"}
+    assert "was cancelled" in str(group.ended["b"].error)
+
+
+@virtual
 async def test_a_state_that_failed_is_the_end_of_one_alone(clock: VirtualClock) -> None:
     def done(state: str) -> bool:
         if state == "done":

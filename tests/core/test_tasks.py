@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import gc
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from helpers import turns, virtual
 
-from asyncconn.core.tasks import Ending, TaskScope, drain_guard, reap
+from asyncconn.core.tasks import Ending, Flights, TaskScope, drain_guard, each, reap, together
+from asyncconn.errors import AsyncConnError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncconn.core.clock import VirtualClock
 
 
@@ -31,6 +34,13 @@ class Work:
         if self.error is not None:
             raise self.error
         return "done"
+
+
+async def fails_when_cancelled() -> None:
+    try:
+        await asyncio.sleep(100.0)
+    finally:
+        raise LookupError("late")
 
 
 @virtual
@@ -94,6 +104,15 @@ async def test_work_that_takes_too_long_is_cancelled_and_says_so(clock: VirtualC
 
 
 @virtual
+async def test_work_that_somebody_else_cancels_is_an_error_and_no_cancellation(clock: VirtualClock) -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(TimeoutError, match="work was cut short"):
+        await drain_guard(work(), timeout=5.0, name="work")
+
+
+@virtual
 async def test_work_that_fails_while_its_caller_is_cancelled_is_logged(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +158,22 @@ async def test_reaping_raises_nothing_of_what_it_reaps(clock: VirtualClock) -> N
     await reap([task])
 
     assert isinstance(task.exception(), LookupError)
+
+
+@virtual
+async def test_what_fails_while_it_is_reaped_is_told_at_debug_and_not_by_the_loop(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "asyncconn.tasks")
+    task = asyncio.create_task(fails_when_cancelled(), name="stubborn")
+    await turns()
+    await reap([task])
+    del task
+    gc.collect()
+
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.DEBUG, "task stubborn failed while it was being cancelled: LookupError: late")
+    ]
 
 
 @virtual
@@ -261,3 +296,127 @@ async def test_an_end_that_does_not_come_is_cancelled_a_grace_after_its_limit(cl
     with pytest.raises(TimeoutError):
         await ending.reached(lambda limit: asyncio.sleep(3600.0), 5.0)
     assert clock.now() == pytest.approx(6.0)
+
+
+@virtual
+async def test_who_asks_after_an_end_that_did_not_come_or_meanwhile_is_told_so_too(clock: VirtualClock) -> None:
+    ending: Ending[None] = Ending("work", grace=1.0)
+
+    async def ask(after: float) -> BaseException | None:
+        await asyncio.sleep(after)
+        try:
+            await ending.reached(lambda limit: asyncio.sleep(3600.0), 5.0)
+        except BaseException as error:  # noqa: BLE001 - a cancellation would be the defect
+            return error
+        return None
+
+    asked = await asyncio.gather(ask(0.0), ask(1.0), ask(60.0))
+
+    assert [type(error) for error in asked] == [TimeoutError] * 3
+
+
+# -- side by side ------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_the_first_error_by_time_is_raised_and_cancels_the_others(clock: VirtualClock) -> None:
+    ended: list[str] = []
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.sleep({"late": 2.0, "early": 1.0, "never": 100.0}[name])
+            raise LookupError(name)
+        finally:
+            ended.append(name)
+
+    with pytest.raises(LookupError, match="early"):
+        await each(["late", "early", "never"], work, name="work", at_once=3)
+    assert sorted(ended) == ["early", "late", "never"]
+    assert clock.now() == pytest.approx(1.0)
+
+
+@virtual
+async def test_an_error_of_one_that_is_cancelled_does_not_come_before_the_one_that_ended_it(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(LookupError, match="first"):
+        await together((fails_when_cancelled(), fails_at_once()), name="work")
+    gc.collect()
+
+    assert caplog.records == []
+
+
+async def fails_at_once() -> None:
+    await asyncio.sleep(0)
+    raise LookupError("first")
+
+
+async def is_cancelled_inside() -> None:
+    await asyncio.sleep(1.0)
+    waited_for = asyncio.create_task(asyncio.sleep(100.0))
+    waited_for.cancel()
+    await waited_for
+
+
+async def is_cancelled_from_outside() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_later(1.0, task.cancel)
+    await asyncio.sleep(100.0)
+
+
+@pytest.mark.parametrize("cancelled", [is_cancelled_inside, is_cancelled_from_outside])
+@virtual
+async def test_one_that_is_cancelled_though_its_caller_is_not_is_an_error_and_ends_the_others(
+    clock: VirtualClock, cancelled: Callable[[], Any]
+) -> None:
+    other = Work()
+    with pytest.raises(AsyncConnError, match="work was cancelled, and who waits for it was not"):
+        await together((asyncio.sleep(100.0), cancelled()), name="work")
+    with pytest.raises(AsyncConnError):
+        await each([cancelled, other.run], lambda work: work(), name="work", at_once=1)
+
+    assert clock.now() == pytest.approx(2.0)
+    assert not other.ended
+
+
+@virtual
+async def test_a_cancellation_of_the_caller_ends_all_and_stays_one(clock: VirtualClock) -> None:
+    works = [Work(), Work()]
+    task = asyncio.create_task(together([work.run() for work in works], name="work"))
+    await turns()
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert len(asyncio.all_tasks()) == 1
+
+
+# -- one at a time for a key -------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_flight_that_fails_when_its_last_passenger_has_left_is_told_at_debug(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "asyncconn.tasks")
+    passenger = asyncio.create_task(Flights[str]("plans").join("7", fails_when_cancelled))
+    await turns()
+    passenger.cancel()
+    await asyncio.wait({passenger})
+    gc.collect()
+
+    assert passenger.cancelled()
+    assert [record.getMessage() for record in caplog.records] == [
+        "task plans:7 failed while it was being cancelled: LookupError: late"
+    ]
+
+
+@virtual
+async def test_a_flight_that_is_cancelled_is_an_error_to_its_passengers(clock: VirtualClock) -> None:
+    flights = Flights[str]("plans")
+    asked = await asyncio.gather(*(flights.join("7", is_cancelled_inside) for _ in range(2)), return_exceptions=True)
+
+    assert [str(error) for error in asked] == [str(asked[0])] * 2
+    assert isinstance(asked[0], AsyncConnError)
+    assert "plans:7 was cancelled" in str(asked[0])

@@ -14,7 +14,16 @@ from helpers import virtual
 
 from asyncconn import CollectReport, Hub, JsonLines, Parquet, Progress, collect
 from asyncconn.core.paging import Page, Pager
-from asyncconn.errors import Answer, BadRequest, ConfigError, ConnectFailed, HubClosed, ServerError, StateInUse
+from asyncconn.errors import (
+    Answer,
+    AsyncConnError,
+    BadRequest,
+    ConfigError,
+    ConnectFailed,
+    HubClosed,
+    ServerError,
+    StateInUse,
+)
 
 from .collecting_scene import LAYOUTS, Row, all_rows, found_in, numbers, of_a_coroutine, rows_of, unfinished
 
@@ -196,6 +205,25 @@ async def test_other_errors_fail_a_partition_at_once_and_no_other(
     assert "3 partitions failed" in caplog.text
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_a_partition_whose_work_is_cancelled_by_others_has_failed_and_no_other(
+    tmp_path: Path, layout: Any
+) -> None:
+    async def work(hub: Hub, partition: int) -> AsyncIterator[Row]:
+        if partition == 3:
+            waited_for = asyncio.create_task(asyncio.sleep(60))
+            waited_for.cancel()
+            await waited_for
+        for row in rows_of(partition):
+            yield row
+
+    report = await collect(range(6), work, into=JsonLines(tmp_path, layout=layout), concurrency=2)
+
+    assert (report.done, report.failed, report.complete) == (5, 1, False)
+    assert [one.partition for one in report.failures] == [3]
+    assert "the work of a partition was cancelled" in str(report.failures[0].error)
+
+
 async def test_an_error_that_cannot_travel_is_reported_by_its_text(tmp_path: Path) -> None:
     class Local(Exception):
         pass
@@ -233,6 +261,15 @@ async def test_what_failed_is_done_by_the_next_call_and_nothing_else(tmp_path: P
     assert (third.done, third.skipped, third.rows) == (0, 50, 0)
     assert tries == {number: 2 if number % 5 == 0 else 1 for number in range(50)}
     assert await found_in(into) == all_rows(range(50))
+
+
+async def test_partitions_that_are_cancelled_by_others_are_an_error_and_not_the_end_of_them(tmp_path: Path) -> None:
+    async def partitions() -> AsyncIterator[int]:
+        yield 1
+        raise asyncio.CancelledError
+
+    with pytest.raises(AsyncConnError, match="was cancelled"):
+        await collect(partitions(), numbers, into=JsonLines(tmp_path))
 
 
 async def test_an_error_of_the_partitions_ends_the_run_and_what_was_done_stays(tmp_path: Path) -> None:

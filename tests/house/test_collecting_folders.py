@@ -11,7 +11,7 @@ import pytest
 from asyncconn import Hub, JsonLines, Parquet, collect, read_rows, sync
 from asyncconn.errors import ConfigError
 
-from .collecting_scene import LAYOUTS, Row, all_rows, found_in, numbers
+from .collecting_scene import LAYOUTS, Row, all_rows, found_in, numbers, of_a_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,6 +74,42 @@ async def test_a_folder_is_a_sink_of_whatever_delivers_rows(tmp_path: Path) -> N
     assert report.delivered == 3
     assert [row["id"] async for row in into.rows()] == [1, 2, 3] or len([1 async for _ in into.rows()]) == 3
     assert len(list(tmp_path.rglob("*.jsonl"))) == 2
+
+
+KEYS = [".hidden", "../../escaped", "a/b", "Oslo", "7", "x" * 300]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_whatever_key_gives_its_partition_is_in_the_folder_and_once(tmp_path: Path, layout: Any) -> None:
+    into = JsonLines(tmp_path / "a" / "rows", layout=layout)
+    reports = [await collect(range(6), of_a_coroutine, into=into, key=KEYS.__getitem__) for _ in range(2)]
+
+    assert [(report.done, report.skipped, report.failed) for report in reports] == [(6, 0, 0), (0, 6, 0)]
+    assert await found_in(into) == all_rows(range(6))
+    assert {path.parents[1] for path in tmp_path.rglob("*.jsonl")} == {tmp_path / "a" / "rows"}
+
+
+async def test_what_a_run_of_before_has_under_the_key_itself_is_not_done_again(tmp_path: Path) -> None:
+    into = JsonLines(tmp_path)
+    await collect(["bergen"], of_a_city, into=into, key=str)
+    await into.save("Oslo", [{"id": "Oslo"}])
+    report = await collect(["Oslo", "bergen", "Tromsø", "Oslo"], of_a_city, into=into, key=str)
+
+    assert (report.done, report.skipped) == (1, 2)
+    assert await found_in(into) == ["Oslo", "Tromsø", "bergen"]
+
+
+async def of_a_city(hub: Hub, city: str) -> list[Row]:
+    return [{"id": city}]
+
+
+def _itself(partition: Any) -> Any:
+    return partition
+
+
+async def test_a_key_that_is_no_text_ends_the_run_before_any_work_is_done_for_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="key= gives a text"):
+        await collect([1], numbers, into=JsonLines(tmp_path), key=_itself)
 
 
 async def test_a_wrong_layout_is_refused(tmp_path: Path) -> None:

@@ -127,6 +127,15 @@ async def test_a_sink_may_be_made_of_the_hub_such_as_a_table_of_panoply(tmp_path
     assert landed == {"rows": 30}
 
 
+async def test_a_mark_has_a_name_that_stays_in_its_folder(tmp_path: Path) -> None:
+    keys = [".hidden", "../../escaped", "a/b"]
+    into = Keyed(Target(), key="id", done=tmp_path / "a" / "done")
+    reports = [await collect(range(3), numbers, into=into, key=keys.__getitem__) for _ in range(2)]
+
+    assert [(report.done, report.skipped) for report in reports] == [(3, 0), (0, 3)]
+    assert {path.parents[1] for path in tmp_path.rglob("*.done")} == {tmp_path / "a" / "done"}
+
+
 async def test_a_key_is_the_name_of_a_column(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name of a column"):
         Keyed(Target(), key="", done=tmp_path)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncconn.collecting.batching import Size
-from asyncconn.collecting.naming import name_of, name_of_work
+from asyncconn.collecting.naming import name_of, name_of_key, name_of_work
 from asyncconn.collecting.report import Outcome
 from asyncconn.errors import ConfigError
 
@@ -59,6 +60,26 @@ class Window:
 )
 def test_of_others_it_has_a_digest_that_fits_any_file_system(partition: Any) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_]{0,40}-[0-9a-f]{20}", name_of(partition))
+
+
+@pytest.mark.parametrize("key", ["7", "-7", "007", "sensor_7", "2026-11-29", "a.b"])
+def test_a_key_that_fits_a_file_is_the_name(key: str) -> None:
+    assert name_of_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", ".hidden", "../../escaped", "a/b", "nul\0", "CON", "Oslo", "ä", "x" * 300, "7" * 300, "7\n"],
+)
+def test_another_key_has_a_digest(key: str) -> None:
+    assert name_of_key(key) == name_of(key)
+    assert re.fullmatch(r"[A-Za-z0-9_]{0,40}-[0-9a-f]{20}", name_of_key(key))
+
+
+@pytest.mark.parametrize("key", [None, 7, b"a", ("a",), Path("a")])
+def test_a_key_that_is_no_text_is_refused(key: Any) -> None:
+    with pytest.raises(ConfigError, match="key= gives a text for each partition, not"):
+        name_of_key(key)
 
 
 def test_what_can_have_no_name_is_refused() -> None:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from helpers import cancel_at_every_await, virtual
 
-from asyncconn import UndeliveredWarning
+from asyncconn import Quota, TokenAuth, UndeliveredWarning
 from asyncconn.connector import Connector, Platform
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.clock import VirtualClock
@@ -103,6 +103,58 @@ async def test_one_that_hangs_does_not_cost_the_others_their_report(clock: Virtu
     assert clock.now() <= 15.1
     assert session.closed
     assert hub.state is HubState.CLOSED
+
+
+class _Store:
+    """Of a quota. What is given back never arrives, or not at once."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    async def add(self, key: str, window: str, amount: int) -> int:
+        if amount < 0 and self.error is not None:
+            raise self.error
+        await asyncio.sleep(86_400.0 if amount < 0 else 0.0)
+        return amount
+
+
+class Counted(Connector):
+    """Its calls of a day are counted in a store."""
+
+    platform = Platform("counted", base_url="http://127.0.0.1:1")
+
+
+class _Losing(Holding):
+    async def drain(self, timeout: float) -> FlushReport | None:
+        return FlushReport(pending=1)
+
+
+async def counted(hub: Hub, token: str, store: _Store) -> Counted:
+    """One whose quota has something to give back."""
+    made = Counted(hub=hub, auth=TokenAuth(token), rates=Quota(1000, store=store))
+    (await made.http.limiters["default"].acquire()).done()
+    return made
+
+
+@virtual
+async def test_limiters_that_hang_or_fail_cost_neither_the_report_nor_the_warning(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = await Hub(clock=clock, settings=HubSettings(shutdown_timeout=5.0)).open()
+    for number in range(9):
+        await counted(hub, f"hangs {number}", _Store())
+    await counted(hub, "fails", _Store(LookupError("gone")))
+    _Losing(hub)
+    session = hub.session
+    with pytest.warns(UndeliveredWarning, match="1 lost records"):
+        report = await hub.aclose()
+
+    assert report.reports == {"holding": FlushReport(pending=1)}
+    assert {name: str(error) for name, error in report.errors.items()} == {"counted.default": "gone"}
+    assert (session.closed, hub.state, clock.now() <= 5.1) == (True, HubState.CLOSED, True)
+    said = "closing the limiter counted.default failed: "
+    assert caplog.messages.count(f"{said}it did not end within 5 s") == 9
+    assert caplog.messages.count(f"{said}gone") == 1
 
 
 @virtual

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from helpers import virtual
 from loopback import Loopback
 
 from asyncconn.connector import Connector, Platform
@@ -20,7 +21,7 @@ from asyncconn.hub import Hub, HubState
 from asyncconn.settings import HubSettings
 
 if TYPE_CHECKING:
-    pass
+    from asyncconn.core.clock import VirtualClock
 
 
 class Plain(Connector):
@@ -74,6 +75,25 @@ async def test_closing_from_two_tasks_closes_once() -> None:
     first, second = await asyncio.gather(hub.aclose(), hub.aclose())
 
     assert first is second
+
+
+@virtual
+async def test_who_closes_after_an_end_that_did_not_come_or_meanwhile_is_told_so_too(clock: VirtualClock) -> None:
+    class Stuck(Plain):
+        async def stop(self) -> None:
+            try:
+                await asyncio.sleep(60.0)
+            except asyncio.CancelledError:  # for which it takes its time
+                await asyncio.sleep(60.0)
+
+    hub = await Hub(clock=clock).open()
+    Stuck(hub=hub)
+    closing = (hub.aclose(0.0), hub.aclose(0.0))
+    first, second = await asyncio.gather(*closing, return_exceptions=True)
+    await asyncio.sleep(60.0)  # until it has ended after all
+
+    assert isinstance(first, TimeoutError)
+    assert isinstance(second, TimeoutError)
 
 
 async def test_our_own_session_is_closed_with_the_hub() -> None:
@@ -246,6 +266,19 @@ async def test_a_hub_has_one_connector_of_a_class_for_each_set_of_options(monkey
 
     with pytest.raises(HubClosed):
         hub.connector(Plain)
+
+
+async def test_one_that_was_closed_is_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAIN_TOKEN", "made up")
+    async with Hub() as hub:
+        other = hub.connector(Plain, base_url="http://127.0.0.1:2")
+        async with hub.connector(Plain) as closed:
+            pass
+        made = hub.connector(Plain)
+
+        assert made is not closed
+        assert hub.connectors == (other, made)
+        assert hub.connector(Plain, base_url="http://127.0.0.1:2") is other
 
 
 async def test_a_connector_that_cannot_be_made_names_its_variable() -> None:

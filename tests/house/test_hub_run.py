@@ -145,6 +145,29 @@ def test_sigterm_ends_main_and_not_the_programs_own_handler(mine: Callable[..., 
     assert signal.getsignal(signal.SIGTERM) is mine
 
 
+def test_after_a_sigterm_while_the_hub_opens_main_is_not_begun(
+    mine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens, begun, hubs = asyncconn.Hub.open, list[None](), list[asyncconn.Hub]()
+
+    async def slow(hub: Hub) -> Hub:
+        signal.raise_signal(signal.SIGTERM)
+        while signal.getsignal(signal.SIGTERM) is not mine:  # until it is heard
+            await asyncio.sleep(0)
+        hubs.append(await opens(hub))
+        return hub
+
+    async def main(hub: Hub) -> None:
+        begun.append(None)
+
+    monkeypatch.setattr(asyncconn.Hub, "open", slow)
+    with pytest.raises(SystemExit) as ended:
+        asyncconn.run(main)
+
+    assert (ended.value.code, begun, hubs[0].state) == (143, [], HubState.CLOSED)
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
 def test_it_runs_in_a_thread_that_is_not_the_main_one(mine: Callable[..., None]) -> None:
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.append(asyncconn.run(_plain)))
