@@ -89,9 +89,7 @@ class FileQuotaStore:
     def _locked(self) -> Iterator[None]:
         lock = FileLock(self._path)
         if not lock.take(within=_PATIENCE):
-            error = ConfigError(
-                f"the quota file {self._path} is held by another process: {_PATIENCE:g} s were not enough"
-            )
+            error = ConfigError(f"the quota file {self._path} was held by another process for {_PATIENCE:g} s")
             error.advice = "see which process holds it, and whether that was stopped; nothing was sent"
             raise error
         try:
