@@ -15,16 +15,16 @@ from asyncconn.core.buffer.attached import Attached
 from asyncconn.core.buffer.receipts import FlushReport, newest
 from asyncconn.core.buffer.unheard import UndeliveredWarning, warn
 from asyncconn.core.shown import Shown
-from asyncconn.core.tasks import Ending
+from asyncconn.core.tasks import Ending, drain_guard
 from asyncconn.errors import DeliveryFailed
-from asyncconn.figures import Left, read
+from asyncconn.figures import BufferFigures, Left, of_member, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from asyncconn.core.buffer.receipts import Rejected
     from asyncconn.core.clock import Clock
-    from asyncconn.figures import HubFigures
+    from asyncconn.figures import HubFigures, StreamFigures
 
 __all__ = ["GRACE", "DrainReport", "Draining", "Member", "OnUndelivered", "tell"]
 
@@ -142,17 +142,16 @@ class Draining:
         try:
             return await ending.reached(partial(self._finish, member), timeout)
         except TimeoutError as error:
-            return None, error
+            return self._of(member), error
 
     async def _finish(self, member: Member, timeout: float) -> tuple[FlushReport | None, BaseException | None]:
         started = self._clock.now()
         report: FlushReport | None = None
         problem: BaseException | None = None
         try:
-            async with asyncio.timeout(timeout + GRACE):
-                report = await member.drain(timeout)
+            report = await drain_guard(member.drain(timeout), timeout=timeout + GRACE, name="asyncconn:drain")
         except Exception as error:  # noqa: BLE001 - its buffers are drained all the same
-            problem = error
+            report, problem = _report_of(of_member(member, None)), error
         attached = self._attached.get(member)  # perhaps its drain was the first to need one
         if attached is not None:
             more, trouble = await attached.drain(max(0.0, timeout - (self._clock.now() - started)))
@@ -160,6 +159,18 @@ class Draining:
             reports = [one for one in (report, more) if one is not None]
             report = FlushReport.joined(reports) if reports else None
         return report, problem
+
+    def so_far(self, members: Iterable[Member]) -> DrainReport:
+        """What is known of all records where the end did not come: their numbers."""
+        reports = {f"{name}-closed": report for name, report in self._left.items()}
+        for number, member in enumerate(members):
+            name = member.platform.name
+            if (report := self._of(member)) is not None:
+                reports[name if name not in reports else f"{name}-{number}"] = report
+        return DrainReport(reports)
+
+    def _of(self, member: Member) -> FlushReport | None:
+        return _report_of(of_member(member, self._attached.get(member)))
 
     def leave(self, member: Member, report: FlushReport | None) -> None:
         """A member that has closed by itself."""
@@ -213,6 +224,23 @@ class Draining:
                 seconds,
                 *counts,
             )
+
+
+def _report_of(figures: Iterable[BufferFigures | StreamFigures]) -> FlushReport | None:
+    """A report by the totals alone, as its own did not come; None of who has no buffer."""
+    found = [
+        FlushReport(
+            delivered=one.stats.delivered,
+            rejected=one.stats.rejected,
+            failed=one.stats.failed,
+            unknown=one.stats.unknown,
+            pending=one.stats.pending,
+            spooled=0 if one.spool is None else one.stats.pending,
+        )
+        for one in figures
+        if isinstance(one, BufferFigures)
+    ]
+    return FlushReport.joined(found) if found else None
 
 
 def tell(report: DrainReport, how: OnUndelivered, where: tuple[str, int], *, free: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from asyncconn.core.buffer.attached import Attached
 
-__all__ = ["AccountFigures", "BufferFigures", "HubFigures", "Left", "RateFigures", "StreamFigures", "read"]
+__all__ = ["AccountFigures", "BufferFigures", "HubFigures", "Left", "RateFigures", "StreamFigures", "of_member", "read"]
 
 logger = logging.getLogger("asyncconn.hub")
 
@@ -47,7 +47,7 @@ class Left:
 
     def add(self, member: Any, attached: Attached | None) -> None:
         """One that leaves, and the buffers that were drained with it."""
-        for one in _of_member(member, attached):
+        for one in of_member(member, attached):
             if isinstance(one, BufferFigures):
                 self.buffers.add(one)
             else:
@@ -61,7 +61,7 @@ class Left:
 
 def read(hub: object, members: Iterable[tuple[Any, Attached | None]], left: Left) -> HubFigures:
     """Those of the connectors that ``hub`` has, and of those that it had."""
-    found = [one for member, attached in members for one in _of_member(member, attached)]
+    found = [one for member, attached in members for one in of_member(member, attached)]
     found += left.figures()
     return HubFigures(
         tuple(one for one in found if isinstance(one, BufferFigures)),
@@ -70,7 +70,8 @@ def read(hub: object, members: Iterable[tuple[Any, Attached | None]], left: Left
     )
 
 
-def _of_member(member: Any, attached: Attached | None) -> Iterable[BufferFigures | StreamFigures]:
+def of_member(member: Any, attached: Attached | None) -> Iterable[BufferFigures | StreamFigures]:
+    """Those of one connector, and of the buffers that are drained with it."""
     figures = getattr(member, "figures", None)  # who stands for a noun without a connector has none
     try:
         own = [] if figures is None else list(figures())

@@ -329,23 +329,27 @@ class Hub(Unpicklable):
     async def _close(self, timeout: float) -> DrainReport:
         from asyncconn.draining import DrainReport
 
-        started = self.clock.now()
+        started, drains, members = self.clock.now(), self._drains(), list(self._members)
         report: DrainReport | None = None
         try:
-            reports, errors = await self._drains().all_of(list(self._members), timeout)
+            reports, errors = await drains.all_of(members, timeout)
             report = DrainReport(reports, errors, self.clock.now() - started)
             await self._close_limiters(errors)
         finally:
+            if report is None:  # whatever happened, it tells of records that are lost
+                report = drains.so_far(members)
             self._last_figures = self.figures()
             self._members.clear()
             self._connectors.clear()
             self._draining = None
-            if self._owns_session and self._session is not None:
-                await self._session.close()
-            if self._shared_rates is not None:
-                await self._shared_rates.aclose()
-            self.state = HubState.CLOSED
-            self.report = report  # whatever became of the limiters: it tells of records that are lost
+            try:
+                if self._owns_session and self._session is not None:
+                    await self._session.close()
+                if self._shared_rates is not None:
+                    await self._shared_rates.aclose()
+            finally:
+                self.state = HubState.CLOSED
+                self.report = report
         return report
 
     async def _close_limiters(self, errors: dict[str, BaseException]) -> None:

@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,6 +21,7 @@ __all__ = ["FileLock", "KeptFile", "PartialFile", "file_name", "replace_file"]
 
 _LONGEST = 200  # bytes of a name that a stranger gives; file systems allow 255, and a temporary name is longer
 _PRIVATE = 0o600
+_PACE = 0.005  # seconds between two looks at a lock
 
 
 def replace_file(path: Path, data: bytes, *, replace: bool = True) -> None:
@@ -236,17 +238,24 @@ class FileLock:
         """Whether it is ours."""
         return self._handle is not None
 
-    def take(self, *, wait: bool = False) -> bool:
-        """Whether it is ours now; with ``wait`` it will be, as soon as all others have let go."""
+    def take(self, *, within: float = 0.0) -> bool:
+        """Whether it is ours: now, or as soon as all others have let go, ``within`` so many seconds."""
         import fcntl  # not on every platform
 
         handle = os.open(f"{os.path.realpath(self.path)}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
+        until = time.monotonic() + within
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException as error:
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        os.close(handle)
+                        return False
+                    time.sleep(_PACE)  # a wait in flock itself could not be ended
+        except OSError:
             os.close(handle)
-            if isinstance(error, BlockingIOError):
-                return False
             raise
         self._handle = handle
         return True

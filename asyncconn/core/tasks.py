@@ -17,6 +17,8 @@ __all__ = ["Ending", "Flights", "TaskScope", "cut_short", "drain_guard", "each",
 
 logger = logging.getLogger("asyncconn.tasks")
 
+_LOOK = 1.0  # seconds
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -132,7 +134,7 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
     """Run ``work`` to its end although the caller is cancelled meanwhile, once or often; then pass the cancellation on.
 
     ``work`` runs in a task of its own behind a shield, which holds against native cancellation, ``asyncio.timeout`` and
-    anyio scopes alike. After ``timeout`` seconds it is cancelled itself.
+    anyio scopes alike. After ``timeout`` seconds in which the loop ran it is cancelled itself.
 
     Raises ``TimeoutError`` when ``work`` had to be cancelled, or was by others, else whatever ``work`` raises. The
     caller's own ``CancelledError``, if one arrived, comes before these.
@@ -141,14 +143,17 @@ async def drain_guard(work: Coroutine[Any, Any, T], *, timeout: float, name: str
 
     loop = asyncio.get_running_loop()
     task = loop.create_task(work, name=name)
-    deadline = loop.time() + timeout
+    left = timeout
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
-        while not task.done() and (left := deadline - loop.time()) > 0:
+        while not task.done() and left > 0:
+            began, longest = loop.time(), min(left, _LOOK, timeout / 4)
             try:
-                await asyncio.wait({task}, timeout=left)
+                await asyncio.wait({task}, timeout=longest)
             except asyncio.CancelledError as error:
                 cancelled = error
+            # While the loop stood still, as in a process that was stopped, the work could not end.
+            left -= min(loop.time() - began, longest)
         timed_out = not task.done()
         while not task.done():
             task.cancel()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from helpers import virtual
 
+from asyncconn.core.files import FileLock
+from asyncconn.core.rates import stores
 from asyncconn.core.rates.limiter import Quota, RateLimiter
 from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.errors import ConfigError
@@ -178,3 +180,20 @@ async def test_a_quota_survives_in_a_file(clock: VirtualClock, tmp_path: Path) -
                 pass
         await limiter.aclose()
         assert json.loads(path.read_text())["user/quota"]["used"] == used
+
+
+async def test_a_file_that_another_process_holds_for_ever_is_waited_for_with_a_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "quota.json"
+    lock = FileLock(path)  # as one that was stopped
+    assert await asyncio.to_thread(lock.take)
+    monkeypatch.setattr(stores, "_PATIENCE", 0.02)
+    with pytest.raises(ConfigError, match=r"was held by another process for 0.02 s \(see which"):
+        await FileQuotaStore(path).add("user", TODAY, 5)
+
+    monkeypatch.setattr(stores, "_PATIENCE", 10.0)
+    adding = asyncio.create_task(FileQuotaStore(path).add("user", TODAY, 5))
+    await asyncio.sleep(0.02)
+    await asyncio.to_thread(lock.release)
+    assert await adding == 5

@@ -103,6 +103,21 @@ async def test_work_that_takes_too_long_is_cancelled_and_says_so(clock: VirtualC
     assert clock.now() == pytest.approx(0.5)
 
 
+async def test_the_time_in_which_the_loop_stood_still_is_not_the_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that was stopped for a while: all deadlines are over when it goes on."""
+    loop = asyncio.get_running_loop()
+    now, stopped = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: now() + stopped)
+
+    async def work() -> str:
+        nonlocal stopped
+        stopped = 1_000.0
+        await turns(5)
+        return "done"
+
+    assert await drain_guard(work(), timeout=5.0, name="work") == "done"
+
+
 @virtual
 async def test_work_that_somebody_else_cancels_is_an_error_and_no_cancellation(clock: VirtualClock) -> None:
     async def work() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn import Connector, Hub, Platform, UndeliveredWarning
+from asyncconn import BufferFigures, Connector, Hub, Platform, UndeliveredWarning, draining
 from asyncconn.core.buffer.memory import Batch, BatchBuffer, BatchPolicy
 from asyncconn.core.buffer.receipts import FlushReport
 from asyncconn.core.buffer.spool import Spool
@@ -19,6 +19,7 @@ from asyncconn.core.buffer.spooled import SpooledBuffer
 from asyncconn.errors import Answer, BadRequest, ConfigError, DeliveryFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SAID = r"the hub closed with {} lost records that nobody was told of \(acme: {}\)"
@@ -71,6 +72,27 @@ async def test_a_hub_that_closes_with_losses_nobody_was_told_of_warns(private: b
     assert issubclass(UndeliveredWarning, RuntimeWarning)
     assert hub.report is not None
     assert (hub.report.untold, len(hub.report.undelivered), hub.report.complete) == (12, 12, False)
+
+
+async def test_of_records_whose_connector_does_not_end_the_numbers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(Acme):
+        def figures(self) -> Iterable[BufferFigures]:
+            return [BufferFigures("acme", self.points.stats)]
+
+        async def drain(self, timeout: float) -> FlushReport:
+            await asyncio.sleep(3600.0)
+            raise AssertionError("it was not cut short")
+
+    monkeypatch.setattr(draining, "GRACE", 0.01)
+    hub = await Hub().open()
+    stuck = Stuck(hub)
+    await stuck.points.put_many([b"x"] * 3)
+    with pytest.warns(UndeliveredWarning, match="3 lost records"):
+        await hub.aclose(0.01)
+
+    assert hub.report is not None
+    assert (hub.report.untold, type(hub.report.errors["acme"])) == (3, TimeoutError)
+    await stuck.points.aclose(0)
 
 
 async def test_each_hub_that_closes_with_losses_warns_also_at_the_same_place() -> None:

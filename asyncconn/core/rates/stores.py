@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileQuotaStore", "QuotaStore"]
 
+_PATIENCE = 10.0  # seconds for a lock that others hold for some milliseconds
 _BESIDE = 3  # windows that are kept on either side of the one in use, for clocks that were wrong
 
 
@@ -42,8 +43,8 @@ class FileQuotaStore:
 
         >>> quota = Quota(20_000, store=FileQuotaStore("quota.json"))
 
-    Raises ``ConfigError`` naming the file when it cannot be read or written, or does not hold what it should;
-    delete it to start from zero.
+    Raises ``ConfigError`` naming the file when it cannot be read or written, or does not hold what it should (delete
+    it to start from zero), and when another process holds it for ten seconds.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -87,7 +88,10 @@ class FileQuotaStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         lock = FileLock(self._path)
-        lock.take(wait=True)
+        if not lock.take(within=_PATIENCE):
+            error = ConfigError(f"the quota file {self._path} was held by another process for {_PATIENCE:g} s")
+            error.advice = "see which process holds it, and whether that was stopped; nothing was sent"
+            raise error
         try:
             yield
         finally:
