@@ -57,7 +57,7 @@ class Events:
         self._names = frozenset(names)
         self._scope = scope
         self._handlers: dict[str, list[Callable[..., Any]]] = {}
-        self._logged: set[int] = set()
+        self._logged: list[Callable[..., Any]] = []
         self.failures = 0
 
     @overload
@@ -84,6 +84,7 @@ class Events:
     def off(self, name: str, handler: Callable[..., object]) -> None:
         """Remove a handler; nothing happens if it is not there."""
         self._handlers[name] = [known for known in self._handlers.get(name, ()) if known != handler]
+        self._logged = [known for known in self._logged if known != handler]
 
     def wanted(self, name: str) -> bool:
         """Whether anybody listens: lets an emitter skip the making of costly data."""
@@ -122,8 +123,9 @@ class Events:
 
     def _failed(self, handler: Callable[..., Any], name: str, error: Exception) -> None:
         self.failures += 1
-        if id(handler) not in self._logged:
-            self._logged.add(id(handler))
+        if handler not in self._logged:
+            if any(handler in known for known in self._handlers.values()):  # one that is off by now is not kept
+                self._logged.append(handler)
             where = getattr(handler, "__qualname__", type(handler).__name__)
             logger.warning("handler %s of event %r raised %s: %s", where, name, type(error).__name__, with_notes(error))
 

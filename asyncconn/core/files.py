@@ -22,12 +22,14 @@ __all__ = ["FileLock", "KeptFile", "PartialFile", "file_name", "replace_file"]
 _LONGEST = 200  # bytes of a name that a stranger gives; file systems allow 255, and a temporary name is longer
 _PRIVATE = 0o600
 _PACE = 0.005  # seconds between two looks at a lock
+_FOLDER = getattr(os, "O_DIRECTORY", 0)
 
 
 def replace_file(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write ``data`` to ``path`` so that a reader, or a crash, sees the file as it was or as it is now, never a part.
 
-    See :class:`PartialFile` for links, modes and ``replace``. Blocks until it is on disk; raises ``OSError``.
+    See :class:`PartialFile` for links, modes and ``replace``. Blocks until it is on disk under its name, as far as the
+    system can say so of a folder; raises ``OSError``.
     """
     partial = PartialFile(path, replace=replace, sync=True)
     try:
@@ -98,6 +100,8 @@ class PartialFile:
         else:
             _place(self._temporary, self._target)
         self._temporary = None
+        if self._sync:
+            _sync_folder(self._target.parent)
 
     def discard(self) -> None:
         """Remove what is left of it, if it was not finished. Idempotent."""
@@ -202,6 +206,21 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except FileNotFoundError:
         return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that the names in it are on disk, too: the file's own content does not say how it is called."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | _FOLDER)
+    except OSError:  # one that may be written to and not read, or a system that opens none
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that does not know that
+            raise
+    finally:
+        os.close(handle)
 
 
 def _place(temporary: Path, target: Path) -> None:

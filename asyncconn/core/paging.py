@@ -15,6 +15,8 @@ __all__ = ["Page", "Pager"]
 
 T = TypeVar("T")
 
+_LONGEST = 300  # characters of a cursor that an error tells
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
@@ -54,11 +56,13 @@ class Pager(Generic[T]):
         >>> everything = await pager.collect()     # a list of all
 
     ``fetch`` gets a cursor (None for the first page) and returns a :class:`Page`. A cursor that comes twice would go on
-    for ever: ``ProtocolError``.
+    for ever: ``ProtocolError``. ``scrub`` takes what nobody is to see out of the text of that, as a cursor may be
+    anything; one that is an address is never in it.
     """
 
-    def __init__(self, fetch: Callable[[Any], Awaitable[Page[T]]]) -> None:
+    def __init__(self, fetch: Callable[[Any], Awaitable[Page[T]]], *, scrub: Callable[[str], str] = str) -> None:
         self._fetch = fetch
+        self._scrub = scrub
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: await it for the first page, iterate over all>"
@@ -76,7 +80,7 @@ class Pager(Generic[T]):
             if page.next is None:
                 return
             if (mark := _hashable(page.next)) in seen:
-                raise ProtocolError(f"the page after {page.next!r} leads back to {page.next!r}")
+                raise ProtocolError(f"page {len(seen) + 1} leads back to {_told(page.next, self._scrub)}")
             seen.add(mark)
             cursor = page.next
 
@@ -95,6 +99,13 @@ class Pager(Generic[T]):
                 if limit is not None and len(items) >= limit:
                     return items[:limit]
         return items
+
+
+def _told(cursor: Any, scrub: Callable[[str], str]) -> str:
+    text = repr(cursor)
+    if "://" in text or "?" in text or (isinstance(cursor, str) and cursor.startswith("/")):
+        return "an address that came before"  # some bear a credential that nobody here knows
+    return scrub(text)[:_LONGEST]
 
 
 def _hashable(cursor: Any) -> Any:

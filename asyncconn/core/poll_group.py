@@ -43,7 +43,8 @@ class PollGroup(Unpicklable, Generic[K, S]):
     ``fetch`` asks for the state of one; ``done`` says whether that is final, and may raise ``OperationFailed``. A round
     asks for all that have not ended, ``at_once`` of them together; the waits between rounds are the ``policy``'s. An
     error that ``passing`` takes for "not yet" (by default: no connection, 429, 5xx) is tolerated as often in a row as
-    the policy says; it, and any other error, is the end of that one alone. Others may be added at any time.
+    the policy says; it, and any other error, is the end of that one alone. Others may be added at any time. ``scrub``
+    is that of a :class:`Poller`.
 
     Raises ``PollTimeout`` at the policy's deadline, whose ``last`` is the states by id; ``ended`` has what had ended.
     """
@@ -62,6 +63,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
         name: str = "operations",
         passing: Callable[[AsyncConnError], bool] = passes,
         watching: Watching | None = None,
+        scrub: Callable[[str], str] = str,
     ) -> None:
         if at_once < 1:
             raise ConfigError(f"{name}: at least one is asked for at once, not {at_once}")
@@ -71,6 +73,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
         self._clock = clock or SystemClock()
         self._passing = passing
         self._watching = watching
+        self._scrub = scrub
         self._flights: Flights[K] = Flights(name)
         self._errors: dict[K, int] = {}  # in a row, of those that have not ended
         self._listeners: list[asyncio.Queue[Polled[K, S] | None]] = []
@@ -145,6 +148,7 @@ class PollGroup(Unpicklable, Generic[K, S]):
                 name=self.name,
                 passing=self._passing,
                 watching=self._watching,
+                scrub=self._scrub,
             )
             poller.last = self.last  # the same object: it is there although a deadline cuts the first round short
             await poller

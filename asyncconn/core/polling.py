@@ -74,6 +74,7 @@ class Poller(Unpicklable, Generic[S, T]):
     ``fetch`` asks for the state; ``done`` says whether it is final, and may raise ``OperationFailed``; ``result``
     makes the result of the final state. ``token`` is what another process needs to go on waiting. ``passing`` says
     which errors mean "not yet", where a platform has its own view of that. Who is ``watching`` follows the wait.
+    ``scrub`` takes what nobody is to see out of the text of a ``PollTimeout``, which tells the last state.
 
         >>> poller = Poller(fetch, done=lambda state: state == "SUCCESS", result=str.lower)
         >>> await poller
@@ -96,6 +97,7 @@ class Poller(Unpicklable, Generic[S, T]):
         name: str = "operation",
         passing: Callable[[AsyncConnError], bool] | None = None,
         watching: Watching | None = None,
+        scrub: Callable[[str], str] = str,
     ) -> None:
         self._fetch = fetch
         self._passing = passing or passes
@@ -104,6 +106,7 @@ class Poller(Unpicklable, Generic[S, T]):
         self._token = token
         self._clock = clock or SystemClock()
         self._watching = watching or Watching()
+        self._scrub = scrub
         self.policy = policy or PollPolicy()
         self.name = name
         self.polls = 0
@@ -184,7 +187,8 @@ class Poller(Unpicklable, Generic[S, T]):
             await self._clock.sleep(seconds)
 
     def _timed_out(self, failure: AsyncConnError | None) -> PollTimeout:
-        seen = f"the last poll failed: {failure}" if failure else f"last state: {self.last!r:.300}"
+        # Scrubbed before it is cut: half a secret is still half a secret.
+        seen = f"the last poll failed: {failure}" if failure else f"last state: {self._scrub(repr(self.last))[:300]}"
         return PollTimeout(
             f"{self.name} was not done after {self.policy.deadline:g} s and {self.polls} polls; {seen}",
             token=self._token or None,

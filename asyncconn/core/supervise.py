@@ -16,7 +16,15 @@ from asyncconn.core.events import Events
 from asyncconn.core.notes import with_notes
 from asyncconn.core.tasks import reap
 from asyncconn.core.watching import NOBODY, Following, Watching
-from asyncconn.errors import ApiError, AsyncConnError, ConfigError, ConnectTimeout, LifecycleError, RateLimited
+from asyncconn.errors import (
+    ApiError,
+    AsyncConnError,
+    ConfigError,
+    ConnectionLost,
+    ConnectTimeout,
+    LifecycleError,
+    RateLimited,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,8 +187,9 @@ class Supervisor(Generic[L]):
 
     ``connect`` makes a new context manager for each attempt; entered, it gives a :class:`Link` that is ready for use:
     what must be said after connecting (who asks, which topics) has been said. ``final`` tells the errors after which
-    there is no further attempt. Who is ``watching`` follows it to its end. Events: ``live`` and ``lost`` with a
-    :class:`Change`, ``gap`` with a :class:`Gap`; ``tally`` counts them, for several connections of a kind.
+    there is no further attempt; one that it raises itself ends it, too. Who is ``watching`` follows it to its end.
+    Events: ``live`` and ``lost`` with a :class:`Change`, ``gap`` with a :class:`Gap`; ``tally`` counts them, for
+    several connections of a kind.
     """
 
     def __init__(
@@ -275,15 +284,24 @@ class Supervisor(Generic[L]):
                 if problem is None:
                     return
                 failures = 1 if lived >= self._policy.healthy else failures + 1
-                if self._final(problem) or failures == self._policy.attempts:
-                    self._problem = problem
-                    self._end(problem)
+                if (last := self._last(problem, failures)) is not None:
+                    self._problem = last
+                    self._end(last)
                     return
                 pause = self._policy.pause(failures, getattr(problem, "retry_after", None) or 0.0)
                 self._lost(problem, pause)
                 await self._clock.sleep(pause)
         finally:
             self._end(LifecycleError(f"{self._name} is closed"))
+
+    def _last(self, problem: Exception, failures: int) -> Exception | None:
+        """The error that ends it, if there is to be no further attempt: a bug in who says so, too."""
+        try:
+            return problem if self._final(problem) or failures == self._policy.attempts else None
+        except Exception as bug:  # noqa: BLE001 - it is a stranger's code, and those who wait are to hear of it
+            if bug is not problem:
+                bug.__context__ = problem
+            return bug
 
     async def _connection(self) -> tuple[Exception | None, float]:
         """One connection: what broke it, None where it came to its end, and the seconds that it lived."""
@@ -298,6 +316,12 @@ class Supervisor(Generic[L]):
             finally:
                 self._down()
                 lived = self._clock.now() - began
+        except asyncio.CancelledError as error:
+            if _asked_to_end():
+                raise
+            broke = ConnectionLost(f"{self._name}: something underneath was cancelled")
+            broke.__cause__ = error
+            return broke, lived
         except Exception as error:  # noqa: BLE001 - whether it is one of ours is for final to say
             return error, lived
         finally:
@@ -319,7 +343,9 @@ class Supervisor(Generic[L]):
         try:
             async with asyncio.timeout(self._policy.timeout):
                 await stack.aclose()
-        except Exception as error:  # noqa: BLE001 - as said
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _asked_to_end():
+                raise
             logger.debug("%s: the end of a connection failed: %r", self._name, error)
 
     def _up(self, link: L) -> None:
@@ -352,3 +378,12 @@ class Supervisor(Generic[L]):
         if self._next is not None and not self._next.done():
             self._next.set_exception(error)
             self._next.exception()  # nobody need ask for it
+
+
+def _asked_to_end() -> bool:
+    """Whether a cancellation is of this task: a library's own task that was cancelled looks the same to who awaits it.
+
+    It has none of its own while nobody has called its ``cancel``.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

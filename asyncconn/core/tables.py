@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from html import escape
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
@@ -67,12 +68,12 @@ def html_table(
     noun: str = "row",
     total: int | None = None,
 ) -> str:
-    """The same for a notebook: the first 20 of them, everything escaped, and values masked that bear a secret's name.
+    """The same for a notebook: the first 20 of them, everything escaped; what bears a secret's name is masked.
 
     >>> html_table(("id", "token"), [(7, "t0ken")]).count("***")
     1
 
-    ``total`` is how many there are, where not all are given.
+    Numbers, true and false are not. ``total`` is how many there are, where not all are given.
     """
     given = [list(row) for row in rows]
     more = (len(given) if total is None else total) - MOST_ROWS
@@ -115,11 +116,13 @@ def _tag(kind: str, text: str, right: bool) -> str:
 
 
 def _hidden(name: object, value: object) -> bool:
-    return isinstance(value, str) and bool(value) and _HIDDEN.search(str(name)) is not None
+    """Whether it bears a secret's name and is neither a number, which counts or measures them, nor nothing."""
+    shown = value is None or isinstance(value, Number) or (isinstance(value, str) and not value)
+    return not shown and _HIDDEN.search(str(name)) is not None
 
 
 def _masked(value: Any) -> Any:
-    """The same without the texts in it that bear a secret's name."""
+    """The same without what bears a secret's name in it."""
     if isinstance(value, Mapping):
         return {name: _MASK if _hidden(name, one) else _masked(one) for name, one in value.items()}
     return [_masked(one) for one in value] if isinstance(value, list | tuple) else value

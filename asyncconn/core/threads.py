@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncconn.core.notes import with_notes
 from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.errors import LifecycleError
 
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopThread", "OwnThread", "in_thread"]
 
+logger = logging.getLogger("asyncconn.tasks")
+
 T = TypeVar("T")
 
-_DISK = 60.0  # seconds that a file may take
+_DISK = 60.0  # seconds that a file may take when nobody waits for it any more
+_FILE = "asyncconn:file"
 
 _Job = tuple["Future[Any]", "Callable[[], Any]"]
 
@@ -32,9 +37,24 @@ _Job = tuple["Future[Any]", "Callable[[], Any]"]
 async def in_thread(work: Callable[..., T], *args: Any) -> T:
     """Run what blocks on a file in a thread, to its end: also when the caller is cancelled, who hears of that then.
 
-    A thread cannot be cancelled: not waited for, it would go on with a file that has been given up.
+    A thread cannot be cancelled: not waited for, it would go on with a file that has been given up. Who is cancelled
+    waits 60 s at most. Who is not waits as long as it takes, as a pipe may be read slowly: to bound that, use
+    ``asyncio.timeout``.
     """
-    return await drain_guard(asyncio.to_thread(work, *args), timeout=_DISK, name="asyncconn:file")
+    task = asyncio.create_task(asyncio.to_thread(work, *args), name=_FILE)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        try:
+            await drain_guard(_outcome(task), timeout=_DISK, name=_FILE)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is only the log to tell
+            logger.error("%s failed while its caller was being cancelled: %s", _FILE, with_notes(error))
+        raise
+    return task.result()
+
+
+async def _outcome(task: asyncio.Task[T]) -> T:
+    return await task
 
 
 class OwnThread:

@@ -31,7 +31,7 @@ __all__ = ["download", "save"]
 
 _PIECE = 1024 * 1024  # bytes collected before a thread writes them
 _NO_MORE = 416  # of an answer: there is nothing at that place of the file
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)").fullmatch
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)").fullmatch  # no file has more bytes
 
 
 async def save(chunks: AsyncIterator[bytes], path: Path, *, replace: bool = True) -> int:

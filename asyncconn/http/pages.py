@@ -186,7 +186,7 @@ def pager(
         page: Page[Any] = (await road.request("GET", asked, **every)).value
         return page
 
-    return Pager(fetch)
+    return Pager(fetch, scrub=lambda text: road.redactor.scrub(text))
 
 
 def items_of(answer: Any, at: str, what: str, misfit: type[ProtocolError] = ProtocolError) -> list[Any]:

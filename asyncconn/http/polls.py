@@ -42,10 +42,13 @@ def poller(
 
     def done(state: Any) -> bool:
         if failed is not None and _is(state, failed):
-            raise OperationFailed(f"{name} failed{_told(state, failed)}", state=state)
+            raise OperationFailed(scrub(f"{name} failed{_told(state, failed)}"), state=state)
         return _is(state, until)
 
-    name = road.redactor.scrub(f"{road.service}: {path.partition('?')[0]}")
+    def scrub(text: str) -> str:
+        return road.redactor.scrub(text)  # which knows other secrets when a token has been renewed
+
+    name = scrub(f"{road.service}: {path.partition('?')[0]}")
     base = f"{road.base_url}/"
     return Poller(
         fetch,
@@ -57,6 +60,7 @@ def poller(
         clock=road._clock,
         name=name,
         watching=road.watching,
+        scrub=scrub,
     )
 
 

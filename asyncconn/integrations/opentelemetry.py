@@ -14,7 +14,7 @@ import logging
 import re
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import partial
@@ -258,17 +258,21 @@ class _PollSpan(_Current):
             self.span.add_event("state", {} if word is None else {"asyncconn.state": word})
 
 
+_MOST = 128  # events: as many as a span of the SDK keeps
+
+
 class _StreamSpans:
     """Connections that are kept up: a span from when one is live until it is lost, in a trace of its own.
 
-    What happens between two of them is told by the next.
+    What happens between two of them is told by the next: the newest 128, and how many more there were.
     """
 
     def __init__(self, tracer: Tracer, name: str) -> None:
         self._tracer = tracer
         self._name = _without_ids(name)
         self._span: Span | None = None
-        self._between: list[tuple[str, _Attributes, int]] = []
+        self._between: deque[tuple[str, _Attributes, int]] = deque(maxlen=_MOST)
+        self._dropped = 0  # of those between: one that never comes up would keep more and more
 
     def event(self, name: str, data: Any) -> None:
         if name == "live":
@@ -276,7 +280,7 @@ class _StreamSpans:
         elif name == "lost":
             again: _Attributes = {"error.type": _kind(data.error), "asyncconn.pause": data.pause}
             self._over(data.error)
-            self._between.append(("reconnect", again, time.time_ns()))
+            self._keep("reconnect", again)
         elif name == "gap":
             self._tell("gap", {})
         else:
@@ -295,13 +299,20 @@ class _StreamSpans:
         )
         for told in self._between:
             self._span.add_event(*told)
+        if self._dropped:
+            self._span.set_attribute("asyncconn.dropped", self._dropped)
         self._between.clear()
+        self._dropped = 0
 
     def _tell(self, name: str, attributes: _Attributes) -> None:
         if self._span is None:
-            self._between.append((name, attributes, time.time_ns()))
+            self._keep(name, attributes)
         else:
             self._span.add_event(name, attributes)
+
+    def _keep(self, name: str, attributes: _Attributes) -> None:
+        self._dropped += len(self._between) == _MOST
+        self._between.append((name, attributes, time.time_ns()))
 
     def _over(self, error: BaseException | None) -> None:
         span, self._span = self._span, None

@@ -28,7 +28,7 @@ class Listing(Pager[T]):
     """
 
     def __init__(self, pager: Pager[T], kind: type[Model], shown: Callable[[T], Model] | None = None) -> None:
-        super().__init__(pager._fetch)
+        super().__init__(pager._fetch, scrub=pager._scrub)
         self._kind = kind
         self._shown: Callable[[Any], Model] = shown or (lambda item: item)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from asyncconn.core.clock import Clock
-    from asyncconn.core.watching import Watching
+    from asyncconn.http.transport import Transport
 
 __all__ = ["JOB_POLLING", "Watch"]
 
@@ -35,20 +35,24 @@ class Watch(Unpicklable, Generic[S]):
     _elsewhere = "hand over a token(), and go on from that"
 
     def __init__(
-        self, fetch: Callable[[str], Awaitable[S]], *, places: int, clock: Clock, watching: Watching, name: str
+        self, fetch: Callable[[str], Awaitable[S]], *, places: int, clock: Clock, http: Transport, name: str
     ) -> None:
         self._fetch = fetch
         self._places = asyncio.Semaphore(places)
         self._at_once = places
         self._flights: Flights[str] = Flights(name)
         self._clock = clock
-        self._watching = watching
+        self._http = http
         self._name = name
 
     @property
     def clock(self) -> Clock:
         """The one by which it waits."""
         return self._clock
+
+    def scrub(self, text: str) -> str:
+        """A text of a state without the key: a task may have been given it, and quote it."""
+        return self._http.redactor.scrub(text)
 
     async def ask(self, token: str) -> S:
         """The state of one, now."""
@@ -84,7 +88,8 @@ class Watch(Unpicklable, Generic[S]):
             token=token,
             clock=self._clock,
             name=name,
-            watching=self._watching,
+            watching=self._http.watching,
+            scrub=self.scrub,
         )
 
     def group(self, tokens: Iterable[str], *, done: Callable[[S], bool], policy: PollPolicy) -> PollGroup[str, S]:
@@ -97,5 +102,6 @@ class Watch(Unpicklable, Generic[S]):
             policy=policy,
             clock=self._clock,
             name=self._name,
-            watching=self._watching,
+            watching=self._http.watching,
+            scrub=self.scrub,
         )

@@ -157,6 +157,25 @@ async def test_a_cancelled_awaiter_of_a_receipt_disturbs_nobody(clock: VirtualCl
 
 
 @virtual
+async def test_who_waits_no_more_leaves_nothing_behind(clock: VirtualClock) -> None:
+    platform = Platform(seconds=100.0)
+    buffer, _ = make_buffer(platform, clock, max_items=1)
+    receipt = await buffer.put(b"one")
+    kept = asyncio.create_task(receipt.wait())
+    await turns()
+    for _ in range(3):
+        await buffer.flush(0)
+        await buffer.flush(0.1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await receipt
+    assert len(receipt._waiting) == 1
+    await buffer.flush()
+    assert (await kept).records == 1
+    await buffer.aclose()
+
+
+@virtual
 async def test_every_awaiter_of_a_failed_receipt_gets_the_records(clock: VirtualClock) -> None:
     platform = Platform(seconds=1.0)
     platform.error = OSError("x")

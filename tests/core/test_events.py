@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +132,27 @@ def test_a_handler_that_raises_is_counted_each_time_and_logged_once(caplog: pyte
     assert (events.failures, seen) == (3, [0, 1, 2])
     assert len(caplog.records) == 1
     assert "bad of event 'send' raised LookupError: gone" in caplog.text
+
+
+def test_each_of_many_handlers_that_raise_is_logged_and_none_that_is_off_is_held(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events, gone = Events("send"), list[weakref.ref[object]]()
+    for number in range(5):
+
+        def bad(data: object, number: int = number) -> None:
+            raise LookupError(f"number {number}")
+
+        events.on("send", bad)
+        events.emit("send")
+        events.emit("send")
+        events.off("send", bad)
+        gone.append(weakref.ref(bad))
+        del bad  # what comes next may well stand where it stood
+    gc.collect()
+
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [f"number {n}" for n in range(5)]
+    assert [one() for one in gone] == [None] * 5
 
 
 def test_a_coroutine_function_without_a_scope_is_counted_as_a_failure() -> None:

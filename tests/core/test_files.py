@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -145,6 +146,37 @@ def test_without_leave_a_new_name_is_taken(folder: Path, links: bool, monkeypatc
     assert ((folder / "f.csv").read_text(), names(folder)) == ("new", ["app", "f.csv", "volume"])
     with pytest.raises(FileExistsError):
         replace_file(folder / "f.csv", b"newer", replace=False)
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_is_on_disk_is_there_under_its_name(folder: Path, replace: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, link = folder / "volume" / "f", folder / "app" / "f"
+    if replace:
+        link.symlink_to(real)
+    path = link if replace else real
+    synced: list[tuple[bool, bool]] = []  # whether it is the folder, and whether the file has its name by then
+    sync = os.fsync
+
+    def watched(handle: int) -> None:
+        synced.append((os.path.samestat(os.fstat(handle), (folder / "volume").stat()), real.exists()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    replace_file(path, b"new", replace=replace)
+    assert synced == [(False, False), (True, True)]
+
+
+def test_a_file_is_saved_where_the_system_cannot_sync_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def refuse(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not of a folder")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    replace_file(folder / "f", b"new")
+    assert (folder / "f").read_bytes() == b"new"
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------

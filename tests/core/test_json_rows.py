@@ -67,6 +67,22 @@ def test_a_fault_has_its_place_however_the_text_is_cut(size: int, text: str, lin
     assert (caught.value.problem.line, caught.value.problem.what) == (line, what)
 
 
+def test_a_key_that_stands_twice_is_found_in_one_pass() -> None:
+    class Key(str):
+        __slots__ = ()
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            Key.compared += 1
+            return super().__eq__(other)
+
+    keys = [*map(str, range(1_000)), "999"]
+    with pytest.raises(ValueError, match="the key '999' stands twice in one object"):
+        json_rows._members([(Key(key), 1) for key in keys])
+    assert Key.compared < 3 * len(keys)
+
+
 def test_a_member_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_rows, "LONGEST", 10_000)
     endless = (part for part in ["[", '{"a": "', *["x" * 500] * 1_000])

@@ -167,3 +167,29 @@ async def test_a_cursor_that_comes_twice_is_an_error_whatever_it_is(cursor: Any)
     with pytest.raises(ProtocolError, match="leads back"):
         await Pager(fetch).collect()
     assert asked == 2
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "https://acme.example/l?access_token=t0ken",
+        "/l?access_token=t0ken",
+        "l?access_token=t0ken",
+        {"next": "https://acme.example/l?access_token=t0ken"},
+    ],
+)
+async def test_a_cursor_that_is_an_address_is_not_told(cursor: Any) -> None:
+    async def fetch(given: Any) -> Page[int]:
+        return Page([1], cursor)
+
+    with pytest.raises(ProtocolError, match="page 2 leads back") as caught:
+        await Pager(fetch).collect()
+    assert "t0ken" not in str(caught.value)
+
+
+async def test_of_a_cursor_no_credential_is_told() -> None:
+    async def fetch(given: Any) -> Page[int]:
+        return Page([1], "after 7 for t0ken")
+
+    with pytest.raises(ProtocolError, match=r"leads back to 'after 7 for [*]{3}'"):
+        await Pager(fetch, scrub=lambda text: text.replace("t0ken", "***")).collect()

@@ -166,6 +166,28 @@ async def test_at_the_deadline_the_error_says_how_to_go_on(clock: VirtualClock) 
 
 
 @virtual
+async def test_of_the_last_state_no_credential_is_told_and_it_stays_what_it_was(clock: VirtualClock) -> None:
+    state = {"log": "x" * 275, "you": "t0ken-of-nobody"}  # it would be cut in the middle of that
+
+    async def fetch() -> dict[str, str]:
+        return state
+
+    poller: Poller[dict[str, str], dict[str, str]] = Poller(
+        fetch,
+        done=lambda _: False,
+        result=lambda last: last,
+        policy=PollPolicy(deadline=5.0),
+        clock=clock,
+        scrub=lambda text: text.replace("t0ken-of-nobody", "***"),
+    )
+    with pytest.raises(PollTimeout, match=r"last state: .*'you': '[*]{3}'") as caught:
+        await poller
+
+    assert "t0ken" not in str(caught.value)
+    assert caught.value.last is state
+
+
+@virtual
 async def test_a_fetch_that_hangs_is_ended_by_the_deadline(clock: VirtualClock) -> None:
     async def hang() -> str:
         await asyncio.sleep(86_400)

@@ -43,7 +43,7 @@ class Line:
 class Station:
     """Makes lines; the errors in ``refusals`` come first, one an attempt."""
 
-    def __init__(self, *refusals: Exception, silent: bool = False) -> None:
+    def __init__(self, *refusals: BaseException, silent: bool = False) -> None:
         self.refusals = list(refusals)
         self.silent = silent
         self.attempts: list[float] = []
@@ -256,6 +256,49 @@ def test_an_end_that_fails_does_not_hide_what_broke_the_connection() -> None:
             await asyncio.sleep(0.001)
             assert (await supervisor.link()).number == 2
         assert [type(one.error) for one in heard] == [ConnectionLost]
+
+    run(scene)
+
+
+def test_a_cancellation_that_is_not_its_own_is_a_connection_that_broke() -> None:
+    async def scene(clock: VirtualClock) -> None:
+        station, heard = Station(), list[Change]()
+        supervisor = Supervisor(station.connect, name="acme", clock=clock)
+        supervisor.events.on("lost", heard.append)
+        async with supervisor:
+            await supervisor.link()
+            station.lines[0].end.cancel()  # as the reader of a library underneath
+            await asyncio.sleep(0.001)
+            assert (await supervisor.link()).number == 2
+        assert [type(one.error).__name__ for one in heard] == ["ConnectionLost"]
+        assert station.open == 0
+
+    run(scene)
+
+
+def test_an_attempt_that_something_else_cancels_is_made_again() -> None:
+    async def scene(clock: VirtualClock) -> None:
+        station = Station()
+        station.refusals.append(asyncio.CancelledError())
+        async with Supervisor(station.connect, name="acme", clock=clock) as supervisor:
+            assert (await supervisor.link()).number == 1
+        assert len(station.attempts) == 2
+
+    run(scene)
+
+
+def test_a_bug_in_who_says_what_is_final_ends_it_and_reaches_who_waits() -> None:
+    def final(error: Exception) -> bool:
+        raise KeyError("status")
+
+    async def scene(clock: VirtualClock) -> None:
+        station = Station(ConnectFailed("refused"))
+        async with Supervisor(station.connect, name="acme", clock=clock, final=final) as supervisor:
+            for waiting in (supervisor.over, supervisor.link):
+                with pytest.raises(KeyError, match="status") as caught:
+                    await waiting()
+                assert isinstance(caught.value.__context__, ConnectFailed)
+            assert supervisor.state == "closed"
 
     run(scene)
 

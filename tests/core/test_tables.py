@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markup import Markup
 
 from asyncconn.core.secret import Secret
-from asyncconn.core.tables import breadth, cell, html_table, text_table
+from asyncconn.core.tables import breadth, cell, html_table, items_html, text_table
 from asyncconn.core.words import count, plural
 
 COLUMNS = ("id", "name", "begun", "rows")
@@ -94,6 +94,18 @@ def test_what_bears_the_name_of_a_secret_is_masked_wherever_it_stands() -> None:
     )
     assert [word for word in ("k-1", "p-2", "t-3", "s-4", "s-5") if word in shown] == []
     assert shown.count("***") == 5
+
+
+@pytest.mark.parametrize("value", [["s-1"], ("s-1",), {"user": "u", "key": "s-1"}, {"s-1"}, b"s-1"], ids=repr)
+def test_of_what_bears_the_name_of_a_secret_only_numbers_are_shown(value: object) -> None:
+    shown = [
+        html_table(("tokens",), [(value,)]),
+        html_table(("settings",), [({"credentials": value},)]),
+        items_html([{"credentials": value}], title="one"),
+    ]
+    assert ["s-1" in one for one in shown] == [False] * 3
+    assert [one.count("***") for one in shown] == [1] * 3
+    assert Markup(html_table(("tokens",) * 5, [(7, 0.5, True, None, "")])).texts == [*["tokens"] * 5, "7", "0.5", "yes"]
 
 
 # -- numbers in words --------------------------------------------------------------------------------------------------

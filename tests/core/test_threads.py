@@ -12,13 +12,80 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
-from asyncconn.core.threads import LoopThread, OwnThread
+from asyncconn.core import threads
+from asyncconn.core.threads import LoopThread, OwnThread, in_thread
 from asyncconn.errors import LifecycleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# -- in_thread ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def let_go(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What a thread waits for, as for the reader of a pipe; a file may take no time at all."""
+    monkeypatch.setattr(threads, "_DISK", 0.001)
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def test_a_file_may_take_any_time_while_somebody_waits_for_it(let_go: threading.Event) -> None:
+    waiting = asyncio.create_task(in_thread(let_go.wait, 10))
+    await asyncio.wait({waiting}, timeout=0.02)
+    let_go.set()
+    assert await waiting
+
+
+async def test_a_file_that_hangs_holds_a_cancelled_caller_for_its_limit_only(let_go: threading.Event) -> None:
+    waiting = asyncio.create_task(in_thread(let_go.wait, 10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=5)
+    assert waiting.cancelled()
+    assert not let_go.is_set()
+
+
+async def test_a_file_is_written_to_its_end_although_the_caller_is_cancelled_again_and_again() -> None:
+    let_go, done = threading.Event(), list[bool]()
+    waiting = asyncio.create_task(in_thread(lambda: done.append(let_go.wait(10))))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    let_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert done == [True]
+
+
+async def test_a_file_survives_an_anyio_scope_that_is_cancelled() -> None:
+    let_go, done = threading.Event(), list[bool]()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        asyncio.get_running_loop().call_later(0.01, let_go.set)
+        await in_thread(lambda: done.append(let_go.wait(10)))
+    assert done == [True]
+
+
+async def test_what_a_file_raises_reaches_who_waits_and_the_log_where_nobody_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(divmod, 1, 0)
+    assert not caplog.records
+    waiting = asyncio.create_task(in_thread(divmod, 1, 0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert [record.getMessage() for record in caplog.records] == [
+        "asyncconn:file failed while its caller was being cancelled: integer division or modulo by zero"
+    ]
+
 
 # -- OwnThread ---------------------------------------------------------------------------------------------------------
 

@@ -165,6 +165,15 @@ async def test_a_report_whose_reason_echoes_the_token_does_not_say_it() -> None:
     assert_silent(str(caught.value), forms_of(TOKEN), "error")
 
 
+async def test_a_wait_that_is_over_does_not_say_the_token_that_a_state_echoes() -> None:
+    running = {"id": 1, "status": "RUNNING", "statusReason": f"token {TOKEN}"}
+    soon = PollPolicy(minimum=0.01, deadline=0.03)
+    async with Loopback(otherwise=saying(running)) as server, Datorama(TOKEN, base_url=server.url) as datorama:
+        with pytest.raises(errors.PollTimeout, match=r"last state: .*token \*\*\*") as caught:
+            await datorama.reports.wait(1, policy=soon)
+    assert_silent(str(caught.value), forms_of(TOKEN), "error")
+
+
 async def test_every_token_of_a_pool_is_kept_out_of_what_any_of_them_brings() -> None:
     others = ["made-up-token-number-1", "made-up-token-number-2"]
     said = saying({"queryResponseData": None, "errors": [f"{others[1]} and {others[0]}"]})

@@ -24,7 +24,7 @@ from opentelemetry.trace import SpanKind
 
 from asyncconn import ONCE, Connector, Datorama, Hub, Panoply, Platform, Route, Routes, Tcup, TokenAuth, Window
 from asyncconn.core.supervise import Reconnect, Supervisor
-from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, NotSent, ServerError
+from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, ConnectTimeout, NotSent, ServerError
 from asyncconn.integrations.opentelemetry import Instrumented, instrument
 from asyncconn.resource import Calling
 from asyncconn.sandbox import Fault, Sandbox
@@ -344,6 +344,29 @@ async def test_each_connection_is_a_span_and_what_was_between_is_told_by_the_nex
     assert attributes(first)["error.type"] == "ConnectionLost"
     assert [name for name, _ in events(second)] == ["reconnect", "reconnect", "gap"]
     assert (first.parent, second.parent) == (None, None)
+
+
+async def test_of_a_connection_that_long_did_not_come_up_the_newest_failures_are_told_and_the_others_counted(
+    told: Told,
+) -> None:
+    hub = Hub(clock=QuickClock())
+    refusals = iter(range(200))
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Line]:
+        if (number := next(refusals, None)) is not None:
+            raise ConnectionLost("refused") if number < 199 else ConnectTimeout("the last")
+        yield Line()
+
+    with told.instrument(hub):
+        async with Supervisor(
+            connect, name="acme", policy=Reconnect(initial=0.01), clock=hub.clock, watching=hub.watching
+        ) as kept:
+            await kept.link()
+
+    [span] = told.spans
+    assert [kind["error.type"] for _, kind in events(span)] == ["ConnectionLost"] * 127 + ["ConnectTimeout"]
+    assert attributes(span)["asyncconn.dropped"] == 200 - 128
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import Loopback
 from redis_scene import call, limiter, shared_for_long
+from secrecy import locals_of_ours
 
 from asyncconn import Hub, Window
 from asyncconn.errors import ConfigError, LifecycleError
@@ -86,3 +88,24 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "pa55word" not in repr(RedisRates("redis://user:pa55word@localhost:6379/0?password=pa55word"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"url": "redis://user:pa55word@localhost:99999999/0"}, {"prefix": "a b"}, {"gone": "never"}, {"timeout": 0}],
+    ids=str,
+)
+@pytest.mark.parametrize("given", ["as an argument", "in the environment"])
+def test_a_refusal_shows_no_password_in_its_frames(
+    given: str, wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, options = wrong.get("url", "redis://user:pa55word@localhost:6379/0"), {**wrong}
+    options.pop("url", None)
+    monkeypatch.setenv("ASYNCCONN_REDIS_URL", url)
+    make = partial(RedisRates, url) if given == "as an argument" else RedisRates.from_env
+    with pytest.raises(ConfigError) as caught:
+        make(**options)
+
+    shown = locals_of_ours(caught.value)
+    assert [one for one in shown if "pa55word" in one or "in its repr" in one] == []
+    assert any("RedisRates.__init__: self = <RedisRates" in one for one in shown)

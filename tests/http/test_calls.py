@@ -273,6 +273,22 @@ async def test_a_state_that_failed_is_an_error_with_the_state() -> None:
             await http.poll("/j", until={"job.status": "DONE"}, failed=lambda state: "job" in state)
 
 
+async def test_the_error_of_a_wait_shows_no_credential_that_a_state_quotes() -> None:
+    running = saying({"status": "RUN", "you": "Bearer s3cret-t0ken"})
+    async with (
+        Loopback(otherwise=running) as server,
+        road(server, clock=QuickClock(), auth=TokenAuth("s3cret-t0ken")) as http,
+    ):
+        with pytest.raises(PollTimeout, match=r"last state: .*Bearer \*\*\*") as late:
+            await http.poll("/j", until={"status": "DONE"}, deadline=5.0)
+        failed = {"status": "RUN", "you": "Bearer s3cret-t0ken"}
+        with pytest.raises(OperationFailed, match=r"you is 'Bearer \*\*\*'") as broken:
+            await http.poll("/j", until={"status": "DONE"}, failed=failed)
+
+    assert "s3cret" not in f"{late.value} {broken.value}"
+    assert late.value.last == broken.value.state == failed  # what the platform said is the caller's
+
+
 async def test_passing_errors_are_not_the_end_of_a_wait() -> None:
     replies = [DROP, saying({}, 503), *states("DONE")]
     async with Loopback(*replies) as server, road(server, clock=QuickClock(), retry=ONCE) as http:

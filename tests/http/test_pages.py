@@ -142,6 +142,16 @@ async def test_what_is_no_link_is_a_protocol_error(link: Any, error: str) -> Non
             await http.pages("/l", next=NextUrl()).collect()
 
 
+@pytest.mark.parametrize("next", [NextUrl(), "next"], ids=["an address", "a cursor"])
+async def test_the_error_of_pages_that_lead_back_shows_no_credential_of_theirs(next: Any) -> None:  # noqa: A002 - as above
+    again = saying({"items": [1], "next": "at7&access_token=s3cret-t0ken"})
+    async with Loopback(otherwise=again) as server, road(server, auth=TokenAuth("s3cret-t0ken")) as http:
+        with pytest.raises(ProtocolError, match="leads back") as caught:
+            await http.pages("/l", next=next).collect()
+
+    assert "s3cret" not in str(caught.value)
+
+
 async def test_links_that_lead_back_are_refused() -> None:
     async with Loopback(otherwise=saying({"items": [1], "next": "/l?at=2"})) as server, road(server) as http:
         with pytest.raises(ProtocolError, match="leads back"):

@@ -155,7 +155,14 @@ async def test_without_a_strong_sign_each_attempt_begins_anew(tag: str | None, t
 
 @pytest.mark.parametrize(
     "place",
-    [f"bytes {HALF - 1}-{len(OLD) - 1}/{len(OLD)}", f"bytes {HALF}-{len(OLD) - 1}/{len(OLD) + 5}", "items 1-2/3", ""],
+    [
+        f"bytes {HALF - 1}-{len(OLD) - 1}/{len(OLD)}",
+        f"bytes {HALF}-{len(OLD) - 1}/{len(OLD) + 5}",
+        f"bytes {HALF}-{len(OLD) - 1}/{'9' * 5000}",
+        "items 1-2/3",
+        "",
+    ],
+    ids=["elsewhere", "of another size", "of a size without end", "no bytes", "nothing said"],
 )
 async def test_a_part_that_was_not_asked_for_is_refused_and_the_next_call_begins_anew(
     place: str, tmp_path: Path

@@ -70,6 +70,26 @@ async def test_one_that_fails_raises_what_it_ended_with_and_shows_every_state(
         assert failed.value.state.exit_code == 3
 
 
+@virtual
+async def test_no_error_of_a_wait_shows_the_key_that_a_state_quotes(clock: VirtualClock, tmp_path: Path) -> None:
+    async with scene(tmp_path, clock) as here:
+        key = here.sandbox.tcup.api_key
+        here.engine.run_seconds = 1_000.0
+        task = await here.deployed("j", arguments=[key])
+        await task.start()
+        with pytest.raises(PollTimeout, match=r"last state: .*\*\*\*") as alone:
+            await task.wait(deadline=100.0)
+        with pytest.raises(PollTimeout, match=r"last state: .*\*\*\*") as together:
+            await here.tcup.tasks.wait_all([task], policy=PollPolicy(deadline=100.0))
+        lacking = await here.deployed("k")
+        await lacking.link_files([(task, key)])
+        await lacking.start()
+        with pytest.raises(OperationFailed, match=r"missing external file: \*\*\*") as failed:
+            await lacking
+        assert key not in f"{alone.value} {together.value} {failed.value}"
+        assert alone.value.last.arguments == [key]
+
+
 async def test_a_verb_whose_answer_is_lost_is_not_repeated(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         task = await here.deployed("j")

@@ -409,7 +409,7 @@ class BatchBuffer(Unpicklable, Generic[T]):
         limit = self.policy.drain_timeout if timeout is None else seconds("timeout", timeout)
         started = self._clock.now()
         self._cut()
-        waiting = [receipt.settled() for receipt in self._receipts()]
+        waiting = {receipt.settled(): receipt for receipt in self._receipts()}
         if waiting:
             self._flushing += 1
             try:
@@ -418,6 +418,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
                 await asyncio.wait(waiting, timeout=limit)
             finally:
                 self._flushing -= 1
+                for future, receipt in waiting.items():
+                    receipt.leave(future)
         return self.accounts.report(self.stats, self._clock.now() - started)
 
     def _receipts(self) -> set[Receipt]:

@@ -105,7 +105,7 @@ class Receipt:
         self._delivery: Delivery | None = None
         self._losses: list[Loss] = []
         self._error: DeliveryFailed | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: dict[asyncio.Future[None], None] = {}  # in their order
         self._awaiting = 0  # tasks that will hear of a failure
         self._watching = 0  # calls that will report it
 
@@ -182,8 +182,12 @@ class Receipt:
         if self.done:
             future.set_result(None)
         else:
-            self._waiting.append(future)
+            self._waiting[future] = None
         return future
+
+    def leave(self, future: asyncio.Future[None]) -> None:
+        """For the buffer: nobody waits any more for a future that :meth:`settled` gave."""
+        self._waiting.pop(future, None)
 
     def settle(self, outcome: Delivery | DeliveryFailed, accounts: Listener | None = None) -> None:
         """For the buffer: the outcome of all, once. ``accounts`` are told when somebody hears of a failure."""
@@ -246,9 +250,11 @@ class Receipt:
         """What awaiting the receipt itself does."""
         if not self.done:
             self._awaiting += 1
+            future = self.settled()
             try:
-                await self.settled()
+                await future
             except BaseException:
+                self.leave(future)
                 self._awaiting -= 1
                 if not self._awaiting:
                     self._nobody()

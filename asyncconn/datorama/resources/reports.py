@@ -93,6 +93,7 @@ class Reports(Collection[Report]):
             clock=self._caller.clock,
             name=f"report job {job_id}",
             watching=self._caller.watching,
+            scrub=self._caller.pool.scrub,
         )
 
     async def job(self, job_id: int) -> ReportJob:

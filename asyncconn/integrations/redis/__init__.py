@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from asyncconn.core.rates.registry import Rates
+    from asyncconn.core.secret import Concealed
 
 __all__ = ["RedisRates", "SharedRate"]
 
@@ -57,14 +58,14 @@ class RedisRates(Unpicklable):
 
     def __init__(
         self,
-        url: str,
+        url: str | Concealed,
         *,
         prefix: str = "asyncconn",
         timeout: float = 1.0,
         gone: Literal["fail", "share"] = "fail",
         processes: int | None = None,
     ) -> None:
-        url = secret(url).get_secret_value()
+        url = secret(url)  # before anything is raised: what a traceback can show of this frame is masked
         positive("timeout", timeout)
         if not prefix or any(one in "{}*?[]\\" or one.isspace() for one in prefix):
             raise ConfigError(f"a prefix is a word without brackets or wildcards, not {prefix!r}")
@@ -83,13 +84,14 @@ class RedisRates(Unpicklable):
 
         Raises ``ConfigError`` where it is not set.
         """
-        url = variable(URL)
+        url = secret(variable(URL) or "")
         if not url:
             raise ConfigError(f"the variable {URL} is not set: it is redis://host:port/database")
         return cls(url, **options)
 
     def __repr__(self) -> str:
-        return f"<RedisRates at {self._server.shown}>"
+        server = getattr(self, "_server", None)  # a traceback may show one that is half made
+        return "<RedisRates>" if server is None else f"<RedisRates at {server.shown}>"
 
     # -- for the hub ---------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from asyncconn.core.secret import Secret
+
 __all__ = ["Server"]
 
 logger = logging.getLogger("asyncconn.rates")
@@ -54,7 +56,7 @@ class Server(Unpicklable):
 
     _elsewhere = "make another one there, of the same URL"
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: Secret, timeout: float) -> None:
         self._url = url
         self.timeout = timeout
         self.shown = _without_credentials(url)
@@ -155,14 +157,14 @@ class Server(Unpicklable):
 class _Connections:
     """The connections of one loop, who uses them, and what is known of the server that they lead to."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: Secret, timeout: float) -> None:
         self.users = 0
         self.fit = False  # whether it was asked that it forgets nothing
         self.sha: str | None = None
         # Its own repetitions would hide a server that hangs, and repeat what has been done.
         never = Retry(NoBackoff(), 0)
         self.client: Redis = Redis.from_url(
-            url,
+            url.get_secret_value(),
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=never,
@@ -179,10 +181,10 @@ def _why(error: BaseException, timeout: float) -> str:
     return f"refuses: {error}"
 
 
-def _without_credentials(url: str) -> str:
+def _without_credentials(url: Secret) -> str:
     try:
-        parse_url(url)
-        return str(URL(url).with_user(None).with_password(None).with_query(None))
+        parse_url(url.get_secret_value())
+        return str(URL(url.get_secret_value()).with_user(None).with_password(None).with_query(None))
     except ValueError:
         problem = "the URL of a Redis server is redis://host:port/database, or rediss:// with TLS"
     raise ConfigError(problem)  # out here it has no context: that may quote a password

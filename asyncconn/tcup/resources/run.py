@@ -33,7 +33,7 @@ class RunCalls(Noun):
         self.service = service
         self.tasks = tasks
         self.watch: Watch[RunState] = Watch(
-            self._asked, places=places, clock=service.clock, watching=service.http.watching, name="tcup:runs"
+            self._asked, places=places, clock=service.clock, http=service.http, name="tcup:runs"
         )
 
     async def _asked(self, token: str) -> RunState:

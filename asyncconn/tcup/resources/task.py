@@ -49,7 +49,7 @@ class TaskCalls(Noun):
         self.projects = projects
         self.default_timezone = default_timezone
         self.watch: Watch[TaskState] = Watch(
-            self._asked, places=places, clock=service.clock, watching=service.http.watching, name="tcup:tasks"
+            self._asked, places=places, clock=service.clock, http=service.http, name="tcup:tasks"
         )
 
     async def _asked(self, token: str) -> TaskState:
@@ -372,7 +372,7 @@ def poller(
 
     def result(state: TaskState) -> TaskState:
         if state.status.final and state.status is not TaskStatus.COMPLETED:
-            raise OperationFailed(f"task {name} ({token}) {state.status}{_why(state)}", state=state)
+            raise OperationFailed(f"task {name} ({token}) {state.status}{calls.watch.scrub(_why(state))}", state=state)
         return state
 
     return calls.watch.poller(
