@@ -433,8 +433,8 @@ class RateLimiter(Unpicklable):
             parts=tuple(part.snapshot(now) for part in self.parts),
             waiting=sum(1 for future, *_ in self._queue if not future.done()),
             in_flight=self._in_flight,
-            paused_for=max(0.0, self._paused_until - now),
-            paused_until=self._wall_end(self._paused_until - now) if self._paused_until > now else None,
+            paused_for=max(0.0, self._asked_until - now),  # that of a closed one is no pause
+            paused_until=self._wall_end(self._asked_until - now) if self._asked_until > now else None,
         )
 
     # -- as a context manager ----------------------------------------------------------------------------------------

@@ -298,6 +298,15 @@ class Quota(BasePart):
         wall = self._roll(now)
         return PartSnapshot(self.name, self.limit, max(0, self._left), (self._until - wall).total_seconds())
 
+    def unused(self, now: float) -> bool:
+        """Whether a new one would allow the same: nothing is counted here for this day, nor reserved in the store."""
+        wall = self._roll(now)
+        if self._told_until is not None and wall < self._told_until:
+            return False
+        if self.store is None:
+            return self._left == self.limit
+        return not (self._left or self._running or self._late or self._reserving())
+
     # -- the store -----------------------------------------------------------------------------------------------------
 
     def _start_reserving(self, cost: int) -> None:
