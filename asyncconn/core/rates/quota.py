@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from types import MethodType
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakMethod
 
 from asyncconn.core.rates.parts import BasePart, PartSnapshot, Slot, slot_of
 from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted
@@ -68,7 +70,7 @@ class Quota(BasePart):
         self._skew = timedelta(seconds=skew)
         self._key = name
         self._clock: Clock | None = None
-        self._wakes: list[Callable[[], None]] = []
+        self._wakes: list[Callable[[], Callable[[], None] | None]] = []  # of limiters, as long as these are there
         self._since = self._resets_at = self._until = _NEVER  # the day counted: known from here to here; with skew
         self._told_low = _NEVER  # the reset of the day of which it was told that little is left
         self._low = _NOTHING  # calls left, at which that is told
@@ -93,7 +95,8 @@ class Quota(BasePart):
 
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
         # One quota may stand in several limiters: a day's calls shared by two kinds of call.
-        self._wakes.append(wake)
+        self._wakes = [one for one in self._wakes if one() is not None]
+        self._wakes.append(WeakMethod(wake) if isinstance(wake, MethodType) else lambda: wake)
         if self._clock is None:
             self._clock = clock
             self._key = f"{key}/{self.name}"
@@ -315,17 +318,20 @@ class Quota(BasePart):
             self._reserve = asyncio.get_running_loop().create_task(
                 self._reserve_from(self.store, self._resets_at, amount), name=f"quota:{self._key}"
             )
-            self._reserve.add_done_callback(self._reserved)
+            kept = [one() for one in self._wakes]  # while they wait for it, nothing else may hold them
+            self._reserve.add_done_callback(lambda reserve: self._reserved(reserve, kept))
 
     def _reserving(self) -> bool:
         """Whether the store is being asked; on a loop that has ended nobody waits for its answer any more."""
         return self._reserve is not None and not self._reserve.get_loop().is_closed()
 
-    def _reserved(self, reserve: asyncio.Task[None]) -> None:
+    def _reserved(self, reserve: asyncio.Task[None], kept: list[Callable[[], None] | None]) -> None:
+        kept.clear()
         if self._reserve is reserve:
             self._reserve = None
-        for wake in self._wakes:
-            wake()
+        for one in self._wakes:
+            if (wake := one()) is not None:
+                wake()
 
     async def _reserve_from(self, store: QuotaStore, resets_at: datetime, amount: int) -> None:
         window = _window(resets_at)
