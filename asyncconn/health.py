@@ -7,11 +7,11 @@ import math
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
+from asyncconn.core.clock import shown_end
 from asyncconn.core.durations import positive, seconds
 from asyncconn.errors import ConfigError
 from asyncconn.hub import Hub, HubState
@@ -139,7 +139,7 @@ def _of_accounts(accounts: Iterable[AccountFigures], policy: ReadinessPolicy, no
             limits.setdefault(f"{account.platform} rate {rate.limit}", []).append(_wait(rate.snapshot))
     for name, waits in limits.items():
         wait, why = min(waits)
-        late = f"{why}: no call before {now + timedelta(seconds=wait):%Y-%m-%d %H:%M:%S} UTC"
+        late = f"{why}: no call before {shown_end(now, wait, '%Y-%m-%d %H:%M:%S UTC')}"
         yield Check.of(name, late if wait > policy.max_wait else "")
 
 

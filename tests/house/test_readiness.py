@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -260,6 +261,17 @@ async def test_a_window_that_frees_soon_is_none_of_that_and_a_long_pause_is(cloc
         "limited rate default": "the server asked for a pause: no call before 2030-01-01 01:00:00 UTC"
     }
     assert "very-secret" not in repr(late)
+
+
+async def test_a_pause_without_end_is_seen() -> None:
+    class Limited(Connector):
+        platform = Platform("limited", base_url="http://127.0.0.1:1", rates=Window(1, 60.0))
+
+    async with Hub() as hub:
+        Limited(hub=hub, auth=TokenAuth("token")).http.limiters["default"].pause(math.inf)
+        late = await readiness(hub)
+
+    assert failed(late) == {"limited rate default": "the server asked for a pause: no call before further notice"}
 
 
 # -- connections -------------------------------------------------------------------------------------------------------

@@ -379,7 +379,9 @@ def _unused(part: Part, now: float) -> bool:
 
 def _settles(part: Part) -> bool:
     """Whether something is to be settled outside when it is closed."""
-    return part.store is not None if isinstance(part, Quota) else type(part).aclose is not BasePart.aclose
+    if isinstance(part, Quota):
+        return part.store is not None
+    return getattr(type(part), "aclose", None) is not BasePart.aclose
 
 
 def _sweep(loop: asyncio.AbstractEventLoop) -> None:
