@@ -25,7 +25,9 @@ logger = logging.getLogger("asyncconn.ratelimit")
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-_LOOK = 60.0  # seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day
+# Seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day. And after which
+# a store in which all was used up is asked again: others may have given calls back.
+_LOOK = 60.0
 _JUMP = 5.0  # seconds by which the wall clock may go on faster than ours without having been set
 _NOTHING = -1  # less than a call may leave
 _DAYS = 8  # counts that are kept, for a clock that is set back
@@ -38,7 +40,8 @@ class Quota(BasePart):
     than what it was given, or else a ``ConfigError`` says so. When nothing is left, callers get
     ``QuotaExhausted(resets_at)``, or with ``wait=True`` they wait. A ``store`` makes the count survive the process and
     be shared between processes: calls are reserved there ``chunk`` at a time, so a crash forfeits at most one chunk
-    and can never let too many through. ``skew`` seconds after the reset are left unused, for clocks that differ.
+    and can never let too many through; one that has nothing left is asked again once a minute, for calls that others
+    gave back. ``skew`` seconds after the reset are left unused, for clocks that differ.
 
     The day is the wall clock's: when that moves on while the machine sleeps, the new day has begun. Set back to a day
     that was counted before, it goes on with that day's count, and what was counted under the later date counts there
@@ -85,6 +88,7 @@ class Quota(BasePart):
         self._told_until: datetime | None = None
         self._reserve: asyncio.Task[None] | None = None
         self._exhausted = False
+        self._look_at = 0.0  # when the store is asked again although it had nothing left
         self._error: AsyncConnError | None = None  # of the store, to be told once
         self._broken: ConfigError | None = None  # the function that tells the resets
 
@@ -188,9 +192,13 @@ class Quota(BasePart):
         if self._left >= cost:
             self._tell_low(self.limit - self._left + cost)
             return now
-        if self.store is not None and not self._exhausted:
-            self._start_reserving(cost)
-            return None
+        if self.store is not None:
+            if self._exhausted and not self._told_empty and now + 0.001 >= self._look_at:
+                self._exhausted = False
+            if not self._exhausted:
+                self._look_at = now + _LOOK
+                self._start_reserving(cost)
+                return None
         if self._wait:
             return now + min(_LOOK, self._seconds_left(wall))
         raise self._refusal(wall)
