@@ -168,7 +168,7 @@ async def test_a_limiter_that_is_gone_is_not_kept_by_those_that_shared_with_it(c
 async def test_of_limiters_that_are_gone_nothing_is_left_with_those_that_shared_with_them(clock: VirtualClock) -> None:
     window, day = Window(5, 60.0), Quota(100, name="day")
     kept = RateLimiter(window, day, name="kept", clock=clock)
-    gone = weakref.WeakSet()
+    gone: weakref.WeakSet[RateLimiter] = weakref.WeakSet()
     for _ in range(300):
         gone.add(RateLimiter(window, day, name="gone", clock=clock))
     gc.collect()
