@@ -7,11 +7,11 @@ import math
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
+from asyncconn.core.clock import shown_end
 from asyncconn.core.durations import positive, seconds
 from asyncconn.errors import ConfigError
 from asyncconn.hub import Hub, HubState
@@ -116,7 +116,7 @@ async def readiness(hub: Hub, policy: ReadinessPolicy | None = None) -> Readines
     if hub.state is not HubState.OPEN:
         return Readiness.of([Check.of("hub", f"it is {_STATES[hub.state]}")])
     figures, now = hub.figures(), hub.clock.now()
-    told = await asyncio.gather(*[_asked(one, policy) for one in hub.connectors])
+    told = await asyncio.gather(*[_asked(one, policy, hub._late) for one in hub.connectors])
     itself = Check.of("hub", "")
     checks = chain(
         [itself],
@@ -139,7 +139,7 @@ def _of_accounts(accounts: Iterable[AccountFigures], policy: ReadinessPolicy, no
             limits.setdefault(f"{account.platform} rate {rate.limit}", []).append(_wait(rate.snapshot))
     for name, waits in limits.items():
         wait, why = min(waits)
-        late = f"{why}: no call before {now + timedelta(seconds=wait):%Y-%m-%d %H:%M:%S} UTC"
+        late = f"{why}: no call before {shown_end(now, wait, '%Y-%m-%d %H:%M:%S UTC')}"
         yield Check.of(name, late if wait > policy.max_wait else "")
 
 
@@ -166,20 +166,17 @@ def _of_streams(streams: StreamFigures) -> Check:
     return Check.of(f"{streams.name} connections", down)
 
 
-_late: dict[asyncio.Task[list[Check]], object] = {}  # who is asked still, though nobody waits any more
-
-
-async def _asked(connector: Any, policy: ReadinessPolicy) -> list[Check]:
-    """What it says of itself; no answer, or an error, is one that is not well."""
-    if any(one is connector and not task.done() for task, one in _late.items()):
+async def _asked(connector: Any, policy: ReadinessPolicy, late: dict[asyncio.Task[Any], Any]) -> list[Check]:
+    """What it says of itself; no answer, or an error, is one that is not well. ``late`` are those asked still."""
+    if any(one is connector and not task.done() for task, one in late.items()):
         return [_unwell(connector, "it was asked before, and has not answered yet")]
     asking = asyncio.create_task(_said(connector, policy), name="asyncconn:readiness")
     try:
         await asyncio.wait({asking}, timeout=policy.timeout)
     finally:
         if not asking.done():  # who does not end when it is cancelled is not waited for
-            _late[asking] = connector
-            asking.add_done_callback(_ended)
+            late[asking] = connector
+            asking.add_done_callback(lambda asked: _ended(asked, late))
             asking.cancel()
     if not asking.done():
         return [_unwell(connector, f"no answer within {policy.timeout:g} s")]
@@ -202,8 +199,8 @@ def _told(check: object) -> bool:
     return isinstance(check, Check) and list(map(type, (check.name, check.ok, check.why))) == [str, bool, str]
 
 
-def _ended(asking: asyncio.Task[list[Check]]) -> None:
-    del _late[asking]
+def _ended(asking: asyncio.Task[list[Check]], late: dict[asyncio.Task[Any], Any]) -> None:
+    del late[asking]
     if not asking.cancelled():
         asking.exception()  # nobody waits for it
 

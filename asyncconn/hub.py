@@ -134,6 +134,8 @@ class Hub(Unpicklable):
         self._early: dict[str, Any] = {}  # accounts, before there is a loop
         self._ending: Ending[DrainReport] | None = None
         self._opening = asyncio.Lock()
+        #: Connectors that readiness() asks still, though nobody waits any more; by the task that asks.
+        self._late: dict[asyncio.Task[Any], Any] = {}
 
     def __repr__(self) -> str:
         number = len(self._members)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
 
-__all__ = ["Clock", "SystemClock", "VirtualClock"]
+__all__ = ["Clock", "SystemClock", "VirtualClock", "end_of", "shown_end"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -36,6 +36,25 @@ class Clock(Protocol):
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         """Call back at ``when`` on the scale of :meth:`now`; the handle can be cancelled."""
         ...
+
+
+def end_of(now: datetime, seconds: float) -> datetime | None:
+    """The time so many seconds from now; None where that is beyond all calendars."""
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def shown_end(now: datetime, seconds: float, form: str) -> str:
+    """That time for people, in the ``form`` of ``strftime``.
+
+    >>> now = datetime(2030, 1, 1, tzinfo=UTC)
+    >>> shown_end(now, 60.0, "%H:%M:%S UTC"), shown_end(now, float("inf"), "%H:%M:%S UTC")
+    ('00:01:00 UTC', 'further notice')
+    """
+    end = end_of(now, seconds)
+    return "further notice" if end is None else end.strftime(form)
 
 
 class SystemClock:

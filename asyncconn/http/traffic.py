@@ -29,7 +29,10 @@ _PATHS = 1_000  # of a platform, whose routes are known
 _FRESH = 256  # attempts of a route that are added up together
 _LATEST = 500  # attempts of a route that p50 and p95 are of
 _adding = threading.Lock()  # the newest attempts of a route are added up by its loop, and by who reads elsewhere
-_WORD = re.compile(r"[A-Za-z][A-Za-z_.~-]{0,31}|v\d{1,3}|\{\w+\}").fullmatch
+# A word, camelCase and abbreviations included: a random id of mixed case has shorter runs of small letters.
+_SHORT = r"By|Id|In|Of|On|To|(?<![A-Z])[A-Z]{2,6}s?(?![a-z]|[A-Z]{2})"
+_PIECE = rf"(?:[A-Z]?[a-z]{{1,20}}|[A-Z]{{1,20}}s?)(?:[A-Z][a-z]{{2,19}}|{_SHORT})*"
+_WORD = re.compile(rf"(?=[A-Za-z_.~-]{{1,32}}\Z){_PIECE}(?:[_.~-]+{_PIECE})*[_.~-]*|v\d{{1,3}}|\{{\w+\}}").fullmatch
 
 
 class Traffic(Unpicklable):
@@ -200,7 +203,9 @@ def _quantile(took: list[float], share: float) -> float:
 def route_of(path: str) -> str:
     """A path with holes in place of what looks like an id: all that is no word, and no version.
 
-    >>> route_of("/v1/orders/7f3a/items/12")
-    '/v1/orders/{}/items/{}'
+    A word is of letters, at most 20 in a row, in camelCase or not: an id like that cannot be told from one, and stays.
+
+    >>> route_of("/v1/orders/7f3a/items/12"), route_of("/v1/shares/aBcDeFgHiJkL"), route_of("/users/alice/findById")
+    ('/v1/orders/{}/items/{}', '/v1/shares/{}', '/users/alice/findById')
     """
     return "/".join([part if not part or _WORD(part) else "{}" for part in path.split("/")])

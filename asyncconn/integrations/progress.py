@@ -13,15 +13,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import math
 import sys
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 from weakref import WeakSet, finalize
 
+from asyncconn.core.clock import shown_end
 from asyncconn.core.durations import positive
 from asyncconn.core.extras import extra
 from asyncconn.core.progress import Progress, displayed
@@ -200,9 +201,11 @@ class _Display:
     def _wait(self, waiting: int, paused: float, seconds: float) -> str:
         if not waiting and not paused:
             return ""
-        until = self._hub.clock.utcnow() + timedelta(seconds=seconds)
         what = "paused" if paused else f"{waiting:,} waiting"
-        return f"{what} until {until:%H:%M:%S} UTC, {seconds:.0f} s" if seconds else what
+        if not seconds:
+            return what
+        until = shown_end(self._hub.clock.utcnow(), seconds, "%H:%M:%S UTC")
+        return f"{what} until {until}, {seconds:.0f} s" if seconds < math.inf else f"{what} until {until}"
 
 
 def _limit_of(rate: RateFigures) -> str:

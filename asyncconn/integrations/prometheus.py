@@ -54,7 +54,8 @@ class HubCollector(Collector):
     It may be made before the hub is open, is asked from any thread, and tells after the hub's end what it came to.
     A scrape in another thread is answered by the hub's loop, within ``timeout`` seconds: ``TimeoutError`` means that
     something blocks that loop. The metrics are listed in :doc:`/operations`; their labels are names of buffers,
-    platforms, limits, routes and streams, and fingerprints of accounts: no id, and no credential.
+    platforms, limits, routes and streams, and fingerprints of accounts: no credential, and no id except one of plain
+    letters in the path of a call that does not say its ``route``.
 
     Raises ``ImportError`` without the extra ``prometheus``, and ``ConfigError`` for a ``timeout`` that is none.
     """

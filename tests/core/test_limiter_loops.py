@@ -41,6 +41,18 @@ def test_a_second_loop_hears_at_once_that_it_is_the_wrong_one(part: str) -> None
         asyncio.run(use(limiter))
 
 
+def test_a_second_loop_hears_it_at_the_latest_when_it_would_wait_where_a_call_was_left_in_flight() -> None:
+    limiter = RateLimiter(Window(2, 60.0))
+
+    async def leave_one() -> None:
+        await limiter.acquire()
+
+    asyncio.run(leave_one())
+    asyncio.run(use(limiter))
+    with pytest.raises(WrongLoop, match="another event loop"):
+        asyncio.run(use(limiter))
+
+
 def test_a_second_loop_hears_it_where_a_waiter_was_left_behind() -> None:
     limiter, loop = RateLimiter(Window(1, 3600.0)), asyncio.new_event_loop()
     waiting: list[asyncio.Task[object]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,6 +162,32 @@ async def test_a_limiter_that_is_gone_is_not_kept_by_those_that_shared_with_it(c
         pass
 
     assert kept.snapshot().in_flight == 0
+
+
+@virtual
+async def test_of_limiters_that_are_gone_nothing_is_left_with_those_that_shared_with_them(clock: VirtualClock) -> None:
+    window, day = Window(5, 60.0), Quota(100, name="day")
+    kept = RateLimiter(window, day, name="kept", clock=clock)
+    gone: weakref.WeakSet[RateLimiter] = weakref.WeakSet()
+    for _ in range(300):
+        gone.add(RateLimiter(window, day, name="gone", clock=clock))
+    gc.collect()
+    async with kept:
+        pass
+
+    assert (len(gone), len(kept._family.others)) == (0, 0)
+    assert len(day._wakes) < 10
+
+
+@virtual
+async def test_many_short_lived_limiters_are_not_counted_up_at_one_that_rests(clock: VirtualClock) -> None:
+    window = Window(5, 60.0)
+    kept = RateLimiter(window, name="kept", clock=clock)
+    for _ in range(300):
+        RateLimiter(window, name="gone", clock=clock)
+        gc.collect(0)
+
+    assert len(kept._family.others) < 100
 
 
 def test_a_part_cannot_stand_in_limiters_of_two_loops_that_live() -> None:

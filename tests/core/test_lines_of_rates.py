@@ -67,6 +67,19 @@ async def test_a_wait_that_grows_as_others_join_is_told(clock: VirtualClock, cap
 
 
 @virtual
+async def test_who_gave_up_waiting_is_not_counted(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
+    limiter = RateLimiter(TokenBucket(1.0, 1), name="tides", clock=clock)
+    await calls(limiter, 1)
+    hasty = await waiting(limiter, 4)
+    for task in hasty[1:]:
+        task.cancel()
+    await asyncio.wait(hasty[1:])
+    await asyncio.gather(hasty[0], *await waiting(limiter, 20))
+
+    assert [line.partition(" for ")[0] for line in lines(caplog)] == ["INFO tides: 13 wait"]
+
+
+@virtual
 async def test_a_short_wait_is_not_told(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
     limiter = RateLimiter(Window(10, 5.0, skew=0.0), clock=clock)
     await asyncio.gather(*await waiting(limiter, 20))

@@ -80,6 +80,7 @@ def test_a_hold_that_headers_ask_for_is_told_once_and_can_be_lifted(
 async def test_a_pause_that_is_lifted_lets_whoever_waits_go_on(clock: VirtualClock) -> None:
     limiter = RateLimiter(Window(10, 60.0), clock=clock)
     limiter.pause(math.inf)
+    assert repr(limiter.snapshot()).endswith("; paused until further notice>")
     waiting = asyncio.create_task(limiter.acquire())
     await turns()
     limiter.resume()

@@ -256,6 +256,50 @@ async def test_a_cost_larger_than_a_chunk_is_reserved_at_once(clock: VirtualCloc
 
 
 @virtual
+async def test_calls_that_another_gives_back_are_found_within_a_minute(clock: VirtualClock) -> None:
+    store = MemoryStore()
+    one, other = (RateLimiter(Quota(100, store=store, chunk=50), name="q", clock=clock) for _ in range(2))
+    await calls(other, 1)
+    assert await calls_until_refused(one) == 50
+    await other.aclose()
+    asked = store.calls
+    assert [await calls_until_refused(one) for _ in range(10)] == [0] * 10
+    assert store.calls == asked
+    await clock.sleep(60.0)
+
+    assert await calls_until_refused(one) == 49
+
+
+@virtual
+async def test_who_waits_for_the_next_day_gets_calls_that_another_gives_back(clock: VirtualClock) -> None:
+    store = MemoryStore()
+    one, other = (RateLimiter(Quota(10, store=store, chunk=5, wait=True), name="q", clock=clock) for _ in range(2))
+    await calls(other, 1)
+    await calls(one, 5)
+    waiting = asyncio.create_task(calls(one, 4))
+    await clock.sleep(600.0)
+    assert not waiting.done()
+    await other.aclose()
+    await waiting
+
+    assert clock.now() <= 661.0
+    assert store.used == 10
+
+
+@virtual
+async def test_a_store_is_not_asked_again_while_the_server_says_that_nothing_is_left(clock: VirtualClock) -> None:
+    store = MemoryStore()
+    limiter = RateLimiter(Quota(100, store=store, chunk=5), clock=clock)
+    await calls(limiter, 1)
+    limiter.observe(part="quota", remaining=0)
+    asked = store.calls
+    await clock.sleep(600.0)
+
+    assert await calls_until_refused(limiter) == 0
+    assert store.calls == asked
+
+
+@virtual
 async def test_a_stored_quota_starts_anew_at_midnight(clock: VirtualClock) -> None:
     limiter = RateLimiter(Quota(10, store=MemoryStore(), chunk=4), clock=clock)
     first = await calls_until_refused(limiter)

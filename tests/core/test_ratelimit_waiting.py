@@ -209,6 +209,25 @@ async def test_after_a_storm_of_cancelled_waiters_the_books_are_clean(clock: Vir
 
 
 @virtual
+async def test_waiters_that_are_cancelled_are_not_kept_behind_a_patient_one(clock: VirtualClock) -> None:
+    limiter = RateLimiter(Window(1, 3600.0), clock=clock)
+    await use_up(limiter, 1)
+    patient = asyncio.create_task(limiter.acquire())
+    for _ in range(1000):
+        hasty = asyncio.create_task(limiter.acquire())
+        await turns()
+        hasty.cancel()
+    last = asyncio.create_task(limiter.acquire())
+    await turns()
+
+    assert len(limiter._queue) < 100
+    (await patient).done()
+    assert clock.now() == pytest.approx(3600.0)
+    (await last).done()
+    assert clock.now() == pytest.approx(7200.0)
+
+
+@virtual
 async def test_acquire_cancelled_at_every_await_leaves_the_books_clean(clock: VirtualClock) -> None:
     limiters: list[RateLimiter] = []
     store = SlowStore()

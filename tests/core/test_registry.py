@@ -12,7 +12,7 @@ from helpers import turns, virtual
 
 from asyncconn.core.clock import SystemClock, VirtualClock
 from asyncconn.core.rates.limiter import Quota, RateLimiter, TokenBucket, Window
-from asyncconn.core.rates.registry import forget_limiters, release_limiters, share_of
+from asyncconn.core.rates.registry import figures_of, forget_limiters, release_limiters, share_of
 from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.errors import LifecycleError
 
@@ -272,6 +272,96 @@ async def test_accounts_that_nobody_uses_and_that_have_counted_nothing_are_forgo
         release_limiters(user)
 
     assert len(registry._accounts) < 200
+
+
+def known() -> int:
+    import asyncconn.core.rates.registry as registry
+
+    return len(registry._accounts)
+
+
+@virtual
+async def test_accounts_of_closed_limiters_are_forgotten_once_nothing_counts_any_more(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    def stored() -> Mapping[str, Sequence[Part]]:
+        return {"default": [Window(10, 60.0), Quota(100, store=FileQuotaStore(tmp_path / "quota.json"), chunk=40)]}
+
+    for number in range(100):
+        user = User()
+        await calls(ask(user, clock, account=f"p:{number}", make=stored)["default"], 1)
+        for limiter in release_limiters(user):
+            await limiter.aclose()
+    assert known() == 100
+    await asyncio.sleep(63.0)
+    for number in range(100, 200):
+        ask(User(), clock, account=f"p:{number}", make=dict)
+
+    assert known() < 150
+
+
+@virtual
+async def test_accounts_whose_clients_are_gone_are_forgotten_while_their_hub_lives_on(clock: VirtualClock) -> None:
+    user = User()
+    for number in range(1000):
+        ask(user, clock, account=f"p:{number}")
+
+    assert known() < 200
+    assert figures_of(user) == []
+
+
+@virtual
+async def test_accounts_in_which_calls_count_are_remembered_while_their_hub_lives_on(clock: VirtualClock) -> None:
+    user, told = User(), "p:told"
+    ask(user, clock, account=told)["query"].pause(1e6)
+    for number in range(300):
+        await calls(ask(user, clock, account=f"p:{number}")["default"], 2)
+
+    assert len(figures_of(user)) == 301
+    assert {left(ask(user, clock, account=f"p:{number}"))["day"] for number in range(300)} == {998}
+    assert ask(user, clock, account=told)["query"].snapshot().paused_for > 9e5
+
+
+@virtual
+async def test_an_account_that_a_client_has_is_not_forgotten_however_idle_it_is(clock: VirtualClock) -> None:
+    user = User()
+    share, _ = share_of("p", "p:1", "http://p.example", parts(), 10, clock=clock, user=user, early={})
+    for number in range(300):
+        ask(user, clock, account=f"p:other {number}")
+
+    assert ask(user, clock)["default"] is share.limiters["default"]
+    assert len(figures_of(user)) == 1
+
+
+@virtual
+async def test_an_account_with_a_place_taken_is_not_forgotten(clock: VirtualClock) -> None:
+    user = User()
+    share, _ = share_of("p", "p:1", "http://p.example", {}, 10, clock=clock, user=user, early={})
+    places = share.places
+    await places.enter()
+    del share
+    for number in range(300):
+        ask(user, clock, account=f"p:other {number}", make=dict)
+    again, _ = share_of("p", "p:1", "http://p.example", {}, 10, clock=clock, user=user, early={})
+
+    assert again.places is places
+
+
+@virtual
+async def test_what_is_reserved_in_a_store_is_not_forgotten_before_it_is_given_back(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    def stored() -> Mapping[str, Sequence[Part]]:
+        return {"default": [Quota(100, store=FileQuotaStore(tmp_path / "quota.json"), chunk=40)]}
+
+    user = User()
+    await calls(ask(user, clock, make=stored)["default"], 1)
+    for number in range(300):
+        ask(user, clock, account=f"p:other {number}", make=dict)
+    for limiter in release_limiters(user):
+        await limiter.aclose()
+
+    assert (await FileQuotaStore(tmp_path / "quota.json").add("p:1/quota", "2030-01-02T00:00:00+00:00", 0)) == 1
 
 
 @virtual

@@ -125,6 +125,23 @@ async def test_an_account_shows_its_rates_and_no_credential(sandbox: Sandbox) ->
     assert hub.figures().accounts == ()
 
 
+async def test_accounts_of_connectors_that_are_gone_are_not_told_once_nothing_of_them_counts() -> None:
+    class Plain(Connector):
+        platform = Platform("plain", base_url="http://127.0.0.1:9", rates=Window(10, 60.0))
+
+    async with Hub() as hub:
+        for number in range(100):
+            async with Plain(hub=hub, auth=TokenAuth(f"token of user {number}")) as plain:
+                (await plain.http.limiters["default"].acquire()).cancel()
+        async with Plain(hub=hub, auth=TokenAuth("token")) as plain:
+            await plain.http.limiters["default"].acquire()
+        del plain
+        gc.collect()
+        [account] = hub.figures().accounts
+
+    assert account.rates[0].snapshot.remaining == 9
+
+
 async def test_figures_are_read_on_the_hubs_own_loop() -> None:
     async with Hub() as hub:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import sys
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -11,7 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncconn import Datorama, Hub, Panoply, Poller, PollPolicy, VirtualClock, progress, save_rows, sync
+from asyncconn import (
+    Connector,
+    Datorama,
+    Hub,
+    Panoply,
+    Platform,
+    Poller,
+    PollPolicy,
+    TokenAuth,
+    VirtualClock,
+    Window,
+    progress,
+    save_rows,
+    sync,
+)
 from asyncconn.core.clock import SystemClock
 from asyncconn.core.progress import OnProgress, Progress, telling
 from asyncconn.errors import ConfigError
@@ -113,6 +128,23 @@ def test_a_limit_says_who_waits_and_until_when() -> None:
     first = to.getvalue().splitlines()[0]
     assert "datorama.default: 60 of 60 calls of its platform limit (10 waiting until 00:01:0" in first
     assert "; datorama: 58 of 80 streams" in first
+
+
+def test_a_pause_without_end_is_said() -> None:
+    clock, to = VirtualClock(), io.StringIO()
+
+    class Limited(Connector):
+        platform = Platform("limited", base_url="http://127.0.0.1:1", rates=Window(10, 60.0))
+
+    async def main() -> None:
+        async with Hub(clock=clock, proxy="") as hub:
+            Limited(hub=hub, auth=TokenAuth("token")).http.limiters["default"].pause(math.inf)
+            async with progress(hub, to=to, every=1.0):
+                await clock.sleep(1.5)
+
+    clock.run(main())
+    first = "limited.default: 0 of 10 calls of its window limit (paused until further notice)"
+    assert to.getvalue().splitlines()[0] == first
 
 
 def test_a_terminal_has_bars_that_stay_when_it_is_over() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import math
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -262,6 +265,17 @@ async def test_a_window_that_frees_soon_is_none_of_that_and_a_long_pause_is(cloc
     assert "very-secret" not in repr(late)
 
 
+async def test_a_pause_without_end_is_seen() -> None:
+    class Limited(Connector):
+        platform = Platform("limited", base_url="http://127.0.0.1:1", rates=Window(1, 60.0))
+
+    async with Hub() as hub:
+        Limited(hub=hub, auth=TokenAuth("token")).http.limiters["default"].pause(math.inf)
+        late = await readiness(hub)
+
+    assert failed(late) == {"limited rate default": "the server asked for a pause: no call before further notice"}
+
+
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
@@ -395,6 +409,32 @@ async def test_one_that_does_not_end_when_it_is_cancelled_is_neither_waited_for_
     assert took == pytest.approx(0.8)
     assert (second, asked) == ({"acme answer": "it was asked before, and has not answered yet"}, 1)
     assert (third, stubborn.asked) == (first, 2)
+
+
+def test_one_that_never_answered_is_not_kept_when_its_loop_and_its_hub_have_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Stubborn(Acme):
+        async def checks(self, policy: ReadinessPolicy) -> Sequence[Check]:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await asyncio.Event().wait()
+            return ()
+
+    async def ask() -> weakref.ref[Stubborn]:
+        async with Hub() as hub:
+            stubborn = Stubborn(hub)
+            await readiness(hub, ReadinessPolicy(timeout=0.001))
+        return weakref.ref(stubborn)
+
+    loop = asyncio.new_event_loop()
+    gone = loop.run_until_complete(ask())
+    loop.close()
+    gc.collect()
+
+    assert gone() is None
+    assert "asyncconn:readiness" in caplog.text  # asyncio tells of a task that was still there
 
 
 async def test_who_asks_can_be_cancelled_and_takes_the_question_along() -> None:

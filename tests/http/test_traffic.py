@@ -90,6 +90,14 @@ async def test_what_is_no_word_in_a_path_is_a_hole_and_a_caller_may_say_better()
         ("/orders/0b2c5e0e-1111-4a6e-9d9a-000000000000", "/orders/{}"),
         ("/orders/{id}", "/orders/{id}"),
         ("/städte/köln", "/{}/{}"),
+        ("/shares/aBcDeFgHiJkLmNoPqRsT", "/shares/{}"),
+        ("/invite/qwertyuiopasdfghjklzxcvb", "/invite/{}"),
+        ("/invite/QWERTYUIOPASDFGHJKLZXCVB", "/invite/{}"),
+        ("/files/s3bucket", "/files/{}"),
+        ("/processDefinitions/uploadStructures", "/processDefinitions/uploadStructures"),
+        ("/limitDefinition/topicExchanges/byId", "/limitDefinition/topicExchanges/byId"),
+        ("/TaskService/userIDs/getURL/XMLExport", "/TaskService/userIDs/getURL/XMLExport"),
+        ("/users/alice", "/users/alice"),  # a word as any other
     ],
 )
 def test_only_words_and_versions_stay(path: str, route: str) -> None:

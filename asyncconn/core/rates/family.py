@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from asyncconn.core.rates.parts import Part
 
@@ -40,6 +40,7 @@ class _Users:
 
 _users: weakref.WeakValueDictionary[int, _Users] = weakref.WeakValueDictionary()  # by the part's id: any may be shared
 _lock = Lock()
+_FEW = 8  # others that are gone may be kept until somebody looks
 
 
 class Family(Generic[M]):
@@ -50,17 +51,25 @@ class Family(Generic[M]):
         self._self = weakref.ref(member)
         with _lock:
             self._users = [_users.setdefault(id(part), _Users(part)) for part in parts]
-            for other in {other for users in self._users for other in users.families}:
+            members = {other for users in self._users for other in users.families}
+            for other in members:
                 self.others += (other._self,)
                 other.others += (self._self,)
+                if len(other.others) > 2 * len(members) + _FEW:
+                    other._forget_gone()
             for users in self._users:
                 users.families.add(self)
 
-    def alive(self) -> Iterator[M]:
+    def alive(self) -> list[M]:
         """All of them that are still there."""
-        for reference in (self._self, *self.others):
-            if (one := reference()) is not None:
-                yield one
+        found = [one for reference in (self._self, *self.others) if (one := reference()) is not None]
+        if len(found) <= len(self.others):
+            with _lock:
+                self._forget_gone()
+        return found
+
+    def _forget_gone(self) -> None:
+        self.others = tuple([other for other in self.others if other() is not None])
 
     def leave(self, ended: Sequence[M]) -> None:
         """Part from limiters whose loop has ended: whoever waited there is gone."""

@@ -6,12 +6,11 @@ import asyncio
 import logging
 import math
 from collections import deque
-from datetime import datetime, timedelta
 from itertools import count
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from asyncconn.core.clock import Clock, SystemClock
+from asyncconn.core.clock import Clock, SystemClock, end_of, shown_end
 from asyncconn.core.durations import seconds
 from asyncconn.core.rates.family import Family
 from asyncconn.core.rates.parts import RateSnapshot
@@ -25,21 +24,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = [
-    "Part",
-    "PartSnapshot",
-    "Permit",
-    "Quota",
-    "RateLimiter",
-    "RateSnapshot",
-    "TokenBucket",
-    "Window",
-]
+    "Part", "PartSnapshot", "Permit", "Quota", "RateLimiter", "RateSnapshot", "TokenBucket", "Window",
+]  # fmt: skip
 
 logger = logging.getLogger("asyncconn.ratelimit")
 
 _tickets = count()  # the order of asking, across limiters that share a part
 _WORTH_TELLING = 1.0  # seconds by which a pause that runs must grow to be told again
 _LONG = 5.0  # seconds: a longer wait is told
+_ISO = "%Y-%m-%dT%H:%M:%S+00:00"
+_MANY = 64  # in line, from which on those who gave up are dropped now and then
 
 
 class Permit(Slot):
@@ -94,7 +88,8 @@ class RateLimiter(Unpicklable):
     A large cost waits at the head like any other, so it is never starved. A waiter that is cancelled, even in the
     very turn in which it was granted, gives its call back. A part may stand in several limiters: who has waited longest
     of those that can go is served first. One limiter belongs to the event loop that it is first used on, and so do
-    those that share a part with it: from any other it raises ``WrongLoop``.
+    those that share a part with it: from any other it raises ``WrongLoop``; where calls were left in flight on a loop
+    that has ended, at the latest when one would have to wait.
     """
 
     def __init__(self, *parts: Part, name: str = "limiter", key: str | None = None, clock: Clock | None = None) -> None:
@@ -112,6 +107,7 @@ class RateLimiter(Unpicklable):
         self._loop_runs: Callable[[], bool] = bool  # no: there is none yet
         self._queue: deque[_Waiter] = deque()
         self._queued_cost = 0
+        self._tidy_from = _MANY
         self._look_from, self._told_until = 1, 0.0  # waiters at whom a wait is looked at; when one that was told ends
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -144,7 +140,7 @@ class RateLimiter(Unpicklable):
 
     def acquire_nowait(self, cost: int = 1) -> Permit | None:
         """A permit if one can be had without waiting, else None. Raises what :meth:`acquire` raises at once."""
-        # A fraction of the price of asking for the running loop; one that has calls in flight need not be asked again.
+        # A fraction of the price of asking for the running loop; who has calls in flight hears it when it has to wait.
         if get_ident() != self._thread or not (self._in_flight or self._loop_runs()):
             self._check_loop()
         register = self._register
@@ -193,6 +189,8 @@ class RateLimiter(Unpicklable):
         if (waiting := len(self._queue) + 1) == 1 or waiting >= self._look_from:
             self._look_at_wait(waiting, cost)
         self._register.call_in()  # whoever comes later must not overtake
+        if len(self._queue) >= self._tidy_from:
+            self._tidy()
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._queue.append((future, cost, next(_tickets), owner))
         self._queued_cost += cost
@@ -217,7 +215,18 @@ class RateLimiter(Unpicklable):
         wait, self._look_from = self.estimated_wait(cost), 2 * waiting
         if wait > _LONG:
             self._look_from, self._told_until = 1, now + wait
-            logger.info("%s: %d wait for the rate, the last until %s", self.name, waiting, self._shown_end(wait))
+            waiting, shown = self._waiting() + 1, shown_end(self._clock.utcnow(), wait, _ISO)
+            logger.info("%s: %d wait for the rate, the last until %s", self.name, waiting, shown)
+
+    def _waiting(self) -> int:
+        return sum(not future.done() for future, *_ in self._queue)
+
+    def _tidy(self) -> None:
+        """Drop those who gave up, but for the first in line: it is served when it has heard of its own end."""
+        first, *others = self._queue
+        self._queue.clear()
+        self._queue.extend([first, *(one for one in others if not one[0].done())])
+        self._tidy_from = max(_MANY, 2 * len(self._queue))
 
     def _abandon(self, future: asyncio.Future[Permit], cost: int) -> None:
         """The waiter has gone: leave no place in the queue and no permit behind."""
@@ -412,29 +421,20 @@ class RateLimiter(Unpicklable):
 
     def _tell(self, what: str, seconds: float) -> None:
         self._told_until = max(self._told_until, self._now() + seconds)
-        shown = self._shown_end(seconds)
+        shown = shown_end(self._clock.utcnow(), seconds, _ISO)
         logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", self.name, what, shown, seconds)
-
-    def _shown_end(self, seconds: float) -> str:
-        end = self._wall_end(seconds)
-        return "further notice" if end is None else end.isoformat(timespec="seconds")
-
-    def _wall_end(self, seconds: float) -> datetime | None:
-        try:
-            return self._clock.utcnow() + timedelta(seconds=seconds)
-        except OverflowError:
-            return None
 
     def snapshot(self) -> RateSnapshot:
         """The books at this moment."""
         now = self._clock.now()
+        paused = max(0.0, self._asked_until - now)  # that of a closed one is no pause
         return RateSnapshot(
             name=self.name,
             parts=tuple(part.snapshot(now) for part in self.parts),
-            waiting=sum(1 for future, *_ in self._queue if not future.done()),
+            waiting=self._waiting(),
             in_flight=self._in_flight,
-            paused_for=max(0.0, self._paused_until - now),
-            paused_until=self._wall_end(self._paused_until - now) if self._paused_until > now else None,
+            paused_for=paused,
+            paused_until=end_of(self._clock.utcnow(), paused) if paused else None,
         )
 
     # -- as a context manager ----------------------------------------------------------------------------------------

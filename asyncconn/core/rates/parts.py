@@ -36,7 +36,8 @@ class PartSnapshot:
 class RateSnapshot:
     """A limiter at one moment: its parts, callers ``waiting``, calls ``in_flight``.
 
-    Paused, it grants nothing for ``paused_for`` seconds, until ``paused_until`` (aware UTC, None if it is not).
+    Paused, it grants nothing for ``paused_for`` seconds, until ``paused_until`` (aware UTC; None if it is not, or
+    without end).
     """
 
     name: str
@@ -54,15 +55,20 @@ class RateSnapshot:
     def __repr__(self) -> str:
         parts = "; ".join(f"{part.name}: {part.remaining} of {part.limit} left" for part in self.parts)
         waits = f"; {self.waiting} waiting" if self.waiting else ""
-        pause = f"; paused until {self.paused_until:%Y-%m-%d %H:%M:%S} UTC" if self.paused_until else ""
+        pause = f"; {self._pause}" if self.paused_for else ""
         return f"<RateSnapshot {self.name}: {parts}{waits}{pause}>"
+
+    @property
+    def _pause(self) -> str:
+        end = self.paused_until
+        return f"paused until {'further notice' if end is None else f'{end:%Y-%m-%d %H:%M:%S} UTC'}"
 
     def _repr_html_(self) -> str:
         from asyncconn.core.tables import html_table
 
         rows = [(part.name, part.limit, part.remaining, round(part.resets_in, 1)) for part in self.parts]
         waits = f"{self.waiting} waiting, {self.in_flight} under way"
-        pause = "" if self.paused_until is None else f", paused until {self.paused_until:%Y-%m-%d %H:%M:%S} UTC"
+        pause = f", {self._pause}" if self.paused_for else ""
         return html_table(("limit", "calls", "left", "resets in s"), rows, title=f"{self.name}: {waits}{pause}")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from types import MethodType
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakMethod
 
 from asyncconn.core.rates.parts import BasePart, PartSnapshot, Slot, slot_of
 from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted
@@ -23,7 +25,9 @@ logger = logging.getLogger("asyncconn.ratelimit")
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-_LOOK = 60.0  # seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day
+# Seconds after which a waiter looks at the wall clock again: a machine that slept woke on another day. And after which
+# a store in which all was used up is asked again: others may have given calls back.
+_LOOK = 60.0
 _JUMP = 5.0  # seconds by which the wall clock may go on faster than ours without having been set
 _NOTHING = -1  # less than a call may leave
 _DAYS = 8  # counts that are kept, for a clock that is set back
@@ -36,7 +40,8 @@ class Quota(BasePart):
     than what it was given, or else a ``ConfigError`` says so. When nothing is left, callers get
     ``QuotaExhausted(resets_at)``, or with ``wait=True`` they wait. A ``store`` makes the count survive the process and
     be shared between processes: calls are reserved there ``chunk`` at a time, so a crash forfeits at most one chunk
-    and can never let too many through. ``skew`` seconds after the reset are left unused, for clocks that differ.
+    and can never let too many through; one that has nothing left is asked again once a minute, for calls that others
+    gave back. ``skew`` seconds after the reset are left unused, for clocks that differ.
 
     The day is the wall clock's: when that moves on while the machine sleeps, the new day has begun. Set back to a day
     that was counted before, it goes on with that day's count, and what was counted under the later date counts there
@@ -68,7 +73,7 @@ class Quota(BasePart):
         self._skew = timedelta(seconds=skew)
         self._key = name
         self._clock: Clock | None = None
-        self._wakes: list[Callable[[], None]] = []
+        self._wakes: list[Callable[[], Callable[[], None] | None]] = []  # of limiters, as long as these are there
         self._since = self._resets_at = self._until = _NEVER  # the day counted: known from here to here; with skew
         self._told_low = _NEVER  # the reset of the day of which it was told that little is left
         self._low = _NOTHING  # calls left, at which that is told
@@ -83,6 +88,7 @@ class Quota(BasePart):
         self._told_until: datetime | None = None
         self._reserve: asyncio.Task[None] | None = None
         self._exhausted = False
+        self._look_at = 0.0  # when the store is asked again although it had nothing left
         self._error: AsyncConnError | None = None  # of the store, to be told once
         self._broken: ConfigError | None = None  # the function that tells the resets
 
@@ -93,7 +99,8 @@ class Quota(BasePart):
 
     def bind(self, clock: Clock, wake: Callable[[], None], key: str) -> None:
         # One quota may stand in several limiters: a day's calls shared by two kinds of call.
-        self._wakes.append(wake)
+        self._wakes = [one for one in self._wakes if one() is not None]
+        self._wakes.append(WeakMethod(wake) if isinstance(wake, MethodType) else lambda: wake)
         if self._clock is None:
             self._clock = clock
             self._key = f"{key}/{self.name}"
@@ -185,9 +192,13 @@ class Quota(BasePart):
         if self._left >= cost:
             self._tell_low(self.limit - self._left + cost)
             return now
-        if self.store is not None and not self._exhausted:
-            self._start_reserving(cost)
-            return None
+        if self.store is not None:
+            if self._exhausted and not self._told_empty and now + 0.001 >= self._look_at:
+                self._exhausted = False
+            if not self._exhausted:
+                self._look_at = now + _LOOK
+                self._start_reserving(cost)
+                return None
         if self._wait:
             return now + min(_LOOK, self._seconds_left(wall))
         raise self._refusal(wall)
@@ -298,6 +309,15 @@ class Quota(BasePart):
         wall = self._roll(now)
         return PartSnapshot(self.name, self.limit, max(0, self._left), (self._until - wall).total_seconds())
 
+    def unused(self, now: float) -> bool:
+        """Whether a new one would allow the same: nothing is counted here for this day, nor reserved in the store."""
+        wall = self._roll(now)
+        if self._told_until is not None and wall < self._told_until:
+            return False
+        if self.store is None:
+            return self._left == self.limit
+        return not (self._left or self._running or self._late or self._reserving())
+
     # -- the store -----------------------------------------------------------------------------------------------------
 
     def _start_reserving(self, cost: int) -> None:
@@ -306,17 +326,20 @@ class Quota(BasePart):
             self._reserve = asyncio.get_running_loop().create_task(
                 self._reserve_from(self.store, self._resets_at, amount), name=f"quota:{self._key}"
             )
-            self._reserve.add_done_callback(self._reserved)
+            kept = [one() for one in self._wakes]  # while they wait for it, nothing else may hold them
+            self._reserve.add_done_callback(lambda reserve: self._reserved(reserve, kept))
 
     def _reserving(self) -> bool:
         """Whether the store is being asked; on a loop that has ended nobody waits for its answer any more."""
         return self._reserve is not None and not self._reserve.get_loop().is_closed()
 
-    def _reserved(self, reserve: asyncio.Task[None]) -> None:
+    def _reserved(self, reserve: asyncio.Task[None], kept: list[Callable[[], None] | None]) -> None:
+        kept.clear()
         if self._reserve is reserve:
             self._reserve = None
-        for wake in self._wakes:
-            wake()
+        for one in self._wakes:
+            if (wake := one()) is not None:
+                wake()
 
     async def _reserve_from(self, store: QuotaStore, resets_at: datetime, amount: int) -> None:
         window = _window(resets_at)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.rates.limiter import RateLimiter
-from asyncconn.core.rates.parts import Part
+from asyncconn.core.rates.parts import BasePart, Part
+from asyncconn.core.rates.quota import Quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,12 +104,13 @@ class Room:
         self.free += 1
 
 
-@dataclass(slots=True, repr=False, eq=False)
+@dataclass(slots=True, weakref_slot=True, repr=False, eq=False)
 class Share:
     """What one service of an account uses: its ``limiters`` by name, and the account's ``places``.
 
     The services of an account share the parts, so that together they keep to the limits, and each has limiters of its
-    own, so that a pause that one of them asks for does not hold the others.
+    own, so that a pause that one of them asks for does not hold the others. As long as somebody has it, the account is
+    not forgotten.
     """
 
     limiters: Mapping[str, RateLimiter]
@@ -160,6 +162,7 @@ class _Account:
         self._places = Room(places)
         self.services: dict[str, dict[str, RateLimiter]] = {}
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
+        self._shares: weakref.WeakSet[Share] = weakref.WeakSet()  # of transports, which may be gone before their hub
         self._told = False  # that another client asked for something else
         self._before: list[_Account] = []  # whose books it takes over
         self._taken: set[tuple[int, int]] = set()  # parts that were taken over: one in several limiters is, once
@@ -177,9 +180,26 @@ class _Account:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing in its books."""
-        books = [limiter.snapshot() for limiter in self.limiters()]
-        return all(book.remaining == min(part.limit for part in book.parts) for book in books)
+        """Whether there is nothing in its books: no call that counts, no pause, no place that is taken."""
+        now, limiters = self._clock.now(), self.limiters()
+        return (
+            self._places.free == self._most
+            and not any(limiter.snapshot().paused_for for limiter in limiters)
+            and all(_unused(part, now) for limiter in limiters for part in limiter.parts)
+        )
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything to tell of it."""
+        return bool(self._shares) or not self.idle
+
+    def forgettable(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether the next who asks for it may get a new one. Of another loop's, only what is over can be looked at."""
+        if not self.over:
+            settled = not any(_settles(part) for limiter in self.limiters() for part in limiter.parts)
+            if self._shares or self.loop is not loop or not settled:
+                return False
+        return self.idle
 
     def limiters(self) -> list[RateLimiter]:
         """Those of all services."""
@@ -228,7 +248,9 @@ class _Account:
             self._told = True
             what = ", ".join(others)
             logger.warning("%s: this account has other limits already, made by an earlier client: those hold", what)
-        return Share(known, self._places, self.services)
+        share = Share(known, self._places, self.services)
+        self._shares.add(share)
+        return share
 
     def _inherit(self, service: str, limiters: Mapping[str, RateLimiter]) -> None:
         for old in self._before:
@@ -270,7 +292,7 @@ def share_of(
             early[account] = _Account(platform, account, clock, places)
         return early[account].share(service, rates, places), False
     with _lock:
-        _sweep()
+        _sweep(loop)
         known = _accounts.setdefault((account, None if type(clock) is SystemClock else clock), [])
         found = next((one for one in known if one.loop is loop and not one.over), None)
         made_before = early.pop(account, None)
@@ -297,10 +319,10 @@ def early_share(platform: str, clock: Clock, rates: Rates, places: int) -> Share
 
 
 def figures_of(user: object) -> list[AccountFigures]:
-    """What can be read of the accounts that ``user`` uses. On their loop."""
+    """What can be read of the accounts that ``user`` uses, and of those it used that still count. On their loop."""
     with _lock:
         used = [one for some in _accounts.values() for one in some if user in one.users]
-    return [one.figures() for one in used]
+    return [one.figures() for one in used if one.shown]
 
 
 def release_limiters(user: object) -> list[RateLimiter]:
@@ -322,9 +344,11 @@ def release_limiters(user: object) -> list[RateLimiter]:
 
 def forget_limiters() -> None:
     """Forget every account's limiters and books, as in a new process: so that one test does not slow the next."""
+    global _sweep_at
     with _lock:
         _accounts.clear()
         _warned.clear()
+        _sweep_at = _MANY
 
 
 def _alike(known: Part | None, part: Part) -> bool:
@@ -345,13 +369,28 @@ def _figures(part: Part) -> tuple[object, ...]:
     return type(part), part.name, part.limit, part.period
 
 
-def _sweep() -> None:
+def _unused(part: Part, now: float) -> bool:
+    """Whether a new one in its place would allow the same."""
+    if isinstance(part, Quota):
+        return part.unused(now)
+    books = part.snapshot(now)
+    return books.remaining == books.limit and books.resets_in <= 0
+
+
+def _settles(part: Part) -> bool:
+    """Whether something is to be settled outside when it is closed."""
+    if isinstance(part, Quota):
+        return part.store is not None
+    return getattr(type(part), "aclose", None) is not BasePart.aclose
+
+
+def _sweep(loop: asyncio.AbstractEventLoop) -> None:
     """Drop what nobody uses and nothing is counted in, whenever there are twice as many as the last time."""
     global _sweep_at
     if len(_accounts) < _sweep_at:
         return
     for key, some in list(_accounts.items()):
-        some[:] = [one for one in some if not (one.over and one.idle)]
+        some[:] = [one for one in some if not one.forgettable(loop)]
         if not some:
             del _accounts[key]
     _sweep_at = max(_MANY, 2 * len(_accounts))
