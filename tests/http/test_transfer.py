@@ -70,7 +70,7 @@ async def test_a_download_that_is_cut_is_gone_on_with_in_the_same_call(tmp_path:
 
 
 async def test_attempts_that_bring_it_on_are_not_counted(tmp_path: Path) -> None:
-    data, piece, asked = bytes(range(250)) * 400, 10_000, list[int]()
+    data, piece, asked, heard = bytes(range(250)) * 400, 10_000, list[int](), Heard()
 
     async def a_tenth(request: web.Request) -> web.StreamResponse:
         start = request.http_range.start or 0
@@ -82,14 +82,15 @@ async def test_attempts_that_bring_it_on_are_not_counted(tmp_path: Path) -> None
         await answer.prepare(request)
         await answer.write(data[start : start + piece])
         if start + piece < len(data) and request.transport is not None:
-            request.transport.close()  # once what was written is out
+            await heard.reached(start + piece)
+            request.transport.abort()
         return answer
 
     app = web.Application()
     app.router.add_get("/f", a_tenth)
     two = RetryPolicy(attempts=2, initial=0.01, maximum=0.02)
     async with TestServer(app) as server, road(str(server.make_url("")).rstrip("/"), retry=two) as http:
-        path = await http.download("/f", tmp_path / "f")
+        path = await http.download("/f", tmp_path / "f", on_progress=heard.append)
 
     assert path.read_bytes() == data
     assert asked == list(range(0, len(data), piece))
