@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from asyncconn._portable import printable
+
 __all__ = ["Answer"]
 
 
@@ -30,6 +32,8 @@ class Answer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "retry_after", _seconds(self.retry_after))
+        for name in ("code", "request_id", "body"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 def _seconds(given: Any) -> float | None:

@@ -8,11 +8,21 @@ import pickle
 import reprlib
 from typing import Any, Self
 
-__all__ = ["PortableError"]
+__all__ = ["PortableError", "printable"]
 
 _PLAIN = (str, int, float, bool, type(None))
 _SHORT = reprlib.Repr()  # for what cannot travel
 _SHORT.maxstring = _SHORT.maxother = 200
+
+
+def printable(value: Any) -> Any:
+    """A text with half characters (lone surrogates, as of bytes that are none) escaped; everything else as it is.
+
+    They come with what a server or a file system says, and no terminal, log or file takes them.
+    """
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 class PortableError(Exception):
@@ -23,6 +33,9 @@ class PortableError(Exception):
     as a note: an error that cannot be unpickled would break a whole process pool.
     """
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*map(printable, args))
+
     @property
     def message(self) -> str:
         """What happened, in words. It may be set: ``str``, ``repr`` and ``args`` then say the same."""
@@ -31,7 +44,7 @@ class PortableError(Exception):
 
     @message.setter
     def message(self, text: str) -> None:
-        self.args = (text, *self.args[1:])
+        self.args = (printable(text), *self.args[1:])
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: _packed(value) for name, value in vars(self).items()}

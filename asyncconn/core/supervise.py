@@ -40,6 +40,7 @@ State = Literal["connecting", "live", "lost", "closed"]
 
 _PASSING = (408, 425, 429)  # statuses below 500 that may be others a moment later
 _KEPT = 1_000  # gaps
+_LONGEST = 3600.0  # seconds that a server may ask for: a slip of its own would end the stream in silence
 
 
 class Link(Protocol):
@@ -58,8 +59,9 @@ class Reconnect:
     """How a broken connection is made anew.
 
     Pauses have full jitter: a random part of ``initial`` seconds, of twice as much after the next failure, and so on up
-    to ``maximum``; what the server asks for is a floor. A connection that lived ``healthy`` seconds begins this anew.
-    One attempt may take ``timeout`` seconds. ``attempts`` bounds the failures in a row; None is without end.
+    to ``maximum``; what the server asks for is a floor, up to an hour. A connection that lived ``healthy`` seconds
+    begins this anew. One attempt may take ``timeout`` seconds. ``attempts`` bounds the failures in a row; None is
+    without end.
 
     >>> Reconnect().pause(1, random=lambda: 1.0), Reconnect().pause(9, random=lambda: 1.0)
     (0.5, 30.0)
@@ -80,7 +82,7 @@ class Reconnect:
     def pause(self, failures: int, floor: float = 0.0, *, random: Callable[[], float] = random.random) -> float:
         """Seconds before the next attempt, after so many failures in a row."""
         ceiling = min(self.maximum, self.initial * 2.0 ** min(failures - 1, 60))
-        return floor + random() * ceiling
+        return min(floor, _LONGEST) + random() * ceiling
 
 
 @dataclass(frozen=True, slots=True)

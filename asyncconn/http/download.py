@@ -178,7 +178,9 @@ class _Download:
             of, validator, total = note["of"], note["validator"], note["total"]
         except (ValueError, TypeError, LookupError):
             return None
-        if of != self._of or not isinstance(validator, str) or not isinstance(total, int | None):
+        if of != self._of or not isinstance(total, int | None):
+            return None
+        if not isinstance(validator, str) or not validator or not _can_be_sent(validator):
             return None
         known = _Known(validator, total)
         if known.total is not None and self.part.size >= known.total > 0:
@@ -278,9 +280,15 @@ def _validator(headers: Mapping[str, str]) -> str | None:
     if _encoded(headers):
         return None
     tag = headers.get("ETag", "").strip()
-    if tag.startswith('"'):
+    if tag.startswith('"') and _can_be_sent(tag):
         return tag
     text = headers.get("Last-Modified", "")
     changed, now = http_date(text), http_date(headers.get("Date", "")) or datetime.now(UTC)
     # Within its second it may change once more.
-    return text if changed is not None and now - changed >= timedelta(seconds=1) else None
+    old = changed is not None and now - changed >= timedelta(seconds=1)
+    return text if old and _can_be_sent(text) else None
+
+
+def _can_be_sent(validator: str) -> bool:
+    """Whether it can go back as a header: servers send other characters, too."""
+    return validator.isascii() and validator.isprintable()

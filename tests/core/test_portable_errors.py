@@ -47,6 +47,25 @@ def _python_alone() -> Iterator[None]:
     copyreg.dispatch_table.update(theirs)
 
 
+@pytest.mark.parametrize("kind", [errors.ProtocolError, errors.ConfigError, errors.PollTimeout])
+def test_half_a_character_in_a_message_is_told_in_ascii(kind: type[AsyncConnError]) -> None:
+    error = kind("é: \ud800")
+    told = [error.message, str(error.args[0])]
+    error.message = "later: \udcff"
+    told += [error.message, str(error.args[0])]
+
+    assert told == ["é: \\ud800"] * 2 + ["later: \\udcff"] * 2
+    assert "later" in str(copy.copy(error))
+    assert str(pickle.loads(pickle.dumps(error))).encode()  # noqa: S301 - our own
+
+
+def test_half_a_character_in_an_answer_is_told_in_ascii() -> None:
+    error = errors.NotFound("no such thing", Answer("shop", 404, code="\ud800", request_id="\udcff", body="\udfff"))
+
+    assert (error.code, error.request_id, error.body) == ("\\ud800", "\\udcff", "\\udfff")
+    assert str(error).encode()
+
+
 def _kinds(kind: type[AsyncConnError] = AsyncConnError) -> Iterator[type[AsyncConnError]]:
     for one in kind.__subclasses__():
         if one.__module__.startswith("asyncconn."):

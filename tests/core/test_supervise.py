@@ -160,6 +160,23 @@ def test_what_the_server_asks_for_is_the_least_pause() -> None:
     run(scene)
 
 
+@pytest.mark.parametrize("error", [lost(), RateLimited("too many", Answer("acme", status=429))], ids=["stream", "call"])
+def test_a_server_that_asks_for_a_year_is_asked_again_after_an_hour(error: Any) -> None:
+    year = 365 * 86_400.0
+    if isinstance(error, RateLimited):
+        error.answer = Answer("acme", status=429, retry_after=year)
+    else:
+        error.retry_after = year
+
+    async def scene(clock: VirtualClock) -> None:
+        station = Station(error)
+        async with Supervisor(station.connect, name="acme", clock=clock) as supervisor:
+            await supervisor.link()
+        assert 3600.0 <= station.attempts[1] - station.attempts[0] <= 3600.5
+
+    run(scene)
+
+
 @pytest.mark.parametrize(
     "error",
     [Unauthorized("no", Answer("acme", status=401)), ConfigError("no such file"), ZeroDivisionError("a fault of ours")],

@@ -375,3 +375,16 @@ async def test_a_503_with_an_odd_time_is_repeated_like_any(header: str, text: st
             assert (await http.request("GET", "/")).status == 200
 
         assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [(b"404", b"X-Request-Id"), (b"404", b"x-amzn-RequestId"), (b"200", b"Content-Type")]
+)
+async def test_bytes_of_a_header_that_are_no_text_can_be_printed_in_an_error(status: bytes, name: bytes) -> None:
+    raw = b"HTTP/1.1 " + status + b" Said\r\n" + name + b": a/\xff\r\nContent-Length: 1\r\n\r\nx"
+    async with Loopback(Reply(raw=raw)) as server, road(server) as http:
+        with pytest.raises(AsyncConnError) as caught:
+            (await http.request("GET", "/x", retry=ONCE)).json()
+
+    assert str(caught.value).encode()
+    assert "a/\\udcff" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,33 @@ async def test_a_note_that_was_damaged_is_none(total: str, tmp_path: Path) -> No
         note.write_text(note.read_text().replace(str(len(OLD)), total))
         await http.download("/f", tmp_path / "f")
 
+    assert (tmp_path / "f").read_bytes() == OLD
+
+
+@pytest.mark.parametrize("tag", [b'"\xff"', b'"\xc3\xa9"', b'"a\tb"', b'"\x7f"'], ids=repr)
+async def test_a_tag_that_cannot_be_sent_back_shows_nothing(tag: bytes, tmp_path: Path) -> None:
+    heard = Heard()
+    broken = cut(whole(OLD), HALF, heard)
+    assert broken.raw is not None
+    broken.raw = broken.raw.replace(b'"one"', tag)
+    async with Loopback(broken, whole(OLD)) as server, road(server, clock=QuickClock()) as http:
+        await http.download("/f", tmp_path / "f", on_progress=heard.append)
+
+    assert "range" not in server.seen[1].headers
+    assert (tmp_path / "f").read_bytes() == OLD
+
+
+@pytest.mark.parametrize("validator", ['"\udcff"', '"\x01"', '"a"\r\nX: y', ""])
+async def test_a_note_whose_validator_cannot_be_sent_is_none(validator: str, tmp_path: Path) -> None:
+    heard = Heard()
+    async with Loopback(cut(whole(OLD), HALF, heard), whole(OLD)) as server, road(server, retry=ONCE) as http:
+        with pytest.raises(ConnectionLost):
+            await http.download("/f", tmp_path / "f", on_progress=heard.append)
+        note = tmp_path / "f.part.note"
+        note.write_text(json.dumps({**json.loads(note.read_bytes()), "validator": validator}))
+        await http.download("/f", tmp_path / "f")
+
+    assert "range" not in server.seen[1].headers
     assert (tmp_path / "f").read_bytes() == OLD
 
 

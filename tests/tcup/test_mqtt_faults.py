@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from certificates import Authority
-from helpers import until
+from helpers import until, virtual
 from loopback import Server
 
 from asyncconn.errors import ConfigError, ConnectFailed, ConnectionLost, SubscriptionRefused
 from asyncconn.sandbox.tcup import StreamFault, TcupWorld
 
 from .mqtt_scene import at, at_port, client, numbers, scene, world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from asyncconn.core.clock import VirtualClock
 
 
 async def test_five_breaks_while_publishing_and_receiving_lose_nothing() -> None:
@@ -75,6 +81,59 @@ async def test_an_acknowledgement_that_never_comes_is_a_message_sent_again() -> 
         place.streams.kill(lambda one: one.name != "c1")
         await publishing
         assert (await anext(messages)).json == 1
+
+
+@pytest.mark.parametrize("room", [{}, {"max_pending": 2}], ids=["window", "room"])
+async def test_many_are_given_up_where_nothing_is_acknowledged_and_the_rest_is_not_taken(room: dict[str, Any]) -> None:
+    async with client({**at_port(1), **room}) as tcup:
+        documents = iter(range(10))
+        report = await tcup.mqtt.publish_many(None, documents, window=3, timeout=0.02)
+        left = [*documents]
+        assert (report.accepted, report.failed, report.pending) == (3 - len(room), 3 - len(room), 0)
+        assert left == [*range(report.accepted + 1, 10)]  # the one that waited was given out, and not taken
+        assert report.undelivered == [*range(report.accepted)]
+
+
+async def test_many_that_were_sent_and_never_acknowledged_are_unknown_when_given_up() -> None:
+    async with scene() as (tcup, place):
+        await tcup.mqtt.publish(None, -1)
+        place.streams.faults.add(StreamFault("swallow_ack", match="mqtt", times=None))
+        report = await tcup.mqtt.publish_many(None, range(10), window=3, timeout=0.2)
+        assert (report.accepted, report.unknown, report.undelivered) == (3, 3, [0, 1, 2])
+
+
+class SlowLink:
+    """A connection whose broker takes its time with every acknowledgement."""
+
+    def __init__(self, seconds: float) -> None:
+        self.on_published: Callable[[int], object] = print
+        self._seconds = seconds
+        self._count = 0
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        yield
+
+    async def ended(self) -> None:
+        await asyncio.Event().wait()
+
+    def publish(self, *_: object, **__: object) -> int:
+        self._count += 1
+        asyncio.get_running_loop().call_later(self._seconds, self.on_published, self._count)
+        return self._count
+
+
+@virtual
+async def test_many_may_take_any_time_while_acknowledgements_come(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def link(*_: object, **__: object) -> SlowLink:
+        return SlowLink(10.0)
+
+    async with client(at_port(1)) as tcup:
+        monkeypatch.setattr(tcup.mqtt, "_link", link)
+        report = await tcup.mqtt.publish_many(None, range(20), window=1, timeout=15.0)
+    assert (report.delivered, clock.now()) == (20, 200.0)
 
 
 async def test_a_publish_in_flight_when_the_broker_dies_is_sent_again_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from helpers import cancel_at_every_await, until
 
 from asyncconn import Hub
 from asyncconn.core.buffer.spool import Spool
-from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, SpoolFull, SpoolInUse
+from asyncconn.errors import BufferFull, ConfigError, DeliveryFailed, SpoolFull, SpoolInUse, WrongLoop
 from asyncconn.tcup import Tcup
 
 from .mqtt_scene import at
@@ -280,9 +281,122 @@ async def test_mqtt_keeps_topics_and_what_is_retained_in_the_spool(path: Path) -
 async def test_mqtt_refuses_a_window_that_cannot_be() -> None:
     async with road("mqtt") as made, Hub() as hub:
         mqtt = made.client(hub).mqtt
-        for options in ({"max_unacked": 1001}, {"max_unacked": 0}, {"overflow": "drop"}, {"max_pending": 1}):
+        wrong: list[dict[str, Any]] = [{"max_unacked": 1001}, {"max_unacked": 0}, {"max_unacked": 2.5}]
+        for options in (*wrong, {"overflow": "drop"}, {"max_pending": 1}):
             with pytest.raises(ConfigError):
                 mqtt.publisher("test", **options)
+        for window in (0, 1001, 2.5, math.nan, "7", True, None):
+            documents = iter([1])
+            with pytest.raises(ConfigError, match="window"):
+                await mqtt.publish_many("test", documents, window=window)  # type: ignore[arg-type] # what is tested
+            assert [*documents] == [1]
+
+
+@both
+@pytest.mark.parametrize("timeout", [-1.0, math.nan, math.inf])
+async def test_a_wait_that_would_not_end_is_refused_before_anything_is_accepted(name: str, timeout: float) -> None:
+    async with road(name) as made, Hub() as hub:
+        publisher = await made.publisher(made.client(hub)).__aenter__()
+        documents = iter([1])
+        with pytest.raises(ConfigError, match="timeout"):
+            await publisher.deliver(documents, timeout=timeout)
+        for ending in (publisher.flush, publisher.aclose):
+            with pytest.raises(ConfigError, match="timeout"):
+                await ending(timeout)
+        assert (await publisher.deliver(documents)).delivered == 1
+        assert (await publisher.aclose()).complete
+
+
+@pytest.mark.parametrize("timeout", [-1.0, math.nan, math.inf])
+async def test_mqtt_refuses_a_wait_that_would_not_end_before_anything_is_sent(timeout: float) -> None:
+    async with road("mqtt") as made, Hub() as hub:
+        mqtt = made.client(hub).mqtt
+        documents = iter([1])
+        with pytest.raises(ConfigError, match="timeout"):
+            await mqtt.publish_many("test", documents, timeout=timeout)
+        assert [*documents] == [1]
+        assert made.world.streams.books["mqtt"].connects == 0
+
+
+# -- where it does not belong ------------------------------------------------------------------------------------------
+
+
+async def _refused_elsewhere(work: Callable[[], Awaitable[object]]) -> None:
+    """On another loop, in another thread, it says at once where it belongs."""
+
+    async def there() -> None:
+        async with asyncio.timeout(5.0):
+            with pytest.raises(WrongLoop):
+                await work()
+
+    await asyncio.to_thread(asyncio.run, there())
+
+
+@both
+async def test_a_publisher_says_on_another_loop_that_it_belongs_to_its_own(name: str) -> None:
+    async with road(name) as made, Hub() as hub:
+        tcup = made.client(hub)
+        await _refused_elsewhere(made.publisher(tcup).open)
+        async with made.publisher(tcup) as publisher:
+            documents = iter([1])
+            await _refused_elsewhere(lambda: publisher.send(7))
+            await _refused_elsewhere(lambda: publisher.deliver(documents))
+            await _refused_elsewhere(publisher.flush)
+            await _refused_elsewhere(publisher.aclose)
+            assert publisher.stats.accepted == 0
+            assert (await publisher.deliver(documents)).delivered == 1
+        report = await publisher.aclose()
+        assert await asyncio.to_thread(asyncio.run, publisher.aclose()) == report
+        assert made.arrived() == [1]
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["first", "later"])
+async def test_publishing_on_another_loop_says_so_and_harms_nothing(used: bool) -> None:
+    async with road("mqtt") as made, Hub() as hub:
+        mqtt = made.client(hub).mqtt
+        if used:
+            await mqtt.publish("test", 0)
+        documents = iter([1])
+        await _refused_elsewhere(lambda: mqtt.publish("test", 7))
+        await _refused_elsewhere(lambda: mqtt.publish_many("test", documents))
+        await _refused_elsewhere(mqtt.subscribe("test").__aenter__)
+        assert (await mqtt.publish_many("test", documents)).delivered == 1
+        assert made.arrived()[-1] == 1
+        assert 7 not in made.arrived()
+
+
+def test_a_forked_child_is_told_that_the_publisher_is_its_parents() -> None:
+    code = """
+import asyncio, os, threading
+from asyncconn import Hub, Tcup
+from asyncconn.errors import WrongLoop
+
+async def child(tcup, publisher):
+    refused = 0
+    for call in (tcup.mqtt.publish("t", 1), publisher.send(1), publisher.flush(), publisher.aclose()):
+        try:
+            async with asyncio.timeout(5.0):
+                await call
+        except WrongLoop:
+            refused += 1
+    return 0 if refused == 4 else 1
+
+async def main():
+    async with Hub() as hub:
+        tcup = Tcup("http://127.0.0.1:9", "k", hub=hub, mqtt={"host": "127.0.0.1", "port": 1, "tls": False})
+        publisher = tcup.mqtt.publisher("t")
+        await publisher.open()
+        if not (pid := os.fork()):
+            asyncio._set_running_loop(None)
+            os._exit(asyncio.run(child(tcup, publisher)))
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return status or (await publisher.aclose(0.0)).accepted
+
+raise SystemExit(asyncio.run(main()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @both

@@ -10,7 +10,7 @@ from loopback import Loopback, saying
 
 from asyncconn import Hub
 from asyncconn.errors import ProtocolError
-from asyncconn.tcup import Tcup
+from asyncconn.tcup import Project, Tcup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +58,14 @@ async def test_what_cannot_stand_in_a_column_of_a_frame(found: Any, pivot: bool)
 async def test_a_sensor_that_is_no_text_is_not_the_one_that_was_asked_for() -> None:
     async with Loopback(otherwise=saying({"observations": [{"sensor": {}, "record": []}]})) as server, Hub() as hub:
         assert await Tcup(server.url, "key", hub=hub).observations.query(sensor="a*").collect() == []
+
+
+@pytest.mark.parametrize("found", [None, 7, "x", [1], [["processDefinitionId", "d1"]], {}], ids=json.dumps)
+async def test_a_workflow_that_is_no_object_is_none(found: Any) -> None:
+    state = {"projectId": "p1", "jobId": "j1", "status": "DEPLOYED"}
+    async with Loopback(saying(state), otherwise=saying(found)) as server, Hub() as hub:
+        tcup = Tcup(server.url, "key", hub=hub)
+        project = Project.model_validate({"projectId": "p1", "projectName": "p"})
+        task = await tcup.tasks.get(project=project, job="j1")
+        with pytest.raises(ProtocolError, match="something else"):
+            await tcup.workflows.create([("start", task)], name="w", version="v1")

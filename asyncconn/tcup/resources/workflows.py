@@ -167,7 +167,8 @@ class Workflows(Noun):
                 error.add_note(f"{name} {version} is there, with other links: give it another version")
                 raise
             return Workflow(self._calls, found, tasks)
-        return Workflow(self._calls, self._calls.read(Definition, {**body, **answer.json()}), tasks)
+        said = self._calls.read(dict[str, Any], answer.json())
+        return Workflow(self._calls, self._calls.read(Definition, {**body, **said}), tasks)
 
     async def get(self, id: str) -> Workflow:
         """The workflow of this id. Raises ``NotFound``."""

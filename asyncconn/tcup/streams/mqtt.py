@@ -124,18 +124,22 @@ class Mqtt:
         """Publish many, with at most ``window`` (1 to 1,000) unacknowledged, and report what became of them.
 
         ``timeout`` bounds, in seconds, the wait after the last was taken: what is not acknowledged then is ``unknown``,
-        what was not sent has ``failed``, and ``report.undelivered`` has both. Raises as :meth:`publish`, with the
-        ``index`` of a document that cannot be sent; those before it are on their way.
+        what was not sent has ``failed``, and ``report.undelivered`` has both. It also ends a wait for room in which
+        nothing is acknowledged: then no more is taken, and ``report.accepted`` says how many were; the document that
+        waited is the next. Raises as :meth:`publish`, with the ``index`` of a document that cannot be sent; those
+        before it are on their way.
 
             >>> report = await tcup.mqtt.publish_many("amq.topic", documents)
             >>> report.delivered, report.unknown
             (1000, 0)
         """
-        if not 1 <= window <= LARGEST_WINDOW:
-            raise ConfigError(f"a window has 1 to {LARGEST_WINDOW:,} messages, not {window!r}")
+        limit = None if timeout is None else positive("timeout", timeout)
+        _check_window("a window", window)
+        self._hub.check()
         started = self._hub.clock.now()
         publisher = await self._out()
         books = publisher.books()
+        stuck = False
         async with aclosing(each(documents)) as found:
             async for document in found:
                 try:
@@ -143,11 +147,20 @@ class Mqtt:
                 except InvalidRecord as error:
                     error.index = books.accepted
                     raise
-                await books.below(window)
-                await publisher.post(message, books)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await books.below(1)
+                if books.pending < window and not publisher.full:
+                    await publisher.post(message, books)
+                    continue
+                try:
+                    async with asyncio.timeout(limit):
+                        await books.below(window)
+                        await publisher.post(message, books)
+                except TimeoutError:
+                    stuck = True
+                    break
+        if not stuck:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await books.below(1)
         publisher.give_up(books, _given_up)
         return books.report(self._hub.clock.now() - started)
 
@@ -173,8 +186,7 @@ class Mqtt:
         """
         options = self._options()
         topic = options.topic if topic is None else topic_checked(topic)
-        if not 1 <= max_unacked <= LARGEST_WINDOW:
-            raise ConfigError(f"max_unacked is 1 to {LARGEST_WINDOW:,} messages, not {max_unacked!r}")
+        _check_window("max_unacked", max_unacked)
         outbox = outbox_for(
             spool,
             owner=f"mqtt:{options.username or ''}",
@@ -318,6 +330,7 @@ class Mqtt:
         """The publisher that is open. One that has given up is replaced: what was wrong may be right by now."""
         publisher = self._publisher
         if publisher is None or publisher.state == "closed":
+            self._hub.check()
             options = self._options()
             window = min(LARGEST_WINDOW, options.max_pending)
             outbox = Outbox[Outgoing](window=window, max_pending=options.max_pending, overflow=options.overflow)
@@ -334,6 +347,7 @@ class Mqtt:
             Broker(partial(self._link, client_id, will=options.will), outbox),
             outbox,
             name=f"mqtt:{client_id}",
+            check=self._hub.check,
             outgoing=lambda given, document, retain: self._outgoing(given or topic, document, 1, retain),
             timeout=self._hub.settings.shutdown_timeout,
             reconnect=reconnect or options.reconnect,
@@ -347,6 +361,7 @@ class Mqtt:
         from asyncconn.tcup.streams.link import MqttLink  # as above
 
         options = self._options()
+        self._hub.check()  # a subscription has no other place where it would be told
         if options.tls and self._tls is None:
             self._tls = await asyncio.to_thread(tls_context, options.ca_file, options.tls_minimum)
         return MqttLink(options, client_id, self._tls, clean=clean, will=will)
@@ -357,6 +372,11 @@ def _given_up(posted: Posted[Outgoing]) -> AsyncConnError:
     if posted.sent:
         return ReadTimeout("the broker has not acknowledged the message in time")
     return ConnectTimeout("no connection to the broker in time: the message was not sent")
+
+
+def _check_window(what: str, given: object) -> None:
+    if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= LARGEST_WINDOW:
+        raise ConfigError(f"{what} is a whole number of messages from 1 to {LARGEST_WINDOW:,}, not {given!r}")
 
 
 def _new_id() -> str:

@@ -13,12 +13,21 @@ from weakref import WeakSet
 from asyncconn.core.buffer.figures import BufferFigures
 from asyncconn.core.buffer.unheard import watch
 from asyncconn.core.closing import each
+from asyncconn.core.durations import seconds
 from asyncconn.core.events import Events
 from asyncconn.core.spooled_outbox import SpooledOutbox
 from asyncconn.core.supervise import Supervisor
 from asyncconn.core.tasks import Ending, reap
 from asyncconn.core.unpicklable import Unpicklable
-from asyncconn.errors import AsyncConnError, BufferClosed, ConnectionLost, InvalidRecord, LifecycleError, SpoolFull
+from asyncconn.errors import (
+    AsyncConnError,
+    BufferClosed,
+    ConnectionLost,
+    InvalidRecord,
+    LifecycleError,
+    SpoolFull,
+    WrongLoop,
+)  # fmt: skip
 from asyncconn.tcup.streams.books import Books
 
 if TYPE_CHECKING:
@@ -39,6 +48,9 @@ T = TypeVar("T")
 
 _TOGETHER = 100  # documents of a delivery that go into a spool with one commit
 _GRACE = 5.0  # seconds beyond the time to close
+
+# None in a forked child, too, which has its parent's publishers and none of its loops.
+_running_loop = asyncio._get_running_loop
 
 
 class Mouth(Protocol):
@@ -78,6 +90,7 @@ class Publisher(Unpicklable, Generic[T]):
         outbox: Outbox[T],
         *,
         name: str,
+        check: Callable[[], object],
         encode: Callable[[Any], T],
         payload: Callable[[T], bytes],
         timeout: float,
@@ -89,6 +102,7 @@ class Publisher(Unpicklable, Generic[T]):
     ) -> None:
         self.name = name
         self._kind = kind
+        self._check_hub = check
         self._encode = encode
         self._payload = payload
         self._timeout = timeout
@@ -109,6 +123,8 @@ class Publisher(Unpicklable, Generic[T]):
         self._watching: asyncio.Task[None] | None = None
         self._ending: Ending[FlushReport] = Ending(f"{name}:close", grace=_GRACE)
         self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._attached: Attached | None = None
         watch(self)
 
@@ -129,6 +145,11 @@ class Publisher(Unpicklable, Generic[T]):
     def state(self) -> State:
         """The connection's: connecting, live, lost or closed."""
         return self._supervisor.state
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another document: ``send`` waits, or raises ``BufferFull``."""
+        return self._outbox.full
 
     @property
     def stats(self) -> BatchStats:
@@ -166,9 +187,14 @@ class Publisher(Unpicklable, Generic[T]):
             raise failure
 
     async def open(self) -> None:
-        """Begin to connect, and to send what an earlier run left in the spool. Raises ``SpoolError`` and its kinds."""
+        """Begin to connect, and to send what an earlier run left in the spool.
+
+        Raises ``SpoolError`` and its kinds, ``HubNotOpen``, ``HubClosed`` and ``WrongLoop``.
+        """
         if self._watching is not None:
             raise LifecycleError(f"{self.name} was opened before: make another publisher")
+        self._check_hub()
+        self._loop = asyncio.get_running_loop()
         await self._outbox.open()
         self._books.accepted = self._outbox.accepted
         await self._supervisor.__aenter__()
@@ -179,7 +205,10 @@ class Publisher(Unpicklable, Generic[T]):
 
         What is left then has failed; in a spool it is pending, and there is no wait for it without a connection.
         """
-        return await self._ending.reached(self._close, self._timeout if timeout is None else timeout)
+        limit = self._timeout if timeout is None else seconds("timeout", timeout)
+        if not self._closed:  # the report of one that is closed may be asked for anywhere
+            self._check_here()
+        return await self._ending.reached(self._close, limit)
 
     async def _close(self, limit: float) -> FlushReport:
         started = self._clock.now()
@@ -191,7 +220,15 @@ class Publisher(Unpicklable, Generic[T]):
         if self._watching is not None:
             await reap([self._watching])
         await self._outbox.aclose()
+        self._closed = True
         return self._report(started)
+
+    def _check_here(self) -> None:
+        if self._loop is not None and _running_loop() is not self._loop:
+            raise self._misplaced()
+
+    def _misplaced(self) -> WrongLoop:
+        return WrongLoop(f"{self.name} was opened on another event loop or in another process")
 
     def forsaken(self) -> None:
         """Warn of what is pending: the program ends, and nobody has closed it."""
@@ -206,8 +243,8 @@ class Publisher(Unpicklable, Generic[T]):
         Waits while there is no room, or raises ``BufferFull`` (``SpoolFull``). Awaiting the ``done`` of what it returns
         waits for the acknowledgement; it raises why there is none, ``BadRequest`` for a document that is refused.
 
-        Raises ``ConfigError`` or ``InvalidRecord`` for what cannot be sent, ``RecordTooLarge``, ``SpoolError``, and
-        ``BufferClosed`` after the end, with the error that ended it as its cause.
+        Raises ``ConfigError`` or ``InvalidRecord`` for what cannot be sent, ``RecordTooLarge``, ``SpoolError``,
+        ``WrongLoop``, and ``BufferClosed`` after the end, with the error that ended it as its cause.
         """
         return await self.post(self._encode(document))
 
@@ -218,6 +255,8 @@ class Publisher(Unpicklable, Generic[T]):
 
         ``timeout`` bounds, in seconds, the wait after the last was accepted: what has no outcome by then is pending.
         """
+        limit = None if timeout is None else seconds("timeout", timeout)
+        self._check_here()
         started = self._clock.now()
         books = self.books()
         together = _TOGETHER if self._outbox.keeps and not isinstance(documents, AsyncIterable) else 1
@@ -236,14 +275,16 @@ class Publisher(Unpicklable, Generic[T]):
         finally:
             await self._post_all(messages, books)  # also where the next document raises
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(limit):
                 await books.below(1)
         return books.report(self._clock.now() - started)
 
     async def flush(self, timeout: float | None = None) -> FlushReport:
         """Wait, ``timeout`` seconds at most, until everything accepted so far has an outcome. A report of all."""
+        limit = None if timeout is None else seconds("timeout", timeout)
+        self._check_here()
         started = self._clock.now()
-        await self._drained(timeout)
+        await self._drained(limit)
         return self._report(started)
 
     def books(self) -> Books:
@@ -256,6 +297,8 @@ class Publisher(Unpicklable, Generic[T]):
         """:meth:`send` for what is encoded; what becomes of it stands in ``books``, too."""
         if self._watching is None:
             raise LifecycleError(f"{self.name} is not open: use 'async with'")
+        if _running_loop() is not self._loop:
+            raise self._misplaced()
         posted = await self._outbox.post(message, books)
         self._books.accepted += 1
         if books is not None:

@@ -128,6 +128,7 @@ class Stream(Unpicklable):
             Mouth(place, outbox, resend=resend),
             outbox,
             name=name,
+            check=hub.check,
             encode=_frame,
             payload=bytes,
             timeout=hub.settings.shutdown_timeout,

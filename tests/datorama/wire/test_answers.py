@@ -259,6 +259,14 @@ def test_a_body_that_is_no_json_never_fails(body: bytes, message: str) -> None:
     assert error_of(answer(500, body=body, kind="text/plain")).message == message
 
 
+@pytest.mark.parametrize("said", [b"half +2AA- of it", b'{"msg": "half +2AA- of it"}'])
+def test_half_a_character_of_a_charset_can_be_printed(said: bytes) -> None:
+    error = error_of(answer(400, body=said, kind="text/plain; charset=utf-7"))
+    assert error is not None
+    assert "half \\ud800 of it" in error.message
+    assert str(error).encode()
+
+
 def test_what_an_error_keeps_of_a_long_body_is_bounded() -> None:
     error = error_of(answer(400, body=json.dumps({"errors": ["x" * 100_000]}).encode()))
     assert error.message.startswith('["xxx')
