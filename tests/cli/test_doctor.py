@@ -243,6 +243,18 @@ async def test_a_credential_that_is_refused_fails(
     assert "4711" not in "".join(one.found + one.advice for one in found.values())
 
 
+async def test_what_follows_from_a_refused_credential_is_not_asked(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCCONN_ATOTI_LIMITS_PASSWORD", "another-one-4711")
+    found = await asked()
+    states = {name: check.state for name, check in found.items() if name.startswith("Atoti ")}
+    assert [name for name, state in states.items() if state == "fail"] == ["Atoti credential"]
+    assert [name for name, state in states.items() if state == "off"] == [
+        "Atoti cubes", "Atoti known to Limits", "Atoti connected"
+    ]  # fmt: skip
+
+
 async def test_nothing_is_asked_of_a_platform_that_is_not_there(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
