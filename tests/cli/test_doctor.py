@@ -268,8 +268,18 @@ async def test_nothing_is_asked_of_a_platform_that_is_not_there(
         assert (found[name].state, "TCP: no connection to" in found[name].found) == ("fail", True)
         assert found[name].advice == "is it running, and does a firewall or a proxy stand between?"
     assert found["TCUP broker"].state == "fail"
+    assert found["TCUP broker"].advice.endswith("ASYNCCONN_TCUP_MQTT_HOST and ASYNCCONN_TCUP_MQTT_PORT")
     assert found["Atoti cubes"].state == "off"
     assert not {"Datorama token 1", "TCUP key", "TCUP WebSocket"} & found.keys()
+
+
+async def test_a_port_at_which_no_broker_listens_is_told_by_its_variable(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCCONN_TCUP_MQTT_PORT", sandbox.url.rpartition(":")[2])
+    check = (await asked())["TCUP broker"]
+    assert check.state == "fail"
+    assert "ASYNCCONN_TCUP_MQTT_PORT" in check.advice
 
 
 async def test_a_quota_that_is_nearly_used_up_and_a_clock_that_is_wrong_are_told(
