@@ -442,18 +442,23 @@ async def test_files_that_cannot_be_are_told(tmp_path: Path) -> None:
     database = sqlite3.connect(stranger)
     database.execute("create table theirs (id)")
     database.close()
+    (sheet := tmp_path / "rows.csv").write_text("id,name\n1,Amble\n")
     damaged = tmp_path / "quota.json"
     damaged.write_text('{"key": 1}')
     found = [
         await _spool(tmp_path),
         await _spool(tmp_path / "none" / "events.spool"),
         await _spool(stranger),
+        await _spool(sheet),
         await files.quota_file("quota", damaged, "QUOTA"),
     ]
-    assert [check.state for check in found] == ["fail"] * 4
+    assert [check.state for check in found] == ["fail"] * 5
     assert [check.advice for check in found[:2]] == ["name a file in SPOOL", "make the folder, or correct SPOOL"]
     assert "a database of something else" in found[2].found
-    assert "delete it to start from zero" in found[3].found
+    assert (found[3].found, found[3].advice) == (
+        f"{sheet} is no spool: name another file, or move this one away", "correct the setting"
+    )  # fmt: skip
+    assert "delete it to start from zero" in found[4].found
 
 
 async def test_a_quota_file_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
