@@ -138,6 +138,20 @@ async def test_what_cannot_work_fails(
     assert not [value for value in ("soonish", "hidden", "not-base64-at-all", "t0ken") if value in check.found]
 
 
+async def test_all_that_cannot_work_is_told_in_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "ASYNCCONN_MAX_CONNECTIONS": "many", "ASYNCCONN_CA_FILE": "none.pem", "ASYNCCONN_CLIENT_CERT": "gone.pem",
+        "ASYNCCONN_PROXY": "gopher://me:hidden@x", TOKEN: "",
+    }  # fmt: skip
+    for variable, value in wrong.items():
+        monkeypatch.setenv(variable, value)
+    told = [check.found for check in await examined(connect=True) if check.state == "fail"]
+    assert len(told) == len(wrong)
+    for words in ("ASYNCCONN_MAX_CONNECTIONS", "none.pem", "gone.pem", "the proxy must be", "Datorama needs a token"):
+        assert sum(words in one for one in told) == 1, words
+    assert "hidden" not in "".join(told)
+
+
 async def test_the_sender_that_is_set_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCCONN_PANOPLY_SENDER", "sqs")
     found = by_name(await examined(connect=False))
