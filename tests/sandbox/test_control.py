@@ -166,6 +166,10 @@ async def test_the_last_requests_are_told_newest_first_and_without_credentials(c
     assert told["total"] == {"panoply": 1, "tcup": 2, "datorama": 2}
     for secret in (sandbox.tcup.api_key, sandbox.datorama.token, "n0body-knows", "s3cret-path", "wr0ng-one"):
         assert secret not in text
+    _, told = await control.ask("GET", "/requests?platform=panoply")
+    account, name = sandbox.panoply.queue_url.rpartition("/")[2].rsplit("-", 1)
+    assert [entry["path"].rpartition("/")[2] for entry in told["requests"]] == [f"{account}-***"]
+    assert name not in json.dumps(told)
 
 
 async def test_requests_may_be_those_of_one_platform_and_of_atoti_limits_too(control: Control) -> None:
