@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncconn.sandbox.exchange import Call
-    from asyncconn.sandbox.world import World
 
 __all__ = ["KINDS", "Fault", "Faults"]
 
@@ -181,10 +180,9 @@ class Faults(Script[Fault]):
             self._check(faults)
         super().add(*faults)
 
-    def meet(self, worlds: Iterable[World]) -> None:
-        """For servers: whose requests it will see."""
-        for world in worlds:
-            self._kinds[world.name] = self._kinds.get(world.name, frozenset()) | world.fault_kinds
+    def meet(self, world: str, kinds: frozenset[str]) -> None:
+        """For servers: a world whose requests it will see, and the kinds of its own that this one plays."""
+        self._kinds[world] = self._kinds.get(world, frozenset()) | kinds
 
     def begin(self) -> None:
         """For the sandbox: all worlds have been met, and each fault must be able to strike one of them."""

@@ -61,7 +61,8 @@ class Server:
         self.arrivals: deque[Arrival] = deque(maxlen=place.keep_arrivals)
         self._worlds = tuple(worlds)
         self._place = place
-        place.faults.meet(self._worlds)
+        for world in self._worlds:
+            place.faults.meet(world.name, world.fault_kinds)
         self._desk = desk
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
