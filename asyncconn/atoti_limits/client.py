@@ -195,7 +195,7 @@ class AtotiLimits(Connector):
             >>> for step in (await limits.status()).steps:
             ...     print(step.what, step.ok, step.found)
 
-        What only the session could tell is not asked when it is not there.
+        What needs a step that has failed is not asked: of a session that is not there, by a credential it has refused.
         """
         return await status(self._connecting)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncconn.atoti_limits.errors import SessionUnreachable
 from asyncconn.atoti_limits.preflight import look
 from asyncconn.atoti_limits.reports import StatusReport, StatusStep
 from asyncconn.atoti_limits.resources.connections import Connections
@@ -24,31 +23,26 @@ Found = tuple[bool, str]
 async def status(connecting: Connecting) -> StatusReport:
     """See ``AtotiLimits.status``."""
     asking = _Asking(connecting)
-    steps: list[StatusStep] = []
-    away = False
-    for what, ask, at_session in (
-        ("session", asking.session, True),
-        ("credential", asking.credential, True),
-        ("cubes", asking.cubes, True),
-        ("Limits server", asking.limits, False),
-        ("known to Limits", asking.known, False),
-        ("connected", asking.connected, connecting.generation > 1),
+    steps: dict[str, StatusStep] = {}
+    asked = "session" if connecting.generation > 1 else "Limits server"
+    for what, ask, *needed in (
+        ("session", asking.session),
+        ("credential", asking.credential, "session"),
+        ("cubes", asking.cubes, "session", "credential"),
+        ("Limits server", asking.limits),
+        ("known to Limits", asking.known, "Limits server", "credential"),
+        ("connected", asking.connected, asked, "credential"),
     ):
-        if at_session and away:
-            steps.append(StatusStep(what, None, "not asked"))
-            continue
-        step, lost = await _step(what, ask)
-        steps.append(step)
-        away = away or lost
-    return StatusReport(tuple(steps))
+        failed = any(steps[name].ok is False for name in needed)  # and would only fail again
+        steps[what] = StatusStep(what, None, "not asked") if failed else await _step(what, ask)
+    return StatusReport(tuple(steps.values()))
 
 
-async def _step(what: str, ask: Callable[[], Awaitable[Found]]) -> tuple[StatusStep, bool]:
-    """How it is, and whether the session turned out not to be there."""
+async def _step(what: str, ask: Callable[[], Awaitable[Found]]) -> StatusStep:
     try:
-        return StatusStep(what, *await ask()), False
+        return StatusStep(what, *await ask())
     except AsyncConnError as problem:
-        return StatusStep(what, False, with_notes(problem)), isinstance(problem, SessionUnreachable)
+        return StatusStep(what, False, with_notes(problem))
 
 
 class _Asking:

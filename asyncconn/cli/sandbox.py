@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shlex
 import signal
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from asyncconn.cli.output import console, count, size, stderr, table
+from asyncconn.cli.output import console, count, plain, remark, size, stderr, table
 from asyncconn.core.files import replace_file
 from asyncconn.errors import ConfigError
 from asyncconn.sandbox import DatoramaWorld, LimitsWorld, PanoplyWorld, Sandbox, TcupWorld
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sandbox"]
 
-_MARK = "# Made up by 'asyncconn sandbox', which removes this file when it ends.\n"
+_MARK = "# Made up by 'asyncconn sandbox', which removes this file when it ends, unless it was changed: "
 _REFRESH = 0.5  # seconds
 
 
@@ -128,24 +129,38 @@ def _show(made: Sandbox) -> None:
 
 @contextmanager
 def _settings(path: Path | None, values: Mapping[str, str]) -> Iterator[None]:
-    """A file of settings, there as long as the sandbox is. Never one that somebody else has written."""
+    """A file of settings, there as long as the sandbox is. Never one that somebody else has written, or added to."""
     if path is None:
         yield
         return
-    text = _MARK + "".join(f"{name}={value}\n" for name, value in values.items())
-    _write(path, text)
+    made = _marked("".join(f"{name}={value}\n" for name, value in values.items()).encode())
+    _write(path, made)
     try:
         yield
     finally:
         with suppress(OSError):
-            if path.read_text() == text:
+            if path.read_bytes() == made:
                 path.resolve().unlink()  # what a link leads to: the link is the user's
+            else:
+                remark(plain(f"{path} was changed meanwhile; it is left as it is"))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, made: bytes) -> None:
     try:
-        if path.exists() and not path.read_text().startswith(_MARK):
-            raise ConfigError(f"{path} was not made by the sandbox; it is left as it is")
-        replace_file(path, text.encode())
+        if path.exists() and not _ours(path.read_bytes()):
+            raise ConfigError(
+                f"{path} was not made by the sandbox, or was changed since; it is left as it is: "
+                "name another, or move yours away"
+            )
+        replace_file(path, made)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _marked(settings: bytes) -> bytes:
+    """With a line above that tells whether they are still what a sandbox has written."""
+    return f"{_MARK}{hashlib.sha256(settings).hexdigest()}\n".encode() + settings
+
+
+def _ours(there: bytes) -> bool:
+    return there == _marked(there.partition(b"\n")[2])

@@ -9,7 +9,7 @@ from asyncconn.core.secret import Concealed, Secret, secret
 from asyncconn.errors import ConfigError, HubClosed, LifecycleError, ProtocolError
 from asyncconn.http.auth import BasicAuth, Token, TokenAuth
 from asyncconn.http.redact import UnshownText
-from asyncconn.http.token_endpoint import Form, ask_for_tokens, error_code, json_or_none
+from asyncconn.http.token_endpoint import Form, ask_for_tokens, error_code, json_or_none, url_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,7 @@ class OAuth2(TokenAuth):
         known: object = client_id
         if not isinstance(known, str) or not known or not client_secret.get_secret_value():
             raise ConfigError("an OAuth2 client has an id and a secret: texts that are not empty")
+        url_parts(UnshownText(token_url))
         super().__init__(self._fetch, identity=f"{client_id} at {token_url}", leeway=leeway)
         self._url = token_url
         self._client_id = client_id

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asyncconn.http.response import Response
     from asyncconn.http.rules import RateHint
 
-__all__ = ["RETRY", "TIMEOUTS", "Form", "ask_for_tokens", "error_code", "json_or_none"]
+__all__ = ["RETRY", "TIMEOUTS", "Form", "ask_for_tokens", "error_code", "json_or_none", "url_parts"]
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ async def ask_for_tokens(
     in there, its traceback would hold the answer), ``ConfigError`` for the URL.
     """
     url = UnshownText(url)  # it may hold credentials, and a traceback shows what stands here
-    origin, host, path, pair = _parts(url)
+    origin, host, path, pair = url_parts(url)
     transport = Transport(
         session,
         service=f"the token endpoint at {host}",
@@ -123,8 +123,11 @@ class _Reticent:
         return ()
 
 
-def _parts(text: Any) -> tuple[str, str, UnshownText, Auth | None]:
-    """Origin, host, and what may hold a credential: the path with its query, the user and password."""
+def url_parts(text: Any) -> tuple[str, str, UnshownText, Auth | None]:
+    """Origin, host, and what may hold a credential: the path with its query, the user and password.
+
+    Raises ``ConfigError`` for what is no endpoint's URL.
+    """
     try:
         url = URL(text)
     except (TypeError, ValueError):

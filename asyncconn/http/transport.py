@@ -489,7 +489,9 @@ class Transport(Calls, Unpicklable):
         return self._by_part[part]
 
     def _retrying(self, what: str, error: AsyncConnError, wait: float, call: Call | None = None) -> None:
-        logger.info("%s %s: %s; again in %.2f s", self.service, what, error.message, wait)
+        named = error.message.startswith(f"{self.service}: ")  # as those of the way there do; a server's words do not
+        told = error.message if named else f"{self.service}: {what}: {error.message}"
+        logger.info("%s; again in %.2f s", told, wait)
         self.events.emit("retry", error)
         if call is not None:
             call.tries += 1

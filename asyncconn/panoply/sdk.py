@@ -104,6 +104,10 @@ class SDK(Unpicklable):
         """The queue's address. It holds a part of the secret: keep it out of logs."""
         return self._panoply.http.base_url + self._queue_path
 
+    @qurl.setter
+    def qurl(self, _: str) -> None:
+        raise AttributeError("qurl cannot be set: make it with SDK(key, secret, endpoint_url=...)")
+
     @property
     def hub(self) -> Hub:
         """Its own, to be watched: ``HubCollector(sdk.hub)`` for Prometheus. All else is its thread's."""

@@ -72,7 +72,8 @@ class Sandbox:
     credentials and chances repeatable. ``keep_arrivals`` bounds ``arrivals``.
 
     Making it raises :class:`~asyncconn.errors.ConfigError` for two worlds of one name. Entering raises it when an
-    address is taken or a world cannot open. Leaving ends what waits at once, and takes about a second at most.
+    address is taken, a world cannot open, or a fault can strike none of them. Leaving ends what waits at once, and
+    takes about a second at most.
 
         >>> import asyncio
         >>> async def main() -> str:
@@ -192,6 +193,7 @@ class Sandbox:
             for world in self.worlds:
                 self._opened.append(world)
                 await world.open(url)
+            self.faults.begin()
         except BaseException:
             await self._close()
             raise

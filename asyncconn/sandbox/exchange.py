@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from asyncconn.sandbox.sockets import Socket
 
-__all__ = ["Answer", "Arrival", "BrokenOff", "Call"]
+__all__ = ["NOBODY", "Answer", "Arrival", "BrokenOff", "Call"]
+
+NOBODY = "-"  # the name in a call that no world serves
 
 
 class BrokenOff(Exception):

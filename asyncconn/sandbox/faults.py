@@ -9,9 +9,12 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.errors import ConfigError
+from asyncconn.sandbox.exchange import NOBODY
 from asyncconn.sandbox.scripts import Planned, Script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from asyncconn.sandbox.exchange import Call
 
 __all__ = ["KINDS", "Fault", "Faults"]
@@ -135,6 +138,13 @@ def _whole(name: str, value: object, *, at_least: int, optional: bool = False) -
         raise _wrong(name, value, f"is not a whole number, {at_least} or more")
 
 
+def _check_kind(fault: Fault, players: list[str]) -> None:
+    if not players:
+        raise _wrong("kind", fault.kind, "is played by no world of this sandbox")
+    if fault.match is not None and fault.match not in players:
+        raise _wrong("kind", fault.kind, f"is not played by {fault.match}, but by {', '.join(players)}")
+
+
 def _is_due(entry: Planned[Fault]) -> bool:
     turn = entry.seen - entry.fault.after
     return turn > 0 and (entry.fault.every is None or turn % entry.fault.every == 0)
@@ -146,6 +156,9 @@ class Faults(Script[Fault]):
     ``after`` and ``every`` count all requests that match, also those that another fault struck. ``hits``
     counts, by kind, the faults that struck. ``seed`` makes ``probability`` repeatable.
 
+    A sandbox that is entered, and then :meth:`add`, raise :class:`~asyncconn.errors.ConfigError` for a fault that can
+    strike nothing there: its ``match`` names no world, or no world that it could strike plays its kind.
+
         >>> faults = Faults(Fault("drop_after", times=2))
         >>> faults.add(Fault("status", status=503))
         >>> len(faults)
@@ -153,11 +166,39 @@ class Faults(Script[Fault]):
     """
 
     def __init__(self, *faults: Fault, seed: int | str | None = None) -> None:
+        self._kinds: dict[str, frozenset[str]] = {}
+        self._all_met = False
         super().__init__(*faults)
         self._random = random.Random(seed)  # noqa: S311 - decides which request fails, protects nothing
 
     def __repr__(self) -> str:
         return f"<Faults {len(self)} to come, hits={dict(self.hits)}>"
+
+    def add(self, *faults: Fault) -> None:
+        """Append; those added earlier come first."""
+        if self._all_met:
+            self._check(faults)
+        super().add(*faults)
+
+    def meet(self, world: str, kinds: frozenset[str]) -> None:
+        """For servers: a world whose requests it will see, and the kinds of its own that this one plays."""
+        self._kinds[world] = self._kinds.get(world, frozenset()) | kinds
+
+    def begin(self) -> None:
+        """For the sandbox: all worlds have been met, and each fault must be able to strike one of them."""
+        self._check([entry.fault for entry in self.planned])
+        self._all_met = True
+
+    def _check(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            match = fault.match
+            if match is not None and (callable(match) or match[0] == "/"):
+                continue  # which worlds it meets is for the requests to say
+            if match is not None and match not in self._kinds and match != NOBODY:
+                there = ", ".join(self._kinds)
+                raise _wrong("match", match, f"is no world of this sandbox; give {there}, or a path that begins with /")
+            if fault.kind in PLATFORM_KINDS:
+                _check_kind(fault, [name for name, kinds in self._kinds.items() if fault.kind in kinds])
 
     def take(self, call: Call, playable: frozenset[str] = frozenset()) -> Fault | None:
         """The fault for this request, counted as a hit, or None.

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from aiohttp import web
 
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox.exchange import Answer, Arrival, BrokenOff, Call
+from asyncconn.sandbox.exchange import NOBODY, Answer, Arrival, BrokenOff, Call
 from asyncconn.sandbox.sending import HungUp, hang_up, send, send_half
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ _LARGEST_REQUEST_BYTES = 64 * 1024 * 1024
 # What waits ends at once by itself; this bounds a handler that is really at work.
 _SHUTDOWN_SECONDS = 1.0
 _GARBAGE = b"\x00<<<{ this is neither XML nor JSON"
-_NOBODY = "-"
 _HEALTH = "/sandbox/health"  # answers 200 and does nothing: for probes, and for counting calls
 
 
@@ -62,6 +61,8 @@ class Server:
         self.arrivals: deque[Arrival] = deque(maxlen=place.keep_arrivals)
         self._worlds = tuple(worlds)
         self._place = place
+        for world in self._worlds:
+            place.faults.meet(world.name, world.fault_kinds)
         self._desk = desk
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -142,7 +143,7 @@ class Server:
         clock = self._place.clock
         at = clock.now()
         world = self._world_for(request)
-        name = _NOBODY if world is None else world.name
+        name = NOBODY if world is None else world.name
         self.requests[name] += 1
         self.arrivals.append(Arrival(at, name, request.method, request.path))
         query = request.rel_url.raw_query_string
@@ -248,7 +249,7 @@ async def _whole(listen: Coroutine[Any, Any, None]) -> None:
 
 async def _read(world: World | None, request: web.Request) -> Call:
     """The call, with its body unless the world reads that itself. Raises :class:`BrokenOff`."""
-    name = _NOBODY if world is None else world.name
+    name = NOBODY if world is None else world.name
     said = (name, request.method, request.path, request.rel_url.raw_query_string, request.headers)
     if world is not None and world.takes_pieces(request.method, request.path, request.headers):
         return Call(*said, pieces=_body(request), target=request.raw_path, peer=request.remote or "")

@@ -15,14 +15,15 @@ from asyncconn.core.progress import Progress, telling
 from asyncconn.core.threads import in_thread
 from asyncconn.errors import ConfigError
 from asyncconn.http.download import save
+from asyncconn.tcup.documents import time_of
 from asyncconn.tcup.envelope import ItemResult
 from asyncconn.tcup.inserting import InsertReport
 from asyncconn.tcup.rows import COLUMNS
-from asyncconn.tcup.times import SOS
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from datetime import tzinfo
     from pathlib import Path
     from typing import TextIO
 
@@ -78,14 +79,21 @@ class Lines:
     """The lines of a file, read in a thread, a few hundred at a time; and the observation that each one means.
 
     It is in long form where its header has both ``name`` and ``value``; in wide form each column that is none of
-    ``sensor``, ``feature``, ``starttime``, ``endtime`` is an output, and an empty cell there is none.
+    ``sensor``, ``feature``, ``starttime``, ``endtime`` is an output, and an empty cell there is none. ``zone`` is that
+    of ISO 8601 times that name none.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes, on_unknown: Literal["error", "ignore"]) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        on_unknown: Literal["error", "ignore"],
+        zone: str | tzinfo | None = None,
+    ) -> None:
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f"on_unknown is 'error' or 'ignore', not {on_unknown!r}")
         self._source = source if isinstance(source, bytes) else file_path(source, "the CSV file")
         self._ignores = on_unknown == "ignore"
+        self._zone = zone
         self._what = "the CSV" if isinstance(source, bytes) else str(self._source)
         self._file: TextIO | None = None
         self._reader: Any = None
@@ -171,9 +179,9 @@ class Lines:
         found = {name: cells[place] for name, place in self._at.items()}
         if not found["sensor"]:
             raise ConfigError("it names no sensor")
-        record: dict[str, Any] = {"starttime": _time(found["starttime"])}
+        record: dict[str, Any] = {"starttime": time_of(found["starttime"], self._zone)}
         if found.get("endtime"):
-            record["endtime"] = _time(found["endtime"])
+            record["endtime"] = time_of(found["endtime"], self._zone)
         record["output"] = self._output(found, cells)
         made: dict[str, Any] = {"sensor": found["sensor"]}
         if found.get("feature"):
@@ -191,14 +199,6 @@ class Lines:
             raise ConfigError("it names no output")
         more = {name: found[name] for name in ("type", "unit") if found.get(name)}
         return [{"name": found["name"], "value": found["value"], **more}]
-
-
-def _time(cell: str) -> str:
-    try:
-        SOS.read(cell)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    return cell.strip()
 
 
 # -- down --------------------------------------------------------------------------------------------------------------

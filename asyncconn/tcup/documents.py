@@ -10,10 +10,10 @@ import orjson
 
 from asyncconn.errors import ConfigError
 from asyncconn.http.outgoing import json_body
-from asyncconn.tcup.times import SOS
+from asyncconn.tcup.times import SOS, read_time
 from asyncconn.tcup.values import Encoding, encoded
 
-__all__ = ["VERSION", "document", "json_text", "observation", "payload", "record_of"]
+__all__ = ["VERSION", "document", "json_text", "observation", "payload", "record_of", "time_of"]
 
 #: What every sample says, and SOS discards.
 VERSION = "1.0.1"
@@ -35,8 +35,8 @@ def payload(
     [{'sensor': 'ts1', 'feature': 'tf1', 'record': [{'starttime': '05-JAN-2026 00:00:00.000 UTC',
     'output': [{'name': 'obs1', 'value': 'test_1', 'type': 'text'}, {'name': 'obs2', 'value': '1', 'type': 'count'}]}]}]
 
-    ``time`` is now if it is not given; a text goes as it is, once it can be read. None among the values is left out.
-    ``value_encoding="native"`` sends numbers and truth values as JSON has them, not as texts.
+    ``time`` is now if it is not given; a text is ISO 8601, or in SOS's own form and goes as it is. None among
+    the values is left out. ``value_encoding="native"`` sends numbers and truth values as JSON has them, not as texts.
 
     Raises ``ConfigError``: for NaN and infinity, for a value of a type that SOS has not, for a time without a zone, and
     where nothing is left to observe.
@@ -90,9 +90,9 @@ def record_of(
     given: Any = values
     if not isinstance(given, Mapping):
         raise ConfigError(f"the values of an observation are a mapping from output to value, not {_kind(given)}")
-    made: dict[str, Any] = {"starttime": _time(datetime.now(UTC) if time is None else time, default_timezone)}
+    made: dict[str, Any] = {"starttime": time_of(datetime.now(UTC) if time is None else time, default_timezone)}
     if endtime is not None:
-        made["endtime"] = _time(endtime, default_timezone)
+        made["endtime"] = time_of(endtime, default_timezone)
     output = []
     for name, value in given.items():
         if value is None:
@@ -108,11 +108,19 @@ def record_of(
     return made
 
 
-def _time(given: datetime | str, default_zone: str | tzinfo | None) -> str:
+def time_of(given: datetime | str, default_zone: str | tzinfo | None) -> str:
+    """When something was observed, as SOS takes it: a text in its own form stays as it is. Raises ``ConfigError``.
+
+    >>> time_of("2026-01-05T12:00:00Z", None), time_of("5-jan-2026 12:00:00", None)
+    ('05-JAN-2026 12:00:00.000 UTC', '5-jan-2026 12:00:00')
+    """
     try:
         if isinstance(given, str):
-            SOS.read(given)  # or the server would refuse it, among many others
-            return given
+            try:
+                SOS.read(given)  # or the server would refuse it, among many others
+                return given.strip()
+            except ValueError:
+                given = read_time(given)
         return SOS.write(given, default_zone=default_zone)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the time of an observation: {error}") from error

@@ -15,7 +15,19 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-__all__ = ["ARCHIVE", "DLS", "DLS_QUERY", "IST", "SOS", "TASK", "VERSIONS", "TimeFormat", "aware", "zone_named"]
+__all__ = [
+    "ARCHIVE",
+    "DLS",
+    "DLS_QUERY",
+    "IST",
+    "SOS",
+    "TASK",
+    "VERSIONS",
+    "TimeFormat",
+    "aware",
+    "read_time",
+    "zone_named",
+]
 
 #: India's standard time. Other platforms mean Israel's or Ireland's by the word; this one is India's.
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -27,6 +39,7 @@ _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII).fullmatch
 _CLOCK = r"(\d{2}):(\d{2}):(\d{2})(?:\.(\d{3}))?"
 _NAMED = re.compile(rf"(\d{{1,2}})-([A-Za-z]{{3}})-(\d{{4}}) {_CLOCK}(?: +(\S+))?", re.ASCII).fullmatch
 _NUMBERED = re.compile(rf"(\d{{1,2}})-(\d{{1,2}})-(\d{{4}}) {_CLOCK}(?: +(\S+))?", re.ASCII).fullmatch
+_ISO = re.compile(r"\d{4}-|\d{8}(?:T|$)", re.ASCII).match  # no other digits: milliseconds would be the year 1712
 _DIGITS = re.compile(r"(\d{2})(\d{2})(\d{4})(\d{2})(\d{2})(\d{2})()()", re.ASCII).fullmatch
 
 
@@ -70,7 +83,11 @@ def aware(when: datetime, default_zone: str | tzinfo | None = None) -> datetime:
         if default_zone is None:
             raise ValueError(f"{when!r} has no time zone, and there is no default_timezone")
         when = when.replace(tzinfo=zone_named(default_zone))
-    return when.astimezone(UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        pass
+    raise ValueError(f"{when!r} is beyond the times that there are")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,23 @@ def _offset(local: datetime) -> str:
     if offset % timedelta(minutes=1):
         raise ValueError(f"the zone of {local!r} is not a whole number of minutes from UTC")
     return f"{local:%z}"
+
+
+def read_time(text: str) -> datetime:
+    """A time as people give it: ISO 8601, which may have no zone, or as SOS writes it. Raises ``ValueError``.
+
+    >>> read_time("2026-01-05"), read_time("05-JAN-2026 12:00:00 IST").hour
+    (datetime.datetime(2026, 1, 5, 0, 0), 6)
+    """
+    given = text.strip()
+    if _NAMED(given):
+        return SOS.read(given)
+    if _ISO(given):
+        try:
+            return datetime.fromisoformat(given)
+        except ValueError:
+            pass
+    raise ValueError(f"{text!r} is no time such as 2026-01-05T12:00:00Z or 05-JAN-2026 12:00:00.000 UTC")
 
 
 #: Observations, and the time window of a routing rule: ``03-JUL-2015 07:40:00.000 UTC``.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
+    from asyncconn.core.clock import Clock
     from asyncconn.sandbox import Arrival, Call, Fault, Faults
 
 __all__ = ["Fake", "credential"]
@@ -44,7 +45,8 @@ class Fake:
     ``Window``, or several) is answered with 429 and a Retry-After, and goes no further; each credential has a count of
     its own. ``faults`` is a script as the sandbox's: a text, a ``Faults``, or several ``Fault``. What the script
     refuses is answered with the request's own headers and body, as some proxies do: so is seen whether a connector
-    shows them.
+    shows them. ``clock`` is what the limits are counted by: with the ``VirtualClock`` of the connector's hub a minute's
+    window is over as soon as all wait for it.
 
     ``requests`` counts all that arrived and ``refused`` those above the limits; ``arrivals`` says when which came. A
     handler that stores records says so with :meth:`took`, for ``check`` to compare.
@@ -59,10 +61,11 @@ class Fake:
         *,
         rates: Window | Sequence[Window] | None = None,
         faults: Faults | Iterable[Fault] | str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         windows = list(rates) if isinstance(rates, Sequence) else [] if rates is None else [rates]
         self._world = _AppWorld(_application(app), _Caps(windows))
-        self._sandbox = Sandbox(self._world, faults=faults)
+        self._sandbox = Sandbox(self._world, faults=faults, clock=clock)
         self.taken = 0
 
     def __repr__(self) -> str:

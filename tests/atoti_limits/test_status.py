@@ -44,9 +44,16 @@ async def test_a_refused_credential_is_a_step_that_fails() -> None:
     async with scene() as pair, pair.client(auth=("admin", "made-up")) as client:
         found = await client.status()
 
-    assert [step.ok for step in found.steps][:2] == [True, False]
+    assert [step.ok for step in found.steps] == [True, False, None, True, None, None]
     assert "401" in found.steps[1].found
     assert "made-up" not in str(found)
+
+
+async def test_what_only_a_lost_limits_server_could_tell_is_not_asked() -> None:
+    async with scene() as pair, pair.client(limits_url="http://127.0.0.1:1") as client:
+        found = await client.status()
+
+    assert [step.ok for step in found.steps] == [True, True, True, False, None, False]
 
 
 async def test_a_plan_knows_its_kind_and_rows_and_sends_nothing_before_it_is_run(tmp_path: Path) -> None:

@@ -215,6 +215,33 @@ def test_the_sandbox_leaves_a_file_alone_that_it_did_not_write(tmp_path: Path) -
     assert (tmp_path / ".env").read_text() == "MINE=1\n"
 
 
+async def test_the_sandbox_leaves_its_own_file_alone_once_a_line_was_added(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    async with started(tmp_path, "sandbox", "--env-file", ".env") as sandbox:
+        assert sandbox.stdout is not None
+        await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10)
+        made = file.read_text()
+        file.write_text(f"{made}MINE=1\n")
+        sandbox.send_signal(signal.SIGTERM)
+        end = await ended(sandbox)
+    assert (end.status, end.err) == (0, ".env was changed meanwhile; it is left as it is\n")
+    refused = await arun(tmp_path, "sandbox", "--env-file", ".env")
+    assert refused.status == 2
+    assert "or was changed since; it is left as it is" in refused.err
+    assert file.read_text() == f"{made}MINE=1\n"
+
+
+async def test_the_sandbox_replaces_what_another_that_was_killed_has_left(tmp_path: Path) -> None:
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        async with started(tmp_path, "sandbox", "--env-file", ".env") as sandbox:
+            assert sandbox.stdout is not None
+            await asyncio.wait_for(sandbox.stdout.readuntil(b"\n\n"), 10)
+            assert (tmp_path / ".env").exists()
+            sandbox.send_signal(end)
+            assert (await ended(sandbox)).err == ""
+    assert not (tmp_path / ".env").exists()
+
+
 async def test_an_address_that_is_taken_is_one_line(tmp_path: Path) -> None:
     async with Sandbox() as other:
         refused = await arun(tmp_path, "sandbox", "--port", other.url.rpartition(":")[2])

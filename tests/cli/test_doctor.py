@@ -138,6 +138,20 @@ async def test_what_cannot_work_fails(
     assert not [value for value in ("soonish", "hidden", "not-base64-at-all", "t0ken") if value in check.found]
 
 
+async def test_all_that_cannot_work_is_told_in_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "ASYNCCONN_MAX_CONNECTIONS": "many", "ASYNCCONN_CA_FILE": "none.pem", "ASYNCCONN_CLIENT_CERT": "gone.pem",
+        "ASYNCCONN_PROXY": "gopher://me:hidden@x", TOKEN: "",
+    }  # fmt: skip
+    for variable, value in wrong.items():
+        monkeypatch.setenv(variable, value)
+    told = [check.found for check in await examined(connect=True) if check.state == "fail"]
+    assert len(told) == len(wrong)
+    for words in ("ASYNCCONN_MAX_CONNECTIONS", "none.pem", "gone.pem", "the proxy must be", "Datorama needs a token"):
+        assert sum(words in one for one in told) == 1, words
+    assert "hidden" not in "".join(told)
+
+
 async def test_the_sender_that_is_set_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCCONN_PANOPLY_SENDER", "sqs")
     found = by_name(await examined(connect=False))
@@ -243,6 +257,18 @@ async def test_a_credential_that_is_refused_fails(
     assert "4711" not in "".join(one.found + one.advice for one in found.values())
 
 
+async def test_what_follows_from_a_refused_credential_is_not_asked(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCCONN_ATOTI_LIMITS_PASSWORD", "another-one-4711")
+    found = await asked()
+    states = {name: check.state for name, check in found.items() if name.startswith("Atoti ")}
+    assert [name for name, state in states.items() if state == "fail"] == ["Atoti credential"]
+    assert [name for name, state in states.items() if state == "off"] == [
+        "Atoti cubes", "Atoti known to Limits", "Atoti connected"
+    ]  # fmt: skip
+
+
 async def test_nothing_is_asked_of_a_platform_that_is_not_there(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,8 +282,18 @@ async def test_nothing_is_asked_of_a_platform_that_is_not_there(
         assert (found[name].state, "TCP: no connection to" in found[name].found) == ("fail", True)
         assert found[name].advice == "is it running, and does a firewall or a proxy stand between?"
     assert found["TCUP broker"].state == "fail"
+    assert found["TCUP broker"].advice.endswith("ASYNCCONN_TCUP_MQTT_HOST and ASYNCCONN_TCUP_MQTT_PORT")
     assert found["Atoti cubes"].state == "off"
     assert not {"Datorama token 1", "TCUP key", "TCUP WebSocket"} & found.keys()
+
+
+async def test_a_port_at_which_no_broker_listens_is_told_by_its_variable(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCCONN_TCUP_MQTT_PORT", sandbox.url.rpartition(":")[2])
+    check = (await asked())["TCUP broker"]
+    assert check.state == "fail"
+    assert "ASYNCCONN_TCUP_MQTT_PORT" in check.advice
 
 
 async def test_a_quota_that_is_nearly_used_up_and_a_clock_that_is_wrong_are_told(
@@ -420,18 +456,23 @@ async def test_files_that_cannot_be_are_told(tmp_path: Path) -> None:
     database = sqlite3.connect(stranger)
     database.execute("create table theirs (id)")
     database.close()
+    (sheet := tmp_path / "rows.csv").write_text("id,name\n1,Amble\n")
     damaged = tmp_path / "quota.json"
     damaged.write_text('{"key": 1}')
     found = [
         await _spool(tmp_path),
         await _spool(tmp_path / "none" / "events.spool"),
         await _spool(stranger),
+        await _spool(sheet),
         await files.quota_file("quota", damaged, "QUOTA"),
     ]
-    assert [check.state for check in found] == ["fail"] * 4
+    assert [check.state for check in found] == ["fail"] * 5
     assert [check.advice for check in found[:2]] == ["name a file in SPOOL", "make the folder, or correct SPOOL"]
     assert "a database of something else" in found[2].found
-    assert "delete it to start from zero" in found[3].found
+    assert (found[3].found, found[3].advice) == (
+        f"{sheet} is no spool: name another file, or move this one away", "correct the setting"
+    )  # fmt: skip
+    assert "delete it to start from zero" in found[4].found
 
 
 async def test_a_quota_file_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:

@@ -203,6 +203,8 @@ async def test_files_are_uploaded_listed_evaluated_and_their_breach_is_an_incide
         evaluated = await limits("evaluate", "--date", DAY, "--output", "found.csv")
         incidents = await limits("incidents", "--type", "BREACH", "--date", DAY, "--format", "json")
         screen = await limits("incidents")
+        strange = await limits("limits", "--status", "nonsense"), await limits("incidents", "--status", "Foo")
+        nowhere = await limits("limits", "--structure", "none", "--status", "nonsense")
 
     assert all(one.status == 0 for one in (structures, listed, evaluated, incidents, screen)), evaluated.text
     [structure] = json.loads(structures.out)
@@ -217,6 +219,11 @@ async def test_files_are_uploaded_listed_evaluated_and_their_breach_is_an_incide
     assert [(one["limitId"], one["measureValue"]) for one in json.loads(incidents.out)] == [("fiat", 24100)]
     assert "BREACH" in screen.out
     assert screen.out.rstrip().endswith("1 incident")
+    assert [(one.status, one.out, one.err) for one in (*strange, nowhere)] == [
+        (0, "no limits\n", "no limit has the status 'nonsense'; they have APPROVED\n"),
+        (0, "no incidents\n", "no incident has the status 'Foo'; they have Breach\n"),
+        (0, "no limits\n", ""),
+    ]
 
 
 async def test_only_the_named_limits_are_evaluated(tmp_path: Path) -> None:

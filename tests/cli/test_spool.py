@@ -65,5 +65,5 @@ def test_a_spool_that_is_none_is_named(tmp_path: Path) -> None:
     assert "there is no spool a.spool" in run(tmp_path, "panoply", "spool", "a.spool").err
     (tmp_path / "b.spool").write_text("no database at all, but long enough to look like one" * 50)
     end = run(tmp_path, "panoply", "spool", "b.spool")
-    assert end.status == 1
-    assert "b.spool is damaged" in end.err
+    assert end.status == 2
+    assert "b.spool is no spool" in end.err

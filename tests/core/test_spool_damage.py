@@ -35,8 +35,18 @@ async def test_a_spool_of_a_later_version_is_refused(path: Path) -> None:
         await Spool(path).open()
 
 
-async def test_a_file_that_is_no_database_is_called_damaged(path: Path) -> None:
-    path.write_bytes(b"these are not the records you are looking for" * 100)
+@pytest.mark.parametrize("text", [b"id,name\n1,Amble\n", b"these are not the records you are looking for" * 100])
+async def test_a_file_that_is_no_database_is_no_spool_and_left_as_it_was(path: Path, text: bytes) -> None:
+    path.write_bytes(text)
+    with pytest.raises(ConfigError, match=r"records\.spool is no spool.*name another"):
+        await Spool(path).open()
+    assert path.read_bytes() == text
+
+
+async def test_a_spool_that_has_lost_its_first_bytes_is_damaged(path: Path) -> None:
+    async with opened(path) as spool:
+        await spool.append([b"a"])
+    path.write_bytes(bytes(16) + path.read_bytes()[16:])
     with pytest.raises(SpoolDamaged, match=r"records\.spool is damaged.*not a database.*recover"):
         await Spool(path).open()
 

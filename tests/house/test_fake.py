@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from asyncconn import BasicAuth, Connector, Hub, Platform, RetryPolicy, TokenAuth, TokenBucket, Window
+from asyncconn import BasicAuth, Connector, Hub, Platform, RetryPolicy, TokenAuth, TokenBucket, VirtualClock, Window
 from asyncconn.errors import ConfigError, ConnectionLost, LifecycleError, RateLimited, ServerError
 from asyncconn.sandbox import Fault, Faults
 from asyncconn.testing import Fake
@@ -79,6 +79,21 @@ async def test_each_credential_has_a_count_of_its_own_and_what_exceeds_it_is_ref
     assert refused.value.retry_after is not None
     assert 1 <= refused.value.retry_after <= 60
     assert seen == ["Bearer token-1"] * 2 + ["Bearer token-2"] * 2 + ["Bearer token-1"]
+
+
+def test_it_counts_by_the_clock_that_the_connector_waits_on() -> None:
+    clock = VirtualClock()
+
+    async def hurry() -> None:
+        async with Fake(echo, rates=Window(5, 60.0), clock=clock) as fake, Hub(clock=clock) as hub:
+            begun = clock.now()
+            client = Tides(base_url=fake.url, hub=hub, rates=Window(5, 60.0))
+            for _ in range(12):
+                await client.http.request("GET", "/")
+            assert clock.now() - begun >= 120
+            assert (fake.requests, fake.refused) == (12, 0)
+
+    clock.run(hurry())
 
 
 @pytest.mark.parametrize(

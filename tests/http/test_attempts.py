@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 from typing import Any
@@ -248,3 +249,16 @@ async def test_a_protocol_error_is_repeated_only_at_any_price() -> None:
     assert RetryPolicy(maybe_sent="always").allows(ProtocolError("x"), idempotent=False)
     assert not RetryPolicy(maybe_sent="always").allows(asyncio.CancelledError(), idempotent=True)
     assert not RetryPolicy(maybe_sent="never").allows(ConnectionLost("x"), idempotent=True)
+
+
+@pytest.mark.parametrize("reply", [Reply(503), DROP])
+async def test_a_line_about_a_call_that_is_tried_again_names_it_once(
+    reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "asyncconn.http")
+    async with Loopback(reply, OK) as server, road(server, clock=QuickClock()) as http:
+        await http.request("POST", "/points", data=b"x", idempotent=True)
+
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{http.service}: POST /points: ")
+    assert (line.count("POST"), line.count("; again in ")) == (1, 1)

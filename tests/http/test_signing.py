@@ -227,8 +227,12 @@ async def test_what_became_of_the_request_for_a_token_is_no_doubt_about_the_call
 
 
 @pytest.mark.parametrize(
-    "given", [("http://x", "", "s3cret"), ("http://x", "id", ""), ("http://x", "id", "s3cret", "jwt")]
-)
+    "given",
+    [
+        ("http://x", "", "s3cret"), ("http://x", "id", ""), ("http://x", "id", "s3cret", "jwt"),
+        ("nourl", "id", "s3cret"), ("//s3cret@host/token", "id", "s3cret"), (None, "id", "s3cret"),
+    ],
+)  # fmt: skip
 def test_a_client_that_cannot_be_is_refused(given: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         OAuth2(*given[:3], **({"style": given[3]} if len(given) > 3 else {}))

@@ -166,6 +166,10 @@ async def test_the_last_requests_are_told_newest_first_and_without_credentials(c
     assert told["total"] == {"panoply": 1, "tcup": 2, "datorama": 2}
     for secret in (sandbox.tcup.api_key, sandbox.datorama.token, "n0body-knows", "s3cret-path", "wr0ng-one"):
         assert secret not in text
+    _, told = await control.ask("GET", "/requests?platform=panoply")
+    account, name = sandbox.panoply.queue_url.rpartition("/")[2].rsplit("-", 1)
+    assert [entry["path"].rpartition("/")[2] for entry in told["requests"]] == [f"{account}-***"]
+    assert name not in json.dumps(told)
 
 
 async def test_requests_may_be_those_of_one_platform_and_of_atoti_limits_too(control: Control) -> None:
@@ -285,7 +289,7 @@ async def test_reset_forgets_all_but_addresses_and_credentials(control: Control)
     sandbox = control.sandbox
     env = sandbox.env
     await control.land({"id": 1})
-    await control.ask("POST", "/faults", {"kind": "delay", "seconds": 1, "match": "nobody"})
+    await control.ask("POST", "/faults", {"kind": "delay", "seconds": 1, "match": "/nowhere"})
     sandbox.atoti_limits.limits.connect("atoti")
     seen = {"starttime": "03-JUL-2015 13:10:00 IST", "output": [{"name": "obs2", "value": "1"}]}
     document = {"observations": [{"sensor": "ts1", "feature": "tf1", "record": [seen]}]}
@@ -338,6 +342,8 @@ async def test_a_reset_makes_a_revoked_key_good_again_and_frees_a_full_rate() ->
         ("POST", "/faults", {"kind": "delay"}, 400, "fault: seconds=None is missing: a delay needs them"),
         ("POST", "/faults", {"kind": "delay", "seconds": "1"}, 400, 'seconds must be number or null, not "1"'),
         ("POST", "/faults", {"kind": "drop_before", "times": True}, 400, "times must be integer or null, not true"),
+        ("POST", "/faults", {"kind": "close", "match": "dataroma"}, 400, "'dataroma' is no world of this sandbox"),
+        ("POST", "/faults", {"script": "inner_500 match=panoply"}, 400, "is not played by panoply, but by tcup"),
         ("POST", "/faults", {"kind": "drop_before", "time": 1}, 400, "'time' is not known here: it may be kind, match"),
         ("POST", "/faults", {"script": "delay"}, 400, "seconds=None is missing"),
         ("POST", "/faults", {"script": "drop_before", "times": 2}, 400, "give a script, or the fields of one fault"),

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from asyncconn.errors import ConfigError
-from asyncconn.sandbox import Call, Fault, Faults, Sandbox
+from asyncconn.sandbox import Call, DatoramaWorld, Fault, Faults, PanoplyWorld, Sandbox
 
 if TYPE_CHECKING:
     from .conftest import RawClient
@@ -94,6 +94,35 @@ def test_a_platforms_own_kind_waits_for_that_platform() -> None:
     faults = Faults(Fault("wrong_digest"))
     assert faults.take(CALL) is None
     assert faults.take(CALL, frozenset({"wrong_digest"})) is not None
+
+
+VAIN = [
+    ("close match=dataroma", r"match='dataroma' is no world of this sandbox; give .*datorama, panoply"),
+    ("inner_500", r"kind='inner_500' is played by no world of this sandbox"),
+    ("errors_200 match=panoply", r"kind='errors_200' is not played by panoply, but by datorama"),
+    ("wrong_digest match=-", r"kind='wrong_digest' is not played by -, but by panoply"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), VAIN)
+async def test_a_fault_that_can_strike_nothing_is_refused_wherever_it_meets_the_worlds(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"fault: {words}"):
+        await Sandbox(DatoramaWorld(), PanoplyWorld(), faults=text).__aenter__()
+    [vain] = [entry.fault for entry in Faults.parse(text).planned]
+    async with Sandbox(DatoramaWorld(), PanoplyWorld()) as sandbox:
+        with pytest.raises(ConfigError, match=f"fault: {words}"):
+            sandbox.faults.add(Fault("close"), vain)
+        assert not sandbox.faults.planned
+
+
+async def test_a_fault_that_can_strike_is_taken() -> None:
+    worlds = "close match=datorama, close match=atoti-session, close match=atoti-limits, close match=-"
+    kinds = "errors_200, errors_200 match=datorama, inner_500 match=/api, html_200 match=tcup"
+    faults = Faults.parse(f"{worlds}, {kinds}")
+    faults.add(Fault("wrong_digest", match=lambda call: call.method == "POST"))
+    async with Sandbox(faults=faults) as sandbox:
+        sandbox.faults.add(*(entry.fault for entry in faults.planned))
+        assert len(sandbox.faults) == 18
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ async def test_the_pages_keep_the_basic_rules_of_accessibility_on_every_screen(t
             assert complaints(browser) == []
 
     async with Sandbox(seed=1) as sandbox:
-        sandbox.faults.add(Fault("status", status=503, match="nobody"))
+        sandbox.faults.add(Fault("status", status=503, match="/nowhere"))
         sandbox.tcup.streams.faults.add(StreamFault("kill", match="nobody", times=None))
         await asyncio.to_thread(look, sandbox)
 

@@ -11,7 +11,7 @@ from asyncconn import Progress
 from asyncconn.errors import BadRequest, ConfigError
 from asyncconn.tcup.csv_files import BadLine
 
-from .scene import scene
+from .scene import client, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,21 @@ async def test_the_wide_form_has_a_column_for_each_output() -> None:
     assert (report.delivered, report.rejected) == (2, 1)
     assert report.bad_lines == (BadLine(5, "it has no value"),)
     assert [(row["name"], row["value"]) for row in rows] == [("obs1", "a"), ("obs2", 1), ("obs2", 2)]
+
+
+async def test_times_may_be_iso_8601() -> None:
+    async with scene() as s:
+        there = client(s.sandbox, s.hub, default_timezone="IST")
+        report = await there.observations.upload_csv(
+            b"sensor,starttime,endtime,obs1\nts1,2026-01-05T00:00:00Z,2026-01-05T06:00+05:30,a\nts1,2026-01-05,,b\n"
+        )
+        rows = await s.client.observations.query(sensor="ts1", end="2026-01-05T00:00:01Z").collect()
+
+    assert (report.delivered, report.bad_lines) == (2, ())
+    assert [(row["value"], WHEN - row["starttime"]) for row in rows] == [
+        ("b", timedelta(hours=5, minutes=30)),
+        ("a", timedelta(0)),
+    ]
 
 
 async def test_each_bad_line_is_reported_with_its_number_and_the_others_are_stored() -> None:

@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncconn.tcup.times import ARCHIVE, DLS, DLS_QUERY, SOS, TASK, VERSIONS, TimeFormat, aware, zone_named
+from asyncconn.tcup.times import (
+    ARCHIVE,
+    DLS,
+    DLS_QUERY,
+    SOS,
+    TASK,
+    VERSIONS,
+    TimeFormat,
+    aware,
+    read_time,
+    zone_named,
+)
 
 FORMATS = {"sos": SOS, "versions": VERSIONS, "dls": DLS, "dls query": DLS_QUERY, "task": TASK, "archive": ARCHIVE}
 WITH_ZONES = [SOS, DLS, DLS_QUERY, TASK]
@@ -168,3 +179,28 @@ def test_a_name_given_apart_may_be_any_of_ianas() -> None:
 def test_before_the_year_1000_nothing_is_written() -> None:
     with pytest.raises(ValueError, match="year 1000"):
         SOS.write(datetime(999, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2026-01-05T12:00:00Z", "05-JAN-2026 12:00:00.000 UTC"),
+        ("2026-01-05 12:00:00.5+05:30", "05-JAN-2026 06:30:00.500 UTC"),
+        ("20260105", "04-JAN-2026 18:30:00.000 UTC"),
+        (" 2026-01-05 ", "04-JAN-2026 18:30:00.000 UTC"),
+        ("5-jan-2026 12:00:00 IST", "5-jan-2026 12:00:00 IST"),
+    ],
+)
+def test_a_time_that_people_give_is_iso_8601_or_as_sos_writes_it(text: str, same: str) -> None:
+    assert aware(read_time(text), "IST") == SOS.read(same)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026", "1712011000000", "2026-13-05", "05-JAN-2026"])
+def test_a_text_that_is_neither_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no time such as 2026-01-05T12:00:00Z"):
+        read_time(text)
+
+
+def test_a_time_that_ends_where_its_zone_begins_is_beyond() -> None:
+    with pytest.raises(ValueError, match="beyond the times"):
+        aware(read_time("0001-01-01"), "IST")

@@ -87,9 +87,8 @@ async def examined(connect: bool) -> list[Check]:
     checks += said
     if STORE in names and find_spec("redis") is not None:
         checks.append(await _store())
-    if roads is None:
-        return checks
-    async with Hub() as hub:
+    # Where the hub's own settings cannot work, those of the platforms can still be told.
+    async with Hub(settings=HubSettings.defaults() if roads is None else None) as hub:
         checks += [check async for check in look(Asking(names, hub, roads if connect else None))]
     return checks
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ from asyncconn.cli.output import plain
 from asyncconn.errors import AsyncConnError, ConfigError, ConnectFailed
 from asyncconn.http.failures import translated
 from asyncconn.http.session import Network, ProxyRule
-from asyncconn.settings import HubSettings, load
+from asyncconn.settings import HubSettings, load, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Roads", "surroundings"]
 
@@ -36,9 +37,28 @@ def surroundings() -> tuple[Roads | None, list[Check]]:
     try:
         network = Network.of(load(HubSettings))
         roads = Roads(ProxyRule.of(network), network.context())
-    except ConfigError as error:
-        return None, [failed("hub settings", error)]
+    except ConfigError:
+        return None, list(_wrong())
     return roads, list(_said(network, roads))
+
+
+def _wrong() -> Iterator[Check]:
+    """All that cannot work, each looked at by itself: one fault hides no other."""
+
+    def network(**given: str | None) -> Network:
+        return Network.of(replace(HubSettings.defaults(), **given))  # type: ignore[arg-type] # texts, each as its field
+
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: load(HubSettings),
+        lambda: ProxyRule.of(network(proxy=variable("ASYNCCONN_PROXY"))),
+        lambda: network(ca_file=variable("ASYNCCONN_CA_FILE")).context(),
+        lambda: network(client_cert=variable("ASYNCCONN_CLIENT_CERT")).context(),
+    )
+    for look in looks:
+        try:
+            look()
+        except ConfigError as error:
+            yield failed("hub settings", error)
 
 
 def _said(network: Network, roads: Roads) -> Iterator[Check]:

@@ -16,7 +16,7 @@ from asyncconn.core.retrying import ONCE
 from asyncconn.core.supervise import Reconnect
 from asyncconn.datorama.settings import DatoramaSettings
 from asyncconn.datorama.wire import DAILY, PLATFORM
-from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted, SubscriptionRefused
+from asyncconn.errors import AsyncConnError, ConfigError, QuotaExhausted, SubscriptionRefused, TransportError
 from asyncconn.panoply import wire
 from asyncconn.panoply.settings import PanoplySettings
 from asyncconn.settings import load, variable
@@ -29,6 +29,7 @@ __all__ = ["look"]
 _LITTLE = 0.1  # of a day's calls
 _ONE_TRY = Reconnect(attempts=1, timeout=5.0)
 _NOWHERE = "asyncconn-doctor"  # a topic that nobody publishes to
+_BROKER = "does a broker listen there, with or without TLS? Check ASYNCCONN_TCUP_MQTT_HOST and ASYNCCONN_TCUP_MQTT_PORT"
 _NEITHER = "set what yours needs; without an account: asyncconn sandbox --env-file .env, in another terminal"
 _NEEDED = {
     "Panoply": "ASYNCCONN_PANOPLY_API_KEY and ASYNCCONN_PANOPLY_API_SECRET",
@@ -174,7 +175,7 @@ async def _tcup(asking: Asking) -> AsyncIterator[Check]:
             exchange="amq.topic", topic=_NOWHERE, reconnect=_ONE_TRY
         ), "warn")  # fmt: skip
     if broker:
-        yield await _live("TCUP broker", lambda: tcup.mqtt.subscribe(_NOWHERE), "fail")
+        yield await _live("TCUP broker", lambda: tcup.mqtt.subscribe(_NOWHERE), "fail", _BROKER)
 
 
 async def _key(tcup: Tcup) -> Check:
@@ -185,15 +186,16 @@ async def _key(tcup: Tcup) -> Check:
     return Check("TCUP key", "ok", f"accepted; {count(len(found.sensor_output or {}), 'sensor')} known")
 
 
-async def _live(name: str, subscribe: Callable[[], Any], otherwise: Any) -> Check:
-    """Whether it takes a subscription, to what nobody publishes."""
+async def _live(name: str, subscribe: Callable[[], Any], otherwise: Any, unreached: str = "") -> Check:
+    """Whether it takes a subscription, to what nobody publishes. ``unreached`` says what to do where nobody answers."""
     try:
         async with subscribe():
             return Check(name, "ok", "connected, and took a subscription")
     except SubscriptionRefused as error:
         return Check(name, "ok", plain(f"connected; what was asked for on trial is not there: {error.message}"))
     except AsyncConnError as error:
-        return failed(name, error, state=otherwise)
+        unanswered = isinstance(error, TransportError) and not error.permanent
+        return failed(name, error, unreached if unanswered else "", state=otherwise)
 
 
 _LOOKS = {"Panoply": _panoply, "Datorama": _datorama, "Atoti Limits": _limits, "TCUP": _tcup}

@@ -13,7 +13,7 @@ from asyncconn.atoti_limits.models import iso
 from asyncconn.atoti_limits.versions import LATEST
 from asyncconn.cli.limits.common import Where, listed
 from asyncconn.cli.options import STANDARD, DryRun, Output, known
-from asyncconn.cli.output import BAD_INPUT, count, error, remark, spoken
+from asyncconn.cli.output import BAD_INPUT, count, error, plain, remark, spoken
 from asyncconn.cli.sheets import Sheet, record
 from asyncconn.errors import ConfigError
 
@@ -47,7 +47,7 @@ def structures(
     group: Annotated[Word, typer.Option("--group", metavar="NAME", help="Of this group.")] = None,
 ) -> None:
     """List limit structures."""
-    _list(where, to, Structure, lambda at: at.structures.list(server_name=server, cube_name=cube, group=group))
+    _list(where, to, Structure, lambda at, _: at.structures.list(server_name=server, cube_name=cube, group=group))
 
 
 def limits(
@@ -58,7 +58,11 @@ def limits(
     alive: Annotated[bool | None, typer.Option("--alive/--not-alive", help="Those that are valid, or no more.")] = None,
 ) -> None:
     """List limits."""
-    _list(where, to, Limit, lambda at: at.limits.list(structure_id=structure, status=status, alive=alive))
+
+    def ask(client: AtotiLimits, word: Word) -> Pager[Limit]:
+        return client.limits.list(structure_id=structure, status=word, alive=alive)
+
+    _list(where, to, Limit, ask, status)
 
 
 def incidents(
@@ -70,24 +74,36 @@ def incidents(
     status: Annotated[Word, typer.Option("--status", metavar="WORD", help="In this status.")] = None,
 ) -> None:
     """List incidents: breaches and warnings."""
-    on, word = iso(day), known([kind], IncidentType, "--type")[0] if kind is not None else None
+    on, which = iso(day), known([kind], IncidentType, "--type")[0] if kind is not None else None
 
-    def ask(client: AtotiLimits) -> Pager[Incident]:
-        return client.incidents.list(as_of_date=on, limit_id=limit, incident_type=word, status=status)
+    def ask(client: AtotiLimits, word: Word) -> Pager[Incident]:
+        return client.incidents.list(as_of_date=on, limit_id=limit, incident_type=which, status=word)
 
-    _list(where, to, Incident, ask)
+    _list(where, to, Incident, ask, status)
 
 
-def _list(where: Where, to: Output, kind: type[M], ask: Callable[[AtotiLimits], Pager[M]]) -> None:
+def _list(
+    where: Where, to: Output, kind: type[M], ask: Callable[[AtotiLimits, Word], Pager[M]], status: Word = None
+) -> None:
     """All fields that the documentation names, and on a screen the first of them."""
 
     async def work(client: AtotiLimits) -> list[M]:
-        return [one async for one in ask(client)]
+        found = [one async for one in ask(client, status)]
+        if status is not None and not found:  # a server may have statuses that nobody here knows
+            words = {word async for one in ask(client, None) if (word := _status(one))}
+            if words:
+                there = plain(", ".join(sorted(words)))
+                remark(f"no {kind.__name__.lower()} has the status {status!r}; they have {there}")
+        return found
 
     columns = [field.alias or name for name, field in kind.model_fields.items()]
     found = [dict(zip(columns, record(one, columns), strict=True)) | _id(one) for one in where.run(work)]
     shown = {name: name for name in _SHOWN[kind]}
     to.put(Sheet(kind.__name__.lower(), columns, [list(one.values()) for one in found], shown))
+
+
+def _status(one: TolerantModel) -> str | None:
+    return one.limit_status if isinstance(one, Limit) else one.status if isinstance(one, Incident) else None
 
 
 def _id(one: TolerantModel) -> dict[str, str | None]:

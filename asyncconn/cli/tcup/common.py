@@ -8,9 +8,8 @@ import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,7 +17,10 @@ import asyncconn
 from asyncconn import Hub, Tcup
 from asyncconn.cli.options import STANDARD
 from asyncconn.errors import ConfigError
-from asyncconn.tcup.times import SOS, zone_named
+from asyncconn.tcup.times import read_time, zone_named
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["Where", "local", "moment", "pairs"]
 
@@ -72,12 +74,10 @@ def moment(text: str | None, option: str) -> datetime | None:
     """
     if text is None:
         return None
-    for read in (datetime.fromisoformat, SOS.read):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    raise ConfigError(f"{option}: {text!r} is no time such as 2026-01-05T12:00:00Z or 05-JAN-2026 12:00:00.000 UTC")
+    try:
+        return read_time(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def pairs(texts: Sequence[str], what: str) -> dict[str, str]:

@@ -102,9 +102,13 @@ def observe(
 ) -> None:
     """Store one observation, or those of a file: what `query` writes, or CSV with a column for each output.
 
-    JSON lines are rows, or observations as SOS has them. What is refused is named by its line, and the rest goes on.
+    CSV has the columns sensor and starttime, may have feature and endtime, and name and value, or the outputs' names.
 
-    Status: 0 all stored, 1 not all stored, 2 bad input.
+    JSON lines are rows with these names, or observations as SOS has them. A time is ISO 8601 or as SOS writes it.
+
+    What is refused is named by its line, and the rest goes on.
+
+    Status: 0 all stored, 1 not all stored (a line cannot be read, too), 2 bad input: nothing was sent.
     """
     if many.file is not None:
         if sensor is not None or values or feature is not None or time is not None:

@@ -114,6 +114,8 @@ class SpoolFile:
             connection.close()
             if isinstance(error, AsyncConnError) or not isinstance(error, sqlite3.Error | TypeError | ValueError):
                 raise
+            if self._is_strange(error):
+                raise ConfigError(f"{self.path} is no spool: name another file, or move this one away") from error
             raise self._error(error, "opened") from error
         self._connection = connection
         _watch_forks()
@@ -134,6 +136,14 @@ class SpoolFile:
             return lost_commit(self._beside("-wal").read_bytes())
         except FileNotFoundError:
             return False
+
+    def _is_strange(self, error: BaseException) -> bool:
+        """Whether it is no database, and no spool either that has lost its beginning."""
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_NOTADB:
+            return False  # else this process may have it open: closing it here would drop that lock
+        with suppress(OSError), self._real.open("rb") as file:
+            return file.read(72)[68:] != _APPLICATION.to_bytes(4)
+        return False
 
     def _leave(self, connection: sqlite3.Connection) -> None:
         """Close it and keep the log, which SQLite removes with what it could not read: somebody may want to look."""

@@ -249,8 +249,12 @@ class PanoplyWorld(World):
         return await self._warehouse.ask(statement, params, most, most_bytes, seconds)
 
     def secrets(self) -> list[str]:
-        """Keys and secrets of all accounts."""
-        return [text for account in self._queues.values() for text in (account.api_key, account.api_secret)]
+        """Keys and secrets of all accounts, and the part of a secret that the queue's name ends with."""
+        return [
+            text
+            for account in self._queues.values()
+            for text in (account.api_key, account.api_secret, account.queue_name.removeprefix(f"sdk-{account.name}-"))
+        ]
 
     async def reset(self) -> None:
         """Drop all tables, in the file of ``warehouse`` too, and forget the messages; accounts stay."""

@@ -18,7 +18,7 @@ from asyncconn.tcup.resources.query import Rows
 from asyncconn.tcup.rows import Row, observation_of
 from asyncconn.tcup.sending import Sender
 from asyncconn.tcup.tables import Counts
-from asyncconn.tcup.times import SOS, aware
+from asyncconn.tcup.times import SOS, read_time
 from asyncconn.tcup.writer import Writer
 
 if TYPE_CHECKING:
@@ -236,11 +236,11 @@ class Observations(SosNoun):
 
         ``source`` is a path, or the bytes of a file, in UTF-8. Its header has ``sensor``, ``starttime``, ``name`` and
         ``value``, and may have ``feature``, ``endtime``, ``type`` and ``unit``: a line for each output. Without
-        ``name`` and ``value`` every other column is an output. ``on_unknown="ignore"`` leaves out columns that nobody
-        knows. ``on_progress`` hears of lines that have an outcome, as rows. Raises ``ConfigError`` for a file or a
-        header that cannot be. Contract: sections 2.7, 13.22.
+        ``name`` and ``value`` every other column is an output. A time is ISO 8601, or as SOS writes it.
+        ``on_unknown="ignore"`` leaves out columns that nobody knows. ``on_progress`` hears of lines that have an
+        outcome, as rows. Raises ``ConfigError`` for a file or a header that cannot be. Contract: sections 2.7, 13.22.
         """
-        lines = Lines(source, on_unknown)
+        lines = Lines(source, on_unknown, self._zone)
         sender = Sender(self._caller, {})
         inserting = Inserting(sender, lines.observation, Seen(), self._caller.clock, on_progress=on_progress)
         return CsvReport.of(await inserting.run(aiter(lines)))
@@ -302,7 +302,7 @@ class Observations(SosNoun):
         try:
             if given is None:
                 return None
-            return SOS.write(SOS.read(given) if isinstance(given, str) else aware(given, self._zone))
+            return SOS.write(read_time(given) if isinstance(given, str) else given, default_zone=self._zone)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{what}: {error}") from error
 

@@ -287,6 +287,8 @@ def test_the_originals_attributes_are_there_and_the_secret_is_not(target: Target
         assert sdk.qurl.rpartition("/")[2].startswith("sdk-")
         assert account.api_secret not in repr(sdk) + str(vars(sdk))
         assert sdk.qurl.rpartition("/")[2] not in repr(sdk)
+        with pytest.raises(AttributeError, match=r"make it with SDK\(key, secret, endpoint_url="):
+            sdk.qurl = "http://127.0.0.1:1/queue"
 
 
 def test_what_cannot_work_is_said_before_a_thread_is_started(target: Target) -> None:
