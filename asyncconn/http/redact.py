@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from asyncconn.core.secret import Secret
-from asyncconn.core.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -192,7 +191,8 @@ class Redactor:
         return bool(self._plain) and self._secrets.search(text) is not None
 
     def __repr__(self) -> str:
-        return f"<Redactor of {count(len(self._plain), 'secret')}>"
+        number = len(self._plain)
+        return f"<Redactor of {number} secret{'' if number == 1 else 's'}>"
 
 
 def _replaced(value: Any, clean: Any) -> Any:
