@@ -412,8 +412,8 @@ class RateLimiter(Unpicklable):
 
     def _tell(self, what: str, seconds: float) -> None:
         self._told_until = max(self._told_until, self._now() + seconds)
-        shown = self._shown_end(seconds)
-        logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", self.name, what, shown, seconds)
+        shown, more = (self.name, what, self._shown_end(seconds), seconds), {"seconds": seconds}
+        logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", *shown, extra=more)
 
     def _shown_end(self, seconds: float) -> str:
         end = self._wall_end(seconds)
