@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from asyncconn.datorama import wire
+from asyncconn.http.rules import RateHint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from asyncconn.errors import AsyncConnError
     from asyncconn.http.response import Response
-    from asyncconn.http.rules import RateHint
 
 __all__ = ["TokenRules"]
 
@@ -52,7 +52,7 @@ class TokenRules(wire.DatoramaRules):
                 self._answered = response.headers
         elif (refused := wire.refused(response)) is not None and self._is_for_the_day(refused):
             self._spent = response
-            found.append(wire.RateHint(wire.DAILY, 0, (refused.day_ends - refused.at).total_seconds()))
+            found.append(RateHint(wire.DAILY, 0, (refused.day_ends - refused.at).total_seconds()))
         return found
 
     def refusal(self, response: Response) -> AsyncConnError:
