@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,11 @@ __all__ = [
     "table",
     "told",
     "unset",
+    "waits_told",
     "warned",
 ]
+
+_LONG = 5.0  # seconds: who looks on wonders what is the matter
 
 # Where the credentials are that a user has to have; a sandbox makes some up.
 _ORIGINS = {
@@ -95,6 +99,30 @@ def warned() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+class _Waits(_Lines):
+    """Of what is logged of the rate, what keeps somebody waiting who looks on, and what is a warning."""
+
+    def emit(self, line: logging.LogRecord) -> None:
+        if line.levelno >= logging.WARNING or getattr(line, "seconds", math.inf) > _LONG:  # others are of long ones
+            line.msg, line.args = line.getMessage().partition("; resume()")[0], ()
+            super().emit(line)
+
+
+@contextmanager
+def waits_told() -> Iterator[None]:
+    """Say meanwhile, also without ``-v``, that calls wait for the rate for more than 5 s, and until when."""
+    logger, handler = logging.getLogger("asyncconn.ratelimit"), _Waits(logging.INFO)
+    level = logger.level
+    if not (spoken.quiet or spoken.verbose):
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 #: Those of this process, which is one command.

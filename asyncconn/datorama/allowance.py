@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asyncconn.datorama import wire
-from asyncconn.errors import AsyncConnError
+from asyncconn.datorama.pool import moving_on
+from asyncconn.errors import AsyncConnError, RateLimited
 
 if TYPE_CHECKING:
     from asyncconn.core.rates.windows import PartSnapshot
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Allowance", "allowances"]
 
+_MINUTE = 70.0  # seconds: long enough for a minute's window that is full, and for a pause until it opens
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -23,7 +26,8 @@ class Allowance:
 
     ``parts`` by name: ``"platform"`` calls and ``"query"`` calls of this minute, ``"daily"`` both of this UTC day; each
     has ``remaining`` of its ``limit`` and the seconds it ``resets_in``. Those ``told`` are the server's own count,
-    which knows who else uses the token; the others are ours. ``error``: the server did not take the token.
+    which knows who else uses the token; the others are ours. ``error``: the server did not take the token, or refused
+    the call (429): then there are only parts that it told of, as our count is known to be wrong.
     """
 
     token: int
@@ -41,12 +45,16 @@ async def _allowance(pool: TokenPool, number: int, transport: Transport) -> Allo
     told: dict[str, RateHint] = {}
     problem = None
     try:
-        answer = await transport.request(*pool.paths.resolve("workspaces.list"), headers=wire.HEADERS)
+        # A refusal is the answer to what was asked: it is not repeated, and the next day is not waited for.
+        answer = await transport.request(
+            *pool.paths.resolve("workspaces.list"), headers=wire.HEADERS, retry=moving_on(transport), max_wait=_MINUTE
+        )
         told = {hint.part: hint for hint in wire.hints(answer)}
     except AsyncConnError as error:
         problem = error
     ours = {part.name: part for one in transport.limiters.values() for part in one.snapshot().parts}
-    parts = {name: _as_told(part, told.get(name)) for name, part in ours.items()}
+    unknown = isinstance(problem, RateLimited) and not problem.local
+    parts = {name: _as_told(part, told.get(name)) for name, part in ours.items() if name in told or not unknown}
     return Allowance(number, parts, frozenset(told), problem)
 
 

@@ -19,6 +19,7 @@ from asyncconn.datorama.bulk.nouns import Nouns
 from asyncconn.datorama.calling import Calling
 from asyncconn.datorama.paths import Paths
 from asyncconn.datorama.pool import TokenPool
+from asyncconn.datorama.refusals import TokenRules
 from asyncconn.datorama.resources.accounts import Accounts, Authentications, PermissionSets, Users
 from asyncconn.datorama.resources.dashboards import Dashboards
 from asyncconn.datorama.resources.jobs import Jobs
@@ -44,6 +45,8 @@ from asyncconn.settings import load
 
 if TYPE_CHECKING:
     from asyncconn.core.rates.limiter import RateSnapshot
+    from asyncconn.http.auth import Auth
+    from asyncconn.http.transport import Transport
     from asyncconn.hub import Hub
 
 __all__ = ["Datorama", "DatoramaLimits"]
@@ -123,6 +126,7 @@ class Datorama(BulkCalls, Connector):
         auths = [HeaderKey("Authorization", one) for one in tokens]
         if len({auth.identity() for auth in auths}) < len(auths):
             raise ConfigError("a token is given twice: it would not have twice the calls")
+        self._per_minute = allowed.calls_per_minute + allowed.queries_per_minute
         # An answer to one token may quote another of them.
         redactor = Redactor([one for auth in auths for one in auth.secrets()])
         super().__init__(
@@ -163,6 +167,10 @@ class Datorama(BulkCalls, Connector):
             calling=calling, workspaces=self.workspaces, streams=self.streams, jobs=self.jobs, reports=self.reports
         )
 
+    def transport(self, auth: Auth | None = None, **options: Any) -> Transport:
+        """See :meth:`Connector.transport`. Each has rules of its own: what a 429 means may depend on those before."""
+        return super().transport(auth, **{"rules": TokenRules(self._per_minute), **options})
+
     @classmethod
     def from_env(cls, *, hub: Hub | None = None, **options: Any) -> Self:
         """From ``ASYNCCONN_DATORAMA_TOKEN`` (or several, with commas), ``_REGION``, ``_BASE_URL``, ``_QUOTA_FILE``.
@@ -199,9 +207,10 @@ class Datorama(BulkCalls, Connector):
         """What each token may still do, in this minute and today, as the server counts: a call for each.
 
             >>> for one in await datorama.allowances():
-            ...     print(one.token, one.parts["platform"].remaining, one.error)
+            ...     print(one.token, {name: part.remaining for name, part in one.parts.items()}, one.error)
 
-        A token that is refused has its ``error``. What our own books say, without a call, is in :attr:`rates`.
+        A token that is refused has its ``error``, and after a 429 only the parts that this told of. What our own books
+        say, without a call, is in :attr:`rates`.
         """
         return await allowances(self.pool)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncconn.http.response import Response
     from asyncconn.http.transport import Stream, Transport
 
-__all__ = ["TokenPool"]
+__all__ = ["TokenPool", "moving_on"]
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class TokenPool:
             left.remove(transport)
             alone = not left and not refused
             try:
-                return await self._by(transport, through, transport.retry if alone else _moving_on(transport), doubt)
+                return await self._by(transport, through, transport.retry if alone else moving_on(transport), doubt)
             except QuotaExhausted as error:
                 exhausted.append(error)
                 doubt = error.maybe_sent
@@ -154,10 +154,16 @@ class TokenPool:
 
     async def workspaces(self, transport: Transport, *, patient: bool = True) -> Any:
         """The raw list of workspaces that one token may see; remembered for later choices."""
-        retry, wait = (transport.retry, None) if patient else (_moving_on(transport), _ASKING)
+        retry, wait = (transport.retry, None) if patient else (moving_on(transport), _ASKING)
+        method, path = self.paths.resolve("workspaces.list")
+        options: dict[str, Any] = {"headers": self._headers, "retry": retry, "max_wait": wait}
         with self._naming(transport):
-            method, path = self.paths.resolve("workspaces.list")
-            answer = await transport.request(method, path, headers=self._headers, retry=retry, max_wait=wait)
+            try:
+                answer = await transport.request(method, path, **options)
+            except QuotaExhausted:
+                if not (patient and self._waits):
+                    raise
+                answer = await transport.request(method, path, **options)  # which waits for the next day
         found = wire.json_of(answer)
         if isinstance(found, list):
             self._visible[transport] = frozenset(
@@ -215,7 +221,7 @@ class _Naming:
             error.add_note(self._note)
 
 
-def _moving_on(transport: Transport) -> RetryPolicy:
+def moving_on(transport: Transport) -> RetryPolicy:
     """The transport's policy, but a 429 is not waited for: another token may have room."""
     return replace(transport.retry, max_retry_after=-1.0)
 

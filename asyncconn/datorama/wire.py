@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -104,26 +105,62 @@ def _refusal(response: Response) -> AsyncConnError:
     left = {hint.part: hint for hint in hints(response)}
     if DAILY in left and left[DAILY].remaining == 0:
         now, daily = _now(headers), _daily_reset(response)
-        resets_at = _midnight_after(now) if daily is None else now + timedelta(seconds=daily)
-        return QuotaExhausted(
-            f"{response.service}: the day's calls are used up until {resets_at.isoformat(timespec='seconds')}",
-            resets_at=resets_at,
-        )
+        return used_up(response, _midnight_after(now) if daily is None else now + timedelta(seconds=daily))
     return RateLimited(
-        "Too Many Requests",
-        Answer(
-            response.service,
-            response.status,
-            retry_after=_asked_for(response, left.get(QUERY if _is_query(response) else PLATFORM)),
-        ),
+        "Too Many Requests", Answer(response.service, response.status, retry_after=_asked_for(response, left))
     )
 
 
-def _asked_for(response: Response, mine: RateHint | None) -> float:
+def used_up(response: Response, resets_at: datetime) -> QuotaExhausted:
+    """The error of a 429 for the day."""
+    when = resets_at.isoformat(timespec="seconds")
+    return QuotaExhausted(f"{response.service}: the day's calls are used up until {when}", resets_at=resets_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A 429 that may be for the minute or for the day: when it came, and when either is over, by the server's clock."""
+
+    at: datetime
+    minute_ends: datetime
+    day_ends: datetime
+
+
+def refused(response: Response) -> Refused | None:
+    """What a 429 says that does not say what it is for: it names the end of the day, and no calls left of it."""
+    daily = _daily_reset(response)
+    if daily is None or any(hint.part == DAILY for hint in hints(response)):
+        return None
+    now, reset = _now(response.headers), _until(response, "X-RateLimit-Reset", _MINUTE)
+    minute = timedelta(seconds=_MINUTE if reset is None else reset)
+    return Refused(now, now + minute, now + timedelta(seconds=daily))
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an answer told at a time: calls ``remaining`` of the day, and those that a minute allows."""
+
+    at: datetime
+    remaining: int
+    per_minute: int
+
+
+def left_of_day(headers: Mapping[str, str]) -> Left | None:
+    """What the headers of an answer tell of the day, and when; None where they do not."""
+    remaining = _whole(headers.get(f"{_FAMILIES[DAILY]}-Remaining"))
+    at = http_date(headers.get("Date", ""))
+    if remaining is None or at is None:
+        return None
+    minutes = (_whole(headers.get(f"{_FAMILIES[part]}-Limit")) or 0 for part in (PLATFORM, QUERY))
+    return Left(at, remaining, sum(minutes))
+
+
+def _asked_for(response: Response, left: Mapping[str, RateHint]) -> float:
     """Seconds that a 429 asks to wait, and no more: by the header made for it, else by a reset, else by a guess.
 
     All callers of the token wait so long, so the longest of several times would hold them beyond the server's word.
     """
+    mine = left.get(QUERY if _is_query(response) else PLATFORM)
     if (asked := retry_after(response.headers)) is not None:
         return asked
     reset = _until(response, "X-RateLimit-Reset", _MINUTE)
@@ -171,7 +208,7 @@ class DatoramaRules:
         if 200 <= response.status < 300:
             return _page(response)
         if response.status == 429:
-            return _refusal(response)
+            return self.refusal(response)
         if 300 <= response.status < 400:
             return status_error(response, redactor)
         kind = api_error_class(response.status)
@@ -179,6 +216,10 @@ class DatoramaRules:
             kind = DatoramaQueryError
         said = redactor.scrub(message_of(response.text))  # what was escaped in JSON is not any more
         return kind(said[:_LINE], response.answer(redactor))
+
+    def refusal(self, response: Response) -> AsyncConnError:
+        """The error of a 429, as far as it says what it means."""
+        return _refusal(response)
 
     def hints(self, response: Response) -> Iterable[RateHint]:
         """See :func:`hints`."""

@@ -158,10 +158,11 @@ class Calls:
             >>> job = await acme.http.poll("/v1/jobs/7", until={"status": "DONE"}, failed={"status": {"FAILED"}})
 
         ``path`` is asked until the state (its JSON, or ``model``) is as ``until`` says: a function of it, or the values
-        (or sets of them) that dotted members, or a model's attributes, all have. One that is as ``failed`` says raises
-        ``OperationFailed`` with the ``state``; the deadline raises ``PollTimeout``. The wait is ``policy``, with what
-        else is named here of its fields: ``minimum=0.2, deadline=60.0``. ``token()`` is a path for another process to
-        go on with, in this same call.
+        that dotted members, or a model's attributes, all have. A list, tuple or set are several values, of which one
+        will do. A member that is not there is "not yet"; an answer that can have none raises ``ProtocolError``. A state
+        that is as ``failed`` says raises ``OperationFailed`` with the ``state``; the deadline raises ``PollTimeout``,
+        which names what no answer had. The wait is ``policy``, with what else is named here of its fields:
+        ``minimum=0.2, deadline=60.0``. ``token()`` is a path for another process to go on with, in this same call.
         """
         from asyncconn.http.polls import poller
 

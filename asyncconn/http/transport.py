@@ -495,4 +495,6 @@ class Transport(Calls, Unpicklable):
         self.events.emit("retry", error)
         if call is not None:
             call.tries += 1
+            if isinstance(error, RateLimited):
+                self._road.traffic.wait(call, wait)  # not in call.waited: such a wait counts towards the deadline
             call.following.event("retry", (error, wait))

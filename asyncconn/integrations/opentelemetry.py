@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 
 from asyncconn._version import __version__
 from asyncconn.core.notes import with_notes
-from asyncconn.errors import ConfigError
+from asyncconn.errors import ConfigError, RateLimited
 from asyncconn.http.exchange import Attempted
 from asyncconn.http.traffic import route_of
 from asyncconn.integrations.reading import read
@@ -189,6 +189,7 @@ class _CallSpan:
             },
         )
         self._status: int | None = None
+        self._held = 0.0  # seconds between a 429 and the next attempt
         self._current = _Current(span)
         self._current.attach()
         if propagate:
@@ -199,6 +200,8 @@ class _CallSpan:
 
     def event(self, name: str, data: Any) -> None:
         if not isinstance(data, Attempted):  # a repetition is told by the attempt that it is
+            if name == "retry" and isinstance(data[0], RateLimited):
+                self._held += data[1]
             return
         ended: _Attributes = {}
         if isinstance(data.ended, int):
@@ -215,8 +218,8 @@ class _CallSpan:
         span = self._current.span
         if self._status is not None:
             span.set_attribute("http.response.status_code", self._status)
-        if self._call.waited:
-            span.set_attribute("asyncconn.rate.waited", self._call.waited)
+        if waited := self._call.waited + self._held:
+            span.set_attribute("asyncconn.rate.waited", waited)
         self._current.end(error)
 
 

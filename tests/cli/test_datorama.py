@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import logging
+import signal
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncconn import Quota, RateLimiter, Window
 from asyncconn.cli.datorama.common import Where, span
+from asyncconn.cli.output import spoken, waits_told
 from asyncconn.sandbox import DatoramaWorld, Fault, Sandbox
-from cli.commands import arun, run
+from cli.commands import arun, run, started
+from cli.commands import ended as end_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +182,53 @@ async def test_rate_tells_what_the_server_counts_for_each_token(tmp_path: Path) 
     ]
     assert ended.err.startswith("error: token 2: datorama answered 401")
     assert not [token for token in env[TOKEN].split(",") if token in ended.text]
+
+
+async def test_a_token_that_the_server_refuses_has_no_numbers_that_nobody_knows(tmp_path: Path) -> None:
+    async with Sandbox(DatoramaWorld(tokens=2), faults="status:429*1 retry_after=60") as sandbox:
+        both = {**sandbox.env, TOKEN: ",".join(sandbox.datorama.tokens)}
+        ended = await arun(tmp_path, "datorama", "rate", "-o", "rate.csv", env=both)
+        assert sum(sandbox.requests.values()) == 2
+    assert ended.status == 1
+    assert "error: token 1: datorama answered 429" in ended.err
+    told = [(row["token"], row["left"], row["of"], row["by"]) for row in rows(tmp_path / "rate.csv")]
+    assert told[:3] == [("1", "", "", "refused by the server")] * 3
+    assert told[3] == ("2", "59", "60", "the server")
+
+
+async def test_a_command_says_that_it_waits_for_the_rate_and_until_when(tmp_path: Path) -> None:
+    async with (
+        Sandbox(DatoramaWorld(platform_per_minute=0)) as sandbox,
+        started(tmp_path, "datorama", "workspaces", env=sandbox.env) as process,
+    ):
+        assert process.stderr is not None
+        line = (await asyncio.wait_for(process.stderr.readline(), 15)).decode()
+        process.send_signal(signal.SIGINT)
+        assert (await end_of(process)).status == 130
+    assert line.startswith("datorama.default: paused; no call before 2")
+    assert line.endswith(" s from now\n")
+
+
+def test_short_waits_are_not_said_nor_any_to_who_wants_results_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter = RateLimiter(Quota(10), Window(1, 60.0), name="mine")
+    level = logging.getLogger("asyncconn.ratelimit").level
+    with waits_told():
+        limiter.pause(4.0)
+        assert capsys.readouterr().err == ""
+        limiter.observe(part="quota", remaining=1)  # a warning is said with or without
+        limiter.pause(60.0)
+        assert [line[:27] for line in capsys.readouterr().err.splitlines()] == [
+            "mine/quota: 9 of 10 calls a",
+            "mine: paused; no call befor",
+        ]
+    limiter.pause(120.0)
+    monkeypatch.setattr(spoken, "quiet", True)
+    with waits_told():
+        limiter.pause(180.0)
+    assert capsys.readouterr().err == ""
+    assert logging.getLogger("asyncconn.ratelimit").level == level
 
 
 # -- query -------------------------------------------------------------------------------------------------------------

@@ -213,6 +213,57 @@ async def test_a_batch_that_always_fails_does_not_go_round_and_round(clock: Virt
 
 
 @virtual
+async def test_what_went_back_into_the_spool_is_as_old_as_it_is_until_it_has_arrived(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    platform = Platform(seconds=3.0)
+    buffer = make(platform, tmp_path / "spool", clock, max_age=1.0)
+    platform.error = ConnectFailed("nobody there")
+    await buffer.put(b"first")
+    for second in range(200):
+        await clock.sleep(1.0)
+        await buffer.put(b"%d" % second)
+        # Also while it is on its way once more: as long as it has not arrived, it has not.
+        if second > 3:
+            assert buffer.stats.oldest_age == pytest.approx(second + 1, abs=0.5)
+    platform.error = None
+    await until(lambda: b"first" in platform.records)
+    await until(lambda: buffer.stats.oldest_age < 3.0)
+    assert (await buffer.aclose()).complete
+    assert buffer.stats.oldest_age == 0.0
+
+
+@virtual
+async def test_what_a_spool_held_at_the_start_counts_from_its_opening(clock: VirtualClock, tmp_path: Path) -> None:
+    await left_by_a_crash(tmp_path / "spool", records(100))
+    platform = Platform(seconds=10.0)
+    buffer = make(platform, tmp_path / "spool", clock, max_items=1, max_in_flight=1, max_pending_items=5)
+    await clock.sleep(1000.0)
+    await buffer.open()
+    assert buffer.stats.oldest_age == 0.0
+    await clock.sleep(500.0)
+    assert 0 < buffer.stats.pending < 60
+    assert buffer.stats.oldest_age == pytest.approx(500.0, abs=1.0)
+    await until(lambda: not buffer.stats.pending)
+    assert buffer.stats.oldest_age == 0.0
+    await buffer.aclose()
+
+
+@virtual
+async def test_what_was_refused_for_good_makes_nothing_late_until_the_next_start(
+    clock: VirtualClock, tmp_path: Path
+) -> None:
+    platform = Platform()
+    platform.error = BadRequest("no", Answer("p", 400))
+    buffer = make(platform, tmp_path / "spool", clock)
+    await buffer.put(b"one")
+    await buffer.flush()
+    await clock.sleep(100.0)
+    assert (buffer.stats.pending, buffer.stats.oldest_age) == (1, 0.0)
+    await buffer.aclose()
+
+
+@virtual
 async def test_what_was_refused_for_good_goes_out_at_the_next_start_only(clock: VirtualClock, tmp_path: Path) -> None:
     path = tmp_path / "spool"
     platform = Platform()

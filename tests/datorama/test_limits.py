@@ -6,17 +6,18 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from helpers import virtual
 
-from asyncconn import Hub, errors
+from asyncconn import ONCE, Hub, errors
 from asyncconn.core.rates.registry import forget_limiters
 from asyncconn.core.rates.stores import FileQuotaStore
 from asyncconn.datorama import Datorama, DatoramaLimits
 from asyncconn.sandbox.datorama import DatoramaWorld
 from asyncconn.sandbox.faults import Fault
 
-from .scene import WORKSPACE, scene
+from .scene import WORKSPACE, Scene, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,6 +189,14 @@ async def test_a_day_that_the_server_says_is_used_up_is_believed(
         assert there.platform.refused == 0
 
 
+@virtual
+async def test_the_first_call_of_all_waits_for_the_next_day_too(clock: VirtualClock) -> None:
+    async with scene(DatoramaWorld(per_day=5, refusal="nine"), clock=clock) as there:
+        await by_another(there, 5)
+        assert len(await there.client(wait_for_quota=True).workspaces.list().collect()) == 2
+        assert 86_400 <= clock.now() < 86_400 + 70
+
+
 @pytest.mark.parametrize("waiting", [False, True])
 @virtual
 async def test_a_429_for_the_day_ends_the_trying_or_waits_for_the_next(clock: VirtualClock, waiting: bool) -> None:
@@ -204,6 +213,110 @@ async def test_a_429_for_the_day_ends_the_trying_or_waits_for_the_next(clock: Vi
                     await calls(datorama, 1)
                 assert caught.value.resets_at == MIDNIGHT
         assert there.platform.refused == 1
+
+
+async def by_another(there: Scene, count: int, path: str = "/v1/workspaces") -> None:
+    """Calls of a program of somebody else with the same token, who minds no limit."""
+    async with aiohttp.ClientSession(headers={"Authorization": there.platform.token}) as session:
+        for _ in range(count):
+            async with session.get(f"{there.sandbox.url}{path}"):
+                pass
+
+
+@pytest.mark.parametrize("windows", ["sliding", "fixed"])
+@pytest.mark.parametrize("waiting", [False, True])
+@virtual
+async def test_a_day_that_somebody_else_has_used_up_is_known_by_the_third_429_that_names_its_end(
+    clock: VirtualClock, waiting: bool, windows: Any
+) -> None:
+    async with scene(DatoramaWorld(per_day=50, windows=windows), clock=clock) as there:
+        await by_another(there, 50)
+        await clock.sleep(90)
+        datorama = there.client(wait_for_quota=waiting)
+        started = clock.now()
+        if waiting:
+            await asyncio.gather(datorama.workspaces.list().collect(), *[calls(datorama, 1) for _ in range(5)])
+            assert 86_400 <= clock.now() < 86_400 + 70
+        else:
+            for _ in range(3):
+                with pytest.raises(errors.QuotaExhausted) as caught:
+                    await calls(datorama, 1)
+                assert caught.value.resets_at == MIDNIGHT
+            assert clock.now() - started < 190.0
+            assert (datorama.rate.remaining, there.platform.refused) == (0, 3)
+            await clock.sleep(86_400)
+            await calls(datorama, 1)
+
+
+@virtual
+async def test_calls_that_are_refused_together_are_one_refusal(clock: VirtualClock) -> None:
+    async with scene(clock=clock) as there:
+        await by_another(there, 60)
+        await asyncio.gather(*[calls(there.client(), 1) for _ in range(8)])
+        assert there.platform.refused >= 8
+        assert clock.now() < 130
+
+
+@virtual
+async def test_a_neighbour_that_takes_every_minute_is_not_the_end_of_a_day_that_was_seen_to_have_more(
+    clock: VirtualClock,
+) -> None:
+    async with scene(DatoramaWorld(windows="fixed"), clock=clock) as there:
+        datorama, impatient = there.client(), there.client(retry=ONCE)
+        await calls(impatient, 1)  # which says that 19,999 are left
+        for _ in range(5):
+            await by_another(there, 60)
+            with pytest.raises(errors.RateLimited):
+                await impatient.call("GET", "/v1/workspaces")
+            await clock.sleep(61)
+        await calls(datorama, 1)
+        assert datorama.rate.parts[1].remaining > 19_000
+
+
+@virtual
+async def test_refusals_between_which_a_call_was_served_are_not_the_end_of_the_day(clock: VirtualClock) -> None:
+    async with scene(DatoramaWorld(windows="fixed", rate_headers=False), clock=clock) as there:
+        datorama = there.client()
+        for _ in range(6):
+            await by_another(there, 60)
+            await calls(datorama, 1)  # refused once, and served in the next minute
+        assert there.platform.refused >= 6
+
+
+@virtual
+async def test_refusals_of_yesterday_say_nothing_of_today(clock: VirtualClock) -> None:
+    async with scene(DatoramaWorld(per_day=60, windows="fixed", refusal="documented"), clock=clock) as there:
+        datorama = there.client(retry=ONCE)
+        await by_another(there, 60)
+        for _ in range(2):
+            with pytest.raises(errors.RateLimited):
+                await calls(datorama, 1)
+            await clock.sleep(60)
+        await clock.sleep(86_400)
+        await by_another(there, 60)
+        with pytest.raises(errors.RateLimited):
+            await calls(datorama, 1)
+
+
+@virtual
+async def test_the_allowances_of_a_token_that_is_refused_are_not_guessed(clock: VirtualClock) -> None:
+    async with scene(DatoramaWorld(per_day=70, tokens=2), clock=clock) as there:
+        await by_another(there, 60)
+        refused, fine = await there.client().allowances()
+        assert clock.now() < 1.0
+        assert there.platform.refused == 1
+        assert (refused.parts, refused.told, type(refused.error)) == ({}, frozenset(), errors.RateLimited)
+        assert (fine.parts["daily"].remaining, fine.error) == (69, None)
+
+
+@virtual
+async def test_who_waits_for_the_next_day_need_not_wait_to_hear_that_this_one_is_used_up(clock: VirtualClock) -> None:
+    async with scene(clock=clock) as there:
+        datorama = there.client(limits=DatoramaLimits(calls_per_day=5), wait_for_quota=True)
+        await calls(datorama, 5)
+        [one] = await datorama.allowances()
+        assert clock.now() < 1.0
+        assert (one.parts["daily"].remaining, type(one.error)) == (0, errors.RateLimited)
 
 
 @virtual

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from helpers import virtual
 from loopback import Loopback, Reply, Seen, saying
@@ -321,6 +322,23 @@ async def test_a_token_whose_day_is_over_keeps_nobody_from_what_the_others_see(c
         datorama = there.client()
         assert len(await datorama.streams.list(WORKSPACE).collect()) == 5
         assert used(there, "/data-streams") == {1: 1}
+
+
+@virtual
+async def test_a_token_whose_day_somebody_else_has_used_up_is_left_for_the_others(clock: VirtualClock) -> None:
+    async with scene(DatoramaWorld(tokens=2, per_day=50), clock=clock) as there:
+        async with aiohttp.ClientSession(headers={"Authorization": there.platform.tokens[0]}) as session:
+            for _ in range(50):
+                async with session.get(f"{there.sandbox.url}/v1/workspaces"):
+                    pass
+        datorama = there.client()
+        for _ in range(3):
+            await calls(datorama, 4)
+            await clock.sleep(61)
+        there.platform.calls.clear()
+        await calls(datorama, 30)
+        assert used(there) == {1: 30}
+        assert datorama.rates[0]["default"].remaining == 0
 
 
 @virtual

@@ -94,6 +94,21 @@ async def test_it_is_sent_again_no_earlier_than_it_was_asked_for(clock: VirtualC
     assert report.complete
 
 
+@virtual
+async def test_an_item_that_waits_to_be_sent_again_is_as_old_as_it_is(clock: VirtualClock) -> None:
+    async with Hub(clock=clock) as hub:
+        acme = Acme(hub)
+        acme.answers = {1: ["later 30", "later 30"]}
+        sent = asyncio.create_task(acme.points.deliver(items(3)))
+        ages = []
+        for _ in range(4):
+            await clock.sleep(14.0)
+            ages.append(acme.points.stats.oldest_age)
+        await sent
+        assert ages == pytest.approx([14.0, 28.0, 42.0, 56.0], abs=0.1)
+        assert acme.points.stats.oldest_age == 0.0
+
+
 @pytest.mark.parametrize(
     ("error", "unknown"),
     [

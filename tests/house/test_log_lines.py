@@ -72,6 +72,7 @@ OTHERS = {
     "root = logging.getLogger()",
     'logger = logging.getLogger("asyncconn")',
     'logger, handler = logging.getLogger("asyncconn"), _Lines(logging.WARNING)',
+    'logger, handler = logging.getLogger("asyncconn.ratelimit"), _Waits(logging.INFO)',
     'logging.getLogger("asyncconn").addHandler(logging.NullHandler())',
     'logger=_Discreet(logging.getLogger("asyncconn.websocket"), {}),',
 }

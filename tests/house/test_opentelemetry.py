@@ -117,7 +117,7 @@ async def test_a_call_is_a_span_of_an_http_client(told: Told) -> None:
 
 
 async def test_attempts_are_events_and_the_span_says_how_often_it_was_sent_again(told: Told) -> None:
-    async with acme(Loopback(Reply(503), Reply(500), OK, Reply(400))) as client:
+    async with acme(Loopback(Reply(503), Reply(429, headers={"Retry-After": "0.01"}), OK, Reply(400))) as client:
         with told.instrument(client.hub):
             await client.http.request("GET", "/x")
             with pytest.raises(BadRequest):
@@ -125,8 +125,9 @@ async def test_attempts_are_events_and_the_span_says_how_often_it_was_sent_again
 
     again, refused = told.spans
     assert attributes(again)["http.request.resend_count"] == 2
-    assert [one["http.response.status_code"] for _, one in events(again)] == [503, 500, 200]
-    assert [one.get("error.type") for _, one in events(again)] == ["503", "500", None]
+    assert [one["http.response.status_code"] for _, one in events(again)] == [503, 429, 200]
+    assert [one.get("error.type") for _, one in events(again)] == ["503", "429", None]
+    assert attributes(again)["asyncconn.rate.waited"] >= 0.01
     assert "error.type" not in attributes(again)
     assert attributes(refused)["error.type"] == "BadRequest"
     assert not refused.status.is_ok

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback import DROP, Loopback, QuickClock, Reply, road, saying
@@ -20,6 +20,9 @@ from asyncconn.http.auth import TokenAuth
 from asyncconn.http.response import Response, status_error
 from asyncconn.http.rules import RateHint
 from asyncconn.http.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Colour(enum.StrEnum):
@@ -322,9 +325,67 @@ async def test_a_poll_gives_models_whose_attributes_are_looked_at() -> None:
 
 
 async def test_a_member_that_is_not_there_is_not_yet_and_the_last_state_is_told_in_short() -> None:
-    async with Loopback(otherwise=saying(["x" * 10_000])) as server, road(server, clock=QuickClock()) as http:
+    late = saying({"job": "x" * 10_000})
+    async with Loopback(saying({}), otherwise=late) as server, road(server, clock=QuickClock()) as http:
         with pytest.raises(PollTimeout) as caught:
-            await http.poll("/j", until={"job.status": "DONE"}, deadline=5.0)
+            await http.poll("/j", until={"job": "DONE"}, deadline=5.0)
 
     assert len(str(caught.value)) < 600
-    assert caught.value.last == ["x" * 10_000]
+    assert caught.value.last == {"job": "x" * 10_000}
+    assert "no answer had" not in str(caught.value)
+
+
+@pytest.mark.parametrize("several", [list, tuple, set, frozenset])
+async def test_several_values_in_any_collection_are_alternatives(several: Callable[[list[Any]], Any]) -> None:
+    replies = states("NEW", "PART", "BROKEN")
+    async with Loopback(*replies) as server, road(server, clock=QuickClock()) as http:
+        until, failed = {"job.status": several(["DONE", "PART"])}, {"job.status": several(["LOST", "BROKEN"])}
+        assert (await http.poll("/j", until=until, failed=failed))["job"] == {"status": "PART"}
+        with pytest.raises(OperationFailed, match="is 'BROKEN'"):
+            await http.poll("/j", until=until, failed=failed)
+
+
+async def test_an_array_that_a_member_is_to_have_is_one_of_a_list_of_values() -> None:
+    async with (
+        Loopback(*[saying({"left": left}) for left in ([1, 2], [2], [])]) as server,
+        road(server, clock=QuickClock()) as http,
+    ):
+        assert await http.poll("/j", until={"left": [[], [3]]}) == {"left": []}
+
+
+async def test_a_wait_for_a_member_that_no_answer_had_says_so_at_its_end() -> None:
+    answer = saying({"state": "DONE", "job": None})
+    async with Loopback(otherwise=answer) as server, road(server, clock=QuickClock()) as http:
+        with pytest.raises(PollTimeout, match=r"; no answer had a member 'status', 'job\.status'") as caught:
+            await http.poll("/j", until={"status": "DONE", "job.status": 1, "job": 7}, deadline=5.0)
+
+    assert (caught.value.token, caught.value.last) == ("/j", {"state": "DONE", "job": None})
+    assert caught.value.polls > 1
+
+
+async def test_a_wait_without_an_answer_says_nothing_of_members() -> None:
+    async with Loopback(otherwise=saying({}, 503)) as server, road(server, clock=QuickClock(), retry=ONCE) as http:
+        with pytest.raises(PollTimeout) as caught:
+            await http.poll("/j", until={"status": "DONE"}, deadline=2.0)
+
+    assert "no answer had" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("answer", "kind"), [([{"status": "DONE"}], "list"), ("DONE", "str"), (7, "int")])
+async def test_an_answer_that_can_have_no_members_ends_the_wait_at_once(answer: Any, kind: str) -> None:
+    async with Loopback(otherwise=saying(answer)) as server, road(server, clock=QuickClock()) as http:
+        for verdicts in (
+            {"until": {"status": "DONE"}},
+            {"until": lambda state: False, "failed": {"status": "BROKEN"}},
+        ):
+            with pytest.raises(ProtocolError, match=rf"test: /j answered a {kind}, .* 'status'") as caught:
+                await http.poll("/j", **verdicts)
+            assert not caught.value.maybe_sent
+        assert await http.poll("/j", until=lambda state: state == answer) == answer
+
+    assert len(server.seen) == 3
+
+
+async def test_an_empty_answer_is_not_yet() -> None:
+    async with Loopback(Reply(204, b""), *states("DONE")) as server, road(server, clock=QuickClock()) as http:
+        assert (await http.poll("/j", until={"job.status": "DONE"}))["id"] == 7

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers import virtual
 from loopback import DROP, OK, Loopback, QuickClock, Reply
 from yarl import URL
 
 import asyncconn
-from asyncconn import ONCE, Connector, Hub, Platform, Route, Routes, RouteTraffic, Window
+from asyncconn import ONCE, Connector, Hub, Platform, RetryPolicy, Route, Routes, RouteTraffic, Window
 from asyncconn.core.watching import NOBODY
 from asyncconn.errors import BadRequest, ProtocolError, RateLimited, ServerError
 from asyncconn.http.auth import TokenAuth
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import FrameType
 
+    from asyncconn.core.clock import VirtualClock
     from asyncconn.core.rates.parts import Part
 
 HERE = str(Path(asyncconn.__file__).parent)
@@ -61,6 +63,7 @@ async def test_calls_of_one_route_are_counted_together_with_what_each_attempt_en
     assert (row.statuses[200], row.statuses[400], row.statuses[503]) == (3, 1, 1)
     assert row.statuses["ConnectionLost"] >= 1
     assert 0 < row.p50 <= row.p95 <= row.seconds
+    assert row.waited == 0  # that was not for a rate
 
 
 async def test_what_is_no_word_in_a_path_is_a_hole_and_a_caller_may_say_better() -> None:
@@ -176,6 +179,30 @@ async def test_a_wait_for_the_rate_is_counted_apart_from_what_the_answer_took() 
     [row] = hub.traffic
     assert row.waited > 0
     assert row.statuses == {200: 2, "RateLimited": 1}
+
+
+@virtual
+async def test_a_call_that_was_refused_waits_for_its_rate_until_it_goes_again(clock: VirtualClock) -> None:
+    refused = Reply(429, headers={"Retry-After": "2"})
+    async with Loopback(refused, OK, OK, otherwise=refused) as server, Hub(clock=clock) as hub:
+        http = acme(server, hub, rates=Window(100, 1.0)).http
+
+        async def bystander() -> None:
+            await clock.sleep(0.5)
+            await http.request("GET", "/bystander")
+
+        await asyncio.gather(http.request("GET", "/refused"), bystander())
+        took = clock.now()
+        waited = {name: row.waited for name, row in rows_of(hub).items()}
+        assert 2.0 <= waited["GET /refused"] <= took
+        assert 1.4 <= waited["GET /bystander"] <= 1.6
+
+        started, policy = clock.now(), RetryPolicy(attempts=10, initial=0.01, maximum=0.02, deadline=5.0)
+        with pytest.raises(RateLimited):
+            await http.request("GET", "/never", retry=policy)
+        assert clock.now() - started < 5.0  # such a wait counts towards the deadline
+        assert 4.0 <= rows_of(hub)["GET /never"].waited < 5.0
+        assert rows_of(hub)["GET /never"].seconds < 1.0
 
 
 async def test_an_error_in_a_2xx_and_one_of_a_stream_are_counted_once_by_their_status() -> None:

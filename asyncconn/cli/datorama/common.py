@@ -11,6 +11,7 @@ import typer
 
 import asyncconn
 from asyncconn import Datorama, Hub
+from asyncconn.cli.output import waits_told
 from asyncconn.datorama.models import DataStream
 from asyncconn.errors import ConfigError, NotFound
 
@@ -46,7 +47,8 @@ class Where:
             async with hub() as other:
                 return await work(Datorama.from_env(hub=other, **self.options()))
 
-        return asyncconn.run(main)
+        with waits_told():
+            return asyncconn.run(main)
 
 
 @dataclass(frozen=True)

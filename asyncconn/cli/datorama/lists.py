@@ -38,6 +38,7 @@ _JOB = (
 _JOB_AND_STREAM = ("workspaceId", "streamId", "dataSourceName", *_JOB)
 _REPORT = ("id", "name", "workspaceId", "exportFormat", "compressed")
 _LIMITS = {wire.PLATFORM: "calls a minute", wire.QUERY: "queries a minute", wire.DAILY: "both, today (UTC)"}
+_UNKNOWN = (None, None, None, "refused by the server")
 
 Workspaces = Annotated[
     list[int] | None, typer.Option("--workspace", "-w", metavar="ID", help="Those of a workspace; repeat for more.")
@@ -176,21 +177,18 @@ def reports(
 def rate(where: Where, to: Output) -> None:
     """Show what each token may still do, in this minute and today, as the server counts. Costs each one call.
 
+    Of a token that is refused for its rate nothing is known but what the refusal tells.
+
     Status: 0 all tokens work, 1 one does not, 2 bad input.
     """
     found = where.run(lambda datorama: datorama.allowances())
-    rows = [
-        (
-            one.token,
-            _LIMITS[name],
-            part.remaining,
-            part.limit,
-            round(part.resets_in) if part.resets_in else None,
-            "the server" if name in one.told else "our own count",
-        )
-        for one in found
-        for name, part in one.parts.items()
-    ]
+    rows: list[tuple[Any, ...]] = []
+    for one in found:
+        for name, part in one.parts.items():
+            resets = round(part.resets_in) if part.resets_in else None
+            by = "the server" if name in one.told else "our own count"
+            rows.append((one.token, _LIMITS[name], part.remaining, part.limit, resets, by))
+        rows += [(one.token, _LIMITS[name], *_UNKNOWN) for name in _LIMITS if name not in one.parts]
     shown = {"token": "token", "limit": "limit", "left": "left", "of": "of", "resets in s": "resetsIn", "by": "by"}
     to.put(Sheet("limit", ("token", "limit", "left", "of", "resetsIn", "by"), rows, shown))
     for one in found:

@@ -469,7 +469,8 @@ class BatchBuffer(Unpicklable, Generic[T]):
     def stats(self) -> BatchStats:
         """The totals at this moment."""
         held = self._in_flight.values() if self.hold.refusal() is not None else ()  # they wait for the server's pause
-        born = [one.born for one in (*held, self._ready.oldest or self._open) if one is not None]
+        late = (*held, *self._returning, self._ready.oldest or self._open)
+        born = [one.born for one in late if one is not None]
         age = self._clock.now() - min(born) if born else 0.0
         records, size = (0, 0) if self._open is None else (len(self._open.items), self._open.size)
         return self._books.stats(records, size, in_flight=len(self._in_flight), oldest_age=age)

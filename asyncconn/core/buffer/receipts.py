@@ -436,9 +436,10 @@ class BatchStats(Shown):
     """A buffer's totals at one moment, in records.
 
     ``accepted == delivered + rejected + failed + unknown + pending`` always holds. ``oldest_age`` is the age in seconds
-    of the oldest record not yet on its way, ``max_age_at_send`` the greatest age any record had when its batch left.
-    ``lost_at`` is when, in the seconds of the hub's clock, records last failed, or may have (None: none did); with a
-    spool, which keeps them, only as long as nothing has arrived since.
+    of the oldest record not yet on its way, or that has failed and goes out again from a spool, until it has arrived;
+    ``max_age_at_send`` the greatest age any record had when its batch left. ``lost_at`` is when, in the seconds of the
+    hub's clock, records last failed, or may have (None: none did); with a spool, which keeps them, only as long as
+    nothing has arrived since.
     """
 
     accepted: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncconn.core.buffer.memory import Batch, BatchBuffer
 from asyncconn.core.buffer.returning import fitting, merged
+from asyncconn.errors import NotSent, RateLimited, outcome_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from asyncconn.core.buffer.spool_file import Span
     from asyncconn.core.clock import Clock
 
-__all__ = ["KeepingBuffer", "Notes", "Redelivery", "Refused", "StuckKeys"]
+__all__ = ["KeepingBuffer", "Notes", "Redelivery", "Refused", "StuckKeys", "may_pass"]
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class KeepingBuffer(BatchBuffer[T]):
 
     def again(self, kept: Sequence[Batch[T]], items: list[T]) -> Receipt:
         """The items of what was kept, as one batch that leaves before all who wait for it. It asks for no room."""
-        batch = merged(kept, self._clock.now())
+        batch = merged(kept)
         batch.items[:] = items
         batch.returned = None  # they are taken as new, with a receipt of their own
         batch.size = self._measure(items)
@@ -113,7 +114,7 @@ class Redelivery:
         self._watch = watch
         self._failed: list[_Failed] = []
         self._due: list[_Failed] = []  # no longer to wait
-        self._resent: list[Receipt] = []
+        self._resent: list[tuple[Receipt, float]] = []  # and when the oldest record of each was taken
         self._not_before = self._at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -121,6 +122,13 @@ class Redelivery:
     def due(self) -> bool:
         """Whether something is to be sent now."""
         return bool(self._due)
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds since the oldest record was taken that has failed and has not arrived, also if it goes out again."""
+        taken = [one.batch.born for one in (*self._failed, *self._due)]
+        taken += [born for receipt, born in self._resent if not receipt.done]
+        return self._clock.now() - min(taken) if taken else 0.0
 
     def add(self, batch: Batch[bytes], notes: Notes) -> None:
         """It has failed, and its ``send`` is about to raise."""
@@ -173,7 +181,7 @@ class Redelivery:
         """The next batch. It may exceed what may be pending: all that is there may wait for it."""
         some = self._next()
         count, size = sum(one.notes.count for one in some), sum(one.batch.size for one in some)
-        while under_way := [receipt.settled() for receipt in self._resent if not receipt.done]:
+        while under_way := [receipt.settled() for receipt, _ in self._resent if not receipt.done]:
             if len(under_way) < self._buffer.policy.max_in_flight and self._buffer.has_room(count, size):
                 break
             await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -187,12 +195,18 @@ class Redelivery:
                 after = found[-1][0]
         del self._due[: len(some)]
         receipt = self._buffer.again([one.batch for one in some], items)
-        self._resent = [*(one for one in self._resent if not one.done), receipt]
+        born = min(one.batch.born for one in some)
+        self._resent = [*(one for one in self._resent if not one[0].done), (receipt, born)]
         self._watch(receipt, notes)
 
     def _next(self) -> list[_Failed]:
         """As many as make one batch. No two share a key: the later one would have waited for the other."""
         return self._due[: fitting(((one.notes.count, one.batch.size) for one in self._due), self._buffer.policy)]
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what failed for this reason may get through later."""
+    return isinstance(error, NotSent | RateLimited) or (error is not None and outcome_unknown(error))
 
 
 class StuckKeys:

@@ -79,7 +79,7 @@ class Returning(Generic[T]):
 
     def _part(self, batch: Batch[T], places: Sequence[int]) -> Batch[T]:
         """What is at ``places`` of a batch that has been sent, as one that may be sent once more."""
-        rest: Batch[T] = Batch(self._clock.now())
+        rest: Batch[T] = Batch(batch.born)
         rest.items += [batch.items[place] for place in places]
         rest.size = self._measure(rest.items)
         rest.returned = [Returned(*batch.origin(at), batch.tries(at) + 1, batch.number(at)) for at in places]
@@ -106,7 +106,7 @@ class Returning(Generic[T]):
         while some := self._next(now, early=early):
             self._rests = [rest for rest in self._rests if rest not in some]
             kept = [rest.batch for rest in some]
-            self._queue.again(kept, merged(kept, now))
+            self._queue.again(kept, merged(kept))
             self._begin()
         self._set_timer(early=early)
 
@@ -143,9 +143,9 @@ def fitting(parts: Iterable[tuple[int, int]], policy: BatchPolicy) -> int:
     return count
 
 
-def merged(batches: Sequence[Batch[T]], born: float) -> Batch[T]:
-    """One batch of several that were kept."""
-    whole: Batch[T] = Batch(born)
+def merged(batches: Sequence[Batch[T]]) -> Batch[T]:
+    """One batch of several that were kept, as old as the oldest."""
+    whole: Batch[T] = Batch(min(one.born for one in batches))
     whole.items += chain.from_iterable(one.items for one in batches)
     whole.size = sum(one.size for one in batches)
     whole.returned = [*chain.from_iterable(one.returned or () for one in batches)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asyncconn.core.buffer.memory import Batch, BatchPolicy, BatchStats, FlushReport, Receipt
-from asyncconn.core.buffer.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys
+from asyncconn.core.buffer.redelivery import KeepingBuffer, Notes, Redelivery, Refused, StuckKeys, may_pass
 from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import seconds
 from asyncconn.core.tasks import Ending, reap
@@ -19,10 +19,8 @@ from asyncconn.errors import (
     DeliveryFailed,
     LifecycleError,
     NotSent,
-    RateLimited,
     RecordTooLarge,
     SpoolError,
-    outcome_unknown,
 )
 
 if TYPE_CHECKING:
@@ -112,6 +110,7 @@ class SpooledBuffer(Unpicklable):
 
         self._notes: dict[Receipt, Notes] = {}
         self._left_over: range = range(0)  # numbers of an earlier run's records that are not in the buffer yet
+        self._replayed = 0.0  # when that began: since then at least they are late
         self._rejected = Refused()
         self._stuck = StuckKeys()
         self._redelivery = Redelivery(
@@ -151,7 +150,9 @@ class SpooledBuffer(Unpicklable):
         """The buffer's totals, where what is in the spool only is pending too."""
         stats = self._buffer.stats
         pending = self._accepted - stats.delivered - stats.rejected - self._given_up
-        return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending)
+        left_over = self._clock.now() - self._replayed if self._left_over else 0.0
+        age = max(stats.oldest_age, self._redelivery.oldest_age, left_over)
+        return replace(stats, accepted=self._accepted, failed=self._given_up, pending=pending, oldest_age=age)
 
     @property
     def full(self) -> bool:
@@ -199,7 +200,7 @@ class SpooledBuffer(Unpicklable):
             return
         if self.spool.stats.records:
             self._accepted += self.spool.stats.records
-            self._left_over = range(1, self.spool.last + 1)
+            self._left_over, self._replayed = range(1, self.spool.last + 1), self._clock.now()
             self._feed()
         else:
             self._gate.set()
@@ -324,7 +325,7 @@ class SpooledBuffer(Unpicklable):
                 )
             result = await self._deliver(batch)
         except BaseException as error:
-            if _may_pass(error):
+            if may_pass(error):
                 batch.marks.again.clear()  # they go out again with the others
             places, rest = self._unmarked(batch, notes)
             if isinstance(error, Exception) and places:
@@ -373,7 +374,7 @@ class SpooledBuffer(Unpicklable):
 
     def _keep(self, batch: Batch[bytes], places: Sequence[int], notes: Notes, error: Exception) -> None:
         """A batch has failed: what is at ``places`` is in the spool, and goes out again if the cause may pass."""
-        if not _may_pass(error):
+        if not may_pass(error):
             self._rejected.add(notes.numbers(), [batch.items[place] for place in places], self._key)
             return
         if self._closing or self._broken is not None:
@@ -491,10 +492,5 @@ class SpooledBuffer(Unpicklable):
         return report
 
 
-def _may_pass(error: BaseException | None) -> bool:
-    """Whether what failed for this reason may get through later."""
-    return isinstance(error, NotSent | RateLimited) or (error is not None and outcome_unknown(error))
-
-
 def _goes_again(failure: DeliveryFailed) -> bool:
-    return _may_pass(failure.__cause__)
+    return may_pass(failure.__cause__)

@@ -421,8 +421,9 @@ class RateLimiter(Unpicklable):
 
     def _tell(self, what: str, seconds: float) -> None:
         self._told_until = max(self._told_until, self._now() + seconds)
-        shown = shown_end(self._clock.utcnow(), seconds, _ISO)
-        logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", self.name, what, shown, seconds)
+        until, more = shown_end(self._clock.utcnow(), seconds, _ISO), {"seconds": seconds}
+        told = self.name, what, until, seconds
+        logger.info("%s: %s; no call before %s, %.3g s from now; resume() lifts it", *told, extra=more)
 
     def snapshot(self) -> RateSnapshot:
         """The books at this moment."""
