@@ -266,6 +266,7 @@ class Connector(Unpicklable):
                 raise error
             return report.reports.get(self.platform.name)
         if not self._drained:
+            self.hub.check_loop()  # what is begun elsewhere would be the end for good
             limit = self.hub.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
             started = self.hub.clock.now()
             problem: BaseException | None = None

@@ -202,8 +202,12 @@ class Hub(Unpicklable):
                 raise HubNotOpen("this hub is not open yet")
             if self.state is HubState.CLOSED:
                 raise HubClosed("this hub is closed")
+        self.check_loop()
+
+    def check_loop(self) -> None:
+        """Raise ``WrongLoop`` elsewhere than on the loop that opened the hub; before that it has none."""
         try:
-            here = asyncio.get_running_loop() is self._loop
+            here = self._loop in (None, asyncio.get_running_loop())
         except RuntimeError:  # a thread without a loop
             here = False
         if not here:
@@ -306,8 +310,7 @@ class Hub(Unpicklable):
             self.report = DrainReport()
             release_limiters(self)
             return self.report
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoop("this hub belongs to another event loop")
+        self.check_loop()
         limit = self.settings.shutdown_timeout if timeout is None else seconds("timeout", timeout)
         if self._ending is None:
             self.state = HubState.DRAINING

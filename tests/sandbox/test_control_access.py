@@ -109,7 +109,7 @@ async def test_the_document_has_every_call_and_each_answers_as_it_says(control: 
     assert told == {(one.method, BASE + one.path) for one in OPERATIONS}
 
     bodies: dict[str, dict[str, Any]] = {
-        "add_fault": {"kind": "drop_before", "match": "x"},
+        "add_fault": {"kind": "drop_before", "match": "/x"},
         "sql": {"statement": "select 1"},
     }
     bodies |= {"add_stream_fault": {"kind": "kill"}, "move_clock": {"seconds": 1}}
