@@ -14,7 +14,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive
 from asyncconn.core.events import Events
 from asyncconn.core.notes import with_notes
-from asyncconn.core.tasks import reap
+from asyncconn.core.tasks import drain_guard, reap
 from asyncconn.core.watching import NOBODY, Following, Watching
 from asyncconn.errors import (
     ApiError,
@@ -40,6 +40,7 @@ State = Literal["connecting", "live", "lost", "closed"]
 
 _PASSING = (408, 425, 429)  # statuses below 500 that may be others a moment later
 _KEPT = 1_000  # gaps
+_GRACE = 5.0  # seconds beyond the time that the end of a connection may take
 _LONGEST = 3600.0  # seconds that a server may ask for: a slip of its own would end the stream in silence
 
 
@@ -265,9 +266,9 @@ class Supervisor(Generic[L]):
         self._tell("gap", gap)
 
     async def aclose(self) -> None:
-        """End the connection, and every attempt to make one."""
-        if self._task is not None:
-            await reap([self._task])
+        """End the connection, and every attempt to make one: also where the caller is cancelled meanwhile."""
+        if self._task is not None and not self._task.done():
+            await drain_guard(reap([self._task]), timeout=self._policy.timeout + _GRACE, name=f"{self._name}:close")
 
     # -- the task ------------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,30 @@ def test_a_broken_connection_is_made_anew_and_told() -> None:
     run(scene)
 
 
+def test_who_is_cancelled_while_it_closes_leaves_it_closed() -> None:
+    async def scene(clock: VirtualClock) -> None:
+        station = Station()
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Line]:
+            async with station.connect() as line:
+                try:
+                    yield line
+                finally:
+                    await asyncio.sleep(3.0)  # as a goodbye that is waited for
+
+        async with Supervisor(connect, name="acme", clock=clock) as supervisor:
+            await supervisor.link()
+            closing = asyncio.create_task(supervisor.aclose())
+            await asyncio.sleep(1.0)
+            closing.cancel()
+            await asyncio.wait({closing})
+            assert closing.cancelled()
+            assert (supervisor.state, station.open) == ("closed", 0)
+
+    run(scene)
+
+
 def test_pauses_grow_with_each_failure_and_begin_anew_after_a_healthy_time() -> None:
     async def scene(clock: VirtualClock) -> None:
         station, pauses = Station(*[ConnectFailed("refused") for _ in range(8)]), list[float]()
