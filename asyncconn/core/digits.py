@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-__all__ = ["exact_float", "exact_int"]
+__all__ = ["exact_float", "exact_int", "whole"]
+
+_LONGEST = 18  # digits: no file has more bytes, and Python reads no more than 4,300
 
 
 def exact_int(digits: str) -> int | Decimal:
@@ -26,3 +28,13 @@ def exact_float(text: str) -> float | Decimal:
         return number
     exact = Decimal(text)
     return number if Decimal(repr(number)) == exact else exact
+
+
+def whole(text: str | None) -> int | None:
+    """The count that a header tells; None where it tells none.
+
+    >>> whole(" 12 "), whole("-1"), whole("1e3"), whole(None)
+    (12, None, None, None)
+    """
+    digits = "" if text is None else text.strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST else None

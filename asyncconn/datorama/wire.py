@@ -5,7 +5,6 @@ Contract: datorama sections 1 (hosts, auth, headers), 4.2 and 4.3 (rate headers)
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from asyncconn.core.digits import whole
 from asyncconn.datorama.errors import DatoramaProtocolError, DatoramaQueryError
 from asyncconn.errors import (
     Answer,
@@ -79,7 +79,7 @@ def hints(response: Response) -> list[RateHint]:
     """What the nine headers say, as far as they are there: calls left, and seconds until the reset."""
     found = []
     for part, prefix in _FAMILIES.items():
-        remaining = _whole(response.headers.get(f"{prefix}-Remaining"))
+        remaining = whole(response.headers.get(f"{prefix}-Remaining"))
         if remaining is not None:
             most = _DAY if part == DAILY else _MINUTE
             found.append(RateHint(part, remaining, _until(response, f"{prefix}-Reset", most)))
@@ -90,8 +90,8 @@ def hints(response: Response) -> list[RateHint]:
 
 def _only_the_day(headers: Mapping[str, str]) -> bool:
     """Whether a 429 names the day's end and nothing earlier."""
-    day = any(_whole(headers.get(name)) is not None for name in _DAILY_RESETS)
-    return day and "Retry-After" not in headers and _whole(headers.get("X-RateLimit-Reset")) is None
+    day = any(whole(headers.get(name)) is not None for name in _DAILY_RESETS)
+    return day and "Retry-After" not in headers and whole(headers.get("X-RateLimit-Reset")) is None
 
 
 def _daily_reset(response: Response) -> float | None:
@@ -147,11 +147,11 @@ class Left:
 
 def left_of_day(headers: Mapping[str, str]) -> Left | None:
     """What the headers of an answer tell of the day, and when; None where they do not."""
-    remaining = _whole(headers.get(f"{_FAMILIES[DAILY]}-Remaining"))
+    remaining = whole(headers.get(f"{_FAMILIES[DAILY]}-Remaining"))
     at = http_date(headers.get("Date", ""))
     if remaining is None or at is None:
         return None
-    minutes = (_whole(headers.get(f"{_FAMILIES[part]}-Limit")) or 0 for part in (PLATFORM, QUERY))
+    minutes = (whole(headers.get(f"{_FAMILIES[part]}-Limit")) or 0 for part in (PLATFORM, QUERY))
     return Left(at, remaining, sum(minutes))
 
 
@@ -170,10 +170,6 @@ def _asked_for(response: Response, left: Mapping[str, RateHint]) -> float:
     return _UNNAMED if reset is None else max(_LEAST, reset)
 
 
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and re.fullmatch(r"\s*\d{1,18}\s*", text, re.ASCII) else None
-
-
 def _now(headers: Mapping[str, str]) -> datetime:
     """The server's clock where the answer shows one that can be true, so that ours may be wrong."""
     ours, theirs = datetime.now(UTC), http_date(headers.get("Date", ""))
@@ -182,7 +178,7 @@ def _now(headers: Mapping[str, str]) -> datetime:
 
 def _until(response: Response, name: str, most: float) -> float | None:
     """Seconds from the answer's ``Date`` until the epoch milliseconds of a header, if they can be true."""
-    at = _whole(response.headers.get(name))
+    at = whole(response.headers.get(name))
     if at is None:
         return None
     seconds = at / 1000 - _now(response.headers).timestamp()

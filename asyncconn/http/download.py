@@ -9,6 +9,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from asyncconn.core.digits import whole
 from asyncconn.core.files import KeptFile, PartialFile
 from asyncconn.core.paths import file_path
 from asyncconn.core.progress import OnProgress, Progress, telling
@@ -271,8 +272,7 @@ def _encoded(headers: Mapping[str, str]) -> bool:
 
 def _length(headers: Mapping[str, str]) -> int | None:
     """The bytes of the file, where that is known: those that come of a compressed answer are others."""
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() and not _encoded(headers) else None
+    return None if _encoded(headers) else whole(headers.get("Content-Length"))
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

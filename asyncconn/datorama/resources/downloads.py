@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Self
 
+from asyncconn.core.digits import whole
 from asyncconn.core.progress import OnProgress, Progress, telling
 
 if TYPE_CHECKING:
@@ -48,6 +49,5 @@ class _Told:
 
 def _size(answer: Stream) -> int | None:
     """Bytes to come, where that is known: what is compressed on the way has another length."""
-    told = answer.headers.get("Content-Length", "")
     plain = answer.headers.get("Content-Encoding", "identity") == "identity"
-    return int(told) if plain and told.isascii() and told.isdecimal() else None
+    return whole(answer.headers.get("Content-Length")) if plain else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from asyncconn.core.digits import whole
 from asyncconn.core.polling import PollPolicy, passes
 from asyncconn.errors import AsyncConnError, ConfigError, PollTimeout
 
@@ -111,9 +112,9 @@ class Logs:
                     self._rest = b""
                     yield _text(rest)
             # Where the platform counts otherwise, as it writes something else than the task wrote, its count holds.
-            told = stream.headers.get("X-Next-Offset", "")
-        if told.isascii() and told.isdecimal() and int(told) >= begin:
-            self.offset = int(told) - len(self._rest)
+            told = whole(stream.headers.get("X-Next-Offset"))
+        if told is not None and told >= begin:
+            self.offset = told - len(self._rest)
 
 
 def _text(line: bytes) -> str:
