@@ -123,7 +123,7 @@ async def test_processes_that_are_killed_are_made_up_for_by_the_next(tmp_path: P
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
-    assert sorted(names) == ["0.spool", "1.spool", "2.spool"]
+    assert len(set(names)) == 3  # those who begin at once may pass each other, and leave numbers out
     found = []
     spools = [Spool(f"{tmp_path}/") for _ in range(3)]
     for spool in spools:
