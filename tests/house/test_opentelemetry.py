@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,81 +14,27 @@ from loopback import OK, Loopback, QuickClock, Reply, saying
 pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
 
 from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from asyncconn import ONCE, Connector, Datorama, Hub, Panoply, Platform, Route, Routes, Tcup, TokenAuth, Window
-from asyncconn.core.supervise import Reconnect, Supervisor
-from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, ConnectTimeout, NotSent, ServerError
-from asyncconn.integrations.opentelemetry import Instrumented, instrument
+from asyncconn import ONCE, Datorama, Hub, Panoply, Route, Routes, Tcup, TokenAuth, Window
+from asyncconn.errors import BadRequest, ConfigError, ConnectionLost, NotSent, ServerError
+from asyncconn.integrations.opentelemetry import instrument
 from asyncconn.resource import Calling
 from asyncconn.sandbox import Fault, Sandbox
+
+from .telemetry_scene import SECRET, Acme, Told, acme, attributes, events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from opentelemetry.sdk.trace import ReadableSpan
 
-
-SECRET = "t0ken-of-nobody-9"
 ROUTES = Routes({"orders.get": Route("GET", "/v1/orders/{id}")})
-
-
-class Told:
-    """A program's own providers, and what was exported."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.reader = InMemoryMetricReader()
-        self.tracers = TracerProvider(shutdown_on_exit=False)
-        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
-
-    def instrument(self, hub: Hub, **options: Any) -> Instrumented:
-        return instrument(hub, tracer_provider=self.tracers, meter_provider=self.meters, **options)
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        return list(self.exporter.get_finished_spans())
-
-    def points(self, name: str) -> dict[tuple[Any, ...], Any]:
-        """The data points of a metric, by the values of their attributes in the order of their names."""
-        data = self.reader.get_metrics_data()
-        every = [] if data is None else [one for some in data.resource_metrics for one in some.scope_metrics]
-        return {
-            tuple(value for _, value in sorted((point.attributes or {}).items())): getattr(point, "value", point)
-            for scope in every
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-        }
 
 
 @pytest.fixture
 def told() -> Told:
     return Told()
-
-
-class Acme(Connector):
-    platform = Platform("acme")
-
-
-@asynccontextmanager
-async def acme(server: Loopback, **options: Any) -> AsyncIterator[Acme]:
-    async with server, Hub(clock=QuickClock()) as hub:
-        yield Acme(hub=hub, base_url=server.url, auth=TokenAuth(SECRET), **options)
-
-
-def events(span: ReadableSpan) -> list[tuple[str, dict[str, Any]]]:
-    return [(event.name, dict(event.attributes or {})) for event in span.events]
-
-
-def attributes(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
@@ -304,70 +249,6 @@ async def test_a_poll_that_fails_is_an_error_and_what_passes_an_event(told: Told
     assert events(poll) == [("passing", {"error.type": "ServerError"})]
     assert (poll.status.is_ok, attributes(poll)["error.type"]) == (False, "ServerError")
     assert trace.get_current_span() is trace.INVALID_SPAN
-
-
-# -- streams -----------------------------------------------------------------------------------------------------------
-
-
-class Line:
-    def __init__(self) -> None:
-        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def ended(self) -> None:
-        await self.end
-
-
-async def test_each_connection_is_a_span_and_what_was_between_is_told_by_the_next(told: Told) -> None:
-    lines: list[Line] = []
-    refusals = [ConnectionLost("refused")]
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Line]:
-        if len(lines) == 1 and refusals:
-            raise refusals.pop()
-        lines.append(Line())
-        yield lines[-1]
-
-    hub = Hub(clock=QuickClock())
-    with told.instrument(hub):
-        async with Supervisor(
-            connect, name="acme:7f", policy=Reconnect(initial=0.01), clock=hub.clock, watching=hub.watching
-        ) as kept:
-            (await kept.link()).end.set_exception(ConnectionLost("broke"))
-            while len(lines) < 2:
-                await asyncio.sleep(0)
-            kept.missed("the server has no memory")
-            assert await kept.link() is lines[1]
-
-    first, second = told.spans
-    assert [span.name for span in (first, second)] == ["connected acme:{}"] * 2
-    assert [attributes(span)["asyncconn.connection"] for span in (first, second)] == [1, 2]
-    assert attributes(first)["error.type"] == "ConnectionLost"
-    assert [name for name, _ in events(second)] == ["reconnect", "reconnect", "gap"]
-    assert (first.parent, second.parent) == (None, None)
-
-
-async def test_of_a_connection_that_long_did_not_come_up_the_newest_failures_are_told_and_the_others_counted(
-    told: Told,
-) -> None:
-    hub = Hub(clock=QuickClock())
-    refusals = iter(range(200))
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Line]:
-        if (number := next(refusals, None)) is not None:
-            raise ConnectionLost("refused") if number < 199 else ConnectTimeout("the last")
-        yield Line()
-
-    with told.instrument(hub):
-        async with Supervisor(
-            connect, name="acme", policy=Reconnect(initial=0.01), clock=hub.clock, watching=hub.watching
-        ) as kept:
-            await kept.link()
-
-    [span] = told.spans
-    assert [kind["error.type"] for _, kind in events(span)] == ["ConnectionLost"] * 127 + ["ConnectTimeout"]
-    assert attributes(span)["asyncconn.dropped"] == 200 - 128
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------
