@@ -13,7 +13,7 @@ from asyncconn.collecting.report import FailedPartition, Outcome
 from asyncconn.core.closing import each as each_of
 from asyncconn.core.polling import passes
 from asyncconn.core.retrying import RetryPolicy
-from asyncconn.core.tasks import cut_short, each
+from asyncconn.core.tasks import asked_to_end, cut_short, each
 from asyncconn.errors import AsyncConnError, ConfigError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Working(Generic[P]):
         try:
             rows = await self._retry.repeat(attempt, when=_passes, clock=self._hub.clock)
         except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is None or task.cancelling():
+            if asked_to_end():
                 raise
             failed = FailedPartition(partition, cut_short("the work of a partition"))
             return Outcome(failed=1, repeated=tries - 1, failures=(failed,))

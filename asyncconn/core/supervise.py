@@ -14,7 +14,7 @@ from asyncconn.core.clock import Clock, SystemClock
 from asyncconn.core.durations import positive
 from asyncconn.core.events import Events
 from asyncconn.core.notes import with_notes
-from asyncconn.core.tasks import drain_guard, reap
+from asyncconn.core.tasks import asked_to_end, drain_guard, reap
 from asyncconn.core.watching import NOBODY, Following, Watching
 from asyncconn.errors import (
     ApiError,
@@ -320,7 +320,7 @@ class Supervisor(Generic[L]):
                 self._down()
                 lived = self._clock.now() - began
         except asyncio.CancelledError as error:
-            if _asked_to_end():
+            if asked_to_end():
                 raise
             broke = ConnectionLost(f"{self._name}: something underneath was cancelled")
             broke.__cause__ = error
@@ -347,7 +347,7 @@ class Supervisor(Generic[L]):
             async with asyncio.timeout(self._policy.timeout):
                 await stack.aclose()
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _asked_to_end():
+            if isinstance(error, asyncio.CancelledError) and asked_to_end():
                 raise
             logger.debug("%s: the end of a connection failed: %r", self._name, error)
 
@@ -381,12 +381,3 @@ class Supervisor(Generic[L]):
         if self._next is not None and not self._next.done():
             self._next.set_exception(error)
             self._next.exception()  # nobody need ask for it
-
-
-def _asked_to_end() -> bool:
-    """Whether a cancellation is of this task: a library's own task that was cancelled looks the same to who awaits it.
-
-    It has none of its own while nobody has called its ``cancel``.
-    """
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

@@ -13,7 +13,7 @@ from asyncconn.errors import AsyncConnError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-__all__ = ["Ending", "Flights", "TaskScope", "cut_short", "drain_guard", "each", "reap", "together"]
+__all__ = ["Ending", "Flights", "TaskScope", "asked_to_end", "cut_short", "drain_guard", "each", "reap", "together"]
 
 logger = logging.getLogger("asyncconn.tasks")
 
@@ -39,6 +39,15 @@ def _heard(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         name, kind = task.get_name(), type(error).__name__
         logger.debug("task %s failed while it was being cancelled: %s: %s", name, kind, with_notes(error))
+
+
+def asked_to_end() -> bool:
+    """Whether a cancellation is of this task: a library's own task that was cancelled looks the same to who awaits it.
+
+    It has none of its own while nobody has called its ``cancel``.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def cut_short(name: str) -> AsyncConnError:

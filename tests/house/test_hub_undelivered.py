@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,6 +94,34 @@ async def test_of_records_whose_connector_does_not_end_the_numbers_are_told(monk
     assert hub.report is not None
     assert (hub.report.untold, type(hub.report.errors["acme"])) == (3, TimeoutError)
     await stuck.points.aclose(0)
+
+
+async def test_where_a_connector_goes_on_although_it_was_cancelled_the_numbers_are_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up = asyncio.Event()
+
+    class Obstinate(Acme):
+        def figures(self) -> Iterable[BufferFigures]:
+            return [BufferFigures("acme", self.points.stats)]
+
+        async def drain(self, timeout: float) -> FlushReport:
+            while not given_up.is_set():
+                with suppress(asyncio.CancelledError):
+                    await given_up.wait()
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(draining, "GRACE", 0.01)
+    hub = await Hub().open()
+    obstinate = Obstinate(hub)
+    await obstinate.points.put_many([b"x"] * 3)
+    asyncio.get_running_loop().call_later(0.3, given_up.set)
+    with pytest.raises(TimeoutError), pytest.warns(UndeliveredWarning, match="3 lost records"):
+        await hub.aclose(0.01)
+
+    assert hub.report is not None
+    assert hub.report.untold == 3
+    await obstinate.points.aclose(0)
 
 
 async def test_each_hub_that_closes_with_losses_warns_also_at_the_same_place() -> None:
